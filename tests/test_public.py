@@ -1,0 +1,31 @@
+"""What ``import skmtl`` gives and costs."""
+
+import subprocess
+import sys
+
+import pytest
+
+import skmtl
+
+
+@pytest.mark.parametrize("name", skmtl.__all__)
+def test_public_names_resolve(name):
+    assert getattr(skmtl, name) is not None
+    assert name in dir(skmtl)
+
+
+def test_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
+        skmtl.Nothing
+
+
+def test_import_is_light():
+    code = (
+        "import sys, skmtl, skmtl.datasets, skmtl.metrics;"
+        "print([m for m in ('torch', 'skorch', 'matplotlib', 'polars') "
+        "if m in sys.modules])"
+    )
+    out = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert out.stdout.strip() == "[]"
