@@ -11,6 +11,7 @@ ROOT = Path(skmtl.__file__).parent
 LAYERS = {
     "_sklearn": 0,
     "_extras": 0,
+    "_weights": 0,
     "encoding": 1,
     "modules": 1,
     "weighting": 1,

@@ -1,0 +1,227 @@
+"""Ids of one column: which get a row of their own, and which row."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from pandas.api import types
+
+# A direct look-up table is used when the integers span at most this many times the
+# number of distinct ids, or fewer than 65,536 values in all.
+_DENSE_SPAN = 8
+_INT64_MAX = np.iinfo(np.int64).max
+_EXACT_FLOAT = 2**53
+
+
+def as_keys(values: pd.Series, name: object) -> pd.Series:
+    """Bring one categorical column to a form in which equal ids are equal keys.
+
+    Integers become int64, whatever their width, and so do whole floats (a column of
+    integers with a missing cell is float in pandas); strings stay strings. Nothing
+    passes through a type that cannot hold it exactly.
+
+    Parameters
+    ----------
+    values : pandas.Series
+        The column.
+    name : str or int
+        Its name, for errors.
+
+    Returns
+    -------
+    pandas.Series
+        Of dtype int64 or nullable Int64, float64, str, object or category.
+
+    Raises
+    ------
+    TypeError
+        For dates, mixed types and cells that cannot be hashed.
+    """
+    dtype = values.dtype
+    if isinstance(dtype, pd.CategoricalDtype):
+        categories = as_keys(pd.Series(values.cat.categories), name)
+        return pd.Series(
+            pd.Categorical.from_codes(
+                values.cat.codes, dtype=pd.CategoricalDtype(pd.Index(categories))
+            )
+        )
+    if types.is_bool_dtype(dtype):
+        return values.astype("Int64" if values.isna().any() else "int64")
+    if types.is_integer_dtype(dtype):
+        return _integer_keys(values)
+    if types.is_float_dtype(dtype):
+        return _float_keys(values, name)
+    if isinstance(dtype, pd.StringDtype) or _is_arrow_string(dtype):
+        return values
+    if dtype == object:
+        return _object_keys(values, name)
+    raise TypeError(
+        f"Column {name!r} holds {dtype} values, which are not ids. Turn it into "
+        "numbers or strings, or leave it out."
+    )
+
+
+def _is_arrow_string(dtype: Any) -> bool:
+    return isinstance(dtype, pd.ArrowDtype) and types.is_string_dtype(dtype)
+
+
+def _integer_keys(values: pd.Series) -> pd.Series:
+    if types.is_unsigned_integer_dtype(values.dtype) and values.max() > _INT64_MAX:
+        return values.astype(object)  # exact, if slow: Python's own integers
+    return values.astype("Int64" if values.isna().any() else "int64")
+
+
+def _float_keys(values: pd.Series, name: object) -> pd.Series:
+    array = values.to_numpy(np.float64, na_value=np.nan)
+    missing = np.isnan(array)
+    filled = np.where(missing, 0.0, array)
+    if np.isinf(filled).any():
+        raise ValueError(
+            f"Input X contains infinity: column {name!r}. Replace it, or mark it as "
+            "missing (NaN)."
+        )
+    if (np.abs(filled) < _EXACT_FLOAT).all() and (filled == np.floor(filled)).all():
+        whole = filled.astype(np.int64)
+        if not missing.any():
+            return pd.Series(whole)
+        return pd.Series(pd.arrays.IntegerArray(whole, missing))
+    return pd.Series(array)
+
+
+def _object_keys(values: pd.Series, name: object) -> pd.Series:
+    kind = types.infer_dtype(values, skipna=True)
+    if kind == "string":
+        return values
+    if kind in ("integer", "boolean"):
+        small = values.dropna().map(lambda v: -(2**63) <= v < 2**63).all()
+        return values.astype("Int64") if small else values
+    if kind == "floating":
+        return _float_keys(values.astype(float), name)
+    if kind == "empty":  # all missing
+        return pd.Series(np.full(len(values), np.nan))
+    bad = next((v for v in values if not _hashable(v)), None)
+    if bad is not None:
+        raise TypeError(
+            f"Column {name!r} holds a {type(bad).__name__}, which cannot be an id: an "
+            "id argument must be a string or a number. Turn the cells into strings or "
+            "numbers."
+        )
+    found = sorted({type(v).__name__ for v in values.dropna()})
+    raise TypeError(
+        f"Column {name!r} mixes types ({', '.join(found)}), so equal ids cannot be "
+        "told. Turn all its cells into strings, or all into integers."
+    )
+
+
+def _hashable(value: object) -> bool:
+    try:
+        hash(value)
+    except TypeError:
+        return False
+    return True
+
+
+class Vocabulary:
+    """Map the ids of one column to rows 1, 2, …; anything else goes to row 0.
+
+    Parameters
+    ----------
+    keys : pandas.Index
+        The ids with a row of their own, the most frequent first, so that the rows
+        that are read most lie together.
+
+    Attributes
+    ----------
+    keys : pandas.Index
+        As given.
+    """
+
+    def __init__(self, keys: pd.Index) -> None:
+        self.keys = keys
+        self._lookup, self._low = _dense_lookup(keys)
+
+    @classmethod
+    def fit(
+        cls,
+        values: pd.Series,
+        *,
+        min_frequency: int,
+        max_categories: int | None,
+    ) -> Vocabulary:
+        """Keep the ids that are frequent enough.
+
+        Ties in frequency are broken by first appearance.
+        """
+        codes, uniques = pd.factorize(values)
+        counts = np.bincount(codes[codes >= 0], minlength=len(uniques))
+        order = np.argsort(-counts, kind="stable")
+        order = order[counts[order] >= max(min_frequency, 1)][:max_categories]
+        return cls(_plain_index(uniques).take(order))
+
+    def __len__(self) -> int:
+        """Rows of the column, the unknown row included."""
+        return len(self.keys) + 1
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A fresh Index, without the hash table that look-ups have cached.
+        return {"keys": self.keys.copy()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(state["keys"])  # type: ignore[misc]
+
+    def rows(self, values: pd.Series) -> npt.NDArray[np.int64]:
+        """Row of every value of a column that went through `as_keys`."""
+        if self._lookup is not None and values.dtype == np.int64:
+            return self._dense_rows(values.to_numpy())
+        codes, uniques = pd.factorize(values)
+        # One slot more, so that code -1 (missing) reads row 0.
+        rows = np.zeros(len(uniques) + 1, dtype=np.int64)
+        rows[:-1] = self._rows_of_distinct(_plain_index(uniques))
+        return rows[codes]
+
+    def _dense_rows(self, values: np.ndarray) -> npt.NDArray[np.int64]:
+        assert self._lookup is not None
+        size = len(self._lookup) - 1  # the last slot is 0, for all that is outside
+        inside = (values >= self._low) & (values < self._low + size)
+        return self._lookup[np.where(inside, values - self._low, size)]
+
+    def _rows_of_distinct(self, distinct: pd.Index) -> npt.NDArray[np.int64]:
+        numbers = types.is_numeric_dtype
+        if numbers(self.keys.dtype) != numbers(distinct.dtype) and not (
+            self.keys.dtype == object and len(self.keys)
+        ):
+            return np.zeros(len(distinct), dtype=np.int64)  # strings among integers
+        if {self.keys.dtype.kind, distinct.dtype.kind} == {"i", "f"}:
+            # An int64 and a float64 index would be compared as floats, inexactly.
+            return pd.Index(self.keys.astype(object)).get_indexer(
+                distinct.astype(object)
+            ).astype(np.int64) + 1
+        return self.keys.get_indexer(distinct).astype(np.int64) + 1
+
+
+def _plain_index(uniques: Any) -> pd.Index:
+    """Index of distinct keys on plain storage: int64, float64, str or object."""
+    index = pd.Index(uniques)
+    if isinstance(index.dtype, pd.CategoricalDtype):
+        index = pd.Index(index.categories.take(index.codes))
+    if index.dtype == "Int64":
+        index = index.astype("int64")
+    return index
+
+
+def _dense_lookup(
+    keys: pd.Index,
+) -> tuple[npt.NDArray[np.int64] | None, int]:
+    if keys.dtype != np.int64 or not len(keys):
+        return None, 0
+    values = keys.to_numpy()
+    low, high = int(values.min()), int(values.max())
+    span = high - low + 1
+    if span > max(_DENSE_SPAN * len(values), 65_536):
+        return None, 0
+    lookup = np.zeros(span + 1, dtype=np.int64)
+    lookup[values - low] = np.arange(1, len(values) + 1)
+    return lookup, low

@@ -1,0 +1,35 @@
+"""A network is an embedding, a way of sharing, and towers."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+
+class MultiTaskModule(nn.Module):
+    """Compose a network of its three parts.
+
+    Parameters
+    ----------
+    embedding : torch.nn.Module
+        Encoded rows to the input, ``(batch, width)``.
+    sharing : torch.nn.Module
+        Input to the representation of each task, ``(n_tasks, batch, width)``.
+    towers : torch.nn.Module
+        Representations to logits, ``(batch, n_tasks)``.
+    """
+
+    def __init__(
+        self, *, embedding: nn.Module, sharing: nn.Module, towers: nn.Module
+    ) -> None:
+        super().__init__()
+        self.embedding, self.sharing, self.towers = embedding, sharing, towers
+
+    def forward(self, ids: Tensor, bins: Tensor, numeric: Tensor) -> Tensor:
+        """Logits of the tasks' probabilities, ``(batch, n_tasks)``."""
+        logits: Tensor = self.towers(self.representation(ids, bins, numeric))
+        return logits
+
+    def representation(self, ids: Tensor, bins: Tensor, numeric: Tensor) -> Tensor:
+        """What each task's tower reads, ``(n_tasks, batch, width)``."""
+        shared: Tensor = self.sharing(self.embedding(ids, bins, numeric))
+        return shared

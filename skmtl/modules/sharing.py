@@ -1,0 +1,130 @@
+"""What the tasks share: a bottom, or experts and gates."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from skmtl.modules.layers import dense_stack, side_by_side
+
+
+class SharedBottom(nn.Module):
+    """The same dense layers for all tasks (Caruana 1997).
+
+    Parameters
+    ----------
+    n_tasks : int
+        Number of tasks.
+    width : int
+        Width of the input.
+    units : sequence of int
+        Widths of the layers; empty to hand the input on.
+    dropout : float
+        Share of a layer's outputs that is dropped in training.
+
+    Attributes
+    ----------
+    width : int
+        Width of the representation.
+
+    Notes
+    -----
+    Shape: ``(batch, width)`` to ``(n_tasks, batch, units[-1])``, one and the same
+    tensor for every task (a view, not copies).
+    """
+
+    def __init__(
+        self, *, n_tasks: int, width: int, units: Sequence[int], dropout: float
+    ) -> None:
+        super().__init__()
+        self.n_tasks = n_tasks
+        self.layers = dense_stack(width, units, dropout)
+        self.width = units[-1] if units else width
+
+    def forward(self, x: Tensor) -> Tensor:
+        shared: Tensor = self.layers(x)
+        return shared.expand(self.n_tasks, *shared.shape)
+
+
+class ExpertMixture(nn.Module):
+    """Experts, and a softmax gate per task that mixes them.
+
+    Parameters
+    ----------
+    n_tasks, n_experts : int
+        Number of gates and of experts.
+    width : int
+        Width of the input.
+    bottom_units : sequence of int
+        Dense layers before experts and gates; empty for experts and gates directly on
+        the input.
+    expert_units : sequence of int
+        Widths of the layers of each expert, at least one.
+    gate_dropout : float
+        Probability that a gate leaves an expert out, drawn for every row, gate and
+        expert in training. The softmax is taken over those that stay; where all would
+        go, all stay.
+    dropout : float
+        Share of a layer's outputs that is dropped in training.
+
+    Attributes
+    ----------
+    width : int
+        Width of the representation.
+
+    Notes
+    -----
+    Shape: ``(batch, width)`` to ``(n_tasks, batch, expert_units[-1])``.
+
+    References
+    ----------
+    J. Ma et al., "Modeling Task Relationships in Multi-task Learning with Multi-gate
+    Mixture-of-Experts", KDD 2018, section 4.2, equations 5 to 7.
+    """
+
+    def __init__(
+        self,
+        *,
+        n_tasks: int,
+        n_experts: int,
+        width: int,
+        bottom_units: Sequence[int],
+        expert_units: Sequence[int],
+        gate_dropout: float,
+        dropout: float,
+    ) -> None:
+        super().__init__()
+        self.n_tasks, self.n_experts = n_tasks, n_experts
+        self.gate_dropout = gate_dropout
+        self.bottom = dense_stack(width, bottom_units, dropout)
+        width = bottom_units[-1] if bottom_units else width
+        # The first layers of all experts read the same input: one wide product.
+        self.first = dense_stack(width, [n_experts * expert_units[0]], dropout)
+        self.rest = side_by_side(n_experts, expert_units[0], expert_units[1:], dropout)
+        self.gates = nn.Linear(width, n_tasks * n_experts)
+        self.width = expert_units[-1]
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.bottom(x)
+        experts = self.experts(x)  # (batch, n_experts, width)
+        mixed = torch.bmm(self.gate_weights(x), experts)  # (batch, n_tasks, width)
+        return mixed.transpose(0, 1)
+
+    def experts(self, x: Tensor) -> Tensor:
+        """Outputs of the experts, ``(batch, n_experts, expert_units[-1])``."""
+        hidden: Tensor = self.first(x).unflatten(1, (self.n_experts, -1))
+        if not len(self.rest):
+            return hidden
+        out: Tensor = self.rest(hidden.transpose(0, 1))
+        return out.transpose(0, 1)
+
+    def gate_weights(self, x: Tensor) -> Tensor:
+        """Weights of the experts, ``(batch, n_tasks, n_experts)``, summing to 1."""
+        logits: Tensor = self.gates(x).unflatten(1, (self.n_tasks, self.n_experts))
+        if self.training and self.gate_dropout:
+            dropped = torch.rand_like(logits) < self.gate_dropout
+            dropped &= ~dropped.all(dim=2, keepdim=True)
+            logits = logits.masked_fill(dropped, -torch.inf)
+        return logits.softmax(dim=2)

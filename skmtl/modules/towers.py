@@ -1,0 +1,155 @@
+"""From per-task representations to one logit per task."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from skmtl.modules.layers import TaskLinear, dense_stack, side_by_side
+
+
+class ParallelTowers(nn.Module):
+    """A stack of dense layers and a logit for each task, apart from the others.
+
+    Parameters
+    ----------
+    n_tasks : int
+        Number of tasks.
+    width : int
+        Width of a task's representation.
+    units : sequence of int
+        Widths of a tower's hidden layers; may be empty.
+    dropout : float
+        Share of a layer's outputs that is dropped in training.
+
+    Notes
+    -----
+    Shape: ``(n_tasks, batch, width)`` to ``(batch, n_tasks)``.
+    """
+
+    def __init__(
+        self, *, n_tasks: int, width: int, units: Sequence[int], dropout: float
+    ) -> None:
+        super().__init__()
+        self.hidden = side_by_side(n_tasks, width, units, dropout)
+        self.output = TaskLinear(n_tasks, units[-1] if units else width, 1)
+
+    def start_at(self, rates: Tensor) -> None:
+        """Set the output biases so that the first predictions are `rates`."""
+        with torch.no_grad():
+            self.output.bias.copy_(rates.logit().reshape(-1, 1, 1))
+
+    def forward(self, representation: Tensor) -> Tensor:
+        logits: Tensor = self.output(self.hidden(representation))
+        return logits.squeeze(2).t()
+
+
+class ChainedTowers(nn.Module):
+    """Towers that also read the embeddings of the towers of earlier tasks.
+
+    Parameters
+    ----------
+    parents : sequence of sequence of int
+        For each task, the tasks whose tower embeddings its tower reads. The graph has
+        no cycle.
+    width : int
+        Width of a task's representation.
+    units : sequence of int
+        Widths of a tower's hidden layers, at least one. The last hidden layer is the
+        tower embedding.
+    dropout : float
+        Share of a layer's outputs that is dropped in training.
+    chain_probability : bool
+        Whether a task's probability is multiplied by those of its parents, so that
+        it never exceeds any of them. With several parents, the smallest counts.
+
+    Notes
+    -----
+    Shape: ``(n_tasks, batch, width)`` to ``(batch, n_tasks)``.
+
+    References
+    ----------
+    Q. Wu et al., "DBMTL: Deep Bayesian Multi-Target Learning for Recommender
+    Systems", 2019, section 3, for towers on a graph of tasks; X. Ma et al., "Entire
+    Space Multi-Task Model", SIGIR 2018, equation 1, for the product.
+    """
+
+    def __init__(
+        self,
+        *,
+        parents: Sequence[Sequence[int]],
+        width: int,
+        units: Sequence[int],
+        dropout: float,
+        chain_probability: bool,
+    ) -> None:
+        super().__init__()
+        self.parents = [list(p) for p in parents]
+        self.order = topological_order(self.parents)
+        self.chain_probability = chain_probability
+        self.hidden = nn.ModuleList(
+            dense_stack(width + len(p) * units[-1], units, dropout)
+            for p in self.parents
+        )
+        self.output = nn.ModuleList(nn.Linear(units[-1], 1) for _ in self.parents)
+
+    def start_at(self, rates: Tensor) -> None:
+        """Set the output biases so that the first predictions are `rates`."""
+        for task, output in enumerate(self.output):
+            rate = rates[task]
+            if self.chain_probability and self.parents[task]:
+                rate = rate / rates[self.parents[task]].min()
+            # Conditional rates of 1 occur (a task that copies another).
+            with torch.no_grad():
+                output.bias.fill_(rate.clamp(1e-6, 1 - 1e-3).logit())  # type: ignore[operator, union-attr]
+
+    def forward(self, representation: Tensor) -> Tensor:
+        embeddings: dict[int, Tensor] = {}
+        logits: dict[int, Tensor] = {}
+        for task in self.order:
+            read = [representation[task], *(embeddings[p] for p in self.parents[task])]
+            embeddings[task] = self.hidden[task](torch.cat(read, dim=1))
+            logits[task] = self.output[task](embeddings[task]).squeeze(1)
+        columns = [logits[task] for task in range(len(self.parents))]
+        if self.chain_probability:
+            columns = self._multiply(columns)
+        return torch.stack(columns, dim=1)
+
+    def _multiply(self, logits: list[Tensor]) -> list[Tensor]:
+        """Logits of the products of the probabilities along the graph."""
+        log_p: dict[int, Tensor] = {}
+        for task in self.order:
+            log_p[task] = F.logsigmoid(logits[task])
+            if self.parents[task]:
+                before = torch.stack([log_p[p] for p in self.parents[task]])
+                log_p[task] = log_p[task] + before.amin(dim=0)
+        return [logit_of_log(log_p[task]) for task in range(len(logits))]
+
+
+def logit_of_log(log_p: Tensor) -> Tensor:
+    """Logit of a probability given by its logarithm, without cancellation."""
+    # Rounding may give log p = 0; the gradient of log(1 - p) must stay finite.
+    log_p = log_p.clamp(max=-1e-7)
+    return log_p - torch.log(-torch.expm1(log_p))
+
+
+def topological_order(parents: Sequence[Sequence[int]]) -> list[int]:
+    """Tasks in an order in which parents come first.
+
+    Raises
+    ------
+    ValueError
+        When the graph has a cycle; the message holds the tasks in it.
+    """
+    order: list[int] = []
+    left = set(range(len(parents)))
+    while left:
+        ready = sorted(t for t in left if not left & set(parents[t]))
+        if not ready:
+            raise ValueError(f"the tasks {sorted(left)} form a cycle")
+        order += ready
+        left -= set(ready)
+    return order
