@@ -10,9 +10,16 @@ from typing import Any
 __version__ = "0.1.0.dev0"
 
 # Public name -> the module that defines it.
-_PUBLIC: dict[str, str] = {}
+_PUBLIC: dict[str, str] = {
+    "ChainedMMoE": "skmtl.rankers",
+    "EncodedTable": "skmtl.encoding",
+    "MMoE": "skmtl.rankers",
+    "MultiTaskRanker": "skmtl.rankers",
+    "ShareBottom": "skmtl.rankers",
+    "TableEncoder": "skmtl.encoding",
+}
 
-__all__ = ["__version__", *_PUBLIC]  # noqa: PLE0604
+__all__ = ["__version__", *_PUBLIC]
 
 
 def __getattr__(name: str) -> Any:

@@ -196,9 +196,12 @@ class Vocabulary:
             return np.zeros(len(distinct), dtype=np.int64)  # strings among integers
         if {self.keys.dtype.kind, distinct.dtype.kind} == {"i", "f"}:
             # An int64 and a float64 index would be compared as floats, inexactly.
-            return pd.Index(self.keys.astype(object)).get_indexer(
-                distinct.astype(object)
-            ).astype(np.int64) + 1
+            return (
+                pd.Index(self.keys.astype(object))
+                .get_indexer(distinct.astype(object))
+                .astype(np.int64)
+                + 1
+            )
         return self.keys.get_indexer(distinct).astype(np.int64) + 1
 
 

@@ -1,0 +1,223 @@
+"""The skorch net: batches, one step, history per task."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import torch
+from skorch import NeuralNet
+from skorch.callbacks import EpochTimer
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from skmtl._losses import TaskLosses
+from skmtl._optim import dense_optimizer, schedule, table_optimizer
+from skmtl.weighting import LossWeighting
+
+
+class DivergedError(FloatingPointError):
+    """The loss of a task is no longer a finite number."""
+
+    def __init__(self, task: int) -> None:
+        super().__init__(f"the loss of task {task} is not finite")
+        self.task = task
+
+
+class TensorTable(Dataset):  # type: ignore[type-arg]
+    """An encoded table with labels and weights, as tensors.
+
+    Parameters
+    ----------
+    X : dict of str to Tensor, each with n_samples rows
+        Arguments of the module.
+    y : Tensor of shape (n_samples, n_tasks)
+        Labels, 0 where not observed.
+    weight : Tensor of shape (n_samples, n_tasks) or None
+        Weights, 0 where not observed.
+    """
+
+    def __init__(self, X: dict[str, Tensor], y: Tensor, weight: Tensor | None) -> None:
+        self.X, self.y, self.weight = X, y, weight
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def rows(self, at: Any) -> tuple[dict[str, Tensor], tuple[Tensor, Tensor | None]]:
+        """A batch."""
+        weight = None if self.weight is None else self.weight[at]
+        return {name: x[at] for name, x in self.X.items()}, (self.y[at], weight)
+
+
+class Batches:
+    """Slices of a table, without per-row work; shuffled anew at each pass."""
+
+    def __init__(self, table: TensorTable, batch_size: int, *, shuffle: bool) -> None:
+        self.table, self.batch_size, self.shuffle = table, batch_size, shuffle
+
+    def __len__(self) -> int:
+        return -(-len(self.table) // self.batch_size)
+
+    def __iter__(self) -> Iterator[Any]:
+        n = len(self.table)
+        # Drawn on the CPU, so that a seed means the same on every device.
+        order = torch.randperm(n).to(self.table.y.device) if self.shuffle else None
+        for start in range(0, n, self.batch_size):
+            stop = start + self.batch_size
+            whole = order is None or n <= self.batch_size
+            at = slice(start, stop) if whole else order[start:stop]
+            yield self.table.rows(at)
+
+
+class Criterion(nn.Module):
+    """Task losses and what weighs them; its parameters are trained."""
+
+    def __init__(self, weighting: LossWeighting, label_weight: Sequence[float]) -> None:
+        super().__init__()
+        self.task_losses = TaskLosses(label_weight)
+        self.weighting = weighting
+
+    def forward(self, logits: Tensor, target: tuple[Tensor, Tensor | None]) -> Tensor:
+        loss: Tensor = self.weighting(self.task_losses(logits, *target))
+        return loss
+
+
+class MultiTaskNet(NeuralNet):
+    """skorch's NeuralNet for several tasks.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        Gives logits of shape (batch, n_tasks).
+    embedding_optimizer : {"lazy_adam", "adam"}
+        Optimiser of the table of ids.
+    dense_optimizer : {"adam", "sgd"}
+        Optimiser of everything else.
+    weight_decay : float
+        Decoupled weight decay.
+    learning_rate_schedule : str or callable
+        As in the rankers.
+    **kwargs
+        As in ``skorch.NeuralNet``.
+
+    Notes
+    -----
+    An epoch's history holds ``train_loss``, ``valid_loss`` and the lists
+    ``train_task_loss``, ``valid_task_loss`` and ``loss_weight``. Batches record
+    nothing, so that no step waits for the device.
+    """
+
+    def __init__(
+        self,
+        module: Any,
+        *,
+        embedding_optimizer: str = "lazy_adam",
+        dense_optimizer: str = "adam",
+        weight_decay: float = 0.0,
+        learning_rate_schedule: str | Callable[[float], float] = "constant",
+        **kwargs: Any,
+    ) -> None:
+        self.embedding_optimizer = embedding_optimizer
+        self.dense_optimizer = dense_optimizer
+        self.weight_decay = weight_decay
+        self.learning_rate_schedule = learning_rate_schedule
+        super().__init__(module, criterion=kwargs.pop("criterion", Criterion), **kwargs)
+
+    @property
+    def _default_callbacks(self) -> list[tuple[str, Any]]:
+        return [("epoch_timer", EpochTimer())]
+
+    def initialize_optimizer(self, triggered_directly: Any = None) -> MultiTaskNet:
+        """Make an optimiser for the table of ids and one for all else."""
+        named = dict(self.get_all_learnable_params())
+        tables = [p for n, p in named.items() if n == "embedding.ids" and p.numel()]
+        rest = [p for n, p in named.items() if n != "embedding.ids" and p.numel()]
+        self.optimizer_ = dense_optimizer(
+            self.dense_optimizer, rest, self.lr, self.weight_decay
+        )
+        self.table_optimizers = [
+            table_optimizer(self.embedding_optimizer, [t], self.lr, self.weight_decay)
+            for t in tables
+        ]
+        return self
+
+    @property
+    def all_optimizers(self) -> list[torch.optim.Optimizer]:
+        """Every optimiser."""
+        return [self.optimizer_, *self.table_optimizers]
+
+    def get_iterator(self, dataset: TensorTable, training: bool = False) -> Batches:
+        """Batches of a table."""
+        return Batches(dataset, self.batch_size, shuffle=training)
+
+    def on_train_begin(self, net: Any, X: Any = None, y: Any = None, **_: Any) -> None:
+        """Start the schedule of the learning rate."""
+        steps = self.max_epochs * len(self.get_iterator(X, training=True))
+        self.schedules_ = []
+        if self.learning_rate_schedule != "constant":
+            for optimizer in self.all_optimizers:
+                for group in optimizer.param_groups:
+                    group.pop("initial_lr", None)
+                    group["lr"] = self.lr
+                self.schedules_.append(
+                    schedule(optimizer, self.learning_rate_schedule, steps)
+                )
+
+    def on_train_end(self, net: Any, X: Any = None, y: Any = None, **_: Any) -> None:
+        """Drop the schedules, which cannot be pickled."""
+        del self.schedules_
+
+    def train_step(self, batch: Any, **_: Any) -> dict[str, Any]:
+        """Take one step of training."""
+        Xi, (yi, wi) = batch
+        for optimizer in self.all_optimizers:
+            optimizer.zero_grad()
+        logits = self.infer(Xi)
+        losses = self.criterion_.task_losses(logits, yi, wi)
+        if self.device == "cpu":
+            _check_finite(losses)  # elsewhere this would wait for the device
+        loss = self.criterion_.weighting(losses)
+        loss.backward()
+        for optimizer in self.all_optimizers:
+            optimizer.step()
+        for one in self.schedules_:
+            one.step()
+        return {"loss": loss.detach(), "y_pred": logits, "task_losses": losses.detach()}
+
+    def validation_step(self, batch: Any, **_: Any) -> dict[str, Any]:
+        """Evaluate one batch."""
+        Xi, (yi, wi) = batch
+        with torch.inference_mode():
+            logits = self.infer(Xi)
+            losses = self.criterion_.task_losses(logits, yi, wi)
+            loss = self.criterion_.weighting(losses)
+        return {"loss": loss, "y_pred": logits, "task_losses": losses}
+
+    def run_single_epoch(
+        self, iterator: Any, training: bool, prefix: str, step_fn: Any, **kwargs: Any
+    ) -> None:
+        """Make one pass, summing losses on the device."""
+        if iterator is None:
+            return
+        self._set_training(training)
+        total: Tensor | float = 0.0
+        for batch in iterator:
+            self.notify("on_batch_begin", batch=batch, training=training)
+            step = step_fn(batch, **kwargs)
+            total = total + step["task_losses"] * len(batch[1][0])
+            self.notify("on_batch_end", batch=batch, training=training, **step)
+        assert isinstance(total, Tensor)
+        losses = total / len(iterator.table)
+        if training:
+            _check_finite(losses)
+        weights = self.criterion_.weighting.current().detach()
+        self.history.record(f"{prefix}_loss", float(weights @ losses))
+        self.history.record(f"{prefix}_task_loss", losses.tolist())
+        if training:
+            self.history.record("loss_weight", weights.tolist())
+
+
+def _check_finite(losses: Tensor) -> None:
+    finite = losses.isfinite()
+    if not finite.all():
+        raise DivergedError(int(finite.logical_not().nonzero()[0, 0]))

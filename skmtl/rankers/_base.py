@@ -1,0 +1,296 @@
+"""MultiTaskRanker: what all rankers do, whatever their network."""
+
+from __future__ import annotations
+
+import copy
+from abc import ABC, abstractmethod
+from numbers import Integral, Real
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy.special import expit
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.callback import CallbackSupportMixin, with_callbacks
+from sklearn.metrics import roc_auc_score
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from skmtl._sklearn import Interval, StrOptions, _fit_context
+from skmtl.encoding import EncodedTable, TableEncoder
+from skmtl.modules import MultiTaskModule, TableEmbedding
+from skmtl.rankers._fit import Fit
+from skmtl.rankers._targets import check_targets
+from skmtl.rankers._training import logits
+
+
+class MultiTaskRanker(CallbackSupportMixin, ClassifierMixin, BaseEstimator, ABC):
+    """Base of all rankers.
+
+    A ranker adds a constructor, and `_make_parts`, which builds what lies between the
+    embedding and the logits.
+    """
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        "embedding_dim": [Interval(Integral, 1, None, closed="left")],
+        "bin_dim": [Interval(Integral, 1, None, closed="left")],
+        "tower_units": ["array-like"],
+        "dropout": [Interval(Real, 0, 1, closed="left")],
+        "label_weight": [Real, "array-like", dict, None],
+        "loss_weight": [Real, "array-like", dict, None],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "batch_size": [
+            Interval(Integral, 1, None, closed="left"),
+            StrOptions({"auto"}),
+        ],
+        "learning_rate": [Interval(Real, 0, None, closed="neither")],
+        "learning_rate_schedule": [
+            StrOptions({"constant", "linear", "cosine"}),
+            callable,
+        ],
+        "weight_decay": [Interval(Real, 0, None, closed="left")],
+        "optimizer": [StrOptions({"adam", "sgd"})],
+        "embedding_optimizer": [StrOptions({"lazy_adam", "adam"})],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "scoring": [str, callable, None],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "categorical_features": TableEncoder._parameter_constraints[
+            "categorical_features"
+        ],
+        "min_frequency": TableEncoder._parameter_constraints["min_frequency"],
+        "max_categories": TableEncoder._parameter_constraints["max_categories"],
+        "n_bins": TableEncoder._parameter_constraints["n_bins"],
+        "warm_start": ["boolean"],
+        "device": [str],
+        "callbacks": [list, None],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
+    @abstractmethod
+    def _make_parts(self, width: int, names: list[str]) -> tuple[Any, Any]:
+        """Sharing and towers for an input of `width` and the tasks `names`."""
+
+    def _check_tasks(self, names: list[str]) -> None:
+        """Refuse hyperparameters that do not fit the tasks, before anything is done."""
+
+    def _order_probabilities(
+        self, proba: npt.NDArray[np.float64]
+    ) -> npt.NDArray[np.float64]:
+        """Undo what rounding did to an order that the network guarantees."""
+        return proba
+
+    @with_callbacks
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        X_val: Any = None,
+        y_val: Any = None,
+        sample_weight_val: Any = None,
+    ) -> Self:
+        """Train on a table of impressions.
+
+        Parameters
+        ----------
+        X : DataFrame of pandas or polars, or array-like, shape (n_samples, n_features)
+            The table. Missing cells are allowed anywhere.
+        y : array-like or DataFrame of shape (n_samples,) or (n_samples, n_tasks)
+            Labels. With several tasks 1, 0, or NaN for a label that was not observed;
+            NaN counts in no loss. One column may hold any two labels.
+        sample_weight : array-like of shape (n_samples,) or (n_samples, n_tasks), \
+default=None
+            Weights of the rows, or of each row for each task.
+        X_val, y_val : as `X` and `y`, default=None
+            Table and labels for validation. The best weights on it are restored.
+        sample_weight_val : as `sample_weight`, default=None
+            Weights for validation.
+
+        Returns
+        -------
+        self : MultiTaskRanker
+            The fitted ranker.
+
+        Raises
+        ------
+        ValueError, TypeError
+            For input that cannot be used; the message names the column or the task.
+            A ranker that was fitted before stays as it was.
+        """
+        fit = Fit(self, X, y, sample_weight)
+        fit.set_validation(X_val, y_val, sample_weight_val)
+        # The table seen by callbacks is the caller's own.
+        context = self._init_callback_context(max_subtasks=self.max_iter)
+        context.call_on_fit_task_begin(estimator=self, X=X, y=y)
+        fitted = fit.run(context)
+        vars(self).update(fitted)
+        context.call_on_fit_task_end(estimator=self, X=X, y=y)
+        return self
+
+    def _make_net(self, encoder: TableEncoder, names: list[str]) -> MultiTaskModule:
+        embedding = TableEmbedding(
+            vocabulary_sizes=encoder.vocabulary_sizes_,
+            bin_sizes=encoder.bin_sizes_,
+            n_numeric=len(encoder.numeric_names_),
+            embedding_dim=self.embedding_dim,
+            bin_dim=self.bin_dim,
+            sparse=self.embedding_optimizer != "adam",
+        )
+        sharing, towers = self._make_parts(embedding.width, names)
+        return MultiTaskModule(embedding=embedding, sharing=sharing, towers=towers)
+
+    def predict_task_proba(self, X: Any) -> Any:
+        """Estimate the probability of a positive for every task.
+
+        Parameters
+        ----------
+        X : DataFrame of pandas or polars, or array-like, shape (n_samples, n_features)
+            The table. Columns of a DataFrame are matched by name.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_tasks), dtype float64
+            Probabilities. A DataFrame with the tasks as columns under
+            ``set_output(transform="pandas")``.
+        """
+        check_is_fitted(self)
+        proba = self._task_proba(X)
+        if getattr(self, "_sklearn_output_config", {}).get("transform") != "pandas":
+            return proba
+        index = X.index if isinstance(X, pd.DataFrame) else None
+        return pd.DataFrame(proba, columns=self.task_names_, index=index)
+
+    def _task_proba(self, X: Any) -> npt.NDArray[np.float64]:
+        table = X if isinstance(X, EncodedTable) else self.encoder_.encode(X)
+        proba = expit(logits(self.net_, table).astype(np.float64))
+        proba = self._order_probabilities(proba)
+        constant = np.isnan(self.prior_) | np.isin(self.prior_, (0.0, 1.0))
+        proba[:, constant] = np.nan_to_num(self.prior_[constant], nan=0.5)
+        return proba
+
+    def predict_proba(self, X: Any) -> Any:
+        """Estimate the probability of each label.
+
+        Parameters
+        ----------
+        X : DataFrame of pandas or polars, or array-like, shape (n_samples, n_features)
+            The table.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, 2), or a list of them, one for each task
+            As other scikit-learn classifiers give them.
+        """
+        check_is_fitted(self)
+        proba = self._task_proba(X)
+        if self._multioutput:
+            return [np.column_stack([1 - p, p]) for p in proba.T]
+        if len(self.classes_) == 1:
+            return np.ones((len(proba), 1))
+        return np.column_stack([1 - proba[:, 0], proba[:, 0]])
+
+    def predict(self, X: Any) -> npt.NDArray[Any]:
+        """Predict the more probable label of every task.
+
+        Parameters
+        ----------
+        X : DataFrame of pandas or polars, or array-like, shape (n_samples, n_features)
+            The table.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,) or (n_samples, n_tasks)
+            Labels.
+        """
+        check_is_fitted(self)
+        positive = self._task_proba(X) > 0.5
+        if self._multioutput:
+            return positive.astype(np.int64)
+        chosen: npt.NDArray[Any] = self.classes_[
+            np.minimum(positive[:, 0].astype(int), len(self.classes_) - 1)
+        ]
+        return chosen
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Mean ROC AUC over the tasks.
+
+        Parameters
+        ----------
+        X : DataFrame of pandas or polars, or array-like, shape (n_samples, n_features)
+            The table.
+        y : array-like of shape (n_samples,) or (n_samples, n_tasks)
+            Labels; NaN where not observed.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows.
+
+        Returns
+        -------
+        float
+            The mean over the tasks that have both classes; NaN when none has.
+        """
+        check_is_fitted(self)
+        proba = self._task_proba(X)
+        targets = check_targets(y)
+        if targets.labels.shape != proba.shape:
+            raise ValueError(
+                f"y has shape {targets.labels.shape}, but the predictions for X have "
+                f"shape {proba.shape}."
+            )
+        weight = None if sample_weight is None else np.asarray(sample_weight)
+        aucs = []
+        for t in range(proba.shape[1]):
+            seen = targets.observed[:, t]
+            label = targets.labels[seen, t]
+            if not self._multioutput:
+                label = np.asarray(y).ravel()[seen] == self.classes_[-1]
+            if label.min(initial=1) < label.max(initial=0):
+                w = None if weight is None else weight[seen]
+                aucs.append(roc_auc_score(label, proba[seen, t], sample_weight=w))
+        return float(np.mean(aucs)) if aucs else float("nan")
+
+    def set_output(self, *, transform: str | None = None) -> Self:
+        """Choose the container that `predict_task_proba` gives.
+
+        Parameters
+        ----------
+        transform : {"default", "pandas"} or None, default=None
+            "pandas" for a DataFrame, "default" for an array, None to leave it.
+
+        Returns
+        -------
+        self : MultiTaskRanker
+            The ranker.
+        """
+        if transform not in ("default", "pandas", None):
+            raise ValueError(
+                f"transform must be 'default', 'pandas' or None, found {transform!r}."
+            )
+        if transform is not None:
+            self._sklearn_output_config = {"transform": transform}
+        return self
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_class = False
+        tags.classifier_tags.multi_label = True
+        tags.target_tags.multi_output = True
+        tags.target_tags.single_output = True
+        tags.input_tags.allow_nan = True
+        tags.input_tags.categorical = True
+        return tags
+
+    def _snapshot(self, fitted: dict[str, Any]) -> Self:
+        """A ranker as if training had ended here, for scorers within `fit`."""
+        ranker = copy.copy(self)
+        vars(ranker).update(fitted)
+        return ranker
+
+    def _seed(self) -> tuple[np.random.RandomState, int]:
+        rng = check_random_state(self.random_state)
+        return rng, int(rng.randint(2**31 - 1))

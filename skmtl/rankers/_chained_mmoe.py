@@ -1,0 +1,197 @@
+"""ChainedMMoE: MMoE with towers that read the towers of earlier tasks."""
+
+from __future__ import annotations
+
+from numbers import Integral, Real
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from skmtl._sklearn import Interval
+from skmtl.modules import ChainedTowers, ExpertMixture
+from skmtl.rankers._base import MultiTaskRanker
+from skmtl.rankers._docs import shared_parameters
+from skmtl.rankers._task_order import check_task_order
+from skmtl.rankers._widths import check_units
+
+
+@shared_parameters
+class ChainedMMoE(MultiTaskRanker):
+    """Mixture of experts with towers in a chain.
+
+    Each task's tower reads its own mixture of experts and the embedding that the
+    tower of the task before computed, as an order follows a click.
+
+    Parameters
+    ----------
+    n_experts : int, default=8
+        Number of experts.
+    expert_units : sequence of int, default=(128,)
+        Widths of the layers of each expert.
+    bottom_units : sequence of int, default=()
+        Dense layers that narrow a wide input before experts and gates; none for
+        experts and gates directly on the input.
+    gate_dropout : float, default=0.0
+        Probability that a gate leaves an expert out, for every row, gate and expert
+        in training. The softmax is taken again over the experts that stay, which
+        keeps gates from collapsing on one.
+    tower_units : sequence of int, default=(64,)
+        Widths of the hidden layers of each tower.
+    task_order : sequence of str, mapping or None, default=None
+        The chain: task names from first to last, by default the columns of `y`. A
+        mapping from a task to the tasks that its tower reads makes it a graph, such
+        as ``{"cart": ["click"], "order": ["click", "cart"]}``; a task that it does
+        not name reads no other.
+    chain_probability : bool, default=False
+        Whether probabilities are multiplied along the chain, so that no task is more
+        probable than one it follows. With several such tasks the least probable
+        counts.
+    {shared_parameters}
+
+    Attributes
+    ----------
+    {shared_attributes}
+
+    See Also
+    --------
+    MMoE : The same without the chain.
+
+    References
+    ----------
+    J. Ma et al., "Modeling Task Relationships in Multi-task Learning with Multi-gate
+    Mixture-of-Experts", KDD 2018, section 4.2; Q. Wang et al., "DBMTL: Deep Bayesian
+    Multi-Target Learning for Recommender Systems", 2019, for towers on a graph of
+    tasks; X. Ma et al., "Entire Space Multi-Task Model", SIGIR 2018, equation 1, for
+    the product of probabilities.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from skmtl import ChainedMMoE
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.normal(size=(1000, 4))
+    >>> click = X[:, 0] > 0
+    >>> y = pd.DataFrame({"click": click, "order": click & (X[:, 1] > 1)}).astype(int)
+    >>> ranker = ChainedMMoE(chain_probability=True, random_state=0).fit(X, y)
+    >>> proba = ranker.set_output(transform="pandas").predict_task_proba(X)
+    >>> bool((proba["order"] <= proba["click"]).all())
+    True
+    """
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        **MultiTaskRanker._parameter_constraints,
+        "n_experts": [Interval(Integral, 1, None, closed="left")],
+        "expert_units": ["array-like"],
+        "bottom_units": ["array-like"],
+        "gate_dropout": [Interval(Real, 0, 1, closed="left")],
+        "task_order": ["array-like", dict, None],
+        "chain_probability": ["boolean"],
+    }
+
+    def __init__(
+        self,
+        *,
+        n_experts: int = 8,
+        expert_units: Any = (128,),
+        bottom_units: Any = (),
+        gate_dropout: float = 0.0,
+        tower_units: Any = (64,),
+        task_order: Any = None,
+        chain_probability: bool = False,
+        embedding_dim: int = 16,
+        bin_dim: int = 8,
+        dropout: float = 0.0,
+        label_weight: Any = None,
+        loss_weight: Any = None,
+        max_iter: int = 10,
+        batch_size: int | str = "auto",
+        learning_rate: float = 1e-3,
+        learning_rate_schedule: Any = "constant",
+        weight_decay: float = 0.0,
+        optimizer: str = "adam",
+        embedding_optimizer: str = "lazy_adam",
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        scoring: Any = None,
+        n_iter_no_change: int = 3,
+        tol: float = 0.0,
+        categorical_features: Any = "from_dtype",
+        min_frequency: int = 2,
+        max_categories: int | None = None,
+        n_bins: int = 32,
+        warm_start: bool = False,
+        device: str = "cpu",
+        callbacks: list[Any] | None = None,
+        random_state: Any = None,
+        verbose: int = 0,
+    ) -> None:
+        self.n_experts = n_experts
+        self.expert_units = expert_units
+        self.bottom_units = bottom_units
+        self.gate_dropout = gate_dropout
+        self.tower_units = tower_units
+        self.task_order = task_order
+        self.chain_probability = chain_probability
+        self.embedding_dim = embedding_dim
+        self.bin_dim = bin_dim
+        self.dropout = dropout
+        self.label_weight = label_weight
+        self.loss_weight = loss_weight
+        self.max_iter = max_iter
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.learning_rate_schedule = learning_rate_schedule
+        self.weight_decay = weight_decay
+        self.optimizer = optimizer
+        self.embedding_optimizer = embedding_optimizer
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.scoring = scoring
+        self.n_iter_no_change = n_iter_no_change
+        self.tol = tol
+        self.categorical_features = categorical_features
+        self.min_frequency = min_frequency
+        self.max_categories = max_categories
+        self.n_bins = n_bins
+        self.warm_start = warm_start
+        self.device = device
+        self.callbacks = callbacks
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def _check_tasks(self, names: list[str]) -> None:
+        check_units(self.expert_units, "expert_units", at_least=1)
+        check_units(self.bottom_units, "bottom_units")
+        check_units(self.tower_units, "tower_units", at_least=1)
+        check_task_order(self.task_order, names)
+
+    def _make_parts(self, width: int, names: list[str]) -> tuple[Any, Any]:
+        sharing = ExpertMixture(
+            n_tasks=len(names),
+            n_experts=self.n_experts,
+            width=width,
+            bottom_units=check_units(self.bottom_units, "bottom_units"),
+            expert_units=check_units(self.expert_units, "expert_units", at_least=1),
+            gate_dropout=self.gate_dropout,
+            dropout=self.dropout,
+        )
+        towers = ChainedTowers(
+            parents=check_task_order(self.task_order, names),
+            width=sharing.width,
+            units=check_units(self.tower_units, "tower_units", at_least=1),
+            dropout=self.dropout,
+            chain_probability=self.chain_probability,
+        )
+        return sharing, towers
+
+    def _order_probabilities(
+        self, proba: npt.NDArray[np.float64]
+    ) -> npt.NDArray[np.float64]:
+        towers = self.net_.module_.towers
+        if towers.chain_probability:
+            for task in towers.order:
+                for parent in towers.parents[task]:
+                    np.minimum(proba[:, task], proba[:, parent], out=proba[:, task])
+        return proba

@@ -1,0 +1,103 @@
+"""The text of the parameters that all rankers share, written once."""
+
+from __future__ import annotations
+
+import inspect
+from typing import TypeVar
+
+T = TypeVar("T", bound=type)
+
+SHARED = """
+embedding_dim : int, default=16
+    Width of an id's embedding.
+bin_dim : int, default=8
+    Width of the embedding of a number's bin.
+dropout : float, default=0.0
+    Share of the outputs of every hidden layer that is dropped in training.
+label_weight : float, array-like of shape (n_tasks,), mapping or None, default=None
+    Multiplier of the positive term of each task's cross-entropy, above 0. A mapping
+    goes from task names to numbers. Predicted probabilities are those of the table as
+    it is, whatever the label weight.
+loss_weight : float, array-like of shape (n_tasks,), mapping or None, default=None
+    Multiplier of each task's loss in the sum, at least 0.
+max_iter : int, default=10
+    Epochs.
+batch_size : int or "auto", default="auto"
+    Rows of a batch. "auto" takes about 200 batches an epoch, of 32 to 1024 rows.
+learning_rate : float, default=1e-3
+    Step size at the start.
+learning_rate_schedule : {"constant", "linear", "cosine"} or callable, \
+default="constant"
+    How the learning rate falls over training. A callable takes the progress in
+    [0, 1] and gives a factor.
+weight_decay : float, default=0.0
+    Decoupled weight decay. Rows of the embedding table decay when a batch touches
+    them.
+optimizer : {"adam", "sgd"}, default="adam"
+    Optimiser of everything but the embedding table; "sgd" has momentum 0.9.
+embedding_optimizer : {"lazy_adam", "adam"}, default="lazy_adam"
+    Optimiser of the embedding table. "lazy_adam" updates the rows that a batch
+    touches; "adam" updates all rows at every step, exactly and slowly.
+early_stopping : bool, default=False
+    Whether to set rows aside, or use `X_val`, and stop when the score there no longer
+    improves. With `X_val` the best weights are restored in any case.
+validation_fraction : float, default=0.1
+    Share of the rows set aside, when no `X_val` is given. Every task keeps its share
+    of positives.
+scoring : str, callable or None, default=None
+    What early stopping watches: ``None`` for the training loss without dropout, a
+    scorer's name, or a callable ``scorer(estimator, X, y)``; greater is better.
+n_iter_no_change : int, default=3
+    Epochs without improvement after which to stop.
+tol : float, default=0.0
+    Least improvement that counts.
+categorical_features : "from_dtype", None or array-like, default="from_dtype"
+    Which columns hold ids: by dtype (``category``, strings, objects), by name, by
+    index or by a boolean mask. Integer ids must be named, or cast to ``category``.
+min_frequency : int, default=2
+    Ids on fewer rows share the column's row for unknown ids.
+max_categories : int or None, default=None
+    At most this many ids of a column get a row of their own.
+n_bins : int, default=32
+    Bins for each number, about; 0 for none.
+warm_start : bool, default=False
+    Whether `fit` goes on from the last fit: same columns, ids and tasks.
+device : str, default="cpu"
+    Where to train and predict, such as "cuda".
+callbacks : list of skorch callbacks or None, default=None
+    Passed to the skorch net.
+random_state : int, RandomState instance or None, default=None
+    Seed of weights, order of rows, dropout and validation part. The same integer on
+    the same machine gives the same predictions to the last bit.
+verbose : int, default=0
+    1 for a line per epoch.
+"""
+
+ATTRIBUTES = """
+classes_ : ndarray of shape (2,) or list of ndarray
+    Labels; for several tasks ``[0, 1]`` for each.
+task_names_ : ndarray of shape (n_tasks,), dtype object
+    Columns of `y`, or ``"0"``, ``"1"``, …
+n_features_in_ : int
+    Columns of `X`.
+feature_names_in_ : ndarray of shape (n_features_in_,)
+    Names of the columns, where all are strings.
+encoder_ : TableEncoder
+    Vocabularies, scales and bins.
+net_ : skorch.NeuralNet
+    The trained net, with ``history``.
+n_iter_ : int
+    Epochs trained, over all warm starts.
+label_weight_, loss_weight_ : ndarray of shape (n_tasks,)
+    Weights in force.
+prior_ : ndarray of shape (n_tasks,)
+    Rate of positives among observed labels; NaN where none was observed.
+"""
+
+
+def shared_parameters(cls: T) -> T:
+    """Put the shared parameters and attributes into the docstring of a ranker."""
+    doc = inspect.cleandoc(cls.__doc__ or "")
+    doc = doc.replace("{shared_parameters}", SHARED.strip())
+    cls.__doc__ = doc.replace("{shared_attributes}", ATTRIBUTES.strip())
+    return cls

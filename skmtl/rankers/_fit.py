@@ -1,0 +1,265 @@
+"""One fit, from the caller's table to fitted attributes.
+
+Nothing is written to the ranker before all has gone well.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from sklearn.metrics import check_scoring
+from sklearn.utils.validation import check_consistent_length
+from skorch.helper import predefined_split
+
+from skmtl._net import MultiTaskNet, TensorTable
+from skmtl._weights import check_sample_weight
+from skmtl.encoding import EncodedTable, TableEncoder
+from skmtl.rankers._monitor import (
+    BestWeights,
+    EpochLine,
+    FitProgress,
+    LastGood,
+    ValidScore,
+)
+from skmtl.rankers._per_task import check_per_task
+from skmtl.rankers._small import MERGE_ROWS, merge_rows
+from skmtl.rankers._split import validation_rows
+from skmtl.rankers._targets import Targets, check_targets, warn_of_constant_tasks
+from skmtl.rankers._training import seeded, tensor_table, train
+from skmtl.weighting import StaticWeighting
+
+if TYPE_CHECKING:
+    from skmtl.rankers._base import MultiTaskRanker
+
+Weights = npt.NDArray[np.float64]
+
+
+class Fit:
+    """Checked input of one fit, and its run."""
+
+    def __init__(self, ranker: MultiTaskRanker, X: Any, y: Any, weight: Any) -> None:
+        self.ranker = ranker
+        self.warm = ranker.warm_start and hasattr(ranker, "net_")
+        self.targets = check_targets(y)
+        check_consistent_length(X, self.targets.labels)
+        self.weight = _task_weights(weight, self.targets)
+        self.names = [str(n) for n in self.targets.names]
+        self._check_hyperparameters()
+        # A new row order per fit, but the same for the same seed.
+        self.rng, self.seed = ranker._seed()
+        self.X = X
+        self.validation: tuple[Any, Targets, Weights] | None = None
+
+    def _check_hyperparameters(self) -> None:
+        ranker, names = self.ranker, self.targets.names
+        ranker._check_tasks(self.names)
+        self.label_weight = check_per_task(
+            ranker.label_weight, names, "label_weight", positive=True
+        )
+        self.loss_weight = check_per_task(
+            ranker.loss_weight, names, "loss_weight", positive=False
+        )
+        if self.warm and list(ranker.task_names_) != list(names):
+            raise ValueError(
+                f"warm_start goes on with the tasks {list(ranker.task_names_)}, but y "
+                f"has {list(names)}."
+            )
+        if (
+            self.warm
+            and not ranker._multioutput
+            and not np.array_equal(ranker.classes_, self.targets.classes)
+        ):
+            raise ValueError(
+                f"warm_start goes on with the classes {ranker.classes_}, but y has "
+                f"{self.targets.classes}."
+            )
+
+    def set_validation(self, X: Any, y: Any, weight: Any) -> None:
+        """Take the caller's validation table, or set rows aside."""
+        if (X is None) != (y is None):
+            given, absent = ("y_val", "X_val") if X is None else ("X_val", "y_val")
+            raise ValueError(f"{given} is given without {absent}. Give both or none.")
+        if X is not None:
+            targets = check_targets(y)
+            check_consistent_length(X, targets.labels)
+            if list(targets.names) != list(self.targets.names):
+                raise ValueError(
+                    f"y_val has the tasks {list(targets.names)}, y has "
+                    f"{list(self.targets.names)}."
+                )
+            self.validation = (X, targets, _task_weights(weight, targets))
+        elif self.ranker.early_stopping:
+            targets = self.targets
+            self.held_out = validation_rows(
+                targets.labels,
+                targets.observed,
+                self.ranker.validation_fraction,
+                self.rng,
+            )
+
+    def run(self, context: Any) -> dict[str, Any]:
+        """Encode, train, and give the fitted attributes."""
+        encoder = self._encoder()
+        table = encoder.encode(self.X)
+        targets, weight = self.targets, self.weight
+        valid = self._validation_table(encoder, table)
+        if valid is not None and self.validation is None:
+            keep = ~self.held_out
+            table, targets, weight = (
+                table.take(keep),
+                targets.take(keep),
+                weight[keep],
+            )
+        prior = targets.rates(weight)
+        warn_of_constant_tasks(targets, prior)
+        labels = targets.labels
+        if len(table) <= MERGE_ROWS:
+            table, labels, weight = merge_rows(table, targets, weight)
+        learnable = (prior > 0) & (prior < 1)
+        weight = weight * learnable
+        fitted = self._attributes(encoder, prior)
+        device = self.ranker.device
+        train_table = tensor_table(table, labels, weight, device)
+        net = self._net(fitted, len(table), learnable)
+        net.set_params(
+            train_split=None if valid is None else predefined_split(valid[0]),
+            callbacks=self._callbacks(context, fitted, valid),
+        )
+        net.initialize_callbacks()
+        fitted["net_"] = net
+        with seeded(self.seed ^ 1, device):
+            train(net, train_table, targets.names)
+        # What a fitted net must not carry around: data and the caller's context.
+        net.set_params(train_split=None, callbacks=self.ranker.callbacks)
+        net.callbacks_ = []
+        fitted["n_iter_"] = len(net.history)
+        return fitted
+
+    def _encoder(self) -> TableEncoder:
+        ranker = self.ranker
+        if self.warm:
+            return ranker.encoder_
+        encoder = TableEncoder(
+            ranker.categorical_features,
+            min_frequency=ranker.min_frequency,
+            max_categories=ranker.max_categories,
+            n_bins=ranker.n_bins,
+        )
+        return encoder.fit(self.X, sample_weight=self.weight.mean(axis=1))
+
+    def _attributes(self, encoder: TableEncoder, prior: Weights) -> dict[str, Any]:
+        targets = self.targets
+        fitted = {
+            "encoder_": encoder,
+            "task_names_": targets.names,
+            "classes_": targets.classes,
+            "_multioutput": targets.multioutput,
+            "n_features_in_": encoder.n_features_in_,
+            "prior_": prior,
+            "label_weight_": self.label_weight,
+            "loss_weight_": self.loss_weight,
+        }
+        if hasattr(encoder, "feature_names_in_"):
+            fitted["feature_names_in_"] = encoder.feature_names_in_
+        return fitted
+
+    def _net(
+        self, fitted: dict[str, Any], n_rows: int, learnable: npt.NDArray[np.bool_]
+    ) -> MultiTaskNet:
+        ranker = self.ranker
+        if self.warm:
+            # A copy, so that a fit that fails leaves the fitted ranker as it was.
+            net = copy.deepcopy(ranker.net_)
+            return net.set_params(max_epochs=ranker.max_iter)
+        with seeded(self.seed, ranker.device):
+            module = ranker._make_net(fitted["encoder_"], self.names)
+            rates = np.where(learnable, fitted["prior_"], 0.5)
+            module.towers.start_at(torch.from_numpy(rates).float())
+            net = MultiTaskNet(
+                module,
+                criterion__weighting=StaticWeighting(self.loss_weight.tolist()),
+                criterion__label_weight=self.label_weight.tolist(),
+                lr=ranker.learning_rate,
+                learning_rate_schedule=ranker.learning_rate_schedule,
+                weight_decay=ranker.weight_decay,
+                dense_optimizer=ranker.optimizer,
+                embedding_optimizer=ranker.embedding_optimizer,
+                max_epochs=ranker.max_iter,
+                batch_size=_batch_size(ranker.batch_size, n_rows),
+                train_split=None,
+                device=ranker.device,
+                verbose=0,
+            )
+            return net.initialize()
+
+    def _validation_table(
+        self, encoder: TableEncoder, table: EncodedTable
+    ) -> tuple[TensorTable, EncodedTable, Any] | None:
+        """Tensors for the loss; table and labels for a scorer."""
+        if self.validation is not None:
+            X, targets, weight = self.validation
+            rows = encoder.encode(X)
+        elif self.ranker.early_stopping:
+            held = self.held_out
+            rows = table.take(held)
+            targets, weight = self.targets.take(held), self.weight[held]
+        else:
+            return None
+        tensors = tensor_table(rows, targets.labels, weight, self.ranker.device)
+        return tensors, rows, _scorer_labels(targets)
+
+    def _callbacks(self, context: Any, fitted: dict[str, Any], valid: Any) -> list[Any]:
+        ranker = self.ranker
+        callbacks: list[Any] = [LastGood(), FitProgress(ranker, context)]
+        monitor = "valid_loss"
+        if valid is not None and ranker.scoring is not None:
+            monitor = "valid_score"
+            callbacks.append(ValidScore(self._scorer(fitted, *valid[1:])))
+        if ranker.verbose:
+            callbacks.append(EpochLine(self.targets.names))
+        callbacks += ranker.callbacks or []
+        if valid is not None:
+            patience = ranker.n_iter_no_change if ranker.early_stopping else None
+            callbacks.append(
+                BestWeights(monitor=monitor, patience=patience, tol=ranker.tol)
+            )
+        return callbacks
+
+    def _scorer(self, fitted: dict[str, Any], rows: EncodedTable, labels: Any) -> Any:
+        scorer = check_scoring(self.ranker, scoring=self.ranker.scoring)
+
+        def score(net: MultiTaskNet) -> float:
+            ranker = self.ranker._snapshot({**fitted, "net_": net})
+            return float(scorer(ranker, rows, labels))
+
+        return score
+
+
+def _task_weights(weight: Any, targets: Targets) -> Weights:
+    """Weight of every label, 0 where it was not observed."""
+    checked = check_sample_weight(weight, targets.labels.shape)
+    base = 1.0 if checked is None else checked
+    return np.asarray(targets.observed * base, dtype=np.float64)
+
+
+def _scorer_labels(targets: Targets) -> npt.NDArray[Any]:
+    """Labels as the caller gave them."""
+    if targets.multioutput:
+        if targets.observed.all():
+            return targets.labels.astype(np.int64)
+        return np.where(targets.observed, targets.labels, np.nan)
+    labels: npt.NDArray[Any] = targets.classes[targets.labels[:, 0].astype(int)]
+    if targets.observed.all():
+        return labels
+    return np.where(targets.observed[:, 0], labels, np.nan)
+
+
+def _batch_size(batch_size: int | str, n_rows: int) -> int:
+    """About 200 batches, of 32 to 1024 rows, a power of two."""
+    if isinstance(batch_size, str):
+        return int(2 ** np.clip(np.round(np.log2(max(n_rows, 1) / 200)), 5, 10))
+    return batch_size

@@ -1,0 +1,85 @@
+"""skorch callbacks: scoring, early stopping, progress."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from skorch.callbacks import Callback, EarlyStopping
+
+
+class ValidScore(Callback):
+    """Record a scorer's value on the validation part as ``valid_score``."""
+
+    def __init__(self, score: Callable[[Any], float]) -> None:
+        self.score = score
+
+    def on_epoch_end(self, net: Any, **_: Any) -> None:
+        net.history.record("valid_score", float(self.score(net)))
+
+
+class BestWeights(EarlyStopping):
+    """Stop when the monitored value no longer improves; always restore the best."""
+
+    def __init__(self, *, monitor: str, patience: int | None, tol: float) -> None:
+        super().__init__(
+            monitor=monitor,
+            patience=patience if patience is not None else 2**62,
+            threshold=tol,
+            threshold_mode="abs",
+            lower_is_better=monitor == "valid_loss",
+            load_best=True,
+            sink=_silent,
+        )
+
+
+class LastGood(Callback):
+    """Keep the weights of the last whole epoch, in case the next one diverges."""
+
+    weights: dict[str, Any] | None = None
+
+    def on_epoch_end(self, net: Any, **_: Any) -> None:
+        if net.max_epochs > 1:
+            state = net.module_.state_dict()
+            self.weights = {k: v.detach().clone() for k, v in state.items()}
+
+    def on_train_end(self, net: Any, **_: Any) -> None:
+        self.weights = None
+
+
+class FitProgress(Callback):
+    """Tell scikit-learn's callbacks of every epoch, and stop when they say so."""
+
+    def __init__(self, estimator: Any, context: Any) -> None:
+        self.estimator, self.context = estimator, context
+        self.stop = False
+
+    def on_epoch_begin(self, net: Any, **_: Any) -> None:
+        if self.stop:
+            raise KeyboardInterrupt  # skorch's way to end training early
+        self.epoch = self.context.subcontext(task_name="epoch")
+        self.epoch.call_on_fit_task_begin(estimator=self.estimator)
+
+    def on_epoch_end(self, net: Any, **_: Any) -> None:
+        self.stop = self.epoch.call_on_fit_task_end(estimator=self.estimator)
+
+
+class EpochLine(Callback):
+    """Print a line for each epoch."""
+
+    def __init__(self, names: Any) -> None:
+        self.names = names
+
+    def on_epoch_end(self, net: Any, **_: Any) -> None:
+        last = net.history[-1]
+        part = "valid" if "valid_task_loss" in last else "train"
+        losses = zip(self.names, last[f"{part}_task_loss"], strict=True)
+        text = "  ".join(f"{name} {loss:.5f}" for name, loss in losses)
+        score = f"  score {last['valid_score']:.5f}" if "valid_score" in last else ""
+        print(
+            f"epoch {last['epoch']:3d}  {part} loss: {text}{score}  {last['dur']:.1f} s"
+        )
+
+
+def _silent(*_: Any) -> None:
+    """Take skorch's messages."""

@@ -1,0 +1,190 @@
+"""The border for `y`."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from sklearn.utils import check_array
+from sklearn.utils.multiclass import check_classification_targets, type_of_target
+
+from skmtl.encoding._columns import is_polars
+
+
+@dataclass(frozen=True)
+class Targets:
+    """Labels of every task, checked.
+
+    Attributes
+    ----------
+    labels : ndarray of shape (n_samples, n_tasks), dtype float32
+        1 or 0; 0 where not observed.
+    observed : ndarray of shape (n_samples, n_tasks), dtype bool
+        Whether the label is known.
+    names : ndarray of shape (n_tasks,), dtype object
+        Columns of a DataFrame, else ``"0"``, ``"1"``, …
+    classes : ndarray or list of ndarray
+        For one task the two labels found in `y`; for several a list of ``[0, 1]``.
+    multioutput : bool
+        Whether `y` had several columns.
+    named : bool
+        Whether `y` named its columns.
+    """
+
+    labels: npt.NDArray[np.float32]
+    observed: npt.NDArray[np.bool_]
+    names: npt.NDArray[Any]
+    classes: Any
+    multioutput: bool
+    named: bool
+
+    def take(self, rows: npt.NDArray[np.bool_]) -> Targets:
+        """Select rows."""
+        return replace(self, labels=self.labels[rows], observed=self.observed[rows])
+
+    def rates(self, weight: npt.NDArray[np.float64] | None) -> npt.NDArray[np.float64]:
+        """Weighted rate of positives of each task; NaN where nothing is observed."""
+        mass = self.observed * (1.0 if weight is None else weight)
+        with np.errstate(invalid="ignore"):
+            rates: npt.NDArray[np.float64] = (mass * self.labels).sum(0) / mass.sum(0)
+        return rates
+
+
+def check_targets(y: Any) -> Targets:
+    """Check `y` and bring it to one form.
+
+    Raises
+    ------
+    ValueError
+        For an empty `y`, labels other than 0, 1 and NaN, and more than two classes;
+        the message names the task.
+    """
+    if y is None:
+        raise ValueError(
+            "This ranker requires y to be passed, but the target y is None."
+        )
+    names = _names(y)
+    if is_polars(y):
+        y = y.to_numpy()
+    elif isinstance(y, pd.DataFrame):
+        y = y.to_numpy(dtype=np.float64 if _numeric(y) else object, na_value=np.nan)
+    array = check_array(
+        y,
+        ensure_2d=False,
+        dtype=None,
+        ensure_all_finite=False,
+        ensure_min_samples=0,
+        ensure_min_features=0,
+        input_name="y",
+    )
+    if not array.size:
+        raise ValueError(f"y is empty: found shape {array.shape}. Give labels.")
+    if array.ndim == 2 and array.shape[1] > 1:
+        return _several(array, names)
+    return _single(array.ravel(), names)
+
+
+def _numeric(y: pd.DataFrame) -> bool:
+    return all(pd.api.types.is_numeric_dtype(t) for t in y.dtypes)
+
+
+def _names(y: Any) -> list[str] | None:
+    if isinstance(y, pd.DataFrame) or (is_polars(y) and hasattr(y, "columns")):
+        return [str(name) for name in y.columns]
+    name = getattr(y, "name", None)
+    return None if name is None else [str(name)]
+
+
+def _several(array: np.ndarray, names: list[str] | None) -> Targets:
+    n_tasks = array.shape[1]
+    named = names is not None
+    names = names or [str(t) for t in range(n_tasks)]
+    if len(set(names)) < len(names):
+        raise ValueError(f"y has columns of the same name: {names}. Rename them.")
+    try:
+        values = array.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"With several tasks y must hold 0, 1 and NaN (not observed): {error}"
+        ) from error
+    observed = ~np.isnan(values)
+    wrong = observed & (values != 0) & (values != 1)
+    if wrong.any():
+        row, task = np.argwhere(wrong)[0]
+        found = np.unique(values[wrong[:, task], task])[:5].tolist()
+        if np.isinf(found).any():
+            raise ValueError(f"Input y contains infinity: task {names[task]!r}.")
+        raise ValueError(
+            f"Task {names[task]!r} holds the labels {found} (first in row {row}). With "
+            "several tasks labels must be 0, 1 or NaN (not observed). Unknown label "
+            "type: turn the column into 0 and 1."
+        )
+    labels = np.where(observed, values, 0.0).astype(np.float32)
+    classes = [np.array([0, 1]) for _ in range(n_tasks)]
+    return Targets(
+        labels, observed, np.array(names, dtype=object), classes, True, named
+    )
+
+
+def _single(array: np.ndarray, names: list[str] | None) -> Targets:
+    name = np.array(names or ["0"], dtype=object)
+    observed = np.ones(len(array), dtype=bool)
+    if array.dtype.kind == "f":
+        if np.isinf(array).any():
+            raise ValueError(
+                "Input y contains infinity or a value too large for dtype('float64')."
+            )
+        observed = ~np.isnan(array)
+        if not observed.all() and not np.isin(array[observed], (0, 1)).all():
+            raise ValueError(
+                f"Input y contains NaN: task {name[0]!r}. NaN marks a label that was "
+                "not observed where all others are 0 and 1, but here other labels were "
+                "found."
+            )
+    elif array.dtype == object and pd.isna(array).any():
+        raise ValueError(
+            f"Input y contains NaN: task {name[0]!r} holds missing cells among "
+            "objects. Use a float column of 0, 1 and NaN."
+        )
+    known = array[observed]
+    if len(known):
+        check_classification_targets(known)
+    classes = np.unique(known)
+    if len(classes) > 2:
+        raise ValueError(
+            "Only binary classification is supported. The type of the target is "
+            f"{type_of_target(known)}: {len(classes)} classes in task {name[0]!r}. "
+            "Give one column for each task."
+        )
+    if classes.dtype.kind in "iufb" and set(classes.tolist()) <= {0, 1}:
+        classes = np.array([0, 1]).astype(array.dtype if observed.all() else np.int64)
+    labels = np.zeros((len(array), 1), dtype=np.float32)
+    labels[observed, 0] = known == classes[-1]
+    return Targets(labels, observed[:, None], name, classes, False, names is not None)
+
+
+def warn_of_constant_tasks(targets: Targets, rates: npt.NDArray[np.float64]) -> None:
+    """Warn of tasks that cannot be learnt; their probability will be their rate.
+
+    A single array of labels without a name is a plain binary problem, for which
+    scikit-learn's classifiers predict the one class without a word.
+    """
+    if not (targets.multioutput or targets.named):
+        return
+    for name, rate in zip(targets.names, rates, strict=True):
+        if np.isnan(rate):
+            what, value = "no observed label", "0.5"
+        elif rate in (0.0, 1.0):
+            what, value = "one class only", f"{rate:g}"
+        else:
+            continue
+        warnings.warn(
+            f"Task {name!r} has {what}, so nothing can be learnt for it. Its "
+            f"probability is {value} for every row.",
+            UserWarning,
+            stacklevel=5,
+        )

@@ -1,0 +1,70 @@
+"""The chain or graph of tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import pairwise
+from typing import Any
+
+from skmtl.modules.towers import topological_order
+from skmtl.rankers._per_task import check_names
+
+
+def check_task_order(task_order: Any, names: list[str]) -> list[list[int]]:
+    """Bring a chain or a graph of task names to the parents of every task.
+
+    Parameters
+    ----------
+    task_order : None, sequence of str, or mapping of str to str or sequence of str
+        A chain, by default `names`; or what each task follows.
+    names : list of str
+        The tasks.
+
+    Returns
+    -------
+    list of list of int
+        For each task, indices of the tasks that it follows.
+
+    Raises
+    ------
+    ValueError
+        For names that are no tasks, a chain that misses or repeats one, and cycles.
+    """
+    if not isinstance(task_order, Mapping):
+        return _chain(names if task_order is None else list(task_order), names)
+    check_names(task_order, names, "task_order")
+    parents: list[list[int]] = [[] for _ in names]
+    for task, before in task_order.items():
+        before = [before] if isinstance(before, str) else list(before)
+        check_names(before, names, f"task_order of {task!r}")
+        parents[names.index(task)] = [names.index(b) for b in dict.fromkeys(before)]
+    try:
+        topological_order(parents)
+    except ValueError:
+        cyclic = _cyclic(parents)
+        raise ValueError(
+            f"task_order has a cycle among {[names[t] for t in cyclic]}. A task cannot "
+            "follow itself, directly or through others."
+        ) from None
+    return parents
+
+
+def _chain(order: list[str], names: list[str]) -> list[list[int]]:
+    check_names(order, names, "task_order")
+    if sorted(order) != sorted(names):
+        raise ValueError(
+            f"task_order must name every task once: found {order}, the tasks are "
+            f"{names}."
+        )
+    parents: list[list[int]] = [[] for _ in names]
+    for before, task in pairwise(order):
+        parents[names.index(task)] = [names.index(before)]
+    return parents
+
+
+def _cyclic(parents: list[list[int]]) -> list[int]:
+    """Tasks that lie on, or follow, a cycle."""
+    left = set(range(len(parents)))
+    while ready := {t for t in left if not left & set(parents[t])}:
+        left -= ready
+    return sorted(left)

@@ -1,0 +1,114 @@
+"""Run the net: tensors, seeds, callbacks, and what to do when a loss diverges."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from sklearn.exceptions import ConvergenceWarning
+from torch import Tensor
+
+from skmtl._net import DivergedError, MultiTaskNet, TensorTable
+from skmtl.encoding import EncodedTable
+from skmtl.rankers._monitor import BestWeights, LastGood
+
+# Rows of a block in prediction: what the block computes stays in the cache.
+BLOCK = 1024
+
+
+def tensor_table(
+    table: EncodedTable,
+    labels: npt.NDArray[np.float32],
+    weight: npt.NDArray[np.float64],
+    device: str,
+) -> TensorTable:
+    """Put a table on the device, weights scaled to mean 1 for each task."""
+    mean = weight.mean(axis=0)
+    scaled = np.divide(weight, mean, out=np.zeros_like(weight), where=mean > 0)
+    plain = bool((scaled == 1).all())
+    return TensorTable(
+        {name: torch.from_numpy(x).to(device) for name, x in table.as_dict().items()},
+        torch.from_numpy(labels).to(device),
+        None if plain else torch.from_numpy(scaled.astype(np.float32)).to(device),
+    )
+
+
+@contextmanager
+def seeded(seed: int, device: str) -> Iterator[None]:
+    """Seed torch within, and leave its generators as they were found."""
+    devices = [device] if torch.device(device).type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(seed)
+        yield
+
+
+def train(net: MultiTaskNet, table: TensorTable, names: npt.NDArray[Any]) -> None:
+    """Train, and keep the last good weights when a loss diverges.
+
+    Raises
+    ------
+    ValueError
+        When a loss diverges before any epoch is complete.
+    """
+    epochs_before = len(net.history)
+    try:
+        net.partial_fit(table)
+    except DivergedError as error:
+        weights = _last_good(net)
+        hint = (
+            f"The loss of task {names[error.task]!r} is no longer a finite number "
+            f"(learning_rate={net.lr:g}). Try a smaller learning_rate, or smaller "
+            "label_weight, loss_weight or sample_weight."
+        )
+        if weights is None:
+            raise ValueError(
+                f"{hint} No epoch was complete, so nothing is kept."
+            ) from None
+        net.module_.load_state_dict(weights)
+        if "train_loss" not in net.history[-1]:
+            del net.history[-1]
+        net.notify("on_train_end", X=table, y=None)
+        done = len(net.history) - epochs_before
+        warnings.warn(
+            f"{hint} Training stopped after {done} whole epochs, whose weights are "
+            "kept.",
+            ConvergenceWarning,
+            stacklevel=4,
+        )
+    net.module_.eval()
+
+
+def _last_good(net: MultiTaskNet) -> dict[str, Tensor] | None:
+    callbacks = [callback for _, callback in net.callbacks_]
+    for kind, attribute in (
+        (BestWeights, "best_model_weights_"),
+        (LastGood, "weights"),
+    ):
+        for callback in callbacks:
+            weights = getattr(callback, attribute, None)
+            if isinstance(callback, kind) and weights is not None:
+                return dict(weights)
+    return None
+
+
+def logits(net: MultiTaskNet, table: EncodedTable) -> npt.NDArray[np.float32]:
+    """Logits of every row and task, in blocks that fit the cache."""
+    module, device = net.module_, net.device
+    tensors = {name: torch.from_numpy(x) for name, x in table.as_dict().items()}
+    blocks = []
+    was_training = module.training
+    module.eval()
+    with torch.inference_mode():
+        for start in range(0, len(table), BLOCK):
+            block = {
+                name: x[start : start + BLOCK].to(device) for name, x in tensors.items()
+            }
+            blocks.append(module(**block))
+        out: npt.NDArray[np.float32] = torch.cat(blocks).cpu().numpy()
+    module.train(was_training)
+    return out
