@@ -24,7 +24,7 @@ class DivergedError(FloatingPointError):
         self.task = task
 
 
-class TensorTable(Dataset):  # type: ignore[type-arg]
+class TensorTable(Dataset[Any]):
     """An encoded table with labels and weights, as tensors.
 
     Parameters
@@ -64,9 +64,10 @@ class Batches:
         order = torch.randperm(n).to(self.table.y.device) if self.shuffle else None
         for start in range(0, n, self.batch_size):
             stop = start + self.batch_size
-            whole = order is None or n <= self.batch_size
-            at = slice(start, stop) if whole else order[start:stop]
-            yield self.table.rows(at)
+            if order is None or n <= self.batch_size:
+                yield self.table.rows(slice(start, stop))
+            else:
+                yield self.table.rows(order[start:stop])
 
 
 class Criterion(nn.Module):

@@ -68,7 +68,8 @@ def distinct_with_mass(x: Floats, weight: Floats | None) -> tuple[Floats, Floats
         return values, counts.astype(np.float64)
     observed &= weight > 0
     values, inverse = np.unique(x[observed], return_inverse=True)
-    return values, np.bincount(inverse, weight[observed], minlength=len(values))
+    mass = np.bincount(inverse, weight[observed], minlength=len(values))
+    return values, mass.astype(np.float64)
 
 
 def _quantiles(values: Floats, mass: Floats, levels: npt.ArrayLike) -> Floats:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import Tensor, nn
 
 
@@ -18,6 +20,8 @@ class MultiTaskModule(nn.Module):
         Representations to logits, ``(batch, n_tasks)``.
     """
 
+    towers: Any
+
     def __init__(
         self, *, embedding: nn.Module, sharing: nn.Module, towers: nn.Module
     ) -> None:
@@ -28,6 +32,10 @@ class MultiTaskModule(nn.Module):
         """Logits of the tasks' probabilities, ``(batch, n_tasks)``."""
         logits: Tensor = self.towers(self.representation(ids, bins, numeric))
         return logits
+
+    def start_at(self, rates: Tensor) -> None:
+        """Make the first predictions about `rates`, of shape (n_tasks,)."""
+        self.towers.start_at(rates)
 
     def representation(self, ids: Tensor, bins: Tensor, numeric: Tensor) -> Tensor:
         """What each task's tower reads, ``(n_tasks, batch, width)``."""

@@ -104,7 +104,7 @@ class ChainedTowers(nn.Module):
                 rate = rate / rates[self.parents[task]].min()
             # Conditional rates of 1 occur (a task that copies another).
             with torch.no_grad():
-                output.bias.fill_(rate.clamp(1e-6, 1 - 1e-3).logit())  # type: ignore[operator, union-attr]
+                output.bias.fill_(rate.clamp(1e-6, 1 - 1e-3).logit())  # type: ignore[operator]
 
     def forward(self, representation: Tensor) -> Tensor:
         embeddings: dict[int, Tensor] = {}

@@ -129,7 +129,7 @@ default=None
         context = self._init_callback_context(max_subtasks=self.max_iter)
         context.call_on_fit_task_begin(estimator=self, X=X, y=y)
         fitted = fit.run(context)
-        vars(self).update(fitted)
+        self.__dict__.update(fitted)
         context.call_on_fit_task_end(estimator=self, X=X, y=y)
         return self
 
@@ -288,7 +288,7 @@ default=None
     def _snapshot(self, fitted: dict[str, Any]) -> Self:
         """A ranker as if training had ended here, for scorers within `fit`."""
         ranker = copy.copy(self)
-        vars(ranker).update(fitted)
+        ranker.__dict__.update(fitted)
         return ranker
 
     def _seed(self) -> tuple[np.random.RandomState, int]:

@@ -178,7 +178,7 @@ class Fit:
         with seeded(self.seed, ranker.device):
             module = ranker._make_net(fitted["encoder_"], self.names)
             rates = np.where(learnable, fitted["prior_"], 0.5)
-            module.towers.start_at(torch.from_numpy(rates).float())
+            module.start_at(torch.from_numpy(rates).float())
             net = MultiTaskNet(
                 module,
                 criterion__weighting=StaticWeighting(self.loss_weight.tolist()),

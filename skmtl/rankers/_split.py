@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -31,7 +33,7 @@ def validation_rows(
             "more rows, or turn early_stopping off."
         )
     rarest_first = np.argsort((labels * observed).sum(axis=0), kind="stable")
-    keys = [rng.permutation(n)]
+    keys: list[npt.NDArray[Any]] = [rng.permutation(n)]
     for task in rarest_first[::-1]:
         keys += [observed[:, task], labels[:, task]]
     order = np.lexsort(keys)
