@@ -123,7 +123,7 @@ def _looks_categorical(column: pd.Series) -> bool:
     return (
         isinstance(dtype, pd.CategoricalDtype)
         or types.is_string_dtype(dtype)
-        or dtype == object
+        or types.is_object_dtype(dtype)
     )
 
 
@@ -139,7 +139,9 @@ def as_float(column: pd.Series, name: object) -> np.ndarray:
     """
     if types.is_complex_dtype(column.dtype):
         raise ValueError(f"Complex data not supported: column {name!r} of X.")
-    if not (types.is_numeric_dtype(column.dtype) or column.dtype == object):
+    if not (
+        types.is_numeric_dtype(column.dtype) or types.is_object_dtype(column.dtype)
+    ):
         raise TypeError(
             f"Column {name!r} must hold numbers, found {column.dtype}. Turn it into "
             "numbers, or name it in categorical_features when fitting."

@@ -56,7 +56,7 @@ def as_keys(values: pd.Series, name: object) -> pd.Series:
         return _float_keys(values, name)
     if isinstance(dtype, pd.StringDtype) or _is_arrow_string(dtype):
         return values
-    if dtype == object:
+    if types.is_object_dtype(dtype):
         return _object_keys(values, name)
     raise TypeError(
         f"Column {name!r} holds {dtype} values, which are not ids. Turn it into "
