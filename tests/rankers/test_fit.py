@@ -25,15 +25,17 @@ from sklearn.preprocessing import StandardScaler
 from skmtl import ChainedMMoE, MMoE, ShareBottom
 
 IDS = ["user", "item"]
-SMALL = {"max_iter": 3, "random_state": 0, "categorical_features": IDS}
+SMALL = {
+    "max_iter": 3,
+    "random_state": 0,
+    "categorical_features": IDS,
+    "tower_units": (8,),
+}
+EXPERTS = {"n_experts": 3, "expert_units": (16,)}
 MAKERS = [
-    lambda **k: ShareBottom(bottom_units=(16,), tower_units=(8,), **{**SMALL, **k}),
-    lambda **k: MMoE(
-        n_experts=3, expert_units=(16,), tower_units=(8,), **{**SMALL, **k}
-    ),
-    lambda **k: ChainedMMoE(
-        n_experts=3, expert_units=(16,), tower_units=(8,), **{**SMALL, **k}
-    ),
+    lambda **k: ShareBottom(**{**SMALL, "bottom_units": (16,), **k}),
+    lambda **k: MMoE(**{**SMALL, **EXPERTS, **k}),
+    lambda **k: ChainedMMoE(**{**SMALL, **EXPERTS, **k}),
 ]
 small_mmoe = MAKERS[1]
 
@@ -73,7 +75,9 @@ def test_set_output_gives_a_frame(impressions):
 
 def test_pandas_polars_and_reordered_frames_agree(maker, impressions):
     X, y = impressions
-    X_polars = pl.DataFrame({name: X[name].to_list() for name in X})
+    X_polars = pl.DataFrame(
+        {name: [None if pd.isna(v) else v for v in X[name]] for name in X}
+    )
     expected = maker().fit(X, y).predict_task_proba(X)
     ranker = maker().fit(X_polars, pl.DataFrame(y.to_dict("list")))
     assert_array_equal(ranker.predict_task_proba(X_polars), expected)
@@ -318,14 +322,14 @@ def test_scikit_learn_callbacks_see_every_epoch(impressions):
             self.names.append(f"begin {context.task_name}")
 
         def on_fit_task_end(self, estimator, context):
-            return len(self.names) > 4
+            return self.names.count("begin epoch") == 2
 
     recorder = Recorder()
     X, y = impressions
     ranker = small_mmoe(max_iter=50).set_callbacks(recorder).fit(X, y)
     assert recorder.names[:2] == ["begin fit", "begin epoch"]
     assert recorder.names[-1] == "teardown"
-    assert ranker.n_iter_ == 4
+    assert ranker.n_iter_ == 2
 
 
 def test_skorch_callbacks_run(impressions):
