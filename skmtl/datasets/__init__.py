@@ -1,0 +1,7 @@
+"""Data sets: embedded, downloaded and generated."""
+
+from skmtl.datasets._adult import load_adult
+from skmtl.datasets._census_income import fetch_census_income
+from skmtl.datasets._remote import get_data_home
+
+__all__ = ["fetch_census_income", "get_data_home", "load_adult"]
