@@ -163,7 +163,7 @@ def test_folder_that_cannot_be_made(tmp_path):
 
 def test_folder_without_write_permission(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "access", lambda *args: False)  # root may write anywhere
-    with pytest.raises(PermissionError, match="cannot write.*SKMTL_DATA_HOME"):
+    with pytest.raises(PermissionError, match=r"cannot write.*SKMTL_DATA_HOME"):
         prepare_folder(tmp_path)
 
 
