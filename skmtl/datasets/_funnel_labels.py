@@ -1,0 +1,110 @@
+"""The labels of ``make_funnel``: true probabilities, draws and histories."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.optimize import brentq
+from scipy.special import expit, logit
+
+from skmtl.datasets._funnel_log import Log
+
+_N_FACTORS = 4
+# Effects of stages: click, cart, order. A stage is reached from the one before.
+_POSITION = (-0.6, 0.0, 0.0)  # where an item stands matters until it is opened
+_PRICE = (0.1, -0.4, -0.7)
+_PRICE_SQUARED = (-0.15, -0.1, -0.05)
+_DISCOUNT = (0.5, 1.0, 0.8)
+_HOUR = (0.15, 0.2, 0.4)
+_DEVICE = ((0.1, 0.0, -0.2), (0.0, 0.1, 0.2), (-0.1, 0.3, 0.4))
+_USER, _ITEM, _MATCH = 0.6, 0.8, 0.8  # standard deviations
+
+
+class World:
+    """Effects of users and items, half of the variance common to all stages."""
+
+    def __init__(self, log: Log, generator: np.random.Generator) -> None:
+        self.log, self.generator = log, generator
+        sizes = log.sizes
+        self.user = generator.standard_normal(sizes.n_users)
+        self.item = self._draw_by_item(1)
+        self.user_factors = generator.standard_normal((sizes.n_users, _N_FACTORS))
+        self.item_factors = self._draw_by_item(_N_FACTORS)
+
+    def _draw_by_item(self, width: int) -> np.ndarray:
+        """Draw standard normal rows; half of the variance is the category's."""
+        sizes, draw = self.log.sizes, self.generator.standard_normal
+        by_category = draw((sizes.n_categories, width))[self.log.item_category]
+        return (by_category + draw((sizes.n_items, width))) / np.sqrt(2)
+
+    def score(self, stage: int) -> np.ndarray:
+        """Return the logit of a stage, without intercept, and draw its own effects."""
+        log, half = self.log, np.sqrt(0.5)
+        user = half * (self.user + self.generator.standard_normal(len(self.user)))
+        item = half * (self.item + self._draw_by_item(1))[:, 0]
+        factors = half * (self.item_factors + self._draw_by_item(_N_FACTORS))
+        score = _USER * user[log.user] + _ITEM * item[log.item] + _context(log, stage)
+        # One factor at a time: no (n_samples, n_factors) array.
+        for p, q in zip(self.user_factors.T, factors.T, strict=True):
+            score += _MATCH / np.sqrt(_N_FACTORS) * p[log.user] * q[log.item]
+        return score
+
+
+def _context(log: Log, stage: int) -> np.ndarray:
+    """Return the non-linear effects of position, price, discount, hour and device."""
+    price = np.log(log.price / 20)
+    return (
+        _POSITION[stage] * np.log(log.position)
+        + _PRICE[stage] * price
+        + _PRICE_SQUARED[stage] * price**2
+        + _DISCOUNT[stage] * np.tanh(4 * log.discount)
+        + _HOUR[stage] * np.cos(2 * np.pi * (log.hour - 20) / 24)
+        + np.array(_DEVICE[stage])[log.device]
+    )
+
+
+def true_probabilities(
+    log: Log, rates: Sequence[float], signal: float, generator: np.random.Generator
+) -> np.ndarray:
+    """Return the probability of each stage, (n_samples, 3), with the rates as means."""
+    world = World(log, generator)
+    proba = np.empty((len(log.user), len(rates)))
+    reached = np.ones(len(log.user))
+    for stage, rate in enumerate(rates):
+        score = signal * world.score(stage)
+        reached = reached * expit(score + _intercept(score, reached, rate))
+        proba[:, stage] = reached
+    return proba
+
+
+def _intercept(score: np.ndarray, reached: np.ndarray, rate: float) -> float:
+    """Solve mean(reached * expit(score + intercept)) = rate."""
+    # Were all scores the greatest (least), this root would be a lower (upper) bound.
+    root = logit(rate / reached.mean())
+    return float(
+        brentq(
+            lambda b: reached @ expit(score + b) / len(score) - rate,
+            root - score.max() - 1e-6,
+            root - score.min() + 1e-6,
+            xtol=1e-10,
+        )
+    )
+
+
+def draw_labels(proba: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """Draw 0 or 1, int64; a stage is 1 only where the one before is."""
+    before = np.column_stack([np.ones(len(proba)), proba[:, :-1]])
+    passed = generator.random(proba.shape) * before < proba
+    return np.logical_and.accumulate(passed, axis=1).astype(np.int64)
+
+
+def histories(log: Log, clicked: np.ndarray, length: int) -> list[list[int]]:
+    """Return, for each row, the items its user clicked last in earlier sessions."""
+    n_sessions = int(log.session[-1]) + 1
+    key = log.user * n_sessions + log.session  # sorts by user, then by time
+    rows = np.flatnonzero(clicked)
+    rows = rows[np.argsort(key[rows], kind="stable")]
+    stop = np.searchsorted(key[rows], key)
+    first = np.searchsorted(key[rows], log.user * n_sessions)
+    start = np.maximum(first, stop - length)
+    items = log.item[rows].tolist()
+    return [items[a:b] for a, b in zip(start.tolist(), stop.tolist(), strict=True)]
