@@ -168,7 +168,7 @@ default=None
 
     def _task_proba(self, X: Any) -> npt.NDArray[np.float64]:
         table = X if isinstance(X, EncodedTable) else self.encoder_.encode(X)
-        proba = expit(logits(self.net_, table).astype(np.float64))
+        proba = expit(logits(self.net_, table) + self.intercept_)
         proba = self._order_probabilities(proba)
         constant = np.isnan(self.prior_) | np.isin(self.prior_, (0.0, 1.0))
         proba[:, constant] = np.nan_to_num(self.prior_[constant], nan=0.5)

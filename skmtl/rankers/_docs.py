@@ -90,6 +90,9 @@ n_iter_ : int
     Epochs trained, over all warm starts.
 label_weight_, loss_weight_ : ndarray of shape (n_tasks,)
     Weights in force.
+intercept_ : ndarray of shape (n_tasks,)
+    What is added to the net's logits so that the mean prediction on the training rows
+    is the observed rate.
 prior_ : ndarray of shape (n_tasks,)
     Rate of positives among observed labels; NaN where none was observed.
 """

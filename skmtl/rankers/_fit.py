@@ -18,18 +18,20 @@ from skorch.helper import predefined_split
 from skmtl._net import MultiTaskNet, TensorTable
 from skmtl._weights import check_sample_weight
 from skmtl.encoding import EncodedTable, TableEncoder
+from skmtl.rankers._intercept import MAX_ROWS, fit_intercept
 from skmtl.rankers._monitor import (
     BestWeights,
     EpochLine,
     FitProgress,
     LastGood,
+    StopWhenAsked,
     ValidScore,
 )
 from skmtl.rankers._per_task import check_per_task
 from skmtl.rankers._small import MERGE_ROWS, merge_rows
 from skmtl.rankers._split import validation_rows
 from skmtl.rankers._targets import Targets, check_targets, warn_of_constant_tasks
-from skmtl.rankers._training import seeded, tensor_table, train
+from skmtl.rankers._training import logits, seeded, tensor_table, train
 from skmtl.weighting import StaticWeighting
 
 if TYPE_CHECKING:
@@ -133,11 +135,20 @@ class Fit:
         fitted["net_"] = net
         with seeded(self.seed ^ 1, device):
             train(net, train_table, targets.names)
+        fitted["intercept_"] = self._intercept(net, table, weight, prior)
         # What a fitted net must not carry around: data and the caller's context.
         net.set_params(train_split=None, callbacks=self.ranker.callbacks)
         net.callbacks_ = []
         fitted["n_iter_"] = len(net.history)
         return fitted
+
+    def _intercept(
+        self, net: MultiTaskNet, table: EncodedTable, weight: Weights, prior: Weights
+    ) -> Weights:
+        if len(table) > MAX_ROWS:
+            chosen = np.sort(self.rng.choice(len(table), MAX_ROWS, replace=False))
+            table, weight = table.take(chosen), weight[chosen]
+        return fit_intercept(logits(net, table).astype(np.float64), weight, prior)
 
     def _encoder(self) -> TableEncoder:
         ranker = self.ranker
@@ -162,6 +173,7 @@ class Fit:
             "prior_": prior,
             "label_weight_": self.label_weight,
             "loss_weight_": self.loss_weight,
+            "intercept_": np.zeros(len(prior)),
         }
         if hasattr(encoder, "feature_names_in_"):
             fitted["feature_names_in_"] = encoder.feature_names_in_
@@ -214,7 +226,8 @@ class Fit:
 
     def _callbacks(self, context: Any, fitted: dict[str, Any], valid: Any) -> list[Any]:
         ranker = self.ranker
-        callbacks: list[Any] = [LastGood(), FitProgress(ranker, context)]
+        progress = FitProgress(ranker, context)
+        callbacks: list[Any] = [LastGood(), progress]
         monitor = "valid_loss"
         if valid is not None and ranker.scoring is not None:
             monitor = "valid_score"
@@ -227,7 +240,7 @@ class Fit:
             callbacks.append(
                 BestWeights(monitor=monitor, patience=patience, tol=ranker.tol)
             )
-        return callbacks
+        return [*callbacks, StopWhenAsked(progress)]
 
     def _scorer(self, fitted: dict[str, Any], rows: EncodedTable, labels: Any) -> Any:
         scorer = check_scoring(self.ranker, scoring=self.ranker.scoring)

@@ -48,20 +48,29 @@ class LastGood(Callback):
 
 
 class FitProgress(Callback):
-    """Tell scikit-learn's callbacks of every epoch, and stop when they say so."""
+    """Tell scikit-learn's callbacks of every epoch."""
 
     def __init__(self, estimator: Any, context: Any) -> None:
         self.estimator, self.context = estimator, context
         self.stop = False
 
     def on_epoch_begin(self, net: Any, **_: Any) -> None:
-        if self.stop:
-            raise KeyboardInterrupt  # skorch's way to end training early
         self.epoch = self.context.subcontext(task_name="epoch")
         self.epoch.call_on_fit_task_begin(estimator=self.estimator)
 
     def on_epoch_end(self, net: Any, **_: Any) -> None:
         self.stop = self.epoch.call_on_fit_task_end(estimator=self.estimator)
+
+
+class StopWhenAsked(Callback):
+    """End training when scikit-learn's callbacks said so; the last of all to run."""
+
+    def __init__(self, progress: FitProgress) -> None:
+        self.progress = progress
+
+    def on_epoch_end(self, net: Any, **_: Any) -> None:
+        if self.progress.stop:
+            raise KeyboardInterrupt  # skorch's way to end training early
 
 
 class EpochLine(Callback):

@@ -214,9 +214,11 @@ def test_label_weights_leave_probabilities_true(impressions, maker_index):
     X, y = impressions
     rates = y.mean().to_numpy()
     for weight in (1, 10, 100):
-        ranker = MAKERS[maker_index](label_weight=weight, max_iter=15).fit(X, y)
+        ranker = MAKERS[maker_index](label_weight=weight).fit(X, y)
         mean = ranker.predict_task_proba(X).mean(axis=0)
-        assert mean == pytest.approx(rates, rel=0.1)
+        assert mean == pytest.approx(rates, rel=0.01)
+        # The shift of the loss does the work, not the intercept fitted last.
+        assert abs(ranker.intercept_).max() < 0.6
 
 
 def test_loss_weight_zero_leaves_a_task_untrained(impressions):

@@ -1,0 +1,55 @@
+"""The last step of a fit: predicted rates equal observed rates."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import brentq
+from scipy.special import expit
+
+Floats = npt.NDArray[np.float64]
+
+# Rows on which the mean prediction is measured. Its relative error is about 1 % even
+# where predictions vary thrice as much as their mean.
+MAX_ROWS = 65_536
+# Shifts beyond e^20 mean that a task's network learnt nothing of its rate.
+_BOUND = 20.0
+
+
+def fit_intercept(logits: Floats, weight: Floats, rates: Floats) -> Floats:
+    """Shift of each task's logit that makes the mean prediction the observed rate.
+
+    A network trained by small steps ends a little above or below the rate of a rare
+    task, wherever the last positives pushed it. The shift solves the likelihood
+    equation of the intercept, as a logistic regression does, and changes no order
+    of rows.
+
+    Parameters
+    ----------
+    logits : ndarray of shape (n_samples, n_tasks)
+        Of training rows.
+    weight : ndarray of shape (n_samples, n_tasks)
+        Their weights, 0 where the label was not observed.
+    rates : ndarray of shape (n_tasks,)
+        Observed rates of positives.
+
+    Returns
+    -------
+    ndarray of shape (n_tasks,)
+        0 for a task without both classes, or without weight.
+    """
+    shifts = np.zeros(len(rates))
+    for task, rate in enumerate(rates):
+        z, w = logits[:, task], weight[:, task]
+        if 0 < rate < 1 and w.any():
+            shifts[task] = _solve(z[w > 0], w[w > 0], rate)
+    return shifts
+
+
+def _solve(z: Floats, w: Floats, rate: float) -> float:
+    def excess(shift: float) -> float:
+        return float(np.average(expit(z + shift), weights=w)) - rate
+
+    if excess(-_BOUND) > 0 or excess(_BOUND) < 0:
+        return 0.0
+    return float(brentq(excess, -_BOUND, _BOUND, xtol=1e-10))

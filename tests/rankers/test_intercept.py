@@ -1,0 +1,36 @@
+"""Predicted rates equal observed rates."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy.special import expit
+from sklearn.linear_model import LogisticRegression
+
+from skmtl.rankers._intercept import fit_intercept
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_equals_the_likelihood_equation(seed):
+    rng = np.random.default_rng(seed)
+    z = rng.normal(-3, 2, size=(500, 3))
+    w = rng.integers(0, 3, size=z.shape).astype(float)
+    y = rng.random(z.shape) < expit([*z, 2, 0, -1])
+    rates = (w * y).sum(0) / w.sum(0)
+    shift = fit_intercept(z, w, rates)
+    assert_allclose(np.average(expit(z + shift), axis=0, weights=w), rates, rtol=1e-7)
+
+
+def test_equals_a_logistic_regression_with_an_offset_of_zero():
+    y = np.r_[np.ones(30), np.zeros(70)]
+    shift = fit_intercept(np.zeros((100, 1)), np.ones((100, 1)), np.array([0.3]))
+    reference = LogisticRegression(C=1e10).fit(np.zeros((100, 1)), y).intercept_
+    assert_allclose(shift, reference, atol=1e-4)
+
+
+def test_tasks_that_cannot_be_learnt_are_left_alone():
+    z = np.zeros((4, 4))
+    w = np.ones((4, 4))
+    w[:, 3] = 0
+    rates = np.array([0.0, 1.0, np.nan, 0.5])
+    assert_array_equal(fit_intercept(z, w, rates), 0)
+    assert_array_equal(fit_intercept(z - 500, w, np.full(4, 0.5)), 0)
