@@ -110,8 +110,8 @@ def make_funnel(
     Raises
     ------
     ValueError
-        If a parameter is out of its range, the rates do not fall from click to order,
-        or a task is unknown.
+        If a parameter is out of its range, the rates do not fall, by a millionth at
+        least, from click to order, or a task is unknown.
     TypeError
         If a parameter has the wrong type.
 
@@ -196,7 +196,8 @@ def _check_rates(click: float, cart: float, order: float) -> list[float]:
         for name, rate in rates.items()
     ]
     for i in (1, 2):
-        if numbers[i] >= numbers[i - 1]:
+        # Nearer than this, the stage's intercept would be infinite up to rounding.
+        if numbers[i] > numbers[i - 1] * (1 - 1e-6):
             above, name = list(rates)[i - 1 : i + 1]
             raise ValueError(
                 f"{name} must be less than {above}, which it needs; got "

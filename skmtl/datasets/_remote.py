@@ -5,8 +5,8 @@ import gzip
 import hashlib
 import io
 import os
+import secrets
 import tarfile
-import tempfile
 import time
 import zipfile
 import zlib
@@ -173,11 +173,12 @@ def prepare_folder(folder: Path) -> None:
 
 def write_atomic(path: Path, blob: bytes) -> None:
     """Write a file that is either whole or not there."""
-    handle, temporary = tempfile.mkstemp(prefix=f"{path.name}.part_", dir=path.parent)
+    # Not tempfile: its files can be read by their owner only, also once renamed.
+    temporary = path.with_name(f"{path.name}.part_{secrets.token_hex(8)}")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with temporary.open("xb") as file:
             file.write(blob)
-        os.replace(temporary, path)
+        temporary.replace(path)
     except BaseException:
-        os.unlink(temporary)
+        temporary.unlink(missing_ok=True)
         raise

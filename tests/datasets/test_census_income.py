@@ -90,6 +90,14 @@ def test_inputs_hold_no_label_and_no_weight(small, no_download):
     assert list(y) == ["income", "never_married"]
 
 
+def test_the_archive_itself_may_lie_in_the_folder(small, no_download, nested_archive):
+    table, contents, folder = small
+    folder.mkdir()
+    (folder / "census+income+kdd.zip").write_bytes(nested_archive(**contents))
+    assert fetch_census_income().data["age"].tolist() == table["age"].tolist()
+    assert os.listdir(folder) == ["census+income+kdd.zip"]
+
+
 def test_splits_are_a_partition_in_the_files_order(small, no_download):
     _, contents, folder = small
     place(contents, folder)

@@ -1,7 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
@@ -24,6 +24,7 @@ def log():
 )
 def test_mean_of_true_probability_is_the_rate(rates, signal, n_samples, seed):
     order, cart, click = sorted(rates)
+    assume(order < cart * (1 - 1e-6) and cart < click * (1 - 1e-6))
     log = make_funnel(
         n_samples,
         n_users=30,
@@ -205,6 +206,14 @@ def test_same_seed_same_log_and_global_state_is_not_touched():
     assert not first.frame.equals(other.frame)
 
 
+@pytest.mark.parametrize("rate", [0.1 * (1 - 2e-6), 0.0010001])
+@pytest.mark.parametrize("signal", [0.0, 100.0])
+def test_extreme_signals_and_near_rates(rate, signal):
+    log = make_funnel(500, cart_rate=rate, signal=signal, random_state=0)
+    mean = log.true_proba.mean().to_numpy()
+    np.testing.assert_allclose(mean, [0.1, rate, 0.001], rtol=1e-6)
+
+
 def test_no_signal_is_a_constant_probability():
     log = make_funnel(1_000, signal=0.0, random_state=0)
     np.testing.assert_allclose(log.true_proba, [list(RATES.values())] * 1_000)
@@ -226,6 +235,7 @@ def test_no_signal_is_a_constant_probability():
         ({"order_rate": 0.0}, r"order_rate must be a number in \(0.0, 1.0\)"),
         ({"order_rate": 0.02}, "order_rate must be less than cart_rate"),
         ({"cart_rate": 0.1}, "cart_rate must be less than click_rate.*=0.1 and"),
+        ({"cart_rate": 0.1 - 1e-9}, "cart_rate must be less than click_rate"),
         ({"new_item_share": 1.0}, r"new_item_share must be a number in \[0.0, 1.0\)"),
         ({"new_item_share": 0.1, "n_days": 1}, "n_new_days must be less than n_days"),
         (

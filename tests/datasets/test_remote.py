@@ -172,7 +172,7 @@ def test_failed_write_leaves_nothing(tmp_path, monkeypatch):
         raise OSError("disk")
 
     write_atomic(tmp_path / "good", b"1")
-    monkeypatch.setattr(os, "replace", fail)
+    monkeypatch.setattr(_remote.Path, "replace", fail)
     with pytest.raises(OSError, match="disk"):
         write_atomic(tmp_path / "t.data.gz", CONTENT)
     assert [path.name for path in tmp_path.iterdir()] == ["good"]
