@@ -221,7 +221,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         return out if index is None else out.set_axis(index)
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
-        """Names of the columns of `transform`.
+        """Give the names of the columns of `transform`.
 
         Parameters
         ----------

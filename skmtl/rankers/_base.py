@@ -30,6 +30,12 @@ class MultiTaskRanker(CallbackSupportMixin, ClassifierMixin, BaseEstimator, ABC)
 
     A ranker adds a constructor, and `_make_parts`, which builds what lies between the
     embedding and the logits.
+
+    Examples
+    --------
+    >>> from skmtl import MMoE, MultiTaskRanker
+    >>> isinstance(MMoE(), MultiTaskRanker)
+    True
     """
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {

@@ -14,7 +14,7 @@ def test_equals_the_likelihood_equation(seed):
     rng = np.random.default_rng(seed)
     z = rng.normal(-3, 2, size=(500, 3))
     w = rng.integers(0, 3, size=z.shape).astype(float)
-    y = rng.random(z.shape) < expit([*z, 2, 0, -1])
+    y = rng.random(z.shape) < expit(z + np.array([2, 0, -1]))
     rates = (w * y).sum(0) / w.sum(0)
     shift = fit_intercept(z, w, rates)
     assert_allclose(np.average(expit(z + shift), axis=0, weights=w), rates, rtol=1e-7)
