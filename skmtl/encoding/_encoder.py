@@ -56,7 +56,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
     ----------
     n_features_in_ : int
         Columns seen in `fit`.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Their names, if `X` had any that are all strings.
     categorical_names_, numeric_names_ : list
         Names (or indices) of the id columns and of the numeric columns.

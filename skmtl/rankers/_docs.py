@@ -80,7 +80,7 @@ task_names_ : ndarray of shape (n_tasks,), dtype object
     Columns of `y`, or ``"0"``, ``"1"``, …
 n_features_in_ : int
     Columns of `X`.
-feature_names_in_ : ndarray of shape (n_features_in_,)
+feature_names_in_ : ndarray of shape (n_features,)
     Names of the columns, where all are strings.
 encoder_ : TableEncoder
     Vocabularies, scales and bins.
