@@ -1,0 +1,242 @@
+"""Networks against references written in numpy, in float64."""
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose
+from scipy.special import expit, softmax
+
+from skmtl.modules import (
+    ChainedTowers,
+    ExpertMixture,
+    MultiTaskModule,
+    ParallelTowers,
+    SharedBottom,
+    TableEmbedding,
+)
+
+SIZES, BINS, N_NUMERIC, TASKS = [5, 3], [4], 1, 3
+DIM, BIN_DIM, WIDTH = 4, 2, 2 * 4 + 2 + 1
+
+
+def embedding():
+    return TableEmbedding(
+        vocabulary_sizes=SIZES,
+        bin_sizes=BINS,
+        n_numeric=N_NUMERIC,
+        embedding_dim=DIM,
+        bin_dim=BIN_DIM,
+        sparse=False,
+    )
+
+
+def batch(seed, n=7):
+    rng = np.random.default_rng(seed)
+    ids = np.column_stack([rng.integers(0, 5, n), 5 + rng.integers(0, 3, n)])
+    return ids, rng.integers(0, 4, (n, 1)), rng.normal(size=(n, 1))
+
+
+def tensors(arrays):
+    return [torch.from_numpy(np.asarray(a)) for a in arrays]
+
+
+def values(module):
+    return {k: v.detach().numpy() for k, v in module.state_dict().items()}
+
+
+def dense(p, name, x):
+    return np.maximum(x @ p[f"{name}.weight"].T + p[f"{name}.bias"], 0)
+
+
+def embed(p, ids, bins, numeric):
+    parts = [p["embedding.ids"][ids[:, k]] for k in range(ids.shape[1])]
+    return np.hstack([*parts, p["embedding.bins"][bins[:, 0]], numeric])
+
+
+def mixture(p, x, n_experts, n_rest, bottom):
+    """One small network at a time, as the paper writes it."""
+    if bottom:
+        x = dense(p, "sharing.bottom.0", x)
+    first = p["sharing.first.0.weight"]
+    width = len(first) // n_experts
+    experts = []
+    for e in range(n_experts):
+        rows = slice(e * width, (e + 1) * width)
+        h = np.maximum(x @ first[rows].T + p["sharing.first.0.bias"][rows], 0)
+        for layer in range(n_rest):
+            weight = p[f"sharing.rest.{2 * layer}.weight"][e]
+            h = np.maximum(h @ weight + p[f"sharing.rest.{2 * layer}.bias"][e], 0)
+        experts.append(h)
+    gate_weight = p["sharing.gates.weight"].reshape(TASKS, n_experts, -1)
+    gate_bias = p["sharing.gates.bias"].reshape(TASKS, n_experts)
+    mixed = []
+    for t in range(TASKS):
+        gate = softmax(x @ gate_weight[t].T + gate_bias[t], axis=1)
+        mixed.append(sum(gate[:, [e]] * experts[e] for e in range(n_experts)))
+    return mixed
+
+
+def parallel(p, mixed):
+    out = []
+    for t in range(TASKS):
+        weight, bias = p["towers.hidden.0.weight"][t], p["towers.hidden.0.bias"][t]
+        h = np.maximum(mixed[t] @ weight + bias, 0)
+        out.append(h @ p["towers.output.weight"][t] + p["towers.output.bias"][t])
+    return np.hstack(out)
+
+
+def mmoe(seed, bottom, expert_units):
+    torch.manual_seed(seed)
+    sharing = ExpertMixture(
+        n_tasks=TASKS,
+        n_experts=4,
+        width=WIDTH,
+        bottom_units=bottom,
+        expert_units=expert_units,
+        gate_dropout=0.0,
+        dropout=0.0,
+    )
+    towers = ParallelTowers(n_tasks=TASKS, width=sharing.width, units=[3], dropout=0.0)
+    return MultiTaskModule(
+        embedding=embedding(), sharing=sharing, towers=towers
+    ).double()
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("bottom", [[], [6]])
+@pytest.mark.parametrize("expert_units", [[5], [5, 4]])
+def test_mmoe_forward_and_gradient(seed, bottom, expert_units):
+    net = mmoe(seed, bottom, expert_units)
+    data = batch(seed)
+    direction = np.random.default_rng(seed).normal(size=(7, TASKS))
+
+    def reference(p):
+        mixed = mixture(p, embed(p, *data), 4, len(expert_units) - 1, bottom)
+        return parallel(p, mixed)
+
+    p = values(net)
+    logits = net(*tensors(data))
+    assert_allclose(logits.detach().numpy(), reference(p), rtol=1e-12, atol=1e-12)
+
+    (logits * torch.from_numpy(direction)).sum().backward()
+    rng = np.random.default_rng(seed + 100)
+    for name, parameter in net.named_parameters():
+        # The derivative along a random direction, by central differences.
+        step = rng.normal(size=parameter.shape)
+        step /= np.linalg.norm(step)
+        up, down = (
+            (direction * reference({**p, name: p[name] + sign * 1e-6 * step})).sum()
+            for sign in (1, -1)
+        )
+        gradient = (parameter.grad.numpy() * step).sum()
+        assert gradient == pytest.approx((up - down) / 2e-6, rel=1e-4, abs=1e-6), name
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_share_bottom_forward(seed):
+    torch.manual_seed(seed)
+    sharing = SharedBottom(n_tasks=TASKS, width=WIDTH, units=[6, 5], dropout=0.0)
+    towers = ParallelTowers(n_tasks=TASKS, width=5, units=[3], dropout=0.0)
+    net = MultiTaskModule(
+        embedding=embedding(), sharing=sharing, towers=towers
+    ).double()
+    p, data = values(net), batch(seed)
+    shared = dense(p, "sharing.layers.2", dense(p, "sharing.layers.0", embed(p, *data)))
+    expected = parallel(p, [shared] * TASKS)
+    assert_allclose(net(*tensors(data)).detach().numpy(), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("parents", [[[], [0], [1]], [[1, 2], [], [1]]])
+@pytest.mark.parametrize("chained", [False, True])
+def test_chained_towers_forward(parents, chained):
+    torch.manual_seed(1)
+    towers = ChainedTowers(
+        parents=parents, width=4, units=[3], dropout=0.0, chain_probability=chained
+    ).double()
+    p = values(towers)
+    x = np.random.default_rng(0).normal(size=(TASKS, 6, 4))
+    embedded, logits, proba = {}, {}, {}
+    for t in towers.order:
+        read = np.hstack([x[t], *(embedded[s] for s in parents[t])])
+        embedded[t] = dense(p, f"hidden.{t}.0", read)
+        weight, bias = p[f"output.{t}.weight"], p[f"output.{t}.bias"]
+        logits[t] = embedded[t] @ weight[0] + bias
+        before = [proba[s] for s in parents[t]]
+        proba[t] = expit(logits[t]) * (np.min(before, axis=0) if before else 1.0)
+    expected = proba if chained else {t: expit(z) for t, z in logits.items()}
+    found = expit(towers(torch.from_numpy(x)).detach().numpy())
+    assert_allclose(found, np.column_stack([expected[t] for t in range(3)]), rtol=1e-9)
+
+
+def test_chained_probabilities_at_extreme_logits():
+    towers = ChainedTowers(
+        parents=[[], [0]], width=1, units=[1], dropout=0.0, chain_probability=True
+    )
+    for a in (-100.0, 0.0, 100.0):
+        for b in (-100.0, 100.0):
+            z = torch.tensor([a, b], requires_grad=True)
+            columns = towers._multiply([z[:1], z[1:]])
+            out = torch.cat(columns)
+            out.sum().backward()
+            assert torch.isfinite(out).all()
+            assert torch.isfinite(z.grad).all()
+            assert out[1] <= out[0]
+
+
+def gates(rate, n_experts=4, n=20_000):
+    torch.manual_seed(0)
+    module = ExpertMixture(
+        n_tasks=2,
+        n_experts=n_experts,
+        width=3,
+        bottom_units=[],
+        expert_units=[2],
+        gate_dropout=rate,
+        dropout=0.0,
+    )
+    return module, torch.ones(n, 3)
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.5, 0.9, 0.999])
+def test_gate_dropout_keeps_weights_that_sum_to_one(rate):
+    module, x = gates(rate)
+    weights = module.gate_weights(x)
+    assert torch.isfinite(weights).all()
+    assert_allclose(weights.sum(dim=2).detach().numpy(), 1.0, rtol=1e-5)
+    assert (module.eval().gate_weights(x) > 0).all()
+
+
+@pytest.mark.parametrize("rate", [0.2, 0.6])
+def test_gate_dropout_expectation(rate):
+    module, x = gates(rate)
+    with torch.no_grad():
+        logits = module.gates(x[:1]).double().numpy().reshape(2, 4)
+        found = module.gate_weights(x).double().numpy()
+    expected = np.zeros((2, 4))
+    for mask in range(16):  # every set of experts that may be dropped
+        dropped = np.array([mask >> e & 1 for e in range(4)], dtype=bool)
+        p = rate ** dropped.sum() * (1 - rate) ** (~dropped).sum()
+        kept = np.ones(4, dtype=bool) if dropped.all() else ~dropped
+        expected += p * softmax(np.where(kept, logits, -np.inf), axis=1)
+    error = found.std(axis=0) / np.sqrt(len(found))
+    assert (np.abs(found.mean(axis=0) - expected) < 5 * error).all()
+
+
+def test_every_expert_starts_differently():
+    module, _ = gates(0.0)
+    experts = module.first[0].weight.unflatten(0, (4, -1)).flatten(1)
+    distances = torch.cdist(experts, experts) + torch.eye(4)
+    assert (distances > 1e-3).all()
+
+
+def test_unknown_rows_start_at_zero():
+    table = embedding().ids.detach()
+    assert (table[[0, 5]] == 0).all()
+    assert (table[[1, 6]] != 0).all()
+
+
+def test_shared_bottom_copies_nothing():
+    sharing = SharedBottom(n_tasks=3, width=2, units=[4], dropout=0.0)
+    out = sharing(torch.ones(5, 2))
+    assert out.shape == (3, 5, 4)
+    assert out[0].data_ptr() == out[2].data_ptr()

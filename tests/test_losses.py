@@ -1,0 +1,50 @@
+"""Masked, weighted cross-entropy against a float64 formula."""
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose
+from scipy.optimize import minimize_scalar
+from scipy.special import expit, logit
+
+from skmtl._losses import TaskLosses
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("label_weight", [[1.0, 1.0, 1.0], [1.0, 10.0, 300.0]])
+def test_equals_the_formula(seed, label_weight):
+    rng = np.random.default_rng(seed)
+    z, y = rng.normal(size=(50, 3)), rng.integers(0, 2, (50, 3)).astype(float)
+    weight = rng.random((50, 3)) * rng.integers(0, 2, (50, 3))
+    w = np.array(label_weight)
+    q = expit(z + np.log(w))
+    expected = -(weight * (w * y * np.log(q) + (1 - y) * np.log(1 - q))).mean(axis=0)
+    losses = TaskLosses(label_weight).double()
+    losses.weight, losses.shift = torch.tensor(w), torch.tensor(np.log(w))
+    found = losses(*map(torch.from_numpy, (z, y, weight)))
+    assert_allclose(found.numpy(), expected, rtol=1e-10)
+
+
+def test_batch_without_a_label_gives_zero_and_no_gradient():
+    z = torch.randn(8, 2, requires_grad=True)
+    weight = torch.ones(8, 2)
+    weight[:, 1] = 0
+    losses = TaskLosses([1.0, 5.0])(z, torch.zeros(8, 2), weight)
+    losses.sum().backward()
+    assert losses[1] == 0
+    assert losses[0] > 0
+    assert (z.grad[:, 1] == 0).all()
+    assert (z.grad[:, 0] != 0).all()
+
+
+@pytest.mark.parametrize("label_weight", [1.0, 10.0, 100.0])
+def test_the_minimiser_is_the_true_rate(label_weight):
+    y = torch.zeros(1000, 1, dtype=torch.float64)
+    y[:7] = 1
+    losses = TaskLosses([label_weight]).double()
+
+    def loss(z):
+        return float(losses(torch.full((1000, 1), z, dtype=torch.float64), y, None))
+
+    best = minimize_scalar(loss, bounds=(-10, 0), method="bounded")
+    assert best.x == pytest.approx(logit(0.007), abs=1e-3)
