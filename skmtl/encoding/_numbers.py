@@ -9,6 +9,9 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 
+# Distances below have no finite inverse.
+_SMALLEST = 1e-300
+
 
 @dataclass(frozen=True)
 class NumberScale:
@@ -43,8 +46,9 @@ class NumberScale:
 
     def scaled(self, x: Floats) -> npt.NDArray[np.float32]:
         """Scale, squash, and put missing numbers at 0."""
-        z = x - self.center
-        z *= self.scale
+        # The squash is flat long before 1e6; the clip keeps its square finite.
+        with np.errstate(over="ignore"):
+            z = np.clip((x - self.center) * self.scale, -1e6, 1e6)
         out = z / np.sqrt(1.0 + np.square(z / 3.0))
         np.nan_to_num(out, copy=False)
         return out.astype(np.float32)
@@ -88,10 +92,10 @@ def _robust_scale(values: Floats, mass: Floats) -> tuple[float, float]:
     low, center, high = _quantiles(values, mass, [0.25, 0.5, 0.75])
     # Halves, so that the range of the largest floats does not overflow.
     spread = high / 2 - low / 2
-    if spread > 0:
+    if spread > _SMALLEST:
         return float(center), float(0.5 / spread)
     extent = values[-1] / 2 - values[0] / 2
-    return float(center), float(1.0 / extent) if extent > 0 else 0.0
+    return float(center), float(1.0 / extent) if extent > _SMALLEST else 0.0
 
 
 def _bin_edges(values: Floats, mass: Floats, n_bins: int) -> Floats:

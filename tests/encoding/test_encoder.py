@@ -1,0 +1,235 @@
+"""Ids stay exact, numbers are robust, and every table form agrees."""
+
+import datetime
+import pickle
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_array_equal
+from sklearn.base import clone
+
+from skmtl.encoding import TableEncoder
+from skmtl.encoding._numbers import NumberScale
+
+IDS = st.one_of(
+    st.lists(st.integers(-(2**63), 2**63 - 1), min_size=1, max_size=30),
+    st.lists(
+        st.integers(2**24 - 2, 2**24 + 3) | st.integers(2**53 - 2, 2**53 + 3),
+        min_size=1,
+        max_size=30,
+    ),
+    st.lists(st.integers(2**63 - 3, 2**64 - 1), min_size=1, max_size=30),
+    st.lists(st.text(max_size=60), min_size=1, max_size=30),
+)
+
+
+def codes(ids, other=None, **params):
+    params = {"categorical_features": ["id"], "min_frequency": 1, **params}
+    encoder = TableEncoder(**params).fit(pd.DataFrame({"id": ids}))
+    return encoder.encode(pd.DataFrame({"id": ids if other is None else other})).ids[
+        :, 0
+    ]
+
+
+@given(IDS)
+@settings(max_examples=150, deadline=None)
+def test_ids_never_collide(ids):
+    found = codes(ids)
+    assert (found > 0).all()
+    assert len(set(zip(ids, found, strict=True))) == len(set(ids)) == len(set(found))
+
+
+@given(IDS, IDS)
+@settings(max_examples=150, deadline=None)
+def test_unseen_ids_go_to_row_zero(ids, other):
+    row = dict(zip(ids, codes(ids).tolist(), strict=True))
+    expected = [row.get(value, 0) for value in other]
+    assert codes(ids, other).tolist() == expected
+
+
+def test_rows_follow_frequency_and_rare_ids_share_row_zero():
+    ids = ["c"] + ["b"] * 2 + ["a"] * 3 + [None] * 4
+    assert codes(ids, min_frequency=2).tolist() == [0, 2, 2, 1, 1, 1, 0, 0, 0, 0]
+    assert codes(ids, max_categories=1).tolist() == [0] * 3 + [1] * 3 + [0] * 4
+    encoder = TableEncoder(min_frequency=1).fit(pd.DataFrame({"id": ids}))
+    assert encoder.vocabulary_sizes_ == [4]
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        lambda s: s.astype("int64"),
+        lambda s: s.astype("int32"),
+        lambda s: s.astype("uint8"),
+        lambda s: s.astype("Int64"),
+        lambda s: s.astype("float64"),
+        lambda s: s.astype(object),
+        lambda s: s.astype("category"),
+    ],
+)
+def test_integer_ids_match_whatever_their_dtype(form):
+    ids = pd.Series([3, 1, 3, 7, 1, 3])
+    expected = codes(ids)
+    assert_array_equal(codes(form(ids)), expected)
+    assert_array_equal(codes(ids, form(ids)), expected)
+    with_missing = pd.Series([3, None, 7])
+    assert codes(ids, with_missing).tolist() == [1, 0, 3]
+
+
+def test_string_ids_match_whatever_their_dtype():
+    ids = pd.Series(["x", "y", "x", "z"], dtype=object)
+    for dtype in (object, "str", "category", "string[python]"):
+        assert codes(ids.astype(dtype)).tolist() == [1, 2, 1, 3]
+        assert codes(ids, ids.astype(dtype)).tolist() == [1, 2, 1, 3]
+
+
+def frame(n=400, seed=0):
+    rng = np.random.default_rng(seed)
+    return pd.DataFrame(
+        {
+            "user": rng.zipf(1.5, n) % 50,
+            "item": [None if v < 3 else f"i{v}" for v in rng.zipf(1.3, n) % 40],
+            "price": np.where(rng.random(n) < 0.1, np.nan, rng.lognormal(size=n)),
+            "gain": rng.integers(0, 100, n) * (rng.random(n) < 0.2),
+        }
+    )
+
+
+def test_pandas_polars_and_arrays_agree():
+    X = frame()
+    encoder = TableEncoder(["user", "item"]).fit(X)
+    expected = encoder.transform(X)
+    columns = {k: [None if pd.isna(v) else v for v in X[k]] for k in X}
+    X_polars = pl.DataFrame(columns)
+    assert_array_equal(encoder.transform(X_polars), expected)
+    assert_array_equal(TableEncoder(["user", "item"]).fit_transform(X_polars), expected)
+    assert_array_equal(TableEncoder([0, 1]).fit_transform(X.to_numpy()), expected)
+    mask = [True, True, False, False]
+    assert_array_equal(TableEncoder(mask).fit_transform(X), expected)
+
+
+def test_columns_are_matched_by_name():
+    X = frame()
+    encoder = TableEncoder(["user", "item"]).fit(X)
+    expected = encoder.transform(X)
+    shuffled = X[["gain", "item", "user", "price"]].assign(more=1)
+    assert_array_equal(encoder.transform(shuffled), expected)
+    with pytest.raises(ValueError, match=r"lacks columns .*\['item'\]"):
+        encoder.transform(X.drop(columns="item"))
+
+
+def test_clone_pickle_and_output():
+    X = frame()
+    encoder = TableEncoder(["user", "item"], n_bins=4).fit(X)
+    again = pickle.loads(pickle.dumps(encoder))
+    assert_array_equal(again.transform(X), encoder.transform(X))
+    assert not hasattr(clone(encoder), "vocabulary_sizes_")
+    out = encoder.set_output(transform="pandas").transform(X)
+    names = ["user", "item", "price", "gain", "price_bin", "gain_bin"]
+    assert list(out.columns) == list(encoder.get_feature_names_out()) == names
+    assert out["user"].dtype == out["gain_bin"].dtype == np.int64
+
+
+def test_offsets_put_columns_side_by_side():
+    X = frame()
+    encoder = TableEncoder(["user", "item"]).fit(X)
+    table, out = encoder.encode(X), encoder.transform(X)
+    assert_array_equal(table.ids[:, 1] - encoder.vocabulary_sizes_[0], out[:, 1])
+    assert table.ids.max() < sum(encoder.vocabulary_sizes_)
+    assert table.bins.max() < sum(encoder.bin_sizes_)
+    assert table.numeric.dtype == np.float32
+    assert table.shape == X.shape
+    assert_array_equal(table.take([5, 2]).ids, table.ids[[5, 2]])
+
+
+NUMBERS = st.lists(
+    st.floats(-1e9, 1e9) | st.sampled_from([0.0, 1.0, np.nan]), min_size=1, max_size=60
+).map(np.array)
+
+
+@given(NUMBERS, st.integers(1, 20), st.data())
+@settings(max_examples=150, deadline=None)
+def test_a_weight_is_a_repetition(x, n_bins, data):
+    times = data.draw(
+        st.lists(st.integers(0, 3), min_size=len(x), max_size=len(x)).map(np.array)
+    )
+    weighted = NumberScale.fit(x, times.astype(float), n_bins)
+    repeated = NumberScale.fit(np.repeat(x, times), None, n_bins)
+    assert (weighted.center, weighted.scale) == (repeated.center, repeated.scale)
+    assert_array_equal(weighted.edges, repeated.edges)
+
+
+@given(NUMBERS, st.integers(1, 20))
+@settings(max_examples=150, deadline=None)
+def test_scales_and_bins_keep_the_order(x, n_bins):
+    scale = NumberScale.fit(x, None, n_bins)
+    z, bins = scale.scaled(x), scale.bins(x)
+    missing = np.isnan(x)
+    assert (bins[missing] == 0).all()
+    assert (z[missing] == 0).all()
+    order = np.argsort(x[~missing], kind="stable")
+    assert (np.diff(bins[~missing][order]) >= 0).all()
+    assert (np.diff(z[~missing][order]) >= 0).all()
+    assert (np.abs(z) <= 3).all()
+    assert ((bins[~missing] >= 1) & (bins[~missing] < scale.n_bins)).all()
+
+
+def test_a_heavy_value_has_its_bin_alone():
+    rng = np.random.default_rng(0)
+    x = np.r_[np.zeros(900), rng.lognormal(size=100), -1.0]
+    bins = NumberScale.fit(x, None, 8).bins(x)
+    assert set(bins[x == 0]).isdisjoint(bins[x != 0])
+    assert len(set(bins[x == 0])) == 1
+    assert len(set(bins[x > 0])) == 7
+
+
+def test_light_values_share_bins_evenly():
+    x = np.random.default_rng(1).normal(size=1000)
+    counts = np.bincount(NumberScale.fit(x, None, 10).bins(x))[1:]
+    assert_array_equal(counts, 100)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "error", "message"),
+    [
+        (lambda X: X.assign(price=np.inf), ValueError, "column 'price'"),
+        (lambda X: X.assign(item=[{}] * len(X)), TypeError, "'item' holds a dict"),
+        (lambda X: X.assign(item=[1, "a"] * 200), TypeError, "'item' mixes types"),
+        (
+            lambda X: X.assign(item=datetime.datetime(2026, 1, 1)),
+            TypeError,
+            "'item' holds datetime64",
+        ),
+        (lambda X: X.assign(price="dear"), TypeError, "'price' must hold numbers"),
+        (lambda X: X.assign(price=1j), ValueError, "Complex data not supported"),
+        (lambda X: X[:0], ValueError, "0 sample"),
+        (lambda X: X.set_axis(["user", "item", "a", "a"], axis=1), ValueError, "unique"),
+    ],
+)
+def test_bad_tables_are_named(spoil, error, message):
+    with pytest.raises(error, match=message):
+        TableEncoder(["user", "item"]).fit(spoil(frame()))
+
+
+@pytest.mark.parametrize(
+    ("features", "error", "message"),
+    [
+        ([True], ValueError, "mask of 1 values"),
+        (["nothing"], ValueError, "not a column of X"),
+        ([9], ValueError, "index 9"),
+        ([1.5], TypeError, "names, indices or booleans"),
+    ],
+)
+def test_bad_selections_are_named(features, error, message):
+    with pytest.raises(error, match=message):
+        TableEncoder(features).fit(frame())
+
+
+def test_integer_ids_are_pointed_out():
+    X = frame().rename(columns={"user": "userId"})
+    with pytest.warns(UserWarning, match="'userId'"):
+        TableEncoder().fit(X)
