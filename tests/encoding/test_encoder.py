@@ -207,7 +207,11 @@ def test_light_values_share_bins_evenly():
         (lambda X: X.assign(price="dear"), TypeError, "'price' must hold numbers"),
         (lambda X: X.assign(price=1j), ValueError, "Complex data not supported"),
         (lambda X: X[:0], ValueError, "0 sample"),
-        (lambda X: X.set_axis(["user", "item", "a", "a"], axis=1), ValueError, "unique"),
+        (
+            lambda X: X.set_axis(["user", "item", "a", "a"], axis=1),
+            ValueError,
+            "unique",
+        ),
     ],
 )
 def test_bad_tables_are_named(spoil, error, message):

@@ -1,0 +1,79 @@
+"""Batches, history and divergence."""
+
+import pytest
+import torch
+
+from skmtl._net import Batches, DivergedError, MultiTaskNet, TensorTable
+from skmtl.weighting import StaticWeighting
+
+
+class Linear(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = torch.nn.Linear(3, 2)
+
+    def forward(self, numeric):
+        return self.layer(numeric)
+
+
+def table(n=50):
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(n, 3, generator=generator)
+    y = (torch.rand(n, 2, generator=generator) < 0.4).float()
+    return TensorTable({"numeric": x}, y, torch.ones(n, 2))
+
+
+def net(**kwargs):
+    torch.manual_seed(0)
+    return MultiTaskNet(
+        Linear(),
+        criterion__weighting=StaticWeighting([1.0, 2.0]),
+        criterion__label_weight=[1.0, 3.0],
+        batch_size=16,
+        max_epochs=2,
+        verbose=0,
+        **{"train_split": None, "lr": 0.01, **kwargs},
+    ).initialize()
+
+
+def test_a_pass_reads_every_row_once_in_a_new_order():
+    data = table()
+    torch.manual_seed(1)
+    passes = [
+        torch.cat([y for _, (y, _) in Batches(data, 16, shuffle=True)])
+        for _ in range(2)
+    ]
+    torch.manual_seed(1)
+    again = torch.cat([y for _, (y, _) in Batches(data, 16, shuffle=True)])
+    assert len(Batches(data, 16, shuffle=True)) == 4
+    assert torch.equal(passes[0], again)
+    assert not torch.equal(passes[0], passes[1])
+    for one in passes:
+        assert torch.equal(one.sum(dim=0), data.y.sum(dim=0))
+
+
+def test_history_holds_the_loss_of_every_task():
+    from skorch.helper import predefined_split
+
+    data, other = table(), table(33)
+    trained = net(train_split=predefined_split(other))
+    trained.partial_fit(data)
+    with torch.no_grad():
+        logits = trained.module_(**other.X)
+        expected = trained.criterion_.task_losses(logits, other.y, other.weight)
+    last = trained.history[-1]
+    assert last["valid_task_loss"] == pytest.approx(expected.tolist(), rel=1e-5)
+    assert last["valid_loss"] == pytest.approx(float(expected[0] + 2 * expected[1]))
+    assert last["loss_weight"] == [1.0, 2.0]
+    assert len(last["train_task_loss"]) == 2
+
+
+def test_divergence_names_the_task_before_the_step_is_taken():
+    data = table()
+    data.weight[:, 1] = torch.nan
+    fresh = net()
+    before = fresh.module_.layer.weight.detach().clone()
+    with pytest.raises(DivergedError) as error:
+        fresh.partial_fit(data)
+    assert error.value.task == 1
+    assert torch.equal(fresh.module_.layer.weight, before)
