@@ -1,0 +1,23 @@
+"""Metrics of multi-task ranking: exact, per task and per group; scorers."""
+
+from skmtl.metrics._group_mean import Coverage
+from skmtl.metrics._group_roc_auc import group_roc_auc
+from skmtl.metrics._roc_auc import roc_auc
+from skmtl.metrics._top_k import (
+    hit_rate_at_k,
+    mrr_at_k,
+    ndcg,
+    precision_at_k,
+    recall_at_k,
+)
+
+__all__ = [
+    "Coverage",
+    "group_roc_auc",
+    "hit_rate_at_k",
+    "mrr_at_k",
+    "ndcg",
+    "precision_at_k",
+    "recall_at_k",
+    "roc_auc",
+]
