@@ -2,6 +2,12 @@
 
 from skmtl.metrics._group_mean import Coverage
 from skmtl.metrics._group_roc_auc import group_roc_auc
+from skmtl.metrics._probability import (
+    brier,
+    expected_calibration_error,
+    log_loss,
+    predicted_to_observed,
+)
 from skmtl.metrics._roc_auc import roc_auc
 from skmtl.metrics._top_k import (
     hit_rate_at_k,
@@ -13,11 +19,15 @@ from skmtl.metrics._top_k import (
 
 __all__ = [
     "Coverage",
+    "brier",
+    "expected_calibration_error",
     "group_roc_auc",
     "hit_rate_at_k",
+    "log_loss",
     "mrr_at_k",
     "ndcg",
     "precision_at_k",
+    "predicted_to_observed",
     "recall_at_k",
     "roc_auc",
 ]
