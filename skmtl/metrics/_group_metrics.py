@@ -1,6 +1,8 @@
 """The rank metrics: their formula in a group, and their mean over groups."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,56 +18,72 @@ from skmtl.metrics._validation import (
 from skmtl.metrics._warnings import warn_undefined
 
 Gains = Mapping[str, float] | Sequence[float] | None
-# (ranking, relevance, codes, k) -> value of each group that has a positive row
-GroupMetric = Callable[[Ranking, np.ndarray, np.ndarray, int | None], np.ndarray]
 
 
-def _discount(ranking: Ranking, k: int | None) -> np.ndarray:
-    longest = int(ranking.group_sizes.max())
-    return 1.0 / np.log2(np.arange(2, 2 + (longest if k is None else min(k, longest))))
+@dataclass(frozen=True)
+class Relevance:
+    """Gains of the observed rows, their groups, and how many places count."""
+
+    gain: np.ndarray
+    codes: np.ndarray
+    k: int | None
+
+    @cached_property
+    def best(self) -> Ranking:
+        """The best order of each group; groups come in the order of any ranking."""
+        return Ranking.of(self.gain, self.codes)
+
+    @cached_property
+    def clicks(self) -> np.ndarray:
+        """Positive rows of each group."""
+        return self.best.totals((self.gain > 0).astype(np.float64))
+
+    @cached_property
+    def places(self) -> int:
+        longest = int(self.best.group_sizes.max())
+        return longest if self.k is None else min(self.k, longest)
+
+    @cached_property
+    def discount(self) -> np.ndarray:
+        return 1.0 / np.log2(np.arange(2, 2 + self.places))
+
+    @cached_property
+    def best_gained(self) -> np.ndarray:
+        return self.best.gained(self.gain, self.discount)
+
+    @cached_property
+    def total(self) -> np.ndarray:
+        return self.best.totals(self.gain)
 
 
-def _ndcg(
-    ranking: Ranking, relevance: np.ndarray, codes: np.ndarray, k: int | None
-) -> np.ndarray:
-    discount = _discount(ranking, k)
-    ideal = Ranking.of(relevance, codes).gained(relevance, discount)
-    return ranking.gained(relevance, discount) / np.where(ideal > 0, ideal, 1.0)
+def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """Zero where the whole is: such a group has no positive row and is left out."""
+    return part / np.where(whole > 0, whole, 1.0)
 
 
-def _places(ranking: Ranking, k: int | None) -> int:
-    return int(ranking.group_sizes.max()) if k is None else k
+def _ndcg(ranking: Ranking, rows: Relevance) -> np.ndarray:
+    return _ratio(ranking.gained(rows.gain, rows.discount), rows.best_gained)
 
 
-def _precision(
-    ranking: Ranking, relevance: np.ndarray, codes: np.ndarray, k: int | None
-) -> np.ndarray:
-    size: Any = ranking.group_sizes if k is None else k
-    top = np.ones(min(_places(ranking, k), int(ranking.group_sizes.max())))
-    return ranking.gained(relevance, top) / size
+def _precision(ranking: Ranking, rows: Relevance) -> np.ndarray:
+    size = ranking.group_sizes if rows.k is None else np.asarray(rows.k)
+    return ranking.gained(rows.gain, np.ones(rows.places)) / size
 
 
-def _recall(
-    ranking: Ranking, relevance: np.ndarray, codes: np.ndarray, k: int | None
-) -> np.ndarray:
-    total = ranking.totals(relevance)
-    top = np.ones(min(_places(ranking, k), int(ranking.group_sizes.max())))
-    return ranking.gained(relevance, top) / np.where(total > 0, total, 1.0)
+def _recall(ranking: Ranking, rows: Relevance) -> np.ndarray:
+    return _ratio(ranking.gained(rows.gain, np.ones(rows.places)), rows.total)
 
 
-def _hit_rate(
-    ranking: Ranking, relevance: np.ndarray, codes: np.ndarray, k: int | None
-) -> np.ndarray:
-    return ranking.hit(relevance > 0, _places(ranking, k))
+def _hit_rate(ranking: Ranking, rows: Relevance) -> np.ndarray:
+    return ranking.hit(rows.gain > 0, rows.places)
 
 
-def _mrr(
-    ranking: Ranking, relevance: np.ndarray, codes: np.ndarray, k: int | None
-) -> np.ndarray:
-    return ranking.reciprocal_rank(relevance > 0, _places(ranking, k))
+def _mrr(ranking: Ranking, rows: Relevance) -> np.ndarray:
+    return ranking.reciprocal_rank(rows.gain > 0, rows.places)
 
 
-GROUP_METRICS: dict[str, GroupMetric] = {
+# The value of each group that has a positive row.
+GROUP_METRICS: dict[str, Callable[[Ranking, Relevance], np.ndarray]] = {
     "ndcg": _ndcg,
     "precision_at_k": _precision,
     "recall_at_k": _recall,
@@ -102,57 +120,57 @@ def check_gains(gains: Any, labels: Labels) -> np.ndarray | None:
     return values
 
 
-def task_top_k(
+def prepare_top_k(
     metric: str,
     labels: Labels,
-    score: Any,
     groups: Any,
     *,
     k: int | None = None,
     gains: Gains = None,
     weights: str = "equal",
-) -> tuple[np.ndarray, Coverage]:
-    """Values ``(n_tasks,)``, or ``(1,)`` with gains, and coverage."""
+) -> Callable[[Any], tuple[np.ndarray, Coverage]]:
+    """A function from scores to values ``(n_tasks,)``, ``(1,)`` with gains; coverage.
+
+    What depends on the labels alone, such as the best order, is found once.
+    """
     check_k(k)
     check_group_weights(weights)
     gain = check_gains(gains, labels)
     codes = check_groups(groups, len(labels))
-    score = check_scores(score, labels)
     if gain is None:
         names = labels.names
-        parts = [
-            (labels.positive[t], labels.rows(t), column_of(score, t))
-            for t in range(labels.n_tasks)
-        ]
+        relevance = [(labels.positive[t], labels.rows(t)) for t in range(len(names))]
     else:
         names = ["+".join(labels.names)]
-        fused = score if score.ndim == 1 else score @ gain
-        parts = [(gain @ labels.positive, labels.all_observed(gain > 0), fused)]
-    results = [
-        _mean(metric, relevance[rows], codes[rows], column[rows], k, weights)
-        for relevance, rows, column in parts
+        relevance = [(gain @ labels.positive, labels.all_observed(gain > 0))]
+    parts = [
+        (rows, Relevance(values[rows].astype(np.float64), codes[rows], k))
+        for values, rows in relevance
     ]
-    mean = np.concatenate([value for value, _ in results])
-    covered, rows_covered = zip(*(share for _, share in results), strict=True)
-    warn_undefined(metric, mean, names, "no group has a positive label")
-    return mean, Coverage(np.concatenate(covered), np.concatenate(rows_covered))
+
+    def values(score: Any) -> tuple[np.ndarray, Coverage]:
+        score = check_scores(score, labels)
+        if gain is not None and score.ndim == 2:
+            score = score @ gain
+        results = [
+            _mean(metric, part, column_of(score, task)[rows], weights)
+            for task, (rows, part) in enumerate(parts)
+        ]
+        mean = np.concatenate([value for value, _ in results])
+        covered, rows_covered = zip(*(share for _, share in results), strict=True)
+        warn_undefined(metric, mean, names, "no group has a positive label")
+        return mean, Coverage(np.concatenate(covered), np.concatenate(rows_covered))
+
+    return values
 
 
 def _mean(
-    metric: str,
-    relevance: np.ndarray,
-    codes: np.ndarray,
-    score: np.ndarray,
-    k: int | None,
-    weights: str,
+    metric: str, rows: Relevance, score: np.ndarray, weights: str
 ) -> tuple[np.ndarray, Coverage]:
-    if not len(relevance):
+    if not len(score):
         return np.full(1, np.nan), Coverage(np.zeros(1), np.zeros(1))
-    relevance = relevance.astype(np.float64)
-    ranking = Ranking.of(score, codes)
-    clicks = ranking.totals((relevance > 0).astype(np.float64))
-    values = GROUP_METRICS[metric](ranking, relevance, codes, k)
-    values = np.where(clicks > 0, values, np.nan)
+    ranking = Ranking.of(score, rows.codes)
+    values = np.where(rows.clicks > 0, GROUP_METRICS[metric](ranking, rows), np.nan)
     return group_mean(
-        values[:, None], ranking.group_sizes[:, None], clicks[:, None], weights
+        values[:, None], ranking.group_sizes[:, None], rows.clicks[:, None], weights
     )

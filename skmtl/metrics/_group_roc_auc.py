@@ -1,10 +1,11 @@
 """ROC AUC within groups: GAUC."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from skmtl.metrics._auc import PairCounts, prepare_pair_counts
+from skmtl.metrics._auc import prepare_pair_counts
 from skmtl.metrics._group_mean import Coverage, check_group_weights, group_mean
 from skmtl.metrics._validation import (
     Labels,
@@ -85,47 +86,35 @@ def group_roc_auc(
     """
     labels = check_labels(y)
     require_positive(labels)
-    gauc, coverage = task_group_roc_auc(
-        labels, score, groups, weights=weights, sample_weight=sample_weight
+    values = prepare_group_roc_auc(
+        labels, groups, weights=weights, sample_weight=sample_weight
     )
+    gauc, coverage = values(score)
     if not return_coverage:
         return labels.output(gauc)
     return labels.output(gauc), Coverage(*(labels.output(share) for share in coverage))
 
 
-def task_group_roc_auc(
+def prepare_group_roc_auc(
     labels: Labels,
-    score: Any,
     groups: Any,
     *,
     weights: str = "impressions",
     sample_weight: Any = None,
-) -> tuple[np.ndarray, Coverage]:
-    """GAUC ``(n_tasks,)`` and coverage of checked labels."""
+) -> Callable[[Any], tuple[np.ndarray, Coverage]]:
+    """A function from scores to GAUC ``(n_tasks,)`` and coverage of checked labels."""
     check_group_weights(weights)
-    score = check_scores(score, labels)
     codes = check_groups(groups, len(labels))
-    weight = check_weight(sample_weight, len(labels))
-    counts = _group_counts(labels, score, codes, weight)
-    gauc, coverage = group_mean(
-        counts.auc(), counts.positives + counts.negatives, counts.positives, weights
-    )
-    why = "no group has both a positive and a negative label"
-    warn_undefined("group_roc_auc", gauc, labels.names, why)
-    return gauc, coverage
+    count = prepare_pair_counts(labels, codes, check_weight(sample_weight, len(labels)))
 
+    def values(score: Any) -> tuple[np.ndarray, Coverage]:
+        counts = count(check_scores(score, labels))
+        impressions = counts.positives + counts.negatives
+        gauc, coverage = group_mean(
+            counts.auc(), impressions, counts.positives, weights
+        )
+        why = "no group has both a positive and a negative label"
+        warn_undefined("group_roc_auc", gauc, labels.names, why)
+        return gauc, coverage
 
-def _group_counts(
-    labels: Labels, score: np.ndarray, codes: np.ndarray, weight: np.ndarray | None
-) -> PairCounts:
-    if score.ndim == 1:
-        return prepare_pair_counts(labels, codes, weight)(score)
-    parts = [
-        prepare_pair_counts(labels.select([name]), codes, weight)(column)
-        for name, column in zip(labels.names, score.T, strict=True)
-    ]
-    return PairCounts(
-        np.concatenate([p.positives for p in parts], axis=1),
-        np.concatenate([p.negatives for p in parts], axis=1),
-        np.concatenate([p.twice_won for p in parts], axis=1),
-    )
+    return values

@@ -19,25 +19,29 @@ from skmtl.metrics._warnings import warn_undefined
 Formula = Callable[[np.ndarray, np.ndarray, np.ndarray | None], float]
 
 
-def task_values(
+def prepare_probability(
     name: str,
     formula: Formula,
     labels: Labels,
-    proba: Any,
-    sample_weight: Any,
+    *,
+    sample_weight: Any = None,
     why: str = "it has no observed label",
-) -> np.ndarray:
-    """The formula on the observed rows of each task: ``(n_tasks,)``."""
-    proba = check_scores(proba, labels, probability=True)
+) -> Callable[[Any], np.ndarray]:
+    """A function from probabilities to the formula of each task: ``(n_tasks,)``."""
     weight = check_weight(sample_weight, len(labels))
-    values = np.full(labels.n_tasks, np.nan)
-    for task in range(labels.n_tasks):
-        rows = labels.rows(task)
-        y = labels.positive[task][rows]
-        w = None if weight is None else weight[rows]
-        if len(y) and (w is None or w.any()):
-            values[task] = formula(y, column_of(proba, task)[rows], w)
-    warn_undefined(name, values, labels.names, why)
+
+    def values(proba: Any) -> np.ndarray:
+        proba = check_scores(proba, labels, probability=True)
+        found = np.full(labels.n_tasks, np.nan)
+        for task in range(labels.n_tasks):
+            rows = labels.rows(task)
+            y = labels.positive[task][rows]
+            w = None if weight is None else weight[rows]
+            if len(y) and (w is None or w.any()):
+                found[task] = formula(y, column_of(proba, task)[rows], w)
+        warn_undefined(name, found, labels.names, why)
+        return found
+
     return values
 
 
@@ -118,9 +122,7 @@ def log_loss(y: Any, proba: Any, *, sample_weight: Any = None) -> Any:
     0.1643
     """
     labels = check_labels(y)
-    return labels.output(
-        task_values("log_loss", log_loss_of, labels, proba, sample_weight)
-    )
+    return labels.output(_values("log_loss", log_loss_of, labels, proba, sample_weight))
 
 
 def brier(y: Any, proba: Any, *, sample_weight: Any = None) -> Any:
@@ -162,7 +164,7 @@ def brier(y: Any, proba: Any, *, sample_weight: Any = None) -> Any:
     0.025
     """
     labels = check_labels(y)
-    return labels.output(task_values("brier", brier_of, labels, proba, sample_weight))
+    return labels.output(_values("brier", brier_of, labels, proba, sample_weight))
 
 
 def expected_calibration_error(
@@ -224,7 +226,7 @@ def expected_calibration_error(
         return calibration_error_of(y, p, w, n_bins, strategy)
 
     name = "expected_calibration_error"
-    return labels.output(task_values(name, formula, labels, proba, sample_weight))
+    return labels.output(_values(name, formula, labels, proba, sample_weight))
 
 
 def predicted_to_observed(y: Any, proba: Any, *, sample_weight: Any = None) -> Any:
@@ -266,7 +268,20 @@ def predicted_to_observed(y: Any, proba: Any, *, sample_weight: Any = None) -> A
     require_positive(labels)
     why = "it has no positive label"
     return labels.output(
-        task_values(
-            "predicted_to_observed", ratio_of, labels, proba, sample_weight, why
+        _values(
+            "predicted_to_observed", ratio_of, labels, proba, sample_weight, why=why
         )
     )
+
+
+def _values(
+    name: str,
+    formula: Formula,
+    labels: Labels,
+    proba: Any,
+    sample_weight: Any,
+    **why: str,
+) -> np.ndarray:
+    return prepare_probability(
+        name, formula, labels, sample_weight=sample_weight, **why
+    )(proba)

@@ -1,5 +1,6 @@
 """ROC AUC of each task."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -70,24 +71,20 @@ def roc_auc(y: Any, score: Any, *, sample_weight: Any = None) -> Any:
     """
     labels = check_labels(y)
     require_positive(labels)
-    return labels.output(task_roc_auc(labels, score, sample_weight=sample_weight))
+    return labels.output(prepare_roc_auc(labels, sample_weight=sample_weight)(score))
 
 
-def task_roc_auc(
-    labels: Labels, score: Any, *, sample_weight: Any = None
-) -> np.ndarray:
-    """The areas ``(n_tasks,)`` of checked labels."""
-    score = check_scores(score, labels)
+def prepare_roc_auc(
+    labels: Labels, *, sample_weight: Any = None
+) -> Callable[[Any], np.ndarray]:
+    """A function from scores to the areas ``(n_tasks,)`` of checked labels."""
     weight = check_weight(sample_weight, len(labels))
-    if score.ndim == 1:
-        area = prepare_pair_counts(labels, weight=weight)(score).auc()[0]
-    else:
-        parts = [
-            prepare_pair_counts(labels.select([name]), weight=weight)(column).auc()[0]
-            for name, column in zip(labels.names, score.T, strict=True)
-        ]
-        area = np.concatenate(parts)
-    warn_undefined(
-        "roc_auc", area, labels.names, "it needs a positive and a negative label"
-    )
-    return area
+    count = prepare_pair_counts(labels, weight=weight)
+
+    def values(score: Any) -> np.ndarray:
+        area = count(check_scores(score, labels)).auc()[0]
+        why = "it needs a positive and a negative label"
+        warn_undefined("roc_auc", area, labels.names, why)
+        return area
+
+    return values

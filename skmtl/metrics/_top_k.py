@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from skmtl.metrics._group_mean import Coverage
-from skmtl.metrics._group_metrics import Gains, task_top_k
+from skmtl.metrics._group_metrics import Gains, prepare_top_k
 from skmtl.metrics._validation import check_labels, require_positive
 
 
@@ -387,9 +387,8 @@ def _grouped(
 ) -> Any:
     labels = check_labels(y)
     require_positive(labels)
-    mean, coverage = task_top_k(
-        metric, labels, score, groups, k=k, gains=gains, weights=weights
-    )
+    values = prepare_top_k(metric, labels, groups, k=k, gains=gains, weights=weights)
+    mean, coverage = values(score)
     scalar = labels.one_dimensional or gains is not None
 
     def output(values: np.ndarray) -> Any:
