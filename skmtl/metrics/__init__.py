@@ -8,6 +8,7 @@ from skmtl.metrics._probability import (
     log_loss,
     predicted_to_observed,
 )
+from skmtl.metrics._report import task_report
 from skmtl.metrics._roc_auc import roc_auc
 from skmtl.metrics._scorers import (
     get_task_scorer,
@@ -38,4 +39,5 @@ __all__ = [
     "predicted_to_observed",
     "recall_at_k",
     "roc_auc",
+    "task_report",
 ]

@@ -45,10 +45,14 @@ def prepare_probability(
     return values
 
 
-def log_loss_of(y: np.ndarray, p: np.ndarray, w: np.ndarray | None) -> float:
+def row_log_loss(y: np.ndarray, p: np.ndarray) -> np.ndarray:
     epsilon = np.finfo(p.dtype if p.dtype.kind == "f" else np.float64).eps
     right = np.where(y, p, 1 - p).astype(np.float64)
-    return float(-np.average(np.log(np.clip(right, epsilon, 1 - epsilon)), weights=w))
+    return -np.log(np.clip(right, epsilon, 1 - epsilon))
+
+
+def log_loss_of(y: np.ndarray, p: np.ndarray, w: np.ndarray | None) -> float:
+    return float(np.average(row_log_loss(y, p), weights=w))
 
 
 def brier_of(y: np.ndarray, p: np.ndarray, w: np.ndarray | None) -> float:
@@ -61,15 +65,19 @@ def ratio_of(y: np.ndarray, p: np.ndarray, w: np.ndarray | None) -> float:
     return predicted / observed if observed > 0 else np.nan
 
 
+def bin_of(p: np.ndarray, n_bins: int, strategy: str) -> np.ndarray:
+    """Number of the bin of each probability; equal ones are in the same bin."""
+    fractions = np.arange(1, n_bins) / n_bins
+    edges = fractions if strategy == "uniform" else np.quantile(p, fractions)
+    return np.searchsorted(np.unique(edges), p, side="right")
+
+
 def calibration_error_of(
     y: np.ndarray, p: np.ndarray, w: np.ndarray | None, n_bins: int, strategy: str
 ) -> float:
-    fractions = np.arange(1, n_bins) / n_bins
     p = p.astype(np.float64)
-    edges = fractions if strategy == "uniform" else np.quantile(p, fractions)
-    found = np.searchsorted(np.unique(edges), p, side="right")
     w = np.ones(len(p)) if w is None else w
-    gap = np.bincount(found, weights=w * (p - y))
+    gap = np.bincount(bin_of(p, n_bins, strategy), weights=w * (p - y))
     return float(np.abs(gap).sum() / w.sum())
 
 
