@@ -10,7 +10,7 @@ GROUP_WEIGHTS = ("impressions", "clicks", "equal")
 class Coverage(NamedTuple):
     """Share of the data behind a mean over groups.
 
-    Attributes
+    Parameters
     ----------
     groups : float or ndarray of shape (n_tasks,)
         Share of the groups with an observed label that enter the mean.

@@ -184,7 +184,7 @@ def make_task_scorer(
     greater_is_better: bool | None = None,
     **params: Any,
 ) -> TaskScorer:
-    """Scorer of one task, or of an average over tasks.
+    """Make a scorer of one task, or of an average over tasks.
 
     The scorer goes wherever scikit-learn takes ``scoring=``: as one object, or several
     in a dict, whose keys ``refit`` names. It accepts this package's rankers, every
@@ -291,7 +291,7 @@ _NAME = re.compile(r"(?:(mean|min|max)_)?([a-z_]+?)(?:@(\d+))?(?::(.+))?")
 
 
 def get_task_scorer(scoring: str | Callable[..., float], **params: Any) -> Any:
-    """Scorer of a name such as ``"auc:order"``.
+    """Return the scorer of a name such as ``"auc:order"``.
 
     A name is ``[average_]metric[@k][:task]``: ``"auc"`` and ``"mean_auc"`` are the mean
     over tasks, ``"min_auc"`` the worst task, ``"auc:order"`` one task, ``"ndcg@10"``
@@ -361,7 +361,7 @@ def get_task_scorer(scoring: str | Callable[..., float], **params: Any) -> Any:
 
 
 def get_task_scorer_names() -> list[str]:
-    """Names that :func:`get_task_scorer` knows, without ``@k`` and ``:task``.
+    """List the names that :func:`get_task_scorer` knows, without ``@k`` and ``:task``.
 
     Returns
     -------
