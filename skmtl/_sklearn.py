@@ -1,10 +1,14 @@
 """The only file that names private scikit-learn symbols.
 
 They are imported here once, so that a new scikit-learn release can break skmtl in
-one place only. Each has been stable since scikit-learn 1.3.
+one place only.
 """
 
+from functools import partial
+
 from sklearn.base import _fit_context
+from sklearn.metrics._scorer import _BaseScorer as BaseScorer
+from sklearn.metrics._scorer import _cached_call
 from sklearn.utils._param_validation import (
     HasMethods,
     Interval,
@@ -12,10 +16,15 @@ from sklearn.utils._param_validation import (
     StrOptions,
 )
 
+# The caller that scikit-learn hands to a scorer when nothing is to be cached.
+uncached_call = partial(_cached_call, None)
+
 __all__ = [
+    "BaseScorer",
     "HasMethods",
     "Interval",
     "InvalidParameterError",
     "StrOptions",
     "_fit_context",
+    "uncached_call",
 ]

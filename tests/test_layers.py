@@ -16,6 +16,7 @@ LAYERS = {
     "modules": 1,
     "weighting": 1,
     "metrics": 1,
+    "model_selection": 1,
     "datasets": 1,
     "_optim": 1,
     "_losses": 2,
@@ -30,6 +31,7 @@ LAYERS = {
 FORBIDDEN = {
     "encoding": {"torch", "skorch"},
     "metrics": {"torch", "skorch"},
+    "model_selection": {"torch", "skorch"},
     "datasets": {"torch", "skorch"},
     "output_weights": {"torch", "skorch"},
     "modules": {"pandas", "sklearn", "skorch"},

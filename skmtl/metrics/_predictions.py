@@ -1,0 +1,88 @@
+"""What a fitted estimator predicts, as scores of tasks."""
+
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator
+
+from skmtl.metrics._validation import column_names
+
+
+def task_names_of(estimator: Any) -> list[str] | None:
+    """``task_names_`` of an estimator or of the last step of a pipeline."""
+    while estimator is not None:
+        names = getattr(estimator, "task_names_", None)
+        if names is not None:
+            return [str(name) for name in names]
+        steps = getattr(estimator, "steps", None)
+        if steps:
+            estimator = steps[-1][1]
+        else:
+            estimator = getattr(estimator, "best_estimator_", None)
+    return None
+
+
+class TaskPredictions(BaseEstimator):
+    """The predictions of any multioutput classifier, as one table.
+
+    scikit-learn's cache of predictions takes an estimator and the name of a method;
+    this is the estimator to give it. Its methods leave alone what scikit-learn does to
+    the predictions of classifiers, which mistakes the classes where a fold of the
+    training data has one class only.
+    """
+
+    def __init__(self, estimator: Any, n_tasks: int) -> None:
+        self.estimator = estimator
+        self.n_tasks = n_tasks
+
+    def task_probabilities(self, X: Any) -> np.ndarray:
+        """Probabilities ``(n_samples,)`` of one task, or ``(n_samples, n_tasks)``."""
+        proba = self._method("predict_proba")(X)
+        if isinstance(proba, list):
+            classes = self.estimator.classes_
+            columns = [
+                positive_column(p, c) for p, c in zip(proba, classes, strict=True)
+            ]
+            return columns[0] if len(columns) == 1 else np.column_stack(columns)
+        proba = np.asarray(proba)
+        if self.n_tasks == 1:
+            return positive_column(proba, self.estimator.classes_)
+        return proba
+
+    def ranking_score(self, X: Any) -> np.ndarray:
+        return np.asarray(self._method("decision_function")(X))
+
+    def _method(self, name: str) -> Any:
+        method = getattr(self.estimator, name, None)
+        if method is None:
+            raise AttributeError(
+                f"{type(self.estimator).__name__} has no {name}; the scorer needs it."
+            )
+        return method
+
+
+def positive_column(proba: Any, classes: Any) -> np.ndarray:
+    """Column of class 1; zeros if training saw no positive label."""
+    proba, classes = np.asarray(proba), np.asarray(classes)
+    if proba.ndim != 2 or proba.shape[1] != len(classes) or len(classes) > 2:
+        raise ValueError(
+            "predict_proba must give a column for each class 0 and 1 of a task; got "
+            f"shape {proba.shape} for the classes {classes.tolist()}."
+        )
+    found = np.flatnonzero(classes == 1)
+    return proba[:, found[0]] if len(found) else np.zeros(len(proba))
+
+
+def is_table(y: Any) -> bool:
+    """Whether labels are given as a table of tasks, not as one column."""
+    return len(y.shape if hasattr(y, "shape") else np.shape(y)) == 2
+
+
+def check_same_tasks(y: Any, names: list[str]) -> None:
+    """Refuse a table of labels whose columns are other tasks than the fitted ones."""
+    found = column_names(y) if is_table(y) else None
+    if found is not None and sorted(found) != sorted(names):
+        raise ValueError(
+            f"The estimator was fitted on the tasks {names}, but the columns of y are "
+            f"{found}."
+        )

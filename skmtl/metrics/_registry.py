@@ -1,0 +1,153 @@
+"""The metrics that scorers know by name, in one form: prepare, then evaluate."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from inspect import signature
+from typing import Any
+
+import numpy as np
+
+from skmtl.metrics._group_metrics import prepare_top_k
+from skmtl.metrics._group_roc_auc import prepare_group_roc_auc
+from skmtl.metrics._probability import (
+    brier_of,
+    calibration_error_of,
+    check_bins,
+    log_loss_of,
+    prepare_probability,
+)
+from skmtl.metrics._roc_auc import prepare_roc_auc
+from skmtl.metrics._validation import Labels, check_scores, column_of
+from skmtl.metrics._warnings import warn_undefined
+
+Values = Callable[[Any], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """How a scorer computes a metric.
+
+    ``prepare(labels, **metadata, **params)`` gives a function from scores to values
+    ``(n_tasks,)``; metadata are `groups` and `sample_weight` where it takes them.
+    """
+
+    name: str
+    prepare: Callable[..., Values]
+    metadata: tuple[str, ...]
+    params: tuple[str, ...] = ()
+    greater_is_better: bool = True
+    ranking: bool = True  # needs a positive label, takes any score
+
+    @property
+    def needs_groups(self) -> bool:
+        return "groups" in self.metadata
+
+
+def _gauc(labels: Labels, **kwargs: Any) -> Values:
+    values = prepare_group_roc_auc(labels, **kwargs)
+    return lambda score: values(score)[0]
+
+
+class TopK:
+    """Preparation of one rank metric; an object, so that it can be pickled."""
+
+    def __init__(self, metric: str) -> None:
+        self.metric = metric
+
+    def __call__(self, labels: Labels, **kwargs: Any) -> Values:
+        values = prepare_top_k(self.metric, labels, **kwargs)
+        return lambda score: values(score)[0]
+
+
+def _log_loss(labels: Labels, **kwargs: Any) -> Values:
+    return prepare_probability("log_loss", log_loss_of, labels, **kwargs)
+
+
+def _brier(labels: Labels, **kwargs: Any) -> Values:
+    return prepare_probability("brier", brier_of, labels, **kwargs)
+
+
+def _ece(
+    labels: Labels, *, n_bins: int = 15, strategy: str = "quantile", **kwargs: Any
+) -> Values:
+    check_bins(n_bins, strategy)
+
+    def formula(y: np.ndarray, p: np.ndarray, w: np.ndarray | None) -> float:
+        return calibration_error_of(y, p, w, n_bins, strategy)
+
+    return prepare_probability("expected_calibration_error", formula, labels, **kwargs)
+
+
+_TOP_K = ("k", "gains", "weights")
+_WEIGHT = ("sample_weight",)
+METRICS = {
+    metric.name: metric
+    for metric in [
+        Metric("auc", prepare_roc_auc, _WEIGHT),
+        Metric("gauc", _gauc, ("groups", "sample_weight"), ("weights",)),
+        Metric("ndcg", TopK("ndcg"), ("groups",), _TOP_K),
+        Metric("precision", TopK("precision_at_k"), ("groups",), _TOP_K),
+        Metric("recall", TopK("recall_at_k"), ("groups",), _TOP_K),
+        Metric("hit_rate", TopK("hit_rate_at_k"), ("groups",), _TOP_K),
+        Metric("mrr", TopK("mrr_at_k"), ("groups",), _TOP_K),
+        Metric("log_loss", _log_loss, _WEIGHT, (), False, False),
+        Metric("brier", _brier, _WEIGHT, (), False, False),
+        Metric("ece", _ece, _WEIGHT, ("n_bins", "strategy"), False, False),
+    ]
+}
+
+
+class OwnMetric:
+    """Preparation of a function ``metric(y, score, ...)`` that judges one task."""
+
+    def __init__(self, function: Callable[..., float]) -> None:
+        self.function = function
+
+    def __call__(self, labels: Labels, **kwargs: Any) -> Values:
+        metadata = {
+            name: np.asarray(kwargs.pop(name))
+            for name in ("groups", "sample_weight")
+            if kwargs.get(name) is not None
+        }
+        name = function_name(self.function)
+
+        def values(score: Any) -> np.ndarray:
+            score = check_scores(score, labels)
+            found = np.full(labels.n_tasks, np.nan)
+            for task in range(labels.n_tasks):
+                rows = labels.rows(task)
+                y = labels.positive[task][rows].astype(np.int64)
+                if len(y):
+                    given = {key: value[rows] for key, value in metadata.items()}
+                    column = column_of(score, task)[rows]
+                    found[task] = self.function(y, column, **given, **kwargs)
+            warn_undefined(name, found, labels.names, "the metric returned NaN")
+            return found
+
+        return values
+
+
+def function_name(function: Callable[..., Any]) -> str:
+    return getattr(function, "__name__", repr(function))
+
+
+def find_metric(metric: Any, greater_is_better: bool | None) -> Metric:
+    """The named metric, or a function as one."""
+    if callable(metric):
+        accepted = signature(metric).parameters
+        metadata = tuple(n for n in ("groups", "sample_weight") if n in accepted)
+        params = tuple(n for n in list(accepted)[2:] if n not in metadata)
+        better = greater_is_better is None or bool(greater_is_better)
+        name = function_name(metric)
+        return Metric(name, OwnMetric(metric), metadata, params, better, False)
+    if not isinstance(metric, str):
+        raise TypeError(f"metric must be a name or a function; got {metric!r}.")
+    if metric not in METRICS:
+        raise ValueError(
+            f"Unknown metric {metric!r}. The known metrics are {sorted(METRICS)}."
+        )
+    if greater_is_better is not None:
+        raise ValueError(
+            f"greater_is_better is known for the metric {metric!r}; leave it out."
+        )
+    return METRICS[metric]

@@ -1,0 +1,197 @@
+"""One table with every metric of every task."""
+
+import warnings
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.exceptions import UndefinedMetricWarning
+from sklearn.utils import check_random_state
+
+from skmtl.metrics._delong import auc_interval
+from skmtl.metrics._group_metrics import check_k
+from skmtl.metrics._one_task import OneTask
+from skmtl.metrics._validation import (
+    check_groups,
+    check_labels,
+    check_scores,
+    column_names,
+    column_of,
+    require_positive,
+)
+
+INTERVALS = ("delong", "bootstrap", None)
+
+
+def task_report(
+    y: Any,
+    proba: Any,
+    groups: Any = None,
+    *,
+    k: int = 10,
+    interval: str | None = "delong",
+    level: float = 0.95,
+    n_resamples: int = 200,
+    random_state: Any = None,
+) -> pd.DataFrame:
+    """Every metric of every task, in one table with a row per task.
+
+    Parameters
+    ----------
+    y : array-like of shape (n_samples,) or (n_samples, n_tasks)
+        Labels: 1, 0, or NaN for not observed; these rows are left out, for each task
+        on its own. Column names of a DataFrame are the names of the tasks.
+    proba : array-like of shape (n_samples,) or (n_samples, n_tasks), or list
+        Probabilities of a positive label, or the list of ``(n_samples, 2)`` arrays
+        that ``predict_proba`` returns. Column names of a DataFrame name the tasks if
+        `y` has none.
+    groups : array-like of shape (n_samples,), default=None
+        Group id of each row, most often the user. Adds the metrics within groups.
+    k : int, default=10
+        Number of first places in the rank metrics.
+    interval : {"delong", "bootstrap"} or None, default="delong"
+        Kind of the confidence intervals. DeLong's is for the ROC AUC and takes the rows
+        as independent. The bootstrap is for every metric; with `groups` it draws whole
+        groups, which is right where the rows of a user depend on each other.
+    level : float, default=0.95
+        Confidence level of the intervals.
+    n_resamples : int, default=200
+        Number of bootstrap resamples; the interval is between their percentiles.
+    random_state : int, RandomState instance or None, default=None
+        Source of the resamples. Pass an int for the same intervals in every call.
+
+    Returns
+    -------
+    DataFrame of shape (n_tasks, n_columns)
+        The index holds the tasks. Columns: ``n_labels``, ``positives``,
+        ``positive_rate``, ``roc_auc``, ``log_loss``, ``brier``,
+        ``expected_calibration_error``, ``predicted_to_observed``; with `groups`
+        ``group_roc_auc`` (weighted by impressions), ``group_coverage`` (the share of
+        groups in it), ``ndcg@k``, ``precision@k``, ``recall@k``, ``hit_rate@k`` and
+        ``mrr@k`` (of all groups alike). Bounds of an interval follow their metric as
+        ``<metric>_low`` and ``<metric>_high``. What is not defined for a task is NaN,
+        with a warning.
+
+    Raises
+    ------
+    ValueError
+        If no task has a positive label, a probability is not in [0, 1], `groups` are
+        not one for each row, or a parameter is not valid.
+
+    See Also
+    --------
+    roc_auc : The area alone.
+    group_roc_auc : The area within groups alone.
+
+    References
+    ----------
+    .. [1] E. R. DeLong, D. M. DeLong and D. L. Clarke-Pearson. Comparing the areas
+           under two or more correlated receiver operating characteristic curves: a
+           nonparametric approach. Biometrics 44(3), 1988.
+    .. [2] X. Sun and W. Xu. Fast implementation of DeLong's algorithm for comparing
+           the areas under correlated receiver operating characteristic curves. IEEE
+           Signal Processing Letters 21(11), 2014, algorithm 2.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from skmtl.metrics import task_report
+    >>> y = pd.DataFrame({"click": [1, 0, 1, 0, 0], "order": [1, 0, 0, 0, None]})
+    >>> proba = [[0.8, 0.3], [0.4, 0.1], [0.3, 0.2], [0.2, 0.1], [0.1, 0.1]]
+    >>> report = task_report(y, proba, interval=None)
+    >>> report[["n_labels", "positives", "roc_auc"]].round(3)
+           n_labels  positives  roc_auc
+    task
+    click         5          2    0.833
+    order         4          1    1.000
+    """
+    _check_parameters(k, interval, level, n_resamples)
+    names = column_names(proba) if column_names(y) is None else None
+    labels = check_labels(y, names)
+    require_positive(labels)
+    proba = check_scores(proba, labels, probability=True)
+    codes = None if groups is None else check_groups(groups, len(labels))
+    seed = check_random_state(random_state).randint(2**31) if interval else 0
+    rows = []
+    for task in range(labels.n_tasks):
+        seen = labels.rows(task)
+        one = OneTask(
+            labels.positive[task][seen],
+            column_of(proba, task)[seen],
+            None if codes is None else codes[seen],
+            k,
+        )
+        rng = np.random.default_rng([seed, task])
+        rows.append(_row(one, interval, level, n_resamples, rng))
+    report = pd.DataFrame(rows, index=pd.Index(labels.names, name="task"))
+    _warn_undefined(report)
+    return report
+
+
+def _row(
+    one: OneTask,
+    interval: str | None,
+    level: float,
+    n_resamples: int,
+    rng: np.random.Generator,
+) -> dict[str, float]:
+    n, positives = len(one.y), int(one.y.sum())
+    row: dict[str, float] = {
+        "n_labels": n,
+        "positives": positives,
+        "positive_rate": positives / n if n else np.nan,
+    }
+    draws = one.resampled(n_resamples, rng) if interval == "bootstrap" and n else {}
+    for name, value in one.values().items():
+        row[name] = value
+        if name == "group_coverage":
+            continue
+        if interval == "delong" and name == "roc_auc":
+            bounds = auc_interval(one.y, one.p, level)
+        elif interval == "bootstrap":
+            bounds = _percentiles(draws.get(name, np.full(1, np.nan)), level)
+        else:
+            continue
+        row[f"{name}_low"], row[f"{name}_high"] = bounds
+    return row
+
+
+def _percentiles(draws: np.ndarray, level: float) -> tuple[float, float]:
+    """Bounds over the resamples in which the metric is defined."""
+    draws = draws[~np.isnan(draws)]
+    if not len(draws):
+        return np.nan, np.nan
+    low, high = np.quantile(draws, [0.5 - level / 2, 0.5 + level / 2])
+    return float(low), float(high)
+
+
+def _warn_undefined(report: pd.DataFrame) -> None:
+    for name, row in report.to_dict("index").items():
+        undefined = [
+            column
+            for column, value in row.items()
+            if np.isnan(value) and not str(column).endswith(("_low", "_high"))
+        ]
+        if undefined:
+            warnings.warn(
+                f"Task {str(name)!r} has {row['positives']} positive of "
+                f"{row['n_labels']} labels; undefined and set to NaN: {undefined}.",
+                UndefinedMetricWarning,
+                stacklevel=3,
+            )
+
+
+def _check_parameters(k: Any, interval: Any, level: Any, n_resamples: Any) -> None:
+    if k is None:
+        raise ValueError("k must be a whole number of at least 1; got None.")
+    check_k(k)
+    if interval not in INTERVALS:
+        raise ValueError(
+            f"interval must be one of {list(INTERVALS)}; got {interval!r}."
+        )
+    if not 0 < level < 1:
+        raise ValueError(f"level must lie between 0 and 1; got {level!r}.")
+    if isinstance(n_resamples, bool) or int(n_resamples) != n_resamples:
+        raise ValueError(f"n_resamples must be a whole number; got {n_resamples!r}.")
+    if n_resamples < 2:
+        raise ValueError(f"n_resamples must be at least 2; got {n_resamples!r}.")

@@ -1,0 +1,378 @@
+"""Scorers of tasks for everything in scikit-learn that takes ``scoring=``."""
+
+import re
+import warnings
+from collections.abc import Callable, Mapping
+from inspect import Parameter, Signature
+from typing import Any
+
+import numpy as np
+from sklearn.exceptions import UndefinedMetricWarning
+
+from skmtl._sklearn import BaseScorer, uncached_call
+from skmtl.metrics._predictions import (
+    TaskPredictions,
+    check_same_tasks,
+    task_names_of,
+)
+from skmtl.metrics._registry import METRICS, Metric, find_metric
+from skmtl.metrics._validation import Labels, check_labels, require_positive
+
+AVERAGES: dict[str, Callable[[np.ndarray], float]] = {
+    "mean": np.mean,
+    "min": np.min,
+    "max": np.max,
+}
+
+
+class _Metadata:
+    """Stands for a metric's function where scikit-learn reads its signature."""
+
+    def __init__(self, name: str, metadata: tuple[str, ...]) -> None:
+        self.__name__ = name
+        both = Parameter.POSITIONAL_OR_KEYWORD
+        parameters = [Parameter("y_true", both), Parameter("y_pred", both)]
+        parameters += [
+            Parameter(n, Parameter.KEYWORD_ONLY, default=None) for n in metadata
+        ]
+        self.__signature__ = Signature(parameters)
+
+    def __call__(self, y_true: Any, y_pred: Any, **metadata: Any) -> float:
+        raise NotImplementedError
+
+
+class TaskScorer(BaseScorer):
+    """Callable ``scorer(estimator, X, y)``; made by :func:`make_task_scorer`."""
+
+    def __init__(
+        self,
+        metric: Metric,
+        task: str | None,
+        average: str | Mapping[str, float],
+        response_method: str,
+        params: dict[str, Any],
+    ) -> None:
+        super().__init__(
+            _Metadata(metric.name, metric.metadata),
+            1 if metric.greater_is_better else -1,
+            {},
+            response_method,
+        )
+        self.metric = metric
+        self.task = task
+        self.average = average
+        self.params = params
+
+    def __repr__(self) -> str:
+        options = {"task": self.task, **self.params}
+        if self.task is None and "gains" not in self.params:
+            options["average"] = self.average
+        if self._response_method != "predict_proba":
+            options["response_method"] = self._response_method
+        shown = "".join(f", {k}={v!r}" for k, v in options.items() if v is not None)
+        return f"make_task_scorer({self.metric.name!r}{shown})"
+
+    def __call__(
+        self,
+        estimator: Any,
+        X: Any,
+        y_true: Any,
+        *,
+        groups: Any = None,
+        sample_weight: Any = None,
+    ) -> float:
+        """Score of a fitted estimator; greater is better."""
+        given = {"groups": groups, "sample_weight": sample_weight}
+        metadata = {name: value for name, value in given.items() if value is not None}
+        for name in metadata:
+            if name not in self.metric.metadata:
+                raise TypeError(f"{self!r} does not take {name}.")
+        return self._score(uncached_call, estimator, X, y_true, **metadata)
+
+    def _score(
+        self, method_caller: Any, estimator: Any, X: Any, y_true: Any, **metadata: Any
+    ) -> float:
+        names = task_names_of(estimator)
+        if names is not None:
+            check_same_tasks(y_true, names)
+        labels = check_labels(y_true, names)
+        predictions = TaskPredictions(estimator, labels.n_tasks)
+        method = {
+            "predict_proba": "task_probabilities",
+            "decision_function": "ranking_score",
+        }[self._response_method]
+        score = method_caller(predictions, method, X)
+        return self.evaluate(labels, score, **metadata)
+
+    def evaluate(
+        self, y: Any, score: Any, *, groups: Any = None, sample_weight: Any = None
+    ) -> float:
+        """Score of predictions that are already there; greater is better."""
+        return self.prepare(y, groups=groups, sample_weight=sample_weight)(score)
+
+    def prepare(
+        self, y: Any, *, groups: Any = None, sample_weight: Any = None
+    ) -> Callable[[Any], float]:
+        """A function from predictions to the score, for many of them on one `y`."""
+        labels = check_labels(y)
+        if self.metric.ranking:
+            require_positive(labels)
+        names = labels.names
+        if self.task is not None:
+            labels = labels.select([self.task])
+        metadata = self._metadata(groups, sample_weight)
+        values = self.metric.prepare(labels, **metadata, **self.params)
+        weights = self._task_weights(labels)
+
+        def score_of(score: Any) -> float:
+            if self.task is not None and np.ndim(score) == 2:
+                score = np.asarray(score)[:, [names.index(self.task)]]
+            return self._reduce(self._sign * values(score), labels, weights)
+
+        return score_of
+
+    def _metadata(self, groups: Any, sample_weight: Any) -> dict[str, Any]:
+        if self.metric.name in METRICS and self.metric.needs_groups and groups is None:
+            raise ValueError(
+                f"{self!r} needs the group of each row, and got none. Under "
+                "cross-validation set sklearn.set_config(enable_metadata_routing=True),"
+                " ask for the groups by scorer.set_score_request(groups=True), and pass"
+                " them: cross_validate(..., params={'groups': groups}) or "
+                "search.fit(X, y, groups=groups). A direct call takes "
+                "scorer(estimator, X, y, groups=groups)."
+            )
+        given = {"groups": groups, "sample_weight": sample_weight}
+        return {n: given[n] for n in self.metric.metadata if given[n] is not None}
+
+    def _task_weights(self, labels: Labels) -> np.ndarray | None:
+        if self.task is not None or not isinstance(self.average, Mapping):
+            return None
+        for name in self.average:
+            labels.index(name)
+        return np.array([float(self.average.get(n, 0.0)) for n in labels.names])
+
+    def _reduce(
+        self, values: np.ndarray, labels: Labels, weights: np.ndarray | None
+    ) -> float:
+        if len(values) == 1:
+            return float(values[0])
+        used = np.ones(len(values), bool) if weights is None else weights > 0
+        defined = used & ~np.isnan(values)
+        if not defined.all() and defined.sum() < used.sum():
+            left_out = [
+                n for n, d in zip(labels.names, used & ~defined, strict=True) if d
+            ]
+            warnings.warn(
+                f"{self!r} averaged {int(defined.sum())} of {int(used.sum())} tasks; "
+                f"undefined: {left_out}.",
+                UndefinedMetricWarning,
+                stacklevel=3,
+            )
+        if not defined.any():
+            return np.nan
+        if weights is not None:
+            return float(np.average(values[defined], weights=weights[defined]))
+        return float(AVERAGES[str(self.average)](values[defined]))
+
+
+def make_task_scorer(
+    metric: str | Callable[..., float],
+    *,
+    task: str | None = None,
+    average: str | Mapping[str, float] = "mean",
+    response_method: str = "predict_proba",
+    greater_is_better: bool | None = None,
+    **params: Any,
+) -> TaskScorer:
+    """Make a scorer of one task, or of an average over tasks.
+
+    The scorer goes wherever scikit-learn takes ``scoring=``: as one object, or several
+    in a dict, whose keys ``refit`` names. It accepts this package's rankers, every
+    scikit-learn multioutput classifier with ``predict_proba``, and pipelines of them.
+
+    Parameters
+    ----------
+    metric : str or callable
+        ``"auc"``, ``"gauc"``, ``"ndcg"``, ``"precision"``, ``"recall"``,
+        ``"hit_rate"``, ``"mrr"``, ``"log_loss"``, ``"brier"`` or ``"ece"``; or a
+        function ``metric(y, score, **params)`` of the observed labels and the scores of
+        one task, such as ``sklearn.metrics.average_precision_score``. It is given
+        `groups` and `sample_weight` if it names them.
+    task : str, default=None
+        Name of the task: of ``task_names_`` of the estimator where it has them, else
+        of the columns of `y`, else ``"0"``, ``"1"``, …. None: all tasks.
+    average : {"mean", "min", "max"} or mapping, default="mean"
+        How the scores of several tasks become one. A mapping gives weights of a mean by
+        the names of tasks. Undefined tasks are left out with a warning that says how
+        many tasks were averaged.
+    response_method : {"predict_proba", "decision_function"}, default="predict_proba"
+        Judge the probability of each task, or the one ranking score of an estimator
+        that fuses the tasks.
+    greater_is_better : bool, default=None
+        Only for a function: whether high values are good (None: they are). The scorer
+        of a metric whose low values are good returns its negative.
+    **params : dict
+        Parameters of the metric: `k`, `gains` and `weights` of the rank metrics,
+        `weights` of GAUC, `n_bins` and `strategy` of the calibration error.
+
+    Returns
+    -------
+    TaskScorer
+        A scorer ``scorer(estimator, X, y, *, groups=None, sample_weight=None)``;
+        greater is better. ``scorer.evaluate(y, score)`` judges predictions that are
+        already there, ``scorer.prepare(y)(score)`` many of them on the same labels.
+
+    Raises
+    ------
+    ValueError
+        If the metric or a parameter is unknown.
+    TypeError
+        If `metric` is neither a name nor a function.
+
+    See Also
+    --------
+    get_task_scorer : Scorers by name.
+
+    Notes
+    -----
+    Groups and weights reach the scorer by scikit-learn's metadata routing:
+    ``scorer.set_score_request(groups=True)``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.model_selection import KFold, cross_val_score
+    >>> from sklearn.tree import DecisionTreeClassifier
+    >>> from skmtl.metrics import make_task_scorer
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.normal(size=(300, 2))
+    >>> y = (X + rng.normal(size=(300, 2)) > 0).astype(int)
+    >>> worst = make_task_scorer("auc", average="min")
+    >>> tree = DecisionTreeClassifier(max_depth=3, random_state=0)
+    >>> cross_val_score(tree, X, y, scoring=worst, cv=KFold(3)).round(2)
+    array([0.73, 0.75, 0.76])
+    """
+    known = find_metric(metric, greater_is_better)
+    unknown = [name for name in params if name not in known.params]
+    if unknown:
+        raise ValueError(
+            f"The metric {known.name!r} has no parameter {unknown[0]!r}; its "
+            f"parameters are {list(known.params)}."
+        )
+    if response_method not in ("predict_proba", "decision_function"):
+        raise ValueError(
+            "response_method must be 'predict_proba' or 'decision_function'; got "
+            f"{response_method!r}."
+        )
+    _check_average(average)
+    if task is not None and params.get("gains") is not None:
+        raise ValueError("gains weigh several tasks: give either gains or task.")
+    name = None if task is None else str(task)
+    return TaskScorer(known, name, average, response_method, params)
+
+
+def _check_average(average: Any) -> None:
+    if isinstance(average, Mapping):
+        weights = np.array(list(average.values()), dtype=np.float64)
+        ok = len(weights) and np.isfinite(weights).all() and (weights >= 0).all()
+        if not (ok and weights.any()):
+            raise ValueError(
+                "The weights of average must be finite, not negative and not all zero; "
+                f"got {dict(average)}."
+            )
+    elif average not in AVERAGES:
+        raise ValueError(
+            f"average must be one of {list(AVERAGES)} or a mapping from tasks to "
+            f"weights; got {average!r}."
+        )
+
+
+_NAME = re.compile(r"(?:(mean|min|max)_)?([a-z_]+?)(?:@(\d+))?(?::(.+))?")
+
+
+def get_task_scorer(scoring: str | Callable[..., float], **params: Any) -> Any:
+    """Return the scorer of a name such as ``"auc:order"``.
+
+    A name is ``[average_]metric[@k][:task]``: ``"auc"`` and ``"mean_auc"`` are the mean
+    over tasks, ``"min_auc"`` the worst task, ``"auc:order"`` one task, ``"ndcg@10"``
+    the first ten places, ``"recall@20:order"`` both.
+
+    Parameters
+    ----------
+    scoring : str or callable
+        The name; a scorer is returned as it is.
+    **params : dict
+        Further parameters of :func:`make_task_scorer`, such as
+        ``gains={"click": 1, "order": 10}``.
+
+    Returns
+    -------
+    TaskScorer
+        A new scorer, see :func:`make_task_scorer`.
+
+    Raises
+    ------
+    ValueError
+        If the name is not one of :func:`get_task_scorer_names` with ``@k`` and
+        ``:task`` where they fit.
+
+    See Also
+    --------
+    get_task_scorer_names : The known names.
+    make_task_scorer : Scorers of own functions.
+
+    Notes
+    -----
+    scikit-learn looks up strings in a table of its own, so ``GridSearchCV`` takes the
+    scorer, ``scoring=get_task_scorer("auc:order")``, and not the name. This package's
+    estimators take both.
+
+    Examples
+    --------
+    >>> from skmtl.metrics import get_task_scorer
+    >>> get_task_scorer("recall@20:order")
+    make_task_scorer('recall', task='order', k=20)
+    >>> get_task_scorer("min_auc")
+    make_task_scorer('auc', average='min')
+    """
+    if callable(scoring) and not params:
+        return scoring
+    found = _NAME.fullmatch(scoring) if isinstance(scoring, str) else None
+    average, metric, k, task = found.groups() if found else (None, None, None, None)
+    if metric not in METRICS:
+        raise ValueError(
+            f"Unknown scorer {scoring!r}. The known names are "
+            f"{get_task_scorer_names()}, with '@k' after a rank metric and ':task' at "
+            "the end, such as 'recall@20:order'."
+        )
+    if average and task:
+        raise ValueError(
+            f"{scoring!r} names both an average over tasks and the task {task!r}; "
+            "leave one out."
+        )
+    if k is not None and "k" not in METRICS[metric].params:
+        raise ValueError(f"{scoring!r}: the metric {metric!r} has no '@k'.")
+    named = {"average": average, "k": None if k is None else int(k), "task": task}
+    for name, value in named.items():
+        if value is not None and name in params:
+            raise ValueError(f"{scoring!r} already names {name}; do not pass it too.")
+    params |= {name: value for name, value in named.items() if value is not None}
+    return make_task_scorer(metric, **params)
+
+
+def get_task_scorer_names() -> list[str]:
+    """List the names that :func:`get_task_scorer` knows, without ``@k`` and ``:task``.
+
+    Returns
+    -------
+    list of str
+        The names, sorted.
+
+    Examples
+    --------
+    >>> from skmtl.metrics import get_task_scorer_names
+    >>> get_task_scorer_names()[:4]
+    ['auc', 'brier', 'ece', 'gauc']
+    """
+    averages = [f"{average}_{metric}" for average in AVERAGES for metric in METRICS]
+    return [*sorted(METRICS), *sorted(averages)]

@@ -1,0 +1,399 @@
+"""Rank metrics of the first places of each group."""
+
+from typing import Any
+
+import numpy as np
+
+from skmtl.metrics._group_mean import Coverage
+from skmtl.metrics._group_metrics import Gains, prepare_top_k
+from skmtl.metrics._validation import check_labels, require_positive
+
+
+def ndcg(
+    y: Any,
+    score: Any,
+    groups: Any,
+    *,
+    k: int | None = None,
+    gains: Gains = None,
+    weights: str = "equal",
+    return_coverage: bool = False,
+) -> Any:
+    """Normalized discounted cumulative gain of each group, averaged.
+
+    The gain of a row at place ``i = 1, 2, …`` of its group is divided by
+    ``log2(i + 1)``; the sum is divided by that of the best possible order.
+
+    Parameters
+    ----------
+    y : array-like of shape (n_samples,) or (n_samples, n_tasks)
+        Labels: 1, 0, or NaN for not observed. Rows whose label is NaN are left out
+        before they are ranked, for each task on its own.
+    score : array-like of shape (n_samples,) or (n_samples, n_tasks), or list
+        Scores, as in :func:`roc_auc`. A table of scores together with `gains` is
+        fused into the expected gain, the sum of gain times score.
+    groups : array-like of shape (n_samples,)
+        Group id of each row, most often the user or the request.
+    k : int, default=None
+        Number of first places that count; None for all.
+    gains : mapping or sequence of float, default=None
+        Gain of a positive label of each task, by task name or in the order of the
+        tasks, such as ``{"click": 1, "cart": 3, "order": 10}``. The gain of a row is
+        the sum over its positive labels.
+        Tasks that are not named have a gain of zero. A row with a NaN label of a task
+        with a gain is left out. None: each task on its own, with a gain of 1.
+    weights : {"equal", "impressions", "clicks"}, default="equal"
+        Weight of a group in the mean: 1, its rows with a label, or its positive rows.
+    return_coverage : bool, default=False
+        Also return the share of groups and of rows that the mean covers.
+
+    Returns
+    -------
+    value : float or ndarray of shape (n_tasks,)
+        Mean over the groups with a positive row; a float if `y` is 1-D or with
+        `gains`. NaN, with a warning, for a task without a positive row.
+    coverage : Coverage
+        Shares of groups and of rows that enter the mean. Only if `return_coverage`.
+
+    Raises
+    ------
+    ValueError
+        If groups are missing or not one for each row, no task has a positive label, a
+        task of `gains` is unknown, `k` is not positive, or a score is not finite.
+
+    See Also
+    --------
+    group_roc_auc : Quality of the whole ranking of each group.
+
+    Notes
+    -----
+    Rows of equal score share their places: the value is the mean over all orders of
+    the tied rows. Groups without a positive row are left out.
+
+    References
+    ----------
+    .. [1] K. Järvelin and J. Kekäläinen. Cumulated gain-based evaluation of IR
+           techniques. ACM Transactions on Information Systems 20(4), 2002.
+
+    Examples
+    --------
+    >>> from skmtl.metrics import ndcg
+    >>> y = [[1, 0], [0, 0], [1, 1]]
+    >>> users = [7, 7, 7]
+    >>> round(ndcg(y, [0.9, 0.5, 0.1], users, gains=[1, 10]), 4)
+    0.5589
+    """
+    return _grouped("ndcg", y, score, groups, k, gains, weights, return_coverage)
+
+
+def precision_at_k(
+    y: Any,
+    score: Any,
+    groups: Any,
+    *,
+    k: int | None = 10,
+    gains: Gains = None,
+    weights: str = "equal",
+    return_coverage: bool = False,
+) -> Any:
+    """Share of positive rows among the first k places of each group, averaged.
+
+    The sum of the gains of the first `k` rows, divided by `k`, also where a group has
+    fewer rows; with ``k=None`` divided by the rows of the group.
+
+    Parameters
+    ----------
+    y : array-like of shape (n_samples,) or (n_samples, n_tasks)
+        Labels: 1, 0, or NaN for not observed. Rows whose label is NaN are left out
+        before they are ranked, for each task on its own.
+    score : array-like of shape (n_samples,) or (n_samples, n_tasks), or list
+        Scores, as in :func:`roc_auc`. A table of scores together with `gains` is
+        fused into the expected gain, the sum of gain times score.
+    groups : array-like of shape (n_samples,)
+        Group id of each row, most often the user or the request.
+    k : int, default=10
+        Number of first places that count; None for all.
+    gains : mapping or sequence of float, default=None
+        Gain of a positive label of each task, by task name or in the order of the
+        tasks, such as ``{"click": 1, "cart": 3, "order": 10}``. The gain of a row is
+        the sum over its positive labels.
+        Tasks that are not named have a gain of zero. A row with a NaN label of a task
+        with a gain is left out. None: each task on its own, with a gain of 1.
+    weights : {"equal", "impressions", "clicks"}, default="equal"
+        Weight of a group in the mean: 1, its rows with a label, or its positive rows.
+    return_coverage : bool, default=False
+        Also return the share of groups and of rows that the mean covers.
+
+    Returns
+    -------
+    value : float or ndarray of shape (n_tasks,)
+        Mean over the groups with a positive row; a float if `y` is 1-D or with
+        `gains`. NaN, with a warning, for a task without a positive row.
+    coverage : Coverage
+        Shares of groups and of rows that enter the mean. Only if `return_coverage`.
+
+    Raises
+    ------
+    ValueError
+        If groups are missing or not one for each row, no task has a positive label, a
+        task of `gains` is unknown, `k` is not positive, or a score is not finite.
+
+    See Also
+    --------
+    recall_at_k : The share of the positive rows that is found.
+
+    Notes
+    -----
+    Rows of equal score share their places: the value is the mean over all orders of
+    the tied rows. Groups without a positive row are left out.
+
+    Examples
+    --------
+    >>> from skmtl.metrics import precision_at_k
+    >>> precision_at_k([1, 0, 1, 0], [0.9, 0.8, 0.3, 0.1], ["u", "u", "u", "u"], k=2)
+    0.5
+    """
+    return _grouped(
+        "precision_at_k", y, score, groups, k, gains, weights, return_coverage
+    )
+
+
+def recall_at_k(
+    y: Any,
+    score: Any,
+    groups: Any,
+    *,
+    k: int | None = 10,
+    gains: Gains = None,
+    weights: str = "equal",
+    return_coverage: bool = False,
+) -> Any:
+    """Share of a group's positive rows that the first k places hold, averaged.
+
+    The sum of the gains of the first `k` rows, divided by the sum over all rows of the
+    group.
+
+    Parameters
+    ----------
+    y : array-like of shape (n_samples,) or (n_samples, n_tasks)
+        Labels: 1, 0, or NaN for not observed. Rows whose label is NaN are left out
+        before they are ranked, for each task on its own.
+    score : array-like of shape (n_samples,) or (n_samples, n_tasks), or list
+        Scores, as in :func:`roc_auc`. A table of scores together with `gains` is
+        fused into the expected gain, the sum of gain times score.
+    groups : array-like of shape (n_samples,)
+        Group id of each row, most often the user or the request.
+    k : int, default=10
+        Number of first places that count; None for all.
+    gains : mapping or sequence of float, default=None
+        Gain of a positive label of each task, by task name or in the order of the
+        tasks, such as ``{"click": 1, "cart": 3, "order": 10}``. The gain of a row is
+        the sum over its positive labels.
+        Tasks that are not named have a gain of zero. A row with a NaN label of a task
+        with a gain is left out. None: each task on its own, with a gain of 1.
+    weights : {"equal", "impressions", "clicks"}, default="equal"
+        Weight of a group in the mean: 1, its rows with a label, or its positive rows.
+    return_coverage : bool, default=False
+        Also return the share of groups and of rows that the mean covers.
+
+    Returns
+    -------
+    value : float or ndarray of shape (n_tasks,)
+        Mean over the groups with a positive row; a float if `y` is 1-D or with
+        `gains`. NaN, with a warning, for a task without a positive row.
+    coverage : Coverage
+        Shares of groups and of rows that enter the mean. Only if `return_coverage`.
+
+    Raises
+    ------
+    ValueError
+        If groups are missing or not one for each row, no task has a positive label, a
+        task of `gains` is unknown, `k` is not positive, or a score is not finite.
+
+    See Also
+    --------
+    precision_at_k : The share of the places that is filled well.
+
+    Notes
+    -----
+    Rows of equal score share their places: the value is the mean over all orders of
+    the tied rows. Groups without a positive row are left out.
+
+    Examples
+    --------
+    >>> from skmtl.metrics import recall_at_k
+    >>> recall_at_k([1, 0, 1, 0], [0.9, 0.8, 0.3, 0.1], ["u", "u", "u", "u"], k=3)
+    1.0
+    """
+    return _grouped("recall_at_k", y, score, groups, k, gains, weights, return_coverage)
+
+
+def hit_rate_at_k(
+    y: Any,
+    score: Any,
+    groups: Any,
+    *,
+    k: int | None = 10,
+    gains: Gains = None,
+    weights: str = "equal",
+    return_coverage: bool = False,
+) -> Any:
+    """Share of groups with a positive row among the first k places.
+
+    A row is positive if its gain is positive.
+
+    Parameters
+    ----------
+    y : array-like of shape (n_samples,) or (n_samples, n_tasks)
+        Labels: 1, 0, or NaN for not observed. Rows whose label is NaN are left out
+        before they are ranked, for each task on its own.
+    score : array-like of shape (n_samples,) or (n_samples, n_tasks), or list
+        Scores, as in :func:`roc_auc`. A table of scores together with `gains` is
+        fused into the expected gain, the sum of gain times score.
+    groups : array-like of shape (n_samples,)
+        Group id of each row, most often the user or the request.
+    k : int, default=10
+        Number of first places that count; None for all.
+    gains : mapping or sequence of float, default=None
+        Gain of a positive label of each task, by task name or in the order of the
+        tasks, such as ``{"click": 1, "cart": 3, "order": 10}``. Here only tells which
+        tasks make a row positive.
+        Tasks that are not named have a gain of zero. A row with a NaN label of a task
+        with a gain is left out. None: each task on its own, with a gain of 1.
+    weights : {"equal", "impressions", "clicks"}, default="equal"
+        Weight of a group in the mean: 1, its rows with a label, or its positive rows.
+    return_coverage : bool, default=False
+        Also return the share of groups and of rows that the mean covers.
+
+    Returns
+    -------
+    value : float or ndarray of shape (n_tasks,)
+        Mean over the groups with a positive row; a float if `y` is 1-D or with
+        `gains`. NaN, with a warning, for a task without a positive row.
+    coverage : Coverage
+        Shares of groups and of rows that enter the mean. Only if `return_coverage`.
+
+    Raises
+    ------
+    ValueError
+        If groups are missing or not one for each row, no task has a positive label, a
+        task of `gains` is unknown, `k` is not positive, or a score is not finite.
+
+    See Also
+    --------
+    mrr_at_k : How early the first positive row comes.
+
+    Notes
+    -----
+    Rows of equal score share their places: the value is the mean over all orders of
+    the tied rows. Groups without a positive row are left out.
+
+    Examples
+    --------
+    >>> from skmtl.metrics import hit_rate_at_k
+    >>> y, users = [0, 1, 0, 1], ["a", "a", "b", "b"]
+    >>> hit_rate_at_k(y, [0.9, 0.8, 0.1, 0.3], users, k=1)
+    0.5
+    """
+    return _grouped(
+        "hit_rate_at_k", y, score, groups, k, gains, weights, return_coverage
+    )
+
+
+def mrr_at_k(
+    y: Any,
+    score: Any,
+    groups: Any,
+    *,
+    k: int | None = 10,
+    gains: Gains = None,
+    weights: str = "equal",
+    return_coverage: bool = False,
+) -> Any:
+    """Mean reciprocal rank: 1/place of the first positive row, 0 beyond place k.
+
+    A row is positive if its gain is positive.
+
+    Parameters
+    ----------
+    y : array-like of shape (n_samples,) or (n_samples, n_tasks)
+        Labels: 1, 0, or NaN for not observed. Rows whose label is NaN are left out
+        before they are ranked, for each task on its own.
+    score : array-like of shape (n_samples,) or (n_samples, n_tasks), or list
+        Scores, as in :func:`roc_auc`. A table of scores together with `gains` is
+        fused into the expected gain, the sum of gain times score.
+    groups : array-like of shape (n_samples,)
+        Group id of each row, most often the user or the request.
+    k : int, default=10
+        Number of first places that count; None for all.
+    gains : mapping or sequence of float, default=None
+        Gain of a positive label of each task, by task name or in the order of the
+        tasks, such as ``{"click": 1, "cart": 3, "order": 10}``. Here only tells which
+        tasks make a row positive.
+        Tasks that are not named have a gain of zero. A row with a NaN label of a task
+        with a gain is left out. None: each task on its own, with a gain of 1.
+    weights : {"equal", "impressions", "clicks"}, default="equal"
+        Weight of a group in the mean: 1, its rows with a label, or its positive rows.
+    return_coverage : bool, default=False
+        Also return the share of groups and of rows that the mean covers.
+
+    Returns
+    -------
+    value : float or ndarray of shape (n_tasks,)
+        Mean over the groups with a positive row; a float if `y` is 1-D or with
+        `gains`. NaN, with a warning, for a task without a positive row.
+    coverage : Coverage
+        Shares of groups and of rows that enter the mean. Only if `return_coverage`.
+
+    Raises
+    ------
+    ValueError
+        If groups are missing or not one for each row, no task has a positive label, a
+        task of `gains` is unknown, `k` is not positive, or a score is not finite.
+
+    See Also
+    --------
+    hit_rate_at_k : Whether a positive row comes at all.
+
+    Notes
+    -----
+    Rows of equal score share their places: the value is the mean over all orders of
+    the tied rows. Groups without a positive row are left out.
+
+    References
+    ----------
+    .. [1] E. M. Voorhees. The TREC-8 question answering track report. TREC 1999,
+           section 3.
+
+    Examples
+    --------
+    >>> from skmtl.metrics import mrr_at_k
+    >>> y, users = [0, 1, 0, 1], ["a", "a", "b", "b"]
+    >>> mrr_at_k(y, [0.9, 0.8, 0.1, 0.3], users)
+    0.75
+    """
+    return _grouped("mrr_at_k", y, score, groups, k, gains, weights, return_coverage)
+
+
+def _grouped(
+    metric: str,
+    y: Any,
+    score: Any,
+    groups: Any,
+    k: int | None,
+    gains: Gains,
+    weights: str,
+    return_coverage: bool,
+) -> Any:
+    labels = check_labels(y)
+    require_positive(labels)
+    values = prepare_top_k(metric, labels, groups, k=k, gains=gains, weights=weights)
+    mean, coverage = values(score)
+    scalar = labels.one_dimensional or gains is not None
+
+    def output(values: np.ndarray) -> Any:
+        return float(values[0]) if scalar else values
+
+    if not return_coverage:
+        return output(mean)
+    return output(mean), Coverage(*(output(share) for share in coverage))

@@ -1,0 +1,227 @@
+"""Folds that keep the labels of every task, also the rare ones."""
+
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.model_selection import BaseCrossValidator
+from sklearn.utils import check_random_state
+
+
+class MultiTaskStratifiedKFold(BaseCrossValidator):
+    """K folds with equal shares of every task's positive and negative labels.
+
+    Rows with the same labels in all tasks (1, 0 or not observed) are dealt out evenly.
+    What is left over goes, combinations of the rarest label first, to the folds that
+    have the fewest of that label, so that rare orders reach every fold.
+
+    Parameters
+    ----------
+    n_splits : int, default=5
+        Number of folds, at least 2.
+    shuffle : bool, default=False
+        Whether to shuffle the rows of equal labels before they are dealt out.
+        Otherwise they stay in order.
+    random_state : int, RandomState instance or None, default=None
+        Source of the shuffling. Pass an int for the same folds in every call.
+
+    See Also
+    --------
+    TimeSplit : Train on the past, test on the future.
+
+    Notes
+    -----
+    The idea to serve the rarest label first is that of iterative stratification [1]_;
+    dealing out whole combinations of labels keeps the loop to the few rows left over.
+
+    References
+    ----------
+    .. [1] K. Sechidis, G. Tsoumakas and I. Vlahavas. On the stratification of
+           multi-label data. ECML PKDD 2011, section 3.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmtl.model_selection import MultiTaskStratifiedKFold
+    >>> y = np.zeros((100, 2))
+    >>> y[:30, 0] = 1  # clicks
+    >>> y[:4, 1] = 1  # orders
+    >>> y[90:, 1] = np.nan
+    >>> for train, test in MultiTaskStratifiedKFold(4).split(y, y):
+    ...     print(np.nansum(y[test], axis=0))
+    [8. 1.]
+    [8. 1.]
+    [7. 1.]
+    [7. 1.]
+    """
+
+    def __init__(
+        self,
+        n_splits: int = 5,
+        *,
+        shuffle: bool = False,
+        random_state: Any = None,
+    ) -> None:
+        if isinstance(n_splits, bool) or int(n_splits) != n_splits or n_splits < 2:
+            raise ValueError(
+                f"n_splits must be a whole number of at least 2; got {n_splits!r}."
+            )
+        if not shuffle and random_state is not None:
+            raise ValueError("random_state has no effect without shuffle=True.")
+        self.n_splits = n_splits
+        self.shuffle = shuffle
+        self.random_state = random_state
+
+    def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:
+        """Number of folds.
+
+        Parameters
+        ----------
+        X : object, default=None
+            Not used.
+        y : object, default=None
+            Not used.
+        groups : object, default=None
+            Not used.
+
+        Returns
+        -------
+        int
+            The number of folds.
+        """
+        return int(self.n_splits)
+
+    def split(
+        self, X: Any, y: Any, groups: Any = None
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield indices of the training and test rows of each fold.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            The rows; only their number matters.
+        y : array-like of shape (n_samples,) or (n_samples, n_tasks)
+            Labels: 1, 0, or NaN for not observed.
+        groups : object, default=None
+            Not used.
+
+        Yields
+        ------
+        train : ndarray
+            Indices of the training rows.
+        test : ndarray
+            Indices of the test rows.
+
+        Raises
+        ------
+        ValueError
+            If `X` and `y` differ in length, a label is not 0, 1 or NaN, no label is
+            positive, or there are more folds than rows.
+        """
+        states, names = _label_states(y)
+        n_rows = X.shape[0] if hasattr(X, "shape") else len(X)
+        if n_rows != len(states):
+            raise ValueError(f"X has {n_rows} rows, but y has {len(states)}.")
+        fold = self._folds(states, names)
+        rows = np.arange(len(fold))
+        for k in range(self.n_splits):
+            yield rows[fold != k], rows[fold == k]
+
+    def _folds(self, states: np.ndarray, names: list[str]) -> np.ndarray:
+        """The fold of each row whose test part it is in."""
+        n_folds = self.n_splits
+        totals = _totals(states)
+        if n_folds > len(states):
+            raise ValueError(f"n_splits={n_folds} is more than the {len(states)} rows.")
+        if not totals[1::2].any():
+            raise ValueError(
+                f"No task has a positive label: tasks {names}, {len(states)} rows."
+            )
+        rng = check_random_state(self.random_state) if self.shuffle else None
+        rows = np.arange(len(states)) if rng is None else rng.permutation(len(states))
+        fold = np.empty(len(states), dtype=np.intp)
+        have = np.zeros((n_folds, len(totals)), dtype=np.int64)
+        size = np.zeros(n_folds, dtype=np.int64)
+        for part in _parts_by_rarity(states, rows, totals):
+            present = _present(states[part[0]])
+            rarest_first = present[np.argsort(totals[present], kind="stable")]
+            share = np.full(n_folds, len(part) // n_folds)
+            last = np.arange(n_folds) if rng is None else rng.permutation(n_folds)
+            # The last key of lexsort decides first.
+            order = np.lexsort((last, size, *have[:, rarest_first[::-1]].T))
+            share[order[: len(part) % n_folds]] += 1
+            fold[part] = np.repeat(np.arange(n_folds), share)
+            have[:, present] += share[:, None]
+            size += share
+        _warn_empty(have[:, 1::2], names)
+        return fold
+
+
+def _warn_empty(positives: np.ndarray, names: list[str]) -> None:
+    """Name the tasks that have no positive label in some fold."""
+    lacking = {
+        name: f"{column.sum()} in all"
+        for name, column in zip(names, positives.T, strict=True)
+        if not column.all()
+    }
+    if lacking:
+        warnings.warn(
+            f"Of {len(positives)} folds, some have no positive label of the tasks "
+            f"{lacking}. Take fewer folds.",
+            UserWarning,
+            stacklevel=4,
+        )
+
+
+def _label_states(y: Any) -> tuple[np.ndarray, list[str]]:
+    """0, 1, or 2 for not observed, of shape (n_samples, n_tasks); names of tasks."""
+    table = (
+        y if isinstance(y, pd.DataFrame | pd.Series) else pd.DataFrame(np.asarray(y))
+    )
+    table = pd.DataFrame(table)
+    states = np.full(table.shape, 2, dtype=np.int64)
+    names = [str(name) for name in table.columns]
+    for task, name in enumerate(names):
+        column = pd.to_numeric(table.iloc[:, task], errors="coerce").to_numpy(
+            dtype=np.float64, na_value=np.nan
+        )
+        missing = table.iloc[:, task].isna().to_numpy()
+        bad = ~missing & (column != 0) & (column != 1)
+        if bad.any():
+            row = int(bad.argmax())
+            raise ValueError(
+                f"The labels of task {name!r} must be 0, 1 or NaN; found "
+                f"{table.iloc[row, task]!r} at row {row}."
+            )
+        states[~missing, task] = column[~missing]
+    return states, names
+
+
+def _totals(states: np.ndarray) -> np.ndarray:
+    """Negative and positive labels of each task, one task after the other."""
+    return np.column_stack([(states == 0).sum(0), (states == 1).sum(0)]).ravel()
+
+
+def _present(states: np.ndarray) -> np.ndarray:
+    """Places in the totals of the labels that a row has."""
+    tasks = np.flatnonzero(states < 2)
+    return 2 * tasks + states[tasks]
+
+
+def _parts_by_rarity(
+    states: np.ndarray, rows: np.ndarray, totals: np.ndarray
+) -> list[np.ndarray]:
+    """Rows of equal labels, those with the rarest label first, rows in given order."""
+    codes = np.zeros(len(states), dtype=np.int64)
+    for column in states.T:
+        codes = np.unique(3 * codes + column, return_inverse=True)[1]
+    order = rows[np.argsort(codes[rows], kind="stable")]
+    cuts = np.flatnonzero(np.diff(codes[order])) + 1
+    parts = np.split(order, cuts)
+
+    def rarity(part: np.ndarray) -> list[int]:
+        return sorted(totals[_present(states[part[0]])].tolist()) or [len(states)]
+
+    return sorted(parts, key=rarity)

@@ -1,0 +1,232 @@
+"""Folds that train on the past and test on the future."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.model_selection import BaseCrossValidator
+
+
+class TimeSplit(BaseCrossValidator):
+    """Train on rows before a point in time, test on the rows after it.
+
+    Time is read from timestamps, so the rows may come in any order, and rows of one
+    timestamp are never divided. Between training and test lies a gap, in which labels
+    such as orders ripen. With `groups`, users of the test rows are left out of the
+    training rows, so that every fold is tested on users that it has not seen.
+
+    Parameters
+    ----------
+    n_splits : int, default=5
+        Number of folds. Their test windows follow each other, the last one ends with
+        the data.
+    test_size : number, timedelta or str, default=None
+        Length in time of each test window, in the unit of the timestamps, or for dates
+        a timedelta or a string such as ``"1D"``. None: the test windows and the first
+        training window hold about equal numbers of rows.
+    gap : number, timedelta or str, default=0
+        Length in time between the training rows and the test window.
+    train_size : number, timedelta or str, default=None
+        Longest time that the training rows span. None: from the beginning of the data.
+
+    See Also
+    --------
+    MultiTaskStratifiedKFold : Folds alike in the labels of every task.
+    sklearn.model_selection.TimeSeriesSplit : Folds by the position of the rows.
+
+    Notes
+    -----
+    For a test window that begins after time ``b`` and ends with ``e``, the test rows
+    have ``b < t <= e`` and the training rows ``t <= b - gap``, with `train_size` also
+    ``t > b - gap - train_size``.
+
+    Inside ``cross_validate`` and searches the timestamps travel by scikit-learn's
+    metadata routing: ``params={"timestamps": t}``. To hand over `groups` as well, ask
+    for them by ``TimeSplit().set_split_request(groups=True)``. Without routing, pass
+    ``cv=list(TimeSplit().split(X, timestamps=t))``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmtl.model_selection import TimeSplit
+    >>> days = np.array([3, 1, 2, 4, 5, 6])
+    >>> split = TimeSplit(2, test_size=2, gap=1)
+    >>> for train, test in split.split(days, timestamps=days):
+    ...     print(days[train], days[test])
+    [1] [3 4]
+    [3 1 2] [5 6]
+    """
+
+    # The timestamps are what the split is about; groups are used on request only.
+    __metadata_request__split = {"timestamps": True, "groups": None}  # noqa: RUF012
+
+    def __init__(
+        self,
+        n_splits: int = 5,
+        *,
+        test_size: Any = None,
+        gap: Any = 0,
+        train_size: Any = None,
+    ) -> None:
+        if isinstance(n_splits, bool) or int(n_splits) != n_splits or n_splits < 1:
+            raise ValueError(
+                f"n_splits must be a whole number of at least 1; got {n_splits!r}."
+            )
+        self.n_splits = n_splits
+        self.test_size = test_size
+        self.gap = gap
+        self.train_size = train_size
+
+    def get_n_splits(
+        self, X: Any = None, y: Any = None, groups: Any = None, timestamps: Any = None
+    ) -> int:
+        """Number of folds.
+
+        Parameters
+        ----------
+        X : object, default=None
+            Not used.
+        y : object, default=None
+            Not used.
+        groups : object, default=None
+            Not used.
+        timestamps : object, default=None
+            Not used.
+
+        Returns
+        -------
+        int
+            The number of folds.
+        """
+        return int(self.n_splits)
+
+    def split(
+        self, X: Any, y: Any = None, groups: Any = None, timestamps: Any = None
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield indices of the training and test rows, earliest fold first.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            The rows; only their number matters.
+        y : object, default=None
+            Not used.
+        groups : array-like of shape (n_samples,), default=None
+            Group id of each row, most often the user. Groups of the test rows are left
+            out of the training rows.
+        timestamps : array-like of shape (n_samples,)
+            Time of each row: numbers or dates.
+
+        Yields
+        ------
+        train : ndarray
+            Indices of the training rows.
+        test : ndarray
+            Indices of the test rows.
+
+        Raises
+        ------
+        ValueError
+            If timestamps are missing or not one for each row, a length in time does
+            not fit them, or a fold would have no training or no test row.
+        """
+        n_rows = X.shape[0] if hasattr(X, "shape") else len(X)
+        time = _check_timestamps(timestamps, n_rows)
+        codes = None if groups is None else _check_groups(groups, n_rows)
+        gap = _check_length(self.gap, time, "gap")
+        starts = self._starts(time)
+        ends = [*starts[1:], time.max()]
+        for fold, (start, end) in enumerate(zip(starts, ends, strict=True)):
+            test = (time > start) & (time <= end)
+            train = time <= start - gap
+            if self.train_size is not None:
+                length = _check_length(self.train_size, time, "train_size")
+                train &= time > start - gap - length
+            if codes is not None:
+                train &= ~np.isin(codes, codes[test])
+            for part, rows in (("training", train), ("test", test)):
+                if not rows.any():
+                    raise ValueError(
+                        f"Fold {fold} has no {part} row: its test window begins after "
+                        f"{start} and ends with {end}. Take fewer or shorter test "
+                        "windows or a shorter gap."
+                    )
+            yield np.flatnonzero(train), np.flatnonzero(test)
+
+    def _starts(self, time: np.ndarray) -> list[Any]:
+        """Times after which the test windows begin."""
+        n = self.n_splits
+        if self.test_size is not None:
+            length = _check_length(self.test_size, time, "test_size")
+            if not length > length * 0:
+                raise ValueError(f"test_size must be positive; got {self.test_size!r}.")
+            return [time.max() - length * (n - i) for i in range(n)]
+        moments, counts = np.unique(time, return_counts=True)
+        if len(moments) <= n:
+            raise ValueError(
+                f"n_splits={n} test windows need at least {n + 1} different "
+                f"timestamps; there are {len(moments)}."
+            )
+        steps = np.arange(n)
+        places = np.searchsorted(np.cumsum(counts), len(time) * (steps + 1) / (n + 1))
+        # Where one timestamp holds many rows, each window still gets one of its own.
+        places = np.maximum.accumulate(places - steps) + steps
+        places = np.minimum(places, len(moments) - 1 - n + steps)
+        return list(moments[places])
+
+
+def _check_timestamps(timestamps: Any, n_rows: int) -> np.ndarray:
+    if timestamps is None:
+        raise ValueError(
+            "timestamps is missing: pass the time of each row. Under cross-validation "
+            "set sklearn.set_config(enable_metadata_routing=True) and pass "
+            "params={'timestamps': ...}; without routing take "
+            "cv=list(TimeSplit().split(X, timestamps=...))."
+        )
+    series = pd.Series(timestamps).reset_index(drop=True)
+    if len(series) != n_rows:
+        raise ValueError(f"timestamps has {len(series)} rows, but X has {n_rows}.")
+    if isinstance(series.dtype, pd.DatetimeTZDtype):
+        series = series.dt.tz_convert(None)
+    missing = series.isna().to_numpy()
+    if missing.any():
+        raise ValueError(f"timestamps has a missing time at row {missing.argmax()}.")
+    time = series.to_numpy()
+    if time.dtype.kind not in "iufM":
+        raise ValueError(
+            f"timestamps must be numbers or dates; got {series.dtype}. Convert strings "
+            "by pandas.to_datetime."
+        )
+    return time.astype(np.int64) if time.dtype.kind in "iu" else time
+
+
+def _check_length(length: Any, time: np.ndarray, name: str) -> Any:
+    """A length in time that can be subtracted from the timestamps."""
+    dates = time.dtype.kind == "M"
+    value: Any
+    try:
+        if dates:
+            zero = isinstance(length, int) and length == 0
+            if not zero and isinstance(length, int | float):
+                raise ValueError("a number has no unit of time")
+            value = pd.Timedelta(length).to_timedelta64()
+        else:
+            value = length if isinstance(length, int | np.integer) else float(length)
+    except (TypeError, ValueError) as error:
+        wanted = "a timedelta or a string such as '1D'" if dates else "a number"
+        raise ValueError(
+            f"With timestamps of {time.dtype} {name} must be {wanted}; got {length!r}."
+        ) from error
+    if not value >= value * 0:
+        raise ValueError(f"{name} must not be negative; got {length!r}.")
+    return value
+
+
+def _check_groups(groups: Any, n_rows: int) -> np.ndarray:
+    codes, _ = pd.factorize(np.asarray(groups))
+    if len(codes) != n_rows:
+        raise ValueError(f"groups has {len(codes)} rows, but X has {n_rows}.")
+    if (codes < 0).any():
+        raise ValueError(f"groups has a missing id at row {(codes < 0).argmax()}.")
+    return codes
