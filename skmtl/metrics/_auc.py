@@ -11,7 +11,7 @@ on the same labels.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 
 import numpy as np
 
@@ -159,10 +159,12 @@ def _count_sorted(
     dtype = word_type(layout.group_bits + high)
     words: np.ndarray = np.empty(len(score), dtype=dtype)
     for rows in chunks(len(score)):
-        words[rows] = keys(rows, dtype) << dtype(layout.low)
-        words[rows] |= label_bits[rows]
+        part = words[rows]
+        keys.write(rows, part)
+        part <<= dtype(layout.low)
+        part |= label_bits[rows]
         if codes is not None:
-            words[rows] |= codes[rows].astype(dtype) << dtype(high)
+            part |= codes[rows].astype(dtype) << dtype(high)
     words.sort()
     if codes is None:
         return _count_whole(words, layout)
@@ -170,15 +172,22 @@ def _count_sorted(
 
 
 def _aligned_chunks(words: np.ndarray, shift: int) -> Iterator[np.ndarray]:
-    """Stretches of the sorted words that never cut rows equal above ``shift`` bits."""
+    """Stretches of the sorted words that never cut rows equal above ``shift`` bits.
+
+    No longer than a chunk, except for rows that are all equal.
+    """
     start, n = 0, len(words)
     while start < n:
         end = min(start + CHUNK, n)
-        following = ((int(words[end - 1]) >> shift) + 1) << shift
-        if following > int(np.iinfo(words.dtype).max):
-            end = n
-        elif end < n:
-            end += int(words[end:].searchsorted(words.dtype.type(following)))
+        last = int(words[end - 1]) >> shift
+        following = (last + 1) << shift
+        if end < n and int(words[end]) < following:
+            word = words.dtype.type
+            end = start + int(words[start:end].searchsorted(word(last << shift)))
+            if end == start:
+                rest = words[start:]
+                fits = following <= int(np.iinfo(words.dtype).max)
+                end += int(rest.searchsorted(word(following))) if fits else len(rest)
         yield words[start:end]
         start = end
 
@@ -224,32 +233,46 @@ def _won_in_order(flags: tuple[np.ndarray, ...]) -> int:
 def _count_whole(words: np.ndarray, layout: _Layout) -> np.ndarray:
     total = np.zeros((3, 1, layout.n_tasks), dtype=np.int64)
     for part in _aligned_chunks(words, layout.low):
-        label_bits = part.astype(np.uint8)
-        keys = part >> part.dtype.type(layout.low)
-        equal = np.zeros(len(part) + 1, dtype=bool)
-        np.equal(keys[1:], keys[:-1], out=equal[1:-1])
-        tied = np.flatnonzero(equal[1:] | equal[:-1])
-        ends = _run_ends(keys[tied]) if len(tied) else tied
-        for task in range(layout.n_tasks):
-            flags = _flags(label_bits, task, layout.width)
-            twice = 2 * _won_in_order(flags)
-            if len(tied):  # put the rows in runs right, which the line above is not
-                among = tuple(flag[tied] for flag in flags)
-                twice += _twice_won(among, ends) - 2 * _won_in_order(among)
-            positives = np.count_nonzero(flags[0])
-            negatives = (
-                len(part) - positives
-                if layout.width == 1
-                else np.count_nonzero(flags[1])
-            )
+        for task, counts in enumerate(_count_part(part, layout)):
+            positives, negatives, twice = counts
             before = total[1, 0, task]
             total[:, 0, task] += positives, negatives, twice + 2 * before * positives
     return total
 
 
+def _count_part(part: np.ndarray, layout: _Layout) -> Iterator[tuple[int, int, int]]:
+    """Positives, negatives and twice the pairs won of each task."""
+    label_bits = part.astype(np.uint8)
+    low = part.dtype.type(layout.low)
+    one_run = part[0] >> low == part[-1] >> low  # may be far longer than a chunk
+    if not one_run:
+        keys = part >> low
+        equal = np.zeros(len(part) + 1, dtype=bool)
+        np.equal(keys[1:], keys[:-1], out=equal[1:-1])
+        tied = np.flatnonzero(equal[1:] | equal[:-1])
+        ends = _run_ends(keys[tied]) if len(tied) else tied
+    for task in range(layout.n_tasks):
+        flags = _flags(label_bits, task, layout.width)
+        positives = int(np.count_nonzero(flags[0]))
+        negatives = len(part) - positives
+        if len(flags) == 2:
+            negatives = int(np.count_nonzero(flags[1]))
+        if one_run:
+            yield positives, negatives, positives * negatives
+            continue
+        twice = 2 * _won_in_order(flags)
+        if len(tied):  # put the rows in runs right, which the line above is not
+            among = tuple(flag[tied] for flag in flags)
+            twice += _twice_won(among, ends) - 2 * _won_in_order(among)
+        yield positives, negatives, twice
+
+
 def _count_groups(words: np.ndarray, layout: _Layout, high: int) -> np.ndarray:
     parts = []
     for part in _aligned_chunks(words, high):
+        if part[0] >> part.dtype.type(high) == part[-1] >> part.dtype.type(high):
+            parts.append(_count_whole(part, layout))  # may be far longer than a chunk
+            continue
         label_bits = part.astype(np.uint8)
         ends = _run_ends(part >> part.dtype.type(layout.low))
         last = _run_ends(part[ends] >> part.dtype.type(high))  # run that ends a group
@@ -327,15 +350,15 @@ def _prepare_weighted(
     labels: Labels, codes: np.ndarray | None, weight: np.ndarray
 ) -> Counter:
     tasks = range(labels.n_tasks)
-    positive = [np.where(labels.positive[task], weight, 0.0) for task in tasks]
-    negative = [np.where(labels.negative(task), weight, 0.0) for task in tasks]
+    classes = [(labels.positive[task], labels.negative(task)) for task in tasks]
 
     def count(score: np.ndarray) -> PairCounts:
         order = grouped_order(score, codes)[::-1]
         runs = Runs.of_sorted(score[order], None if codes is None else codes[order])
+        ordered = weight[order]
         parts = [
-            runs.count(p[order], m[order])
-            for p, m in zip(positive, negative, strict=True)
+            runs.count(ordered * positive[order], ordered * negative[order])
+            for positive, negative in classes
         ]
         return PairCounts(*(np.stack(p, axis=1) for p in zip(*parts, strict=True)))
 
@@ -348,7 +371,6 @@ class Runs:
 
     first_row: np.ndarray  # of each run
     first_run: np.ndarray  # of each group
-    place: np.ndarray  # of each run in its group
 
     @classmethod
     def of_sorted(cls, score: np.ndarray, codes: np.ndarray | None) -> "Runs":
@@ -363,9 +385,14 @@ class Runs:
             run_codes = codes[first_row]
             starts = np.flatnonzero(run_codes[1:] != run_codes[:-1]) + 1
             first_run = np.append(0, starts)
-        sizes = np.diff(np.append(first_run, len(first_row)))
-        place = np.arange(len(first_row)) - np.repeat(first_run, sizes)
-        return cls(first_row, first_run, place)
+        return cls(first_row, first_run)
+
+    @cached_property
+    def place(self) -> np.ndarray:
+        """Place of each run in its group, from 0."""
+        sizes = np.diff(np.append(self.first_run, len(self.first_row)))
+        first = np.repeat(self.first_run.astype(np.int32), sizes)
+        return np.arange(len(self.first_row), dtype=np.int32) - first
 
     def count(
         self, positive: np.ndarray, negative: np.ndarray
@@ -373,11 +400,14 @@ class Runs:
         """Weights of both classes and twice the weighted pairs won, by group."""
         gained = np.add.reduceat(positive, self.first_row)
         met = np.add.reduceat(negative, self.first_row)
-        twice = gained * (2 * self._cumulative(met) - met)
+        won = self._cumulative(met)
+        won *= 2
+        won -= met
+        won *= gained
         return (
             np.add.reduceat(gained, self.first_run),
             np.add.reduceat(met, self.first_run),
-            np.add.reduceat(twice, self.first_run),
+            np.add.reduceat(won, self.first_run),
         )
 
     def _cumulative(self, values: np.ndarray) -> np.ndarray:

@@ -57,6 +57,7 @@ class OrderKeys:
         low, high = score.min(), score.max()
         self.is_float = score.dtype.kind == "f"
         self.signed = bool(self.is_float and low < 0)
+        self.positive = bool(self.is_float and low > 0)  # so there is no -0.0 either
         if not self.is_float:
             self.low, span = int(low), int(high) - int(low)
         elif not self.signed:
@@ -71,7 +72,7 @@ class OrderKeys:
 
     def _magnitude(self, values: np.ndarray) -> np.ndarray:
         unsigned = np.dtype(f"u{values.dtype.itemsize}")
-        return np.ascontiguousarray(np.abs(values)).view(unsigned)
+        return (values if self.positive else np.abs(values)).view(unsigned)
 
     def _smallest_magnitude(self) -> int:
         smallest = np.iinfo(np.uint64).max
@@ -86,22 +87,24 @@ class OrderKeys:
         magnitude = self._magnitude(values)
         return np.where(magnitude > 0, magnitude - magnitude.dtype.type(self.low), 0)
 
-    def __call__(self, rows: slice, dtype: type) -> np.ndarray:
-        """Keys of some rows, in an unsigned type of at least ``bits`` bits."""
+    def write(self, rows: slice, out: np.ndarray) -> None:
+        """Put the keys of some rows into unsigned integers of enough bits."""
         values = self.score[rows]
         if not self.is_float:
             if values.dtype.kind == "b" or self.low == 0:
-                return values.astype(dtype)
+                out[:] = values
+                return
             # Modular arithmetic: the difference fits whatever the signs are.
             wide = values.astype(np.int64 if values.dtype.kind == "i" else np.uint64)
-            shift = np.uint64(self.low % 2**64)
-            return (wide.view(np.uint64) - shift).astype(dtype)
-        if not self.signed:
+            out[:] = wide.view(np.uint64) - np.uint64(self.low % 2**64)
+        elif not self.signed:
             magnitude = self._magnitude(values)
-            return (magnitude - magnitude.dtype.type(self.low)).astype(dtype)
-        folded = self._folded(values).astype(np.uint64)
-        below = np.uint64(self.below)
-        return np.where(values < 0, below - folded, below + folded).astype(dtype)
+            low = magnitude.dtype.type(self.low)
+            np.subtract(magnitude, low, out=out, casting="unsafe")
+        else:
+            folded = self._folded(values).astype(np.uint64)
+            below = np.uint64(self.below)
+            out[:] = np.where(values < 0, below - folded, below + folded)
 
 
 def order_keys(score: np.ndarray, room: int) -> OrderKeys:
@@ -127,7 +130,9 @@ def grouped_order(score: np.ndarray, codes: np.ndarray | None) -> np.ndarray:
     words: np.ndarray = np.empty(n, dtype=dtype)
     top = dtype((1 << keys.bits) - 1)
     for rows in chunks(n):
-        words[rows] = top - keys(rows, dtype)
+        part = words[rows]
+        keys.write(rows, part)
+        np.subtract(top, part, out=part)
         if codes is not None:
-            words[rows] |= codes[rows].astype(dtype) << dtype(keys.bits)
+            part |= codes[rows].astype(dtype) << dtype(keys.bits)
     return np.argsort(words)

@@ -104,7 +104,7 @@ class TimeSplit(BaseCrossValidator):
     def split(
         self, X: Any, y: Any = None, groups: Any = None, timestamps: Any = None
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yield indices of the training and test rows of each fold, earliest fold first.
+        """Yield indices of the training and test rows, earliest fold first.
 
         Parameters
         ----------

@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.metrics import roc_auc_score
@@ -33,6 +33,7 @@ def reference(y, score, groups, weights="impressions", sample_weight=None):
     return np.average(areas, weights=parts), *covered
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_equals_pandas_groupby(data):
     n = data.draw(st.integers(2, 50))

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 from sklearn.exceptions import UndefinedMetricWarning
@@ -21,6 +21,7 @@ from tests.metrics import strategies
 ALL = [brier, expected_calibration_error, log_loss, predicted_to_observed]
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_log_loss_and_brier_equal_scikit_learn(data):
     n = data.draw(st.integers(2, 40))

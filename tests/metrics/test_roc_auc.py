@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.metrics import roc_auc_score
@@ -31,6 +31,7 @@ def by_pairs(y, score):
     return float(np.mean(won))
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_equals_scikit_learn(data):
     n = data.draw(st.integers(2, 60))
@@ -45,6 +46,7 @@ def test_equals_scikit_learn(data):
     np.testing.assert_allclose(ours, expected, rtol=0, atol=1e-12)
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_equals_all_pairs(data):
     n = data.draw(st.integers(2, 30))

@@ -6,7 +6,7 @@ from itertools import pairwise, permutations
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.metrics import ndcg_score
@@ -55,6 +55,7 @@ def over_all_orders(formula, gains, score, k):
     return np.mean(values)
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_equal_the_mean_over_all_orders(data):
     n, k = data.draw(st.integers(1, 12)), data.draw(st.integers(1, 6))
@@ -72,6 +73,7 @@ def test_equal_the_mean_over_all_orders(data):
         assert ours == pytest.approx(np.mean(values), abs=1e-12)
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_ndcg_equals_scikit_learn(data):
     n = data.draw(st.integers(2, 40))
