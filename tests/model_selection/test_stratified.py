@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
@@ -33,6 +33,7 @@ def spread(tests, chosen):
     return np.ptp([chosen[test].sum() for test in tests])
 
 
+@settings(deadline=None)
 @given(st.integers(0, 10**6), st.integers(2, 6), st.integers(1, 4), st.booleans())
 def test_labels_are_spread(seed, n_splits, n_tasks, shuffle):
     rng = np.random.default_rng(seed)

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import sklearn
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.dummy import DummyClassifier
 from sklearn.model_selection import TimeSeriesSplit, cross_validate
@@ -18,6 +18,7 @@ def folds(split, time, groups=None):
     return list(split.split(X, groups=groups, timestamps=time))
 
 
+@settings(deadline=None)
 @given(
     st.integers(0, 10**6),
     st.integers(1, 4),
