@@ -39,7 +39,7 @@ def compare(max_iter: int, *, progress: bool) -> pd.DataFrame:
 def main(arguments: list[str] | None = None) -> None:
     """Run the comparison and print it."""
     parser = argparse.ArgumentParser(prog="python -m skmtl", description=__doc__)
-    parser.add_argument("--max-iter", type=int, default=5, help="epochs of each fit")
+    parser.add_argument("--max-iter", type=int, default=4, help="epochs of each fit")
     parser.add_argument("--quiet", action="store_true", help="no progress bars")
     options = parser.parse_args(arguments)
     print("UCI Adult: two tasks (income above 50,000; never married), test AUC")

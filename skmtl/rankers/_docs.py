@@ -20,14 +20,14 @@ label_weight : float, array-like of shape (n_tasks,), mapping or None, default=N
     it is, whatever the label weight.
 loss_weight : float, array-like of shape (n_tasks,), mapping or None, default=None
     Multiplier of each task's loss in the sum, at least 0.
-max_iter : int, default=10
-    Epochs.
+max_iter : int, default=4
+    Epochs. Tables of ids are memorised after a few; see `early_stopping`.
 batch_size : int or "auto", default="auto"
     Rows of a batch. "auto" takes about 200 batches an epoch, of 32 to 1024 rows.
-learning_rate : float, default=1e-3
+learning_rate : float, default=5e-3
     Step size at the start.
 learning_rate_schedule : {"constant", "linear", "cosine"} or callable, \
-default="constant"
+default="cosine"
     How the learning rate falls over training. A callable takes the progress in
     [0, 1] and gives a factor.
 weight_decay : float, default=0.0
