@@ -8,13 +8,9 @@ from typing import Any
 import numpy as np
 
 from skmtl.metrics._group_mean import Coverage, check_group_weights, group_mean
+from skmtl.metrics._labels import Labels
 from skmtl.metrics._ranking import Ranking
-from skmtl.metrics._validation import (
-    Labels,
-    check_groups,
-    check_scores,
-    column_of,
-)
+from skmtl.metrics._validation import check_groups, check_scores, column_of
 from skmtl.metrics._warnings import warn_undefined
 
 Gains = Mapping[str, float] | Sequence[float] | None

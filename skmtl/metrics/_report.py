@@ -10,15 +10,10 @@ from sklearn.utils import check_random_state
 
 from skmtl.metrics._delong import auc_interval
 from skmtl.metrics._group_metrics import check_k
+from skmtl.metrics._labels import check_labels, require_positive
 from skmtl.metrics._one_task import OneTask
-from skmtl.metrics._validation import (
-    check_groups,
-    check_labels,
-    check_scores,
-    column_names,
-    column_of,
-    require_positive,
-)
+from skmtl.metrics._tables import column_names
+from skmtl.metrics._validation import check_groups, check_scores, column_of
 
 INTERVALS = ("delong", "bootstrap", None)
 

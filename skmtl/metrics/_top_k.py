@@ -6,7 +6,7 @@ import numpy as np
 
 from skmtl.metrics._group_mean import Coverage
 from skmtl.metrics._group_metrics import Gains, prepare_top_k
-from skmtl.metrics._validation import check_labels, require_positive
+from skmtl.metrics._labels import check_labels, require_positive
 
 
 def ndcg(
