@@ -5,7 +5,15 @@ from functools import partial
 import numpy as np
 import pandas as pd
 import pytest
+import sklearn
 from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import (
+    GridSearchCV,
+    GroupKFold,
+    KFold,
+    cross_validate,
+    learning_curve,
+)
 from sklearn.pipeline import make_pipeline
 
 from skmtl import MMoE
@@ -138,3 +146,52 @@ def test_labels_other_than_0_and_1_are_for_scikit_learn(impressions):
     assert 0.5 < best_score(ranker) <= 1
     with pytest.raises(ValueError, match="y must be numeric"):
         mmoe(scoring="auc:cart", early_stopping=True).fit(X, y)
+
+
+def test_rankers_in_cross_validation_with_groups_and_missing_labels(impressions):
+    X, y = impressions
+    y = y.astype(float).mask(np.random.default_rng(1).random(y.shape) < 0.2)
+    users = X["user"].to_numpy()
+    with sklearn.config_context(enable_metadata_routing=True):
+        gauc = get_task_scorer("gauc:click").set_score_request(groups=True)
+        result = cross_validate(
+            mmoe(max_iter=1),
+            X,
+            y,
+            scoring={"gauc": gauc, "worst": get_task_scorer("min_auc")},
+            cv=GroupKFold(2),
+            params={"groups": users},
+            return_estimator=True,
+            return_indices=True,
+            error_score="raise",
+        )
+    for fold, ranker in enumerate(result["estimator"]):
+        test = result["indices"]["test"][fold]
+        proba, truth = ranker.predict_task_proba(X.iloc[test]), y.iloc[test]
+        expected = group_roc_auc(truth["click"], proba[:, 0], users[test])
+        assert result["test_gauc"][fold] == pytest.approx(expected)
+        assert result["test_worst"][fold] == pytest.approx(roc_auc(truth, proba).min())
+
+
+def test_rankers_in_searches_and_learning_curves(impressions):
+    X, y = impressions
+    scoring = {name: get_task_scorer(name) for name in ("auc:cart", "log_loss")}
+    search = GridSearchCV(
+        make_pipeline(mmoe(max_iter=1)),
+        {"mmoe__learning_rate": [1e-4, 0.02]},
+        scoring=scoring,
+        refit="auc:cart",
+        cv=KFold(2),
+        error_score="raise",
+    ).fit(X, y)
+    assert search.best_score_ == search.cv_results_["mean_test_auc:cart"].max()
+    _, _, scores = learning_curve(
+        mmoe(max_iter=1),
+        X,
+        y,
+        scoring=scoring["auc:cart"],
+        cv=KFold(2),
+        train_sizes=[0.5, 1.0],
+        error_score="raise",
+    )
+    assert np.isfinite(scores).all()
