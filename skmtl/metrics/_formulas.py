@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from skmtl.metrics._labels import Labels
-from skmtl.metrics._validation import check_scores, check_weight, column_of
+from skmtl.metrics._validation import check_count, check_scores, check_weight, column_of
 from skmtl.metrics._warnings import warn_undefined
 
 # (label, probability, weight) of the observed rows -> value
@@ -76,10 +76,7 @@ def calibration_error_of(
 
 
 def check_bins(n_bins: Any, strategy: Any) -> None:
-    if isinstance(n_bins, bool) or int(n_bins) != n_bins or n_bins < 1:
-        raise ValueError(
-            f"n_bins must be a whole number of at least 1; got {n_bins!r}."
-        )
+    check_count(n_bins, "n_bins", 1)
     if strategy not in ("quantile", "uniform"):
         raise ValueError(
             f"strategy must be one of ['quantile', 'uniform']; got {strategy!r}."

@@ -1,6 +1,7 @@
 """Scores, weights and groups become arrays that fit the labels."""
 
 from collections.abc import Sequence
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -95,6 +96,14 @@ def _check_values(
 
 def column_of(score: np.ndarray, task: int) -> np.ndarray:
     return score if score.ndim == 1 else score[:, task]
+
+
+def check_count(value: Any, name: str, least: int) -> None:
+    whole = isinstance(value, Integral) and not isinstance(value, bool)
+    if not whole or value < least:
+        raise ValueError(
+            f"{name} must be a whole number of at least {least}; got {value!r}."
+        )
 
 
 def check_weight(sample_weight: Any, n: int) -> np.ndarray | None:

@@ -181,7 +181,8 @@ def test_undefined_fused_gain_is_named():
 
 
 BAD = {
-    "k zero": ({"k": 0}, "k must be a whole number of at least 1, or None; got 0"),
+    "k zero": ({"k": 0}, "k must be a whole number of at least 1; got 0"),
+    "k text": ({"k": "ten"}, "k must be a whole number of at least 1; got 'ten'"),
     "k part": ({"k": 1.5}, "k must be a whole number"),
     "task": (
         {"gains": {"buy": 1}},
