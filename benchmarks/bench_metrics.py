@@ -99,7 +99,7 @@ def main():
         args.rounds,
     )
     users = rng.integers(0, args.users, n)
-    if args.ids != "none":  # the groupby takes a minute or two, so one round
+    if args.ids != "none":  # the groupby takes minutes, so one round
         clicks = y[:, 0].copy()
         ids = users if args.ids == "int" else users.astype(str).astype(object)
         compare(

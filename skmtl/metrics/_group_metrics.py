@@ -8,13 +8,9 @@ from typing import Any
 import numpy as np
 
 from skmtl.metrics._group_mean import Coverage, check_group_weights, group_mean
+from skmtl.metrics._labels import Labels
 from skmtl.metrics._ranking import Ranking
-from skmtl.metrics._validation import (
-    Labels,
-    check_groups,
-    check_scores,
-    column_of,
-)
+from skmtl.metrics._validation import check_count, check_groups, check_scores, column_of
 from skmtl.metrics._warnings import warn_undefined
 
 Gains = Mapping[str, float] | Sequence[float] | None
@@ -92,11 +88,6 @@ GROUP_METRICS: dict[str, Callable[[Ranking, Relevance], np.ndarray]] = {
 }
 
 
-def check_k(k: Any) -> None:
-    if k is not None and (isinstance(k, bool) or int(k) != k or k < 1):
-        raise ValueError(f"k must be a whole number of at least 1, or None; got {k!r}.")
-
-
 def check_gains(gains: Any, labels: Labels) -> np.ndarray | None:
     """Gains ``(n_tasks,)`` in the order of the tasks."""
     if gains is None:
@@ -133,7 +124,8 @@ def prepare_top_k(
 
     What depends on the labels alone, such as the best order, is found once.
     """
-    check_k(k)
+    if k is not None:
+        check_count(k, "k", 1)
     check_group_weights(weights)
     gain = check_gains(gains, labels)
     codes = check_groups(groups, len(labels))

@@ -5,16 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from skmtl.metrics._auc import prepare_pair_counts
 from skmtl.metrics._group_mean import Coverage, check_group_weights, group_mean
-from skmtl.metrics._validation import (
-    Labels,
-    check_groups,
-    check_labels,
-    check_scores,
-    check_weight,
-    require_positive,
-)
+from skmtl.metrics._labels import Labels, check_labels, require_positive
+from skmtl.metrics._pairs import prepare_pair_counts
+from skmtl.metrics._validation import check_groups, check_scores, check_weight
 from skmtl.metrics._warnings import warn_undefined
 
 

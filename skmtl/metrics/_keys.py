@@ -6,16 +6,9 @@ range allows; the group goes above it, the labels below, and one sort of these w
 orders everything that an exact AUC needs.
 """
 
-from collections.abc import Iterator
-
 import numpy as np
 
-from skmtl.metrics._validation import CHUNK
-
-
-def chunks(n: int) -> Iterator[slice]:
-    for start in range(0, n, CHUNK):
-        yield slice(start, min(start + CHUNK, n))
+from skmtl.metrics._tables import chunks
 
 
 def dense_ranks(values: np.ndarray) -> np.ndarray:

@@ -5,11 +5,7 @@ from functools import cached_property
 
 import numpy as np
 
-from skmtl.metrics._auc import PairCounts, Runs, prepare_pair_counts
-from skmtl.metrics._group_mean import group_mean
-from skmtl.metrics._group_metrics import GROUP_METRICS, Relevance
-from skmtl.metrics._keys import grouped_order
-from skmtl.metrics._probability import (
+from skmtl.metrics._formulas import (
     bin_of,
     brier_of,
     calibration_error_of,
@@ -17,8 +13,14 @@ from skmtl.metrics._probability import (
     ratio_of,
     row_log_loss,
 )
+from skmtl.metrics._group_mean import group_mean
+from skmtl.metrics._group_metrics import GROUP_METRICS, Relevance
+from skmtl.metrics._keys import grouped_order
+from skmtl.metrics._labels import Labels
+from skmtl.metrics._pair_counts import PairCounts
+from skmtl.metrics._pairs import prepare_pair_counts
 from skmtl.metrics._ranking import Ranking
-from skmtl.metrics._validation import Labels
+from skmtl.metrics._weighted_pairs import Runs
 
 N_BINS, STRATEGY = 15, "quantile"
 

@@ -2,22 +2,23 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from inspect import signature
+from inspect import Parameter, signature
 from typing import Any
 
 import numpy as np
 
-from skmtl.metrics._group_metrics import prepare_top_k
-from skmtl.metrics._group_roc_auc import prepare_group_roc_auc
-from skmtl.metrics._probability import (
+from skmtl.metrics._formulas import (
     brier_of,
     calibration_error_of,
     check_bins,
     log_loss_of,
     prepare_probability,
 )
+from skmtl.metrics._group_metrics import prepare_top_k
+from skmtl.metrics._group_roc_auc import prepare_group_roc_auc
+from skmtl.metrics._labels import Labels
 from skmtl.metrics._roc_auc import prepare_roc_auc
-from skmtl.metrics._validation import Labels, check_scores, column_of
+from skmtl.metrics._validation import check_scores, column_of
 from skmtl.metrics._warnings import warn_undefined
 
 Values = Callable[[Any], np.ndarray]
@@ -37,10 +38,7 @@ class Metric:
     params: tuple[str, ...] = ()
     greater_is_better: bool = True
     ranking: bool = True  # needs a positive label, takes any score
-
-    @property
-    def needs_groups(self) -> bool:
-        return "groups" in self.metadata
+    needs_groups: bool = False
 
 
 def _gauc(labels: Labels, **kwargs: Any) -> Values:
@@ -78,21 +76,31 @@ def _ece(
     return prepare_probability("expected_calibration_error", formula, labels, **kwargs)
 
 
-_TOP_K = ("k", "gains", "weights")
+def _top_k(name: str, metric: str) -> Metric:
+    params = ("k", "gains", "weights")
+    return Metric(name, TopK(metric), ("groups",), params, needs_groups=True)
+
+
+def _probability(name: str, prepare: Callable[..., Values], *params: str) -> Metric:
+    return Metric(
+        name, prepare, _WEIGHT, params, greater_is_better=False, ranking=False
+    )
+
+
 _WEIGHT = ("sample_weight",)
 METRICS = {
     metric.name: metric
     for metric in [
         Metric("auc", prepare_roc_auc, _WEIGHT),
-        Metric("gauc", _gauc, ("groups", "sample_weight"), ("weights",)),
-        Metric("ndcg", TopK("ndcg"), ("groups",), _TOP_K),
-        Metric("precision", TopK("precision_at_k"), ("groups",), _TOP_K),
-        Metric("recall", TopK("recall_at_k"), ("groups",), _TOP_K),
-        Metric("hit_rate", TopK("hit_rate_at_k"), ("groups",), _TOP_K),
-        Metric("mrr", TopK("mrr_at_k"), ("groups",), _TOP_K),
-        Metric("log_loss", _log_loss, _WEIGHT, (), False, False),
-        Metric("brier", _brier, _WEIGHT, (), False, False),
-        Metric("ece", _ece, _WEIGHT, ("n_bins", "strategy"), False, False),
+        Metric("gauc", _gauc, ("groups", *_WEIGHT), ("weights",), needs_groups=True),
+        _top_k("ndcg", "ndcg"),
+        _top_k("precision", "precision_at_k"),
+        _top_k("recall", "recall_at_k"),
+        _top_k("hit_rate", "hit_rate_at_k"),
+        _top_k("mrr", "mrr_at_k"),
+        _probability("log_loss", _log_loss),
+        _probability("brier", _brier),
+        _probability("ece", _ece, "n_bins", "strategy"),
     ]
 }
 
@@ -135,11 +143,17 @@ def find_metric(metric: Any, greater_is_better: bool | None) -> Metric:
     """The named metric, or a function as one."""
     if callable(metric):
         accepted = signature(metric).parameters
-        metadata = tuple(n for n in ("groups", "sample_weight") if n in accepted)
-        params = tuple(n for n in list(accepted)[2:] if n not in metadata)
-        better = greater_is_better is None or bool(greater_is_better)
-        name = function_name(metric)
-        return Metric(name, OwnMetric(metric), metadata, params, better, False)
+        metadata = tuple(n for n in ("groups", *_WEIGHT) if n in accepted)
+        return Metric(
+            function_name(metric),
+            OwnMetric(metric),
+            metadata,
+            tuple(n for n in list(accepted)[2:] if n not in metadata),
+            greater_is_better is None or bool(greater_is_better),
+            ranking=False,
+            needs_groups="groups" in accepted
+            and accepted["groups"].default is Parameter.empty,
+        )
     if not isinstance(metric, str):
         raise TypeError(f"metric must be a name or a function; got {metric!r}.")
     if metric not in METRICS:

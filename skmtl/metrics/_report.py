@@ -9,16 +9,10 @@ from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.utils import check_random_state
 
 from skmtl.metrics._delong import auc_interval
-from skmtl.metrics._group_metrics import check_k
+from skmtl.metrics._labels import check_labels, require_positive
 from skmtl.metrics._one_task import OneTask
-from skmtl.metrics._validation import (
-    check_groups,
-    check_labels,
-    check_scores,
-    column_names,
-    column_of,
-    require_positive,
-)
+from skmtl.metrics._tables import column_names
+from skmtl.metrics._validation import check_count, check_groups, check_scores, column_of
 
 INTERVALS = ("delong", "bootstrap", None)
 
@@ -182,16 +176,11 @@ def _warn_undefined(report: pd.DataFrame) -> None:
 
 
 def _check_parameters(k: Any, interval: Any, level: Any, n_resamples: Any) -> None:
-    if k is None:
-        raise ValueError("k must be a whole number of at least 1; got None.")
-    check_k(k)
+    check_count(k, "k", 1)
+    check_count(n_resamples, "n_resamples", 2)
     if interval not in INTERVALS:
         raise ValueError(
             f"interval must be one of {list(INTERVALS)}; got {interval!r}."
         )
-    if not 0 < level < 1:
+    if not (isinstance(level, int | float) and 0 < level < 1):
         raise ValueError(f"level must lie between 0 and 1; got {level!r}.")
-    if isinstance(n_resamples, bool) or int(n_resamples) != n_resamples:
-        raise ValueError(f"n_resamples must be a whole number; got {n_resamples!r}.")
-    if n_resamples < 2:
-        raise ValueError(f"n_resamples must be at least 2; got {n_resamples!r}.")

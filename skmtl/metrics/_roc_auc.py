@@ -5,14 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from skmtl.metrics._auc import prepare_pair_counts
-from skmtl.metrics._validation import (
-    Labels,
-    check_labels,
-    check_scores,
-    check_weight,
-    require_positive,
-)
+from skmtl.metrics._labels import Labels, check_labels, require_positive
+from skmtl.metrics._pairs import prepare_pair_counts
+from skmtl.metrics._validation import check_scores, check_weight
 from skmtl.metrics._warnings import warn_undefined
 
 

@@ -1,14 +1,73 @@
 """Rank metrics of the first places of each group."""
 
-from typing import Any
+from collections.abc import Callable
+from inspect import cleandoc
+from typing import Any, TypeVar
 
 import numpy as np
 
 from skmtl.metrics._group_mean import Coverage
 from skmtl.metrics._group_metrics import Gains, prepare_top_k
-from skmtl.metrics._validation import check_labels, require_positive
+from skmtl.metrics._labels import check_labels, require_positive
+
+SHARED = {
+    "{before_k}": """
+y : array-like of shape (n_samples,) or (n_samples, n_tasks)
+    Labels: 1, 0, or NaN for not observed. Rows whose label is NaN are left out
+    before they are ranked, for each task on its own.
+score : array-like of shape (n_samples,) or (n_samples, n_tasks), or list
+    Scores, as in :func:`roc_auc`. A table of scores together with `gains` is
+    fused into the expected gain, the sum of gain times score.
+groups : array-like of shape (n_samples,)
+    Group id of each row, most often the user or the request.
+""",
+    "{after_k}": """
+gains : mapping or sequence of float, default=None
+    Gain of a positive label of each task, by task name or in the order of the
+    tasks, such as ``{"click": 1, "cart": 3, "order": 10}``. The gain of a row is
+    the sum over its positive labels.
+    Tasks that are not named have a gain of zero. A row with a NaN label of a task
+    with a gain is left out. None: each task on its own, with a gain of 1.
+weights : {"equal", "impressions", "clicks"}, default="equal"
+    Weight of a group in the mean: 1, its rows with a label, or its positive rows.
+return_coverage : bool, default=False
+    Also return the share of groups and of rows that the mean covers.
+
+Returns
+-------
+value : float or ndarray of shape (n_tasks,)
+    Mean over the groups with a positive row; a float if `y` is 1-D or with
+    `gains`. NaN, with a warning, for a task without a positive row.
+coverage : Coverage
+    Shares of groups and of rows that enter the mean. Only if `return_coverage`.
+
+Raises
+------
+ValueError
+    If groups are missing or not one for each row, no task has a positive label, a
+    task of `gains` is unknown, `k` is not positive, or a score is not finite.
+""",
+    "{notes}": """
+Notes
+-----
+Rows of equal score share their places: the value is the mean over all orders of
+the tied rows. Groups without a positive row are left out.
+""",
+}
+
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 
+def _fill_in(function: Function) -> Function:
+    """Put what the rank metrics share into the docstring of one."""
+    doc = cleandoc(function.__doc__ or "")
+    for place, text in SHARED.items():
+        doc = doc.replace(place, text.strip())
+    function.__doc__ = doc
+    return function
+
+
+@_fill_in
 def ndcg(
     y: Any,
     score: Any,
@@ -26,49 +85,16 @@ def ndcg(
 
     Parameters
     ----------
-    y : array-like of shape (n_samples,) or (n_samples, n_tasks)
-        Labels: 1, 0, or NaN for not observed. Rows whose label is NaN are left out
-        before they are ranked, for each task on its own.
-    score : array-like of shape (n_samples,) or (n_samples, n_tasks), or list
-        Scores, as in :func:`roc_auc`. A table of scores together with `gains` is
-        fused into the expected gain, the sum of gain times score.
-    groups : array-like of shape (n_samples,)
-        Group id of each row, most often the user or the request.
+    {before_k}
     k : int, default=None
         Number of first places that count; None for all.
-    gains : mapping or sequence of float, default=None
-        Gain of a positive label of each task, by task name or in the order of the
-        tasks, such as ``{"click": 1, "cart": 3, "order": 10}``. The gain of a row is
-        the sum over its positive labels.
-        Tasks that are not named have a gain of zero. A row with a NaN label of a task
-        with a gain is left out. None: each task on its own, with a gain of 1.
-    weights : {"equal", "impressions", "clicks"}, default="equal"
-        Weight of a group in the mean: 1, its rows with a label, or its positive rows.
-    return_coverage : bool, default=False
-        Also return the share of groups and of rows that the mean covers.
-
-    Returns
-    -------
-    value : float or ndarray of shape (n_tasks,)
-        Mean over the groups with a positive row; a float if `y` is 1-D or with
-        `gains`. NaN, with a warning, for a task without a positive row.
-    coverage : Coverage
-        Shares of groups and of rows that enter the mean. Only if `return_coverage`.
-
-    Raises
-    ------
-    ValueError
-        If groups are missing or not one for each row, no task has a positive label, a
-        task of `gains` is unknown, `k` is not positive, or a score is not finite.
+    {after_k}
 
     See Also
     --------
     group_roc_auc : Quality of the whole ranking of each group.
 
-    Notes
-    -----
-    Rows of equal score share their places: the value is the mean over all orders of
-    the tied rows. Groups without a positive row are left out.
+    {notes}
 
     References
     ----------
@@ -86,6 +112,7 @@ def ndcg(
     return _grouped("ndcg", y, score, groups, k, gains, weights, return_coverage)
 
 
+@_fill_in
 def precision_at_k(
     y: Any,
     score: Any,
@@ -103,49 +130,16 @@ def precision_at_k(
 
     Parameters
     ----------
-    y : array-like of shape (n_samples,) or (n_samples, n_tasks)
-        Labels: 1, 0, or NaN for not observed. Rows whose label is NaN are left out
-        before they are ranked, for each task on its own.
-    score : array-like of shape (n_samples,) or (n_samples, n_tasks), or list
-        Scores, as in :func:`roc_auc`. A table of scores together with `gains` is
-        fused into the expected gain, the sum of gain times score.
-    groups : array-like of shape (n_samples,)
-        Group id of each row, most often the user or the request.
+    {before_k}
     k : int, default=10
         Number of first places that count; None for all.
-    gains : mapping or sequence of float, default=None
-        Gain of a positive label of each task, by task name or in the order of the
-        tasks, such as ``{"click": 1, "cart": 3, "order": 10}``. The gain of a row is
-        the sum over its positive labels.
-        Tasks that are not named have a gain of zero. A row with a NaN label of a task
-        with a gain is left out. None: each task on its own, with a gain of 1.
-    weights : {"equal", "impressions", "clicks"}, default="equal"
-        Weight of a group in the mean: 1, its rows with a label, or its positive rows.
-    return_coverage : bool, default=False
-        Also return the share of groups and of rows that the mean covers.
-
-    Returns
-    -------
-    value : float or ndarray of shape (n_tasks,)
-        Mean over the groups with a positive row; a float if `y` is 1-D or with
-        `gains`. NaN, with a warning, for a task without a positive row.
-    coverage : Coverage
-        Shares of groups and of rows that enter the mean. Only if `return_coverage`.
-
-    Raises
-    ------
-    ValueError
-        If groups are missing or not one for each row, no task has a positive label, a
-        task of `gains` is unknown, `k` is not positive, or a score is not finite.
+    {after_k}
 
     See Also
     --------
     recall_at_k : The share of the positive rows that is found.
 
-    Notes
-    -----
-    Rows of equal score share their places: the value is the mean over all orders of
-    the tied rows. Groups without a positive row are left out.
+    {notes}
 
     Examples
     --------
@@ -158,6 +152,7 @@ def precision_at_k(
     )
 
 
+@_fill_in
 def recall_at_k(
     y: Any,
     score: Any,
@@ -175,49 +170,16 @@ def recall_at_k(
 
     Parameters
     ----------
-    y : array-like of shape (n_samples,) or (n_samples, n_tasks)
-        Labels: 1, 0, or NaN for not observed. Rows whose label is NaN are left out
-        before they are ranked, for each task on its own.
-    score : array-like of shape (n_samples,) or (n_samples, n_tasks), or list
-        Scores, as in :func:`roc_auc`. A table of scores together with `gains` is
-        fused into the expected gain, the sum of gain times score.
-    groups : array-like of shape (n_samples,)
-        Group id of each row, most often the user or the request.
+    {before_k}
     k : int, default=10
         Number of first places that count; None for all.
-    gains : mapping or sequence of float, default=None
-        Gain of a positive label of each task, by task name or in the order of the
-        tasks, such as ``{"click": 1, "cart": 3, "order": 10}``. The gain of a row is
-        the sum over its positive labels.
-        Tasks that are not named have a gain of zero. A row with a NaN label of a task
-        with a gain is left out. None: each task on its own, with a gain of 1.
-    weights : {"equal", "impressions", "clicks"}, default="equal"
-        Weight of a group in the mean: 1, its rows with a label, or its positive rows.
-    return_coverage : bool, default=False
-        Also return the share of groups and of rows that the mean covers.
-
-    Returns
-    -------
-    value : float or ndarray of shape (n_tasks,)
-        Mean over the groups with a positive row; a float if `y` is 1-D or with
-        `gains`. NaN, with a warning, for a task without a positive row.
-    coverage : Coverage
-        Shares of groups and of rows that enter the mean. Only if `return_coverage`.
-
-    Raises
-    ------
-    ValueError
-        If groups are missing or not one for each row, no task has a positive label, a
-        task of `gains` is unknown, `k` is not positive, or a score is not finite.
+    {after_k}
 
     See Also
     --------
     precision_at_k : The share of the places that is filled well.
 
-    Notes
-    -----
-    Rows of equal score share their places: the value is the mean over all orders of
-    the tied rows. Groups without a positive row are left out.
+    {notes}
 
     Examples
     --------
@@ -228,6 +190,7 @@ def recall_at_k(
     return _grouped("recall_at_k", y, score, groups, k, gains, weights, return_coverage)
 
 
+@_fill_in
 def hit_rate_at_k(
     y: Any,
     score: Any,
@@ -244,49 +207,16 @@ def hit_rate_at_k(
 
     Parameters
     ----------
-    y : array-like of shape (n_samples,) or (n_samples, n_tasks)
-        Labels: 1, 0, or NaN for not observed. Rows whose label is NaN are left out
-        before they are ranked, for each task on its own.
-    score : array-like of shape (n_samples,) or (n_samples, n_tasks), or list
-        Scores, as in :func:`roc_auc`. A table of scores together with `gains` is
-        fused into the expected gain, the sum of gain times score.
-    groups : array-like of shape (n_samples,)
-        Group id of each row, most often the user or the request.
+    {before_k}
     k : int, default=10
         Number of first places that count; None for all.
-    gains : mapping or sequence of float, default=None
-        Gain of a positive label of each task, by task name or in the order of the
-        tasks, such as ``{"click": 1, "cart": 3, "order": 10}``. Here only tells which
-        tasks make a row positive.
-        Tasks that are not named have a gain of zero. A row with a NaN label of a task
-        with a gain is left out. None: each task on its own, with a gain of 1.
-    weights : {"equal", "impressions", "clicks"}, default="equal"
-        Weight of a group in the mean: 1, its rows with a label, or its positive rows.
-    return_coverage : bool, default=False
-        Also return the share of groups and of rows that the mean covers.
-
-    Returns
-    -------
-    value : float or ndarray of shape (n_tasks,)
-        Mean over the groups with a positive row; a float if `y` is 1-D or with
-        `gains`. NaN, with a warning, for a task without a positive row.
-    coverage : Coverage
-        Shares of groups and of rows that enter the mean. Only if `return_coverage`.
-
-    Raises
-    ------
-    ValueError
-        If groups are missing or not one for each row, no task has a positive label, a
-        task of `gains` is unknown, `k` is not positive, or a score is not finite.
+    {after_k}
 
     See Also
     --------
     mrr_at_k : How early the first positive row comes.
 
-    Notes
-    -----
-    Rows of equal score share their places: the value is the mean over all orders of
-    the tied rows. Groups without a positive row are left out.
+    {notes}
 
     Examples
     --------
@@ -300,6 +230,7 @@ def hit_rate_at_k(
     )
 
 
+@_fill_in
 def mrr_at_k(
     y: Any,
     score: Any,
@@ -316,49 +247,16 @@ def mrr_at_k(
 
     Parameters
     ----------
-    y : array-like of shape (n_samples,) or (n_samples, n_tasks)
-        Labels: 1, 0, or NaN for not observed. Rows whose label is NaN are left out
-        before they are ranked, for each task on its own.
-    score : array-like of shape (n_samples,) or (n_samples, n_tasks), or list
-        Scores, as in :func:`roc_auc`. A table of scores together with `gains` is
-        fused into the expected gain, the sum of gain times score.
-    groups : array-like of shape (n_samples,)
-        Group id of each row, most often the user or the request.
+    {before_k}
     k : int, default=10
         Number of first places that count; None for all.
-    gains : mapping or sequence of float, default=None
-        Gain of a positive label of each task, by task name or in the order of the
-        tasks, such as ``{"click": 1, "cart": 3, "order": 10}``. Here only tells which
-        tasks make a row positive.
-        Tasks that are not named have a gain of zero. A row with a NaN label of a task
-        with a gain is left out. None: each task on its own, with a gain of 1.
-    weights : {"equal", "impressions", "clicks"}, default="equal"
-        Weight of a group in the mean: 1, its rows with a label, or its positive rows.
-    return_coverage : bool, default=False
-        Also return the share of groups and of rows that the mean covers.
-
-    Returns
-    -------
-    value : float or ndarray of shape (n_tasks,)
-        Mean over the groups with a positive row; a float if `y` is 1-D or with
-        `gains`. NaN, with a warning, for a task without a positive row.
-    coverage : Coverage
-        Shares of groups and of rows that enter the mean. Only if `return_coverage`.
-
-    Raises
-    ------
-    ValueError
-        If groups are missing or not one for each row, no task has a positive label, a
-        task of `gains` is unknown, `k` is not positive, or a score is not finite.
+    {after_k}
 
     See Also
     --------
     hit_rate_at_k : Whether a positive row comes at all.
 
-    Notes
-    -----
-    Rows of equal score share their places: the value is the mean over all orders of
-    the tied rows. Groups without a positive row are left out.
+    {notes}
 
     References
     ----------

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Iterator
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -64,7 +65,8 @@ class MultiTaskStratifiedKFold(BaseCrossValidator):
         shuffle: bool = False,
         random_state: Any = None,
     ) -> None:
-        if isinstance(n_splits, bool) or int(n_splits) != n_splits or n_splits < 2:
+        whole = isinstance(n_splits, Integral) and not isinstance(n_splits, bool)
+        if not whole or n_splits < 2:
             raise ValueError(
                 f"n_splits must be a whole number of at least 2; got {n_splits!r}."
             )

@@ -1,6 +1,7 @@
 """Folds that train on the past and test on the future."""
 
 from collections.abc import Iterator
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -69,7 +70,8 @@ class TimeSplit(BaseCrossValidator):
         gap: Any = 0,
         train_size: Any = None,
     ) -> None:
-        if isinstance(n_splits, bool) or int(n_splits) != n_splits or n_splits < 1:
+        whole = isinstance(n_splits, Integral) and not isinstance(n_splits, bool)
+        if not whole or n_splits < 1:
             raise ValueError(
                 f"n_splits must be a whole number of at least 1; got {n_splits!r}."
             )
@@ -207,12 +209,11 @@ def _check_length(length: Any, time: np.ndarray, name: str) -> Any:
     value: Any
     try:
         if dates:
-            zero = isinstance(length, int) and length == 0
-            if not zero and isinstance(length, int | float):
+            if isinstance(length, Real) and length != 0:
                 raise ValueError("a number has no unit of time")
             value = pd.Timedelta(length).to_timedelta64()
         else:
-            value = length if isinstance(length, int | np.integer) else float(length)
+            value = length if isinstance(length, Integral) else float(length)
     except (TypeError, ValueError) as error:
         wanted = "a timedelta or a string such as '1D'" if dates else "a number"
         raise ValueError(

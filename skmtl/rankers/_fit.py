@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from sklearn.metrics import check_scoring
 from sklearn.utils.validation import check_consistent_length
 from skorch.helper import predefined_split
 
@@ -28,6 +27,7 @@ from skmtl.rankers._monitor import (
     ValidScore,
 )
 from skmtl.rankers._per_task import check_per_task
+from skmtl.rankers._scoring import check_scorer, find_scorer, validation_score
 from skmtl.rankers._small import MERGE_ROWS, merge_rows
 from skmtl.rankers._split import validation_rows
 from skmtl.rankers._targets import Targets, check_targets, warn_of_constant_tasks
@@ -59,6 +59,7 @@ class Fit:
     def _check_hyperparameters(self) -> None:
         ranker, names = self.ranker, self.targets.names
         ranker._check_tasks(self.names)
+        self.scorer = None if ranker.scoring is None else find_scorer(ranker)
         self.label_weight = check_per_task(
             ranker.label_weight, names, "label_weight", positive=True
         )
@@ -229,7 +230,7 @@ class Fit:
         progress = FitProgress(ranker, context)
         callbacks: list[Any] = [LastGood(), progress]
         monitor = "valid_loss"
-        if valid is not None and ranker.scoring is not None:
+        if valid is not None and self.scorer is not None:
             monitor = "valid_score"
             callbacks.append(ValidScore(self._scorer(fitted, *valid[1:])))
         if ranker.verbose:
@@ -243,11 +244,11 @@ class Fit:
         return [*callbacks, StopWhenAsked(progress)]
 
     def _scorer(self, fitted: dict[str, Any], rows: EncodedTable, labels: Any) -> Any:
-        scorer = check_scoring(self.ranker, scoring=self.ranker.scoring)
+        check_scorer(self.scorer, labels, self.names)
 
         def score(net: MultiTaskNet) -> float:
             ranker = self.ranker._snapshot({**fitted, "net_": net})
-            return float(scorer(ranker, rows, labels))
+            return validation_score(self.scorer, ranker, rows, labels)
 
         return score
 

@@ -131,7 +131,8 @@ def test_no_positive_anywhere():
 @pytest.mark.parametrize(
     ("kwargs", "message"),
     [
-        ({"n_bins": 0}, "n_bins must"),
+        ({"n_bins": 0}, "n_bins must be a whole number of at least 1; got 0"),
+        ({"n_bins": "auto"}, "n_bins must be a whole number of at least 1"),
         ({"strategy": "width"}, "strategy must be one of"),
     ],
 )

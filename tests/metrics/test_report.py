@@ -179,8 +179,12 @@ def test_undefined_values_are_named(interval):
 
 BAD = {
     "interval": ({"interval": "wald"}, r"interval must be one of \['delong'"),
+    "level text": ({"level": "0.9"}, "level must lie between 0 and 1; got '0.9'"),
     "level": ({"level": 95}, "level must lie between 0 and 1"),
-    "few": ({"n_resamples": 1}, "n_resamples must be at least 2"),
+    "few": (
+        {"n_resamples": 1},
+        "n_resamples must be a whole number of at least 2; got 1",
+    ),
     "part": ({"n_resamples": 2.5}, "n_resamples must be a whole number"),
     "k": ({"k": 0}, "k must be a whole number"),
     "k none": ({"k": None}, "k must be a whole number"),

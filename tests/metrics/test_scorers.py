@@ -219,6 +219,24 @@ def test_own_function(data):
     assert scorer(model, X, y) == pytest.approx(-expected / 3)
 
 
+def test_own_function_and_its_groups(data):
+    X, y, groups = data
+    model = Ranker().fit(X, y)
+
+    def gauc(y, score, groups=None):
+        """Named like a metric of ours, but its groups are optional."""
+        if groups is None:
+            return roc_auc(y, score)
+        return group_roc_auc(y, score, groups)
+
+    scorer = make_task_scorer(gauc, task="click")
+    assert scorer(model, X, y) == get_task_scorer("auc:click")(model, X, y)
+    expected = get_task_scorer("gauc:click")(model, X, y, groups=groups)
+    assert scorer(model, X, y, groups=groups) == expected
+    with pytest.raises(ValueError, match="needs the group of each row"):
+        make_task_scorer(group_roc_auc, task="click")(model, X, y)
+
+
 def test_columns_of_y_in_another_order(data):
     X, y, _ = data
     model = Ranker().fit(X, y)

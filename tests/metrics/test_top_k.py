@@ -79,18 +79,17 @@ def test_ndcg_equals_scikit_learn(data):
     n = data.draw(st.integers(2, 40))
     k = data.draw(st.one_of(st.none(), st.integers(1, 12)))
     score, groups = data.draw(strategies.scores(n)), data.draw(strategies.group_ids(n))
-    y = np.column_stack(
-        [data.draw(strategies.labels(n, missing=False)) for _ in range(3)]
-    )
-    y[0, 0] = 1
+    y = np.column_stack([data.draw(strategies.labels(n)) for _ in range(3)])
+    y[0] = 1, 0, 0
     gains = np.array([1, 3, 10])
     relevance = y @ gains
+    seen = ~np.isnan(relevance)
     values = [
         # scikit-learn refuses a list of one row: any order of it is the best one.
         ndcg_score([relevance[rows]], [score[rows].astype(float)], k=k)
         if rows.sum() > 1
         else 1.0
-        for rows in (groups == g for g in np.unique(groups))
+        for rows in (seen & (groups == g) for g in np.unique(groups))
         if relevance[rows].any()
     ]
     ours = ndcg(y, score, groups, k=k, gains=gains)
@@ -182,7 +181,8 @@ def test_undefined_fused_gain_is_named():
 
 
 BAD = {
-    "k zero": ({"k": 0}, "k must be a whole number of at least 1, or None; got 0"),
+    "k zero": ({"k": 0}, "k must be a whole number of at least 1; got 0"),
+    "k text": ({"k": "ten"}, "k must be a whole number of at least 1; got 'ten'"),
     "k part": ({"k": 1.5}, "k must be a whole number"),
     "task": (
         {"gains": {"buy": 1}},

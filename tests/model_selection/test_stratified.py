@@ -139,6 +139,8 @@ def test_bad_input():
     y = np.array([0, 1, 1])
     with pytest.raises(ValueError, match="n_splits must be a whole number"):
         MultiTaskStratifiedKFold(1)
+    with pytest.raises(ValueError, match="n_splits must be a whole number"):
+        MultiTaskStratifiedKFold("five")
     with pytest.raises(ValueError, match="random_state has no effect"):
         MultiTaskStratifiedKFold(2, random_state=0)
     with pytest.raises(ValueError, match="n_splits=5 is more than the 3 rows"):

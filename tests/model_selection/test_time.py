@@ -137,6 +137,11 @@ BAD = {
     "text": ({}, NUMBERS.astype(str), "pandas.to_datetime"),
     "gap of numbers": ({"gap": "1D"}, NUMBERS, "gap must be a number; got '1D'"),
     "gap of dates": ({"gap": 3}, DATES, "gap must be a timedelta or a string"),
+    "gap of numpy": (
+        {"gap": np.int64(3)},
+        DATES,
+        "gap must be a timedelta or a string",
+    ),
     "negative": ({"gap": -1}, NUMBERS, "gap must not be negative"),
     "zero": ({"test_size": 0}, NUMBERS, "test_size must be positive"),
     "long gap": ({"gap": 30}, NUMBERS, "Fold 0 has no training row"),

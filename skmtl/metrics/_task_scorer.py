@@ -1,0 +1,172 @@
+"""The scorer: predicts, judges every task, and makes one number of it."""
+
+import warnings
+from collections.abc import Callable, Mapping
+from inspect import Parameter, Signature
+from typing import Any
+
+import numpy as np
+from sklearn.exceptions import UndefinedMetricWarning
+
+from skmtl._sklearn import BaseScorer, uncached_call
+from skmtl.metrics._labels import Labels, check_labels, require_positive
+from skmtl.metrics._predictions import (
+    TaskPredictions,
+    check_same_tasks,
+    task_names_of,
+)
+from skmtl.metrics._registry import Metric
+
+AVERAGES: dict[str, Callable[[np.ndarray], float]] = {
+    "mean": np.mean,
+    "min": np.min,
+    "max": np.max,
+}
+
+
+class _Metadata:
+    """Stands for a metric's function where scikit-learn reads its signature."""
+
+    def __init__(self, name: str, metadata: tuple[str, ...]) -> None:
+        self.__name__ = name
+        both = Parameter.POSITIONAL_OR_KEYWORD
+        parameters = [Parameter("y_true", both), Parameter("y_pred", both)]
+        parameters += [
+            Parameter(n, Parameter.KEYWORD_ONLY, default=None) for n in metadata
+        ]
+        self.__signature__ = Signature(parameters)
+
+    def __call__(self, y_true: Any, y_pred: Any, **metadata: Any) -> float:
+        raise NotImplementedError
+
+
+class TaskScorer(BaseScorer):
+    """Callable ``scorer(estimator, X, y)``; made by :func:`make_task_scorer`."""
+
+    def __init__(
+        self,
+        metric: Metric,
+        task: str | None,
+        average: str | Mapping[str, float],
+        response_method: str,
+        params: dict[str, Any],
+    ) -> None:
+        super().__init__(
+            _Metadata(metric.name, metric.metadata),
+            1 if metric.greater_is_better else -1,
+            {},
+            response_method,
+        )
+        self.metric = metric
+        self.task = task
+        self.average = average
+        self.params = params
+
+    def __repr__(self) -> str:
+        options = {"task": self.task, **self.params}
+        if self.task is None and "gains" not in self.params:
+            options["average"] = self.average
+        if self._response_method != "predict_proba":
+            options["response_method"] = self._response_method
+        shown = "".join(f", {k}={v!r}" for k, v in options.items() if v is not None)
+        return f"make_task_scorer({self.metric.name!r}{shown})"
+
+    def __call__(
+        self,
+        estimator: Any,
+        X: Any,
+        y_true: Any,
+        *,
+        groups: Any = None,
+        sample_weight: Any = None,
+    ) -> float:
+        """Score of a fitted estimator; greater is better."""
+        given = {"groups": groups, "sample_weight": sample_weight}
+        metadata = {name: value for name, value in given.items() if value is not None}
+        for name in metadata:
+            if name not in self.metric.metadata:
+                raise TypeError(f"{self!r} does not take {name}.")
+        return self._score(uncached_call, estimator, X, y_true, **metadata)
+
+    def _score(
+        self, method_caller: Any, estimator: Any, X: Any, y_true: Any, **metadata: Any
+    ) -> float:
+        names = task_names_of(estimator)
+        if names is not None:
+            check_same_tasks(y_true, names)
+        labels = check_labels(y_true, names)
+        predictions = TaskPredictions(estimator, labels.n_tasks)
+        method = {
+            "predict_proba": "task_probabilities",
+            "decision_function": "ranking_score",
+        }[self._response_method]
+        score = method_caller(predictions, method, X)
+        return self.evaluate(labels, score, **metadata)
+
+    def evaluate(
+        self, y: Any, score: Any, *, groups: Any = None, sample_weight: Any = None
+    ) -> float:
+        """Score of predictions that are already there; greater is better."""
+        return self.prepare(y, groups=groups, sample_weight=sample_weight)(score)
+
+    def prepare(
+        self, y: Any, *, groups: Any = None, sample_weight: Any = None
+    ) -> Callable[[Any], float]:
+        """A function from predictions to the score, for many of them on one `y`."""
+        labels = check_labels(y)
+        if self.metric.ranking:
+            require_positive(labels)
+        names = labels.names
+        if self.task is not None:
+            labels = labels.select([self.task])
+        metadata = self._metadata(groups, sample_weight)
+        values = self.metric.prepare(labels, **metadata, **self.params)
+        weights = self._task_weights(labels)
+
+        def score_of(score: Any) -> float:
+            if self.task is not None and np.ndim(score) == 2:
+                score = np.asarray(score)[:, [names.index(self.task)]]
+            return self._reduce(self._sign * values(score), labels, weights)
+
+        return score_of
+
+    def _metadata(self, groups: Any, sample_weight: Any) -> dict[str, Any]:
+        if self.metric.needs_groups and groups is None:
+            raise ValueError(
+                f"{self!r} needs the group of each row, and got none. Under "
+                "cross-validation set sklearn.set_config(enable_metadata_routing=True),"
+                " ask for the groups by scorer.set_score_request(groups=True), and pass"
+                " them: cross_validate(..., params={'groups': groups}) or "
+                "search.fit(X, y, groups=groups). A direct call takes "
+                "scorer(estimator, X, y, groups=groups)."
+            )
+        given = {"groups": groups, "sample_weight": sample_weight}
+        return {n: given[n] for n in self.metric.metadata if given[n] is not None}
+
+    def _task_weights(self, labels: Labels) -> np.ndarray | None:
+        if self.task is not None or not isinstance(self.average, Mapping):
+            return None
+        for name in self.average:
+            labels.index(name)
+        return np.array([float(self.average.get(n, 0.0)) for n in labels.names])
+
+    def _reduce(
+        self, values: np.ndarray, labels: Labels, weights: np.ndarray | None
+    ) -> float:
+        if len(values) == 1:
+            return float(values[0])
+        used = np.ones(len(values), bool) if weights is None else weights > 0
+        defined = used & ~np.isnan(values)
+        if defined.sum() < used.sum():
+            left_out = [labels.names[i] for i in np.flatnonzero(used & ~defined)]
+            warnings.warn(
+                f"{self!r} averaged {int(defined.sum())} of {int(used.sum())} tasks; "
+                f"undefined: {left_out}.",
+                UndefinedMetricWarning,
+                stacklevel=3,
+            )
+        if not defined.any():
+            return np.nan
+        if weights is not None:
+            return float(np.average(values[defined], weights=weights[defined]))
+        return float(AVERAGES[str(self.average)](values[defined]))

@@ -1,0 +1,55 @@
+"""The scorer that early stopping watches."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from sklearn.metrics import check_scoring, get_scorer_names
+
+from skmtl.metrics import get_task_scorer
+from skmtl.metrics._task_scorer import TaskScorer
+
+
+def find_scorer(ranker: Any) -> Any:
+    """The scorer of `scoring`: scikit-learn's names, then those of `skmtl.metrics`."""
+    scoring = ranker.scoring
+    if isinstance(scoring, str) and scoring not in get_scorer_names():
+        try:
+            scorer = get_task_scorer(scoring)
+        except ValueError as error:
+            raise ValueError(
+                f"scoring: {error} scikit-learn's names are known too: "
+                f"{get_scorer_names()}."
+            ) from error
+    else:
+        scorer = check_scoring(ranker, scoring=scoring)
+    if isinstance(scorer, TaskScorer) and scorer.metric.needs_groups:
+        raise ValueError(
+            f"scoring={scoring!r} needs the group of each row, which fit does not "
+            "take. Watch a metric without groups such as 'mean_auc', or give X_val and "
+            "a scorer that holds the groups of its rows: "
+            "scoring=functools.partial(scorer, groups=groups_val)."
+        )
+    return scorer
+
+
+def check_scorer(scorer: Any, labels: npt.NDArray[Any], names: list[str]) -> None:
+    """Refuse tasks and labels that a task scorer cannot judge, before training."""
+    if isinstance(scorer, TaskScorer):
+        scorer.prepare(pd.DataFrame(labels, columns=names))
+
+
+def validation_score(
+    scorer: Any, ranker: Any, X: Any, labels: npt.NDArray[Any]
+) -> float:
+    value = float(scorer(ranker, X, labels))
+    if np.isnan(value):
+        raise ValueError(
+            f"scoring={ranker.scoring!r} is NaN on the {len(labels)} validation rows, "
+            "so that no epoch is better than another. Give validation rows with both "
+            "labels of the task, or watch another metric."
+        )
+    return value

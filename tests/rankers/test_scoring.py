@@ -1,0 +1,197 @@
+"""Early stopping watches scikit-learn's scorers and those of single tasks."""
+
+from functools import partial
+
+import numpy as np
+import pandas as pd
+import pytest
+import sklearn
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import (
+    GridSearchCV,
+    GroupKFold,
+    KFold,
+    cross_validate,
+    learning_curve,
+)
+from sklearn.pipeline import make_pipeline
+
+from skmtl import MMoE
+from skmtl.metrics import get_task_scorer, group_roc_auc, roc_auc
+
+
+def mmoe(**kwargs):
+    small = {"n_experts": 2, "expert_units": (8,), "tower_units": (8,), "max_iter": 4}
+    ids = {"categorical_features": ["user", "item"], "random_state": 0}
+    return MMoE(**{**small, **ids, "learning_rate": 0.02, **kwargs})
+
+
+@pytest.fixture(scope="module")
+def halves(impressions):
+    X, y = impressions
+    return (X[:1000], y[:1000]), {"X_val": X[1000:], "y_val": y[1000:]}
+
+
+def best_score(ranker):
+    return max(ranker.net_.history[:, "valid_score"])
+
+
+def areas(ranker, X_val, y_val):
+    return roc_auc(y_val, ranker.predict_task_proba(X_val))
+
+
+EXPECTED = {
+    "auc:cart": lambda auc: auc[1],
+    "mean_auc": np.mean,
+    "min_auc": np.min,
+    "roc_auc": np.mean,
+}
+
+
+@pytest.mark.parametrize("scoring", EXPECTED)
+def test_names(halves, scoring):
+    train, valid = halves
+    ranker = mmoe(scoring=scoring).fit(*train, **valid)
+    expected = EXPECTED[scoring](areas(ranker, **valid))
+    assert best_score(ranker) == pytest.approx(expected, abs=1e-9)
+
+
+def test_losses_are_negated(halves):
+    train, valid = halves
+    ranker = mmoe(scoring="log_loss:cart").fit(*train, **valid)
+    assert best_score(ranker) < 0
+
+
+def test_scorers_of_several_kinds_agree(halves):
+    train, valid = halves
+    scorer = get_task_scorer("auc:cart")
+
+    def by_hand(ranker, X, y):
+        return roc_auc_score(y[:, 1], ranker.predict_proba(X)[1][:, 1])
+
+    by_name = mmoe(scoring="auc:cart").fit(*train, **valid)
+    for same in (scorer, by_hand):
+        ranker = mmoe(scoring=same).fit(*train, **valid)
+        assert best_score(ranker) == pytest.approx(best_score(by_name), abs=1e-12)
+
+
+def test_rows_set_aside_with_missing_labels(impressions):
+    X, y = impressions
+    y = y.astype(float).mask(np.random.default_rng(0).random(y.shape) < 0.3)
+    ranker = mmoe(scoring="auc:cart", early_stopping=True).fit(X, y)
+    assert 0.5 < best_score(ranker) <= 1
+
+
+@pytest.mark.parametrize("name", ["0", "cart"])
+def test_one_column(impressions, name):
+    X, y = impressions
+    y = y["cart"].to_numpy() if name == "0" else y["cart"]
+    ranker = mmoe(scoring=f"auc:{name}")
+    ranker.fit(X[:1000], y[:1000], X_val=X[1000:], y_val=y[1000:])
+    expected = roc_auc_score(y[1000:], ranker.predict_proba(X[1000:])[:, 1])
+    assert best_score(ranker) == pytest.approx(expected, abs=1e-9)
+
+
+def test_in_a_pipeline(impressions):
+    X, y = impressions
+    ranker = mmoe(scoring="min_auc", early_stopping=True)
+    make_pipeline(ranker).fit(X, y)
+    assert "valid_score" in ranker.net_.history[-1]
+
+
+def test_groups_of_the_validation_rows(halves):
+    train, valid = halves
+    users = valid["X_val"]["user"].to_numpy()
+    scoring = partial(get_task_scorer("gauc:click"), groups=users)
+    ranker = mmoe(scoring=scoring).fit(*train, **valid)
+    proba = ranker.predict_task_proba(valid["X_val"])[:, 0]
+    expected = group_roc_auc(valid["y_val"]["click"], proba, users)
+    assert best_score(ranker) == pytest.approx(expected, abs=1e-9)
+
+
+BAD = {
+    "unknown": ("nothing", r"(?s)\['auc', 'brier'.*scikit-learn's names.*'roc_auc'"),
+    "task": ("auc:buy", r"Unknown task 'buy'. The known tasks are \['click', 'cart'"),
+    "groups": ("gauc:click", r"functools.partial\(scorer, groups=groups_val\)"),
+    "group scorer": (get_task_scorer("ndcg@5"), "needs the group of each row"),
+    "weights": ("mean_auc:cart", "names both an average"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_scoring_leaves_the_ranker(halves, case):
+    train, valid = halves
+    scoring, message = BAD[case]
+    ranker = mmoe(max_iter=1).fit(*train)
+    before = ranker.predict_task_proba(train[0])
+    with pytest.raises(ValueError, match=message):
+        ranker.set_params(scoring=scoring).fit(*train, **valid)
+    np.testing.assert_array_equal(ranker.predict_task_proba(train[0]), before)
+
+
+def test_a_score_that_is_not_defined(halves):
+    train, valid = halves
+    y_val = valid["y_val"].assign(cart=0)
+    with (
+        pytest.warns(UserWarning, match="undefined for task 'cart'"),
+        pytest.raises(ValueError, match=r"scoring='auc:cart' is NaN on the 500 valid"),
+    ):
+        mmoe(scoring="auc:cart").fit(*train, X_val=valid["X_val"], y_val=y_val)
+
+
+def test_labels_other_than_0_and_1_are_for_scikit_learn(impressions):
+    X, y = impressions
+    y = pd.Series(np.where(y["cart"], "yes", "no"), name="cart")
+    ranker = mmoe(scoring="roc_auc", early_stopping=True).fit(X, y)
+    assert 0.5 < best_score(ranker) <= 1
+    with pytest.raises(ValueError, match="y must be numeric"):
+        mmoe(scoring="auc:cart", early_stopping=True).fit(X, y)
+
+
+def test_rankers_in_cross_validation_with_groups_and_missing_labels(impressions):
+    X, y = impressions
+    y = y.astype(float).mask(np.random.default_rng(1).random(y.shape) < 0.2)
+    users = X["user"].to_numpy()
+    with sklearn.config_context(enable_metadata_routing=True):
+        gauc = get_task_scorer("gauc:click").set_score_request(groups=True)
+        result = cross_validate(
+            mmoe(max_iter=1),
+            X,
+            y,
+            scoring={"gauc": gauc, "worst": get_task_scorer("min_auc")},
+            cv=GroupKFold(2),
+            params={"groups": users},
+            return_estimator=True,
+            return_indices=True,
+            error_score="raise",
+        )
+    for fold, ranker in enumerate(result["estimator"]):
+        test = result["indices"]["test"][fold]
+        proba, truth = ranker.predict_task_proba(X.iloc[test]), y.iloc[test]
+        expected = group_roc_auc(truth["click"], proba[:, 0], users[test])
+        assert result["test_gauc"][fold] == pytest.approx(expected)
+        assert result["test_worst"][fold] == pytest.approx(roc_auc(truth, proba).min())
+
+
+def test_rankers_in_searches_and_learning_curves(impressions):
+    X, y = impressions
+    scoring = {name: get_task_scorer(name) for name in ("auc:cart", "log_loss")}
+    search = GridSearchCV(
+        make_pipeline(mmoe(max_iter=1)),
+        {"mmoe__learning_rate": [1e-4, 0.02]},
+        scoring=scoring,
+        refit="auc:cart",
+        cv=KFold(2),
+        error_score="raise",
+    ).fit(X, y)
+    assert search.best_score_ == search.cv_results_["mean_test_auc:cart"].max()
+    _, _, scores = learning_curve(
+        mmoe(max_iter=1),
+        X,
+        y,
+        scoring=scoring["auc:cart"],
+        cv=KFold(2),
+        train_sizes=[0.5, 1.0],
+        error_score="raise",
+    )
+    assert np.isfinite(scores).all()
