@@ -49,7 +49,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         and nothing but missing cells trains row 0.
     max_categories : int or None, default=None
         At most this many ids of a column, the most frequent, get a row of their own.
-    n_bins : int, default=32
+    n_bins : int, default=64
         Bins for each number, about. 0 for no bins.
 
     Attributes
@@ -102,7 +102,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         *,
         min_frequency: int = 2,
         max_categories: int | None = None,
-        n_bins: int = 32,
+        n_bins: int = 64,
     ) -> None:
         self.categorical_features = categorical_features
         self.min_frequency = min_frequency

@@ -60,7 +60,7 @@ min_frequency : int, default=2
     Ids on fewer rows share the column's row for unknown ids.
 max_categories : int or None, default=None
     At most this many ids of a column get a row of their own.
-n_bins : int, default=32
+n_bins : int, default=64
     Bins for each number, about; 0 for none.
 warm_start : bool, default=False
     Whether `fit` goes on from the last fit: same columns, ids and tasks.

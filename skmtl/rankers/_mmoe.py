@@ -99,7 +99,7 @@ class MMoE(MultiTaskRanker):
         categorical_features: Any = "from_dtype",
         min_frequency: int = 2,
         max_categories: int | None = None,
-        n_bins: int = 32,
+        n_bins: int = 64,
         warm_start: bool = False,
         device: str = "cpu",
         callbacks: list[Any] | None = None,
