@@ -137,6 +137,8 @@ def as_float(column: pd.Series, name: object) -> np.ndarray:
     ValueError
         When it holds infinity, or complex numbers.
     """
+    if column.dtype == np.float64:
+        return _finite(column.to_numpy(copy=True), name)
     if types.is_complex_dtype(column.dtype):
         raise ValueError(f"Complex data not supported: column {name!r} of X.")
     if not (
@@ -150,6 +152,11 @@ def as_float(column: pd.Series, name: object) -> np.ndarray:
         values = column.to_numpy(dtype=np.float64, na_value=np.nan, copy=True)
     except (TypeError, ValueError) as error:
         raise TypeError(f"Column {name!r} must hold numbers: {error}") from error
+    return _finite(values, name)
+
+
+def _finite(values: np.ndarray, name: object) -> np.ndarray:
+    """The values, NaN among them allowed."""
     if np.isinf(values).any():
         raise ValueError(
             f"Input X contains infinity or a value too large for dtype('float64'): "

@@ -24,6 +24,9 @@ from skmtl.encoding._numbers import NumberScale
 from skmtl.encoding._table import EncodedTable
 from skmtl.encoding._vocabulary import Vocabulary, as_keys
 
+# Rows of a table whose ids are looked up one by one: what a service asks for.
+_FEW = 1024
+
 _ID_NAME = re.compile(r"(^|_|(?<=[a-z]))(id|ids|ID|IDs|Id)$")
 
 
@@ -182,15 +185,16 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         frame = self._as_frame(X, reset=False)
         n = len(frame)
         ids = np.empty((n, len(self._vocabularies)), dtype=np.int64)
+        columns = [column for _, column in frame.items()]
         for k, (offset, rows) in enumerate(
-            zip(_offsets(self.vocabulary_sizes_), self._id_rows(frame), strict=True)
+            zip(_offsets(self.vocabulary_sizes_), self._id_rows(columns), strict=True)
         ):
             np.add(rows, offset, out=ids[:, k])
         numeric = np.empty((n, len(self._scales)), dtype=np.float32)
         bins = np.empty((n, len(self.bin_sizes_)), dtype=np.int64)
         offsets = _offsets(self.bin_sizes_)
         for k, (i, scale) in enumerate(zip(self._numeric, self._scales, strict=True)):
-            x = as_float(frame.iloc[:, i], self.numeric_names_[k])
+            x = as_float(columns[i], self.numeric_names_[k])
             numeric[:, k] = scale.scaled(x)
             if self.bin_sizes_:
                 np.add(scale.bins(x), offsets[k], out=bins[:, k])
@@ -247,16 +251,23 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         tags.input_tags.string = False
         return tags
 
-    def _id_rows(self, frame: pd.DataFrame) -> Any:
+    def _id_rows(self, columns: list[pd.Series]) -> Any:
         for i, name, vocabulary in zip(
             self._categorical, self.categorical_names_, self._vocabularies, strict=True
         ):
-            yield vocabulary.rows(as_keys(frame.iloc[:, i], name))
+            few = len(columns[i]) <= _FEW
+            rows = vocabulary.rows_of_few(columns[i]) if few else None
+            if rows is None:
+                rows = vocabulary.rows(as_keys(columns[i], name))
+            yield rows
 
     def _as_frame(self, X: Any, *, reset: bool) -> pd.DataFrame:
         """Check the table against the one seen in `fit`, columns matched by name."""
-        if is_frame(X) and not reset and hasattr(self, "feature_names_in_"):
-            X = _select_by_name(X, list(self.feature_names_in_))
+        seen = getattr(self, "feature_names_in_", None)
+        if is_frame(X) and not reset and seen is not None:
+            if isinstance(X, pd.DataFrame) and len(X) and list(X.columns) == list(seen):
+                return X  # what a service sends; the checks below take their time
+            X = _select_by_name(X, list(seen))
         frame = as_frame(X, estimator=self)
         if not len(frame) or not frame.shape[1]:
             what = "sample(s)" if not len(frame) else "feature(s)"

@@ -48,9 +48,10 @@ class NumberScale:
         """Scale, squash, and put missing numbers at 0."""
         # The squash is flat long before 1e6; the clip keeps its square finite.
         with np.errstate(over="ignore"):
-            z = np.clip((x - self.center) * self.scale, -1e6, 1e6)
+            z = (x - self.center) * self.scale
+        np.maximum(np.minimum(z, 1e6, out=z), -1e6, out=z)
         out = z / np.sqrt(1.0 + np.square(z / 3.0))
-        np.nan_to_num(out, copy=False)
+        out[np.isnan(out)] = 0.0
         return out.astype(np.float32)
 
     def bins(self, x: Floats) -> npt.NDArray[np.int64]:

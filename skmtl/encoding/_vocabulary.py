@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -172,6 +174,28 @@ class Vocabulary:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(state["keys"])  # type: ignore[misc]
 
+    def rows_of_few(self, values: pd.Series) -> npt.NDArray[np.int64] | None:
+        """Rows of a short column as it came; None where the long way must be gone.
+
+        Hashing whole columns costs pandas about half a millisecond for each, however
+        short it is. Strings and integers are looked up one by one instead.
+        """
+        if isinstance(values.dtype, pd.StringDtype):
+            cells: Any = values.to_numpy(object)
+        elif values.dtype == np.int64 and self.keys.dtype == np.int64:
+            if self._lookup is not None:
+                return self._dense_rows(values.to_numpy())
+            cells = values.tolist()
+        else:
+            return None
+        found = map(self._row_of.get, cells, repeat(0))
+        return np.fromiter(found, np.int64, len(values))
+
+    @cached_property
+    def _row_of(self) -> dict[Any, int]:
+        """Row of every id; made when the first short table is encoded."""
+        return dict(zip(self.keys.tolist(), range(1, len(self)), strict=True))
+
     def rows(self, values: pd.Series) -> npt.NDArray[np.int64]:
         """Row of every value of a column that went through `as_keys`."""
         if self._lookup is not None and values.dtype == np.int64:
@@ -189,20 +213,20 @@ class Vocabulary:
         return self._lookup[np.where(inside, values - self._low, size)]
 
     def _rows_of_distinct(self, distinct: pd.Index) -> npt.NDArray[np.int64]:
-        numbers = types.is_numeric_dtype
-        if numbers(self.keys.dtype) != numbers(distinct.dtype) and not (
-            self.keys.dtype == object and len(self.keys)
-        ):
+        keys = self.keys
+        if _holds_numbers(keys) != _holds_numbers(distinct):
             return np.zeros(len(distinct), dtype=np.int64)  # strings among integers
-        if {self.keys.dtype.kind, distinct.dtype.kind} == {"i", "f"}:
-            # An int64 and a float64 index would be compared as floats, inexactly.
-            return (
-                pd.Index(self.keys.astype(object))
-                .get_indexer(distinct.astype(object))
-                .astype(np.int64)
-                + 1
-            )
-        return self.keys.get_indexer(distinct).astype(np.int64) + 1
+        if keys.dtype != distinct.dtype and _holds_numbers(keys):
+            # int64 and float64 would be compared as floats, inexactly; integers
+            # beyond int64 are objects.
+            keys, distinct = keys.astype(object), distinct.astype(object)
+        return keys.get_indexer(distinct).astype(np.int64) + 1
+
+
+def _holds_numbers(index: pd.Index) -> bool:
+    if index.dtype == object:
+        return bool(len(index)) and not isinstance(index[0], str)
+    return bool(types.is_numeric_dtype(index.dtype))
 
 
 def _plain_index(uniques: Any) -> pd.Index:

@@ -102,7 +102,8 @@ def logits(net: MultiTaskNet, table: EncodedTable) -> npt.NDArray[np.float32]:
     tensors = {name: torch.from_numpy(x) for name, x in table.as_dict().items()}
     blocks = []
     was_training = module.training
-    module.eval()
+    if was_training:
+        module.eval()
     with torch.inference_mode():
         for start in range(0, len(table), BLOCK):
             block = {
@@ -110,5 +111,6 @@ def logits(net: MultiTaskNet, table: EncodedTable) -> npt.NDArray[np.float32]:
             }
             blocks.append(module(**block))
         out: npt.NDArray[np.float32] = torch.cat(blocks).cpu().numpy()
-    module.train(was_training)
+    if was_training:
+        module.train()
     return out

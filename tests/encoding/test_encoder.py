@@ -30,9 +30,12 @@ IDS = st.one_of(
 def codes(ids, other=None, **params):
     params = {"categorical_features": ["id"], "min_frequency": 1, **params}
     encoder = TableEncoder(**params).fit(pd.DataFrame({"id": ids}))
-    return encoder.encode(pd.DataFrame({"id": ids if other is None else other})).ids[
-        :, 0
-    ]
+    asked = ids if other is None else other
+    found = encoder.encode(pd.DataFrame({"id": asked})).ids[:, 0]
+    # A short table and a long one are looked up in different ways.
+    long = encoder.encode(pd.DataFrame({"id": list(asked) * 1025})).ids[:, 0]
+    assert_array_equal(long[: len(found)], found)
+    return found
 
 
 @given(IDS)
