@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from numbers import Integral, Real
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -17,19 +16,29 @@ from sklearn.metrics import roc_auc_score
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from skmtl._sklearn import Interval, StrOptions, _fit_context
+from skmtl._sklearn import _fit_context
 from skmtl.encoding import EncodedTable, TableEncoder
 from skmtl.modules import MultiTaskModule, TableEmbedding
 from skmtl.rankers._fit import Fit
+from skmtl.rankers._parameters import CONSTRAINTS, shared_parameters
 from skmtl.rankers._targets import check_targets
 from skmtl.rankers._training import logits
 
 
+@shared_parameters
 class MultiTaskRanker(CallbackSupportMixin, ClassifierMixin, BaseEstimator, ABC):
     """Base of all rankers.
 
     A ranker adds a constructor, and `_make_parts`, which builds what lies between the
     embedding and the logits.
+
+    Parameters
+    ----------
+    {shared_parameters}
+
+    Attributes
+    ----------
+    {shared_attributes}
 
     Examples
     --------
@@ -38,43 +47,66 @@ class MultiTaskRanker(CallbackSupportMixin, ClassifierMixin, BaseEstimator, ABC)
     True
     """
 
-    _parameter_constraints: ClassVar[dict[str, Any]] = {
-        "embedding_dim": [Interval(Integral, 1, None, closed="left")],
-        "bin_dim": [Interval(Integral, 1, None, closed="left")],
-        "tower_units": ["array-like"],
-        "dropout": [Interval(Real, 0, 1, closed="left")],
-        "label_weight": [Real, "array-like", dict, None],
-        "loss_weight": [Real, "array-like", dict, None],
-        "max_iter": [Interval(Integral, 1, None, closed="left")],
-        "batch_size": [
-            Interval(Integral, 1, None, closed="left"),
-            StrOptions({"auto"}),
-        ],
-        "learning_rate": [Interval(Real, 0, None, closed="neither")],
-        "learning_rate_schedule": [
-            StrOptions({"constant", "linear", "cosine"}),
-            callable,
-        ],
-        "weight_decay": [Interval(Real, 0, None, closed="left")],
-        "optimizer": [StrOptions({"adam", "sgd"})],
-        "embedding_optimizer": [StrOptions({"lazy_adam", "adam"})],
-        "early_stopping": ["boolean"],
-        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
-        "scoring": [str, callable, None],
-        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
-        "tol": [Interval(Real, 0, None, closed="left")],
-        "categorical_features": TableEncoder._parameter_constraints[
-            "categorical_features"
-        ],
-        "min_frequency": TableEncoder._parameter_constraints["min_frequency"],
-        "max_categories": TableEncoder._parameter_constraints["max_categories"],
-        "n_bins": TableEncoder._parameter_constraints["n_bins"],
-        "warm_start": ["boolean"],
-        "device": [str],
-        "callbacks": [list, None],
-        "random_state": ["random_state"],
-        "verbose": ["verbose"],
-    }
+    _parameter_constraints: ClassVar[dict[str, Any]] = CONSTRAINTS
+
+    def __init__(
+        self,
+        *,
+        tower_units: Any = (64,),
+        embedding_dim: int = 16,
+        bin_dim: int = 8,
+        dropout: float = 0.0,
+        label_weight: Any = None,
+        loss_weight: Any = None,
+        max_iter: int = 4,
+        batch_size: int | str = "auto",
+        learning_rate: float = 5e-3,
+        learning_rate_schedule: Any = "cosine",
+        weight_decay: float = 0.0,
+        optimizer: str = "adam",
+        embedding_optimizer: str = "lazy_adam",
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        scoring: Any = None,
+        n_iter_no_change: int = 3,
+        tol: float = 0.0,
+        categorical_features: Any = "from_dtype",
+        min_frequency: int = 2,
+        max_categories: int | None = None,
+        n_bins: int = 64,
+        warm_start: bool = False,
+        device: str = "cpu",
+        callbacks: list[Any] | None = None,
+        random_state: Any = None,
+        verbose: int = 0,
+    ) -> None:
+        self.tower_units = tower_units
+        self.embedding_dim = embedding_dim
+        self.bin_dim = bin_dim
+        self.dropout = dropout
+        self.label_weight = label_weight
+        self.loss_weight = loss_weight
+        self.max_iter = max_iter
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.learning_rate_schedule = learning_rate_schedule
+        self.weight_decay = weight_decay
+        self.optimizer = optimizer
+        self.embedding_optimizer = embedding_optimizer
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.scoring = scoring
+        self.n_iter_no_change = n_iter_no_change
+        self.tol = tol
+        self.categorical_features = categorical_features
+        self.min_frequency = min_frequency
+        self.max_categories = max_categories
+        self.n_bins = n_bins
+        self.warm_start = warm_start
+        self.device = device
+        self.callbacks = callbacks
+        self.random_state = random_state
+        self.verbose = verbose
 
     @abstractmethod
     def _make_parts(self, width: int, names: list[str]) -> tuple[Any, Any]:

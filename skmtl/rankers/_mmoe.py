@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from numbers import Integral, Real
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Unpack
 
 from skmtl._sklearn import Interval
 from skmtl.modules import ExpertMixture, ParallelTowers
 from skmtl.rankers._base import MultiTaskRanker
-from skmtl.rankers._docs import shared_parameters
+from skmtl.rankers._parameters import SharedParameters, shared_parameters
 from skmtl.rankers._widths import check_units
 
 
@@ -32,8 +32,6 @@ class MMoE(MultiTaskRanker):
         Probability that a gate leaves an expert out, for every row, gate and expert
         in training. The softmax is taken again over the experts that stay, which
         keeps gates from collapsing on one.
-    tower_units : sequence of int, default=(64,)
-        Widths of the hidden layers of each tower.
     {shared_parameters}
 
     Attributes
@@ -78,65 +76,13 @@ class MMoE(MultiTaskRanker):
         expert_units: Any = (128,),
         bottom_units: Any = (),
         gate_dropout: float = 0.0,
-        tower_units: Any = (64,),
-        embedding_dim: int = 16,
-        bin_dim: int = 8,
-        dropout: float = 0.0,
-        label_weight: Any = None,
-        loss_weight: Any = None,
-        max_iter: int = 4,
-        batch_size: int | str = "auto",
-        learning_rate: float = 5e-3,
-        learning_rate_schedule: Any = "cosine",
-        weight_decay: float = 0.0,
-        optimizer: str = "adam",
-        embedding_optimizer: str = "lazy_adam",
-        early_stopping: bool = False,
-        validation_fraction: float = 0.1,
-        scoring: Any = None,
-        n_iter_no_change: int = 3,
-        tol: float = 0.0,
-        categorical_features: Any = "from_dtype",
-        min_frequency: int = 2,
-        max_categories: int | None = None,
-        n_bins: int = 64,
-        warm_start: bool = False,
-        device: str = "cpu",
-        callbacks: list[Any] | None = None,
-        random_state: Any = None,
-        verbose: int = 0,
+        **shared: Unpack[SharedParameters],
     ) -> None:
+        super().__init__(**shared)
         self.n_experts = n_experts
         self.expert_units = expert_units
         self.bottom_units = bottom_units
         self.gate_dropout = gate_dropout
-        self.tower_units = tower_units
-        self.embedding_dim = embedding_dim
-        self.bin_dim = bin_dim
-        self.dropout = dropout
-        self.label_weight = label_weight
-        self.loss_weight = loss_weight
-        self.max_iter = max_iter
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.learning_rate_schedule = learning_rate_schedule
-        self.weight_decay = weight_decay
-        self.optimizer = optimizer
-        self.embedding_optimizer = embedding_optimizer
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.scoring = scoring
-        self.n_iter_no_change = n_iter_no_change
-        self.tol = tol
-        self.categorical_features = categorical_features
-        self.min_frequency = min_frequency
-        self.max_categories = max_categories
-        self.n_bins = n_bins
-        self.warm_start = warm_start
-        self.device = device
-        self.callbacks = callbacks
-        self.random_state = random_state
-        self.verbose = verbose
 
     def _check_tasks(self, names: list[str]) -> None:
         check_units(self.expert_units, "expert_units", at_least=1)

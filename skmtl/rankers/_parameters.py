@@ -1,13 +1,89 @@
-"""The text of the parameters that all rankers share, written once."""
+"""The hyperparameters that all rankers share: types, limits and text, written once."""
 
 from __future__ import annotations
 
 import inspect
-from typing import TypeVar
+from numbers import Integral, Real
+from typing import Any, TypedDict, TypeVar
+
+from skmtl._sklearn import Interval, StrOptions
+from skmtl.encoding import TableEncoder
 
 T = TypeVar("T", bound=type)
 
+
+class SharedParameters(TypedDict, total=False):
+    """What every ranker's constructor takes beside its own hyperparameters."""
+
+    tower_units: Any
+    embedding_dim: int
+    bin_dim: int
+    dropout: float
+    label_weight: Any
+    loss_weight: Any
+    max_iter: int
+    batch_size: int | str
+    learning_rate: float
+    learning_rate_schedule: Any
+    weight_decay: float
+    optimizer: str
+    embedding_optimizer: str
+    early_stopping: bool
+    validation_fraction: float
+    scoring: Any
+    n_iter_no_change: int
+    tol: float
+    categorical_features: Any
+    min_frequency: int
+    max_categories: int | None
+    n_bins: int
+    warm_start: bool
+    device: str
+    callbacks: list[Any] | None
+    random_state: Any
+    verbose: int
+
+
+_ENCODER = TableEncoder._parameter_constraints
+CONSTRAINTS: dict[str, Any] = {
+    "embedding_dim": [Interval(Integral, 1, None, closed="left")],
+    "bin_dim": [Interval(Integral, 1, None, closed="left")],
+    "tower_units": ["array-like"],
+    "dropout": [Interval(Real, 0, 1, closed="left")],
+    "label_weight": [Real, "array-like", dict, None],
+    "loss_weight": [Real, "array-like", dict, None],
+    "max_iter": [Interval(Integral, 1, None, closed="left")],
+    "batch_size": [
+        Interval(Integral, 1, None, closed="left"),
+        StrOptions({"auto"}),
+    ],
+    "learning_rate": [Interval(Real, 0, None, closed="neither")],
+    "learning_rate_schedule": [
+        StrOptions({"constant", "linear", "cosine"}),
+        callable,
+    ],
+    "weight_decay": [Interval(Real, 0, None, closed="left")],
+    "optimizer": [StrOptions({"adam", "sgd"})],
+    "embedding_optimizer": [StrOptions({"lazy_adam", "adam"})],
+    "early_stopping": ["boolean"],
+    "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+    "scoring": [str, callable, None],
+    "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+    "tol": [Interval(Real, 0, None, closed="left")],
+    "categorical_features": _ENCODER["categorical_features"],
+    "min_frequency": _ENCODER["min_frequency"],
+    "max_categories": _ENCODER["max_categories"],
+    "n_bins": _ENCODER["n_bins"],
+    "warm_start": ["boolean"],
+    "device": [str],
+    "callbacks": [list, None],
+    "random_state": ["random_state"],
+    "verbose": ["verbose"],
+}
+
 SHARED = """
+tower_units : sequence of int, default=(64,)
+    Widths of the hidden layers of each tower.
 embedding_dim : int, default=16
     Width of an id's embedding.
 bin_dim : int, default=8
@@ -101,8 +177,20 @@ prior_ : ndarray of shape (n_tasks,)
 
 
 def shared_parameters(cls: T) -> T:
-    """Put the shared parameters and attributes into the docstring of a ranker."""
+    """Put the shared parameters into the signature and docstring of a ranker.
+
+    The constructor of a ranker names its own hyperparameters and passes all others,
+    ``**shared``, to that of `MultiTaskRanker`. Its signature, which scikit-learn, help
+    and documentation read, lists every one of them.
+    """
     doc = inspect.cleandoc(cls.__doc__ or "")
     doc = doc.replace("{shared_parameters}", SHARED.strip())
     cls.__doc__ = doc.replace("{shared_attributes}", ATTRIBUTES.strip())
+    init: Any = cls.__init__  # type: ignore[misc]
+    own = inspect.signature(init)
+    shared = inspect.signature(cls.__mro__[1]).parameters.values()
+    named = [p for p in own.parameters.values() if p.kind is not p.VAR_KEYWORD]
+    known = {p.name for p in named}
+    named += [p for p in shared if p.name not in known and p.kind is p.KEYWORD_ONLY]
+    init.__signature__ = own.replace(parameters=named)
     return cls
