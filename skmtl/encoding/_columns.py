@@ -52,6 +52,10 @@ def _from_polars(column: Any) -> pd.Series:
     if column.null_count() and column.dtype.is_integer():
         mask = column.is_null().to_numpy()
         return pd.Series(pd.arrays.IntegerArray(column.fill_null(0).to_numpy(), mask))
+    if column.null_count() and kind == "Boolean":
+        mask = column.is_null().to_numpy()
+        filled = column.fill_null(False).to_numpy()
+        return pd.Series(pd.arrays.BooleanArray(filled, mask))
     return pd.Series(column.to_numpy())
 
 

@@ -48,6 +48,11 @@ class Fit:
         self.warm = ranker.warm_start and hasattr(ranker, "net_")
         self.targets = check_targets(y)
         check_consistent_length(X, self.targets.labels)
+        if not self.targets.observed.any():
+            raise ValueError(
+                f"y holds only NaN for the tasks {list(self.targets.names)}. Give at "
+                "least one observed label."
+            )
         self.weight = _task_weights(weight, self.targets)
         self.names = [str(n) for n in self.targets.names]
         self._check_hyperparameters()

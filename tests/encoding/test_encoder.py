@@ -115,6 +115,15 @@ def test_pandas_polars_and_arrays_agree():
     assert_array_equal(TableEncoder(mask).fit_transform(X), expected)
 
 
+def test_booleans_with_missing_cells_are_numbers_in_both_frames():
+    cells = [True, None, False, True]
+    X = pd.DataFrame({"liked": pd.array(cells, dtype="boolean")})
+    X_polars = pl.DataFrame({"liked": cells})
+    encoder = TableEncoder().fit(X_polars)
+    assert encoder.numeric_names_ == ["liked"]
+    assert_array_equal(encoder.transform(X_polars), TableEncoder().fit_transform(X))
+
+
 def test_columns_are_matched_by_name():
     X = frame()
     encoder = TableEncoder(["user", "item"]).fit(X)

@@ -201,6 +201,12 @@ def test_whole_epoch_without_a_label_for_a_task(maker, impressions):
     assert ranker.score(X, y) > 0.6
 
 
+def test_y_without_any_label_is_refused(impressions):
+    X, y = impressions
+    with pytest.raises(ValueError, match=r"y holds only NaN for the tasks \['click'"):
+        small_mmoe().fit(X, y * np.nan)
+
+
 @pytest.mark.parametrize("value", [0, 1])
 def test_one_class_gives_the_prior_with_a_warning(impressions, value):
     X, y = impressions
