@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import warnings
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +121,7 @@ def main() -> None:
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     jobs = [delayed(run)(table, seed) for table in options.tables for seed in SEEDS]
-    runs = pd.DataFrame(sum(Parallel(options.jobs)(jobs), []))
+    runs = pd.DataFrame(chain.from_iterable(Parallel(options.jobs)(jobs)))
     table = summary(runs)
     print(table.to_string(index=False))
     table.to_csv(Path(__file__).with_suffix(".csv"), index=False)
