@@ -120,6 +120,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--tables", nargs="+", default=list(TABLES))
+    parser.add_argument("--csv", type=Path, default=Path(__file__).with_suffix(".csv"))
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     jobs = [delayed(run)(table, seed) for table in options.tables for seed in SEEDS]
@@ -127,7 +128,7 @@ def main() -> None:
     runs = pd.DataFrame(chain.from_iterable(found))
     table = summary(runs)
     print(table.to_string(index=False))
-    table.to_csv(Path(__file__).with_suffix(".csv"), index=False)
+    table.to_csv(options.csv, index=False)
 
 
 if __name__ == "__main__":

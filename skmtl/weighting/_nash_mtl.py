@@ -20,8 +20,8 @@ class NashMTL(TorchJDWeighting):
         Largest length of the combined gradient, relative to the root mean square of
         the gradients' lengths; 0 for no limit.
     update_weights_every : int, default=5
-        Steps from one solution to the next, which takes about half as long as a step
-        of training on one core; 1 in most of the experiments of the paper.
+        Steps from one solution to the next. A solution takes about half as long as a
+        step of training on one core.
     optim_niter : int, default=20
         Convex programs for one solution, at most.
     preference : array-like of shape (n_tasks,), mapping or None, default=None
