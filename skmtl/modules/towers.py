@@ -72,7 +72,7 @@ class ChainedTowers(nn.Module):
 
     References
     ----------
-    Q. Wu et al., "DBMTL: Deep Bayesian Multi-Target Learning for Recommender
+    Q. Wang et al., "DBMTL: Deep Bayesian Multi-Target Learning for Recommender
     Systems", 2019, section 3, for towers on a graph of tasks; X. Ma et al., "Entire
     Space Multi-Task Model", SIGIR 2018, equation 1, for the product.
     """
@@ -98,13 +98,12 @@ class ChainedTowers(nn.Module):
 
     def start_at(self, rates: Tensor) -> None:
         """Set the output biases so that the first predictions are `rates`."""
-        for task, output in enumerate(self.output):
-            rate = rates[task]
-            if self.chain_probability and self.parents[task]:
-                rate = rate / rates[self.parents[task]].min()
-            # Conditional rates of 1 occur (a task that copies another).
-            with torch.no_grad():
-                output.bias.fill_(rate.clamp(1e-6, 1 - 1e-3).logit())  # type: ignore[operator]
+        parents = self.parents if self.chain_probability else [[] for _ in rates]
+        with torch.no_grad():
+            for rate, output in zip(
+                rates_given_parents(rates, parents), self.output, strict=True
+            ):
+                output.bias.fill_(rate.logit())  # type: ignore[operator]
 
     def forward(self, representation: Tensor) -> Tensor:
         embeddings: dict[int, Tensor] = {}
@@ -115,18 +114,115 @@ class ChainedTowers(nn.Module):
             logits[task] = self.output[task](embeddings[task]).squeeze(1)
         columns = [logits[task] for task in range(len(self.parents))]
         if self.chain_probability:
-            columns = self._multiply(columns)
+            columns = multiply_along(columns, self.parents, self.order)
         return torch.stack(columns, dim=1)
 
-    def _multiply(self, logits: list[Tensor]) -> list[Tensor]:
-        """Logits of the products of the probabilities along the graph."""
-        log_p: dict[int, Tensor] = {}
-        for task in self.order:
-            log_p[task] = F.logsigmoid(logits[task])
-            if self.parents[task]:
-                before = torch.stack([log_p[p] for p in self.parents[task]])
-                log_p[task] = log_p[task] + before.amin(dim=0)
-        return [logit_of_log(log_p[task]) for task in range(len(logits))]
+
+class ProductTowers(ParallelTowers):
+    """Parallel towers for probabilities given the tasks before, multiplied.
+
+    A tower's logit is that of the probability *given* the parents. Multiplied along
+    the graph it is that of the probability over all rows, and never exceeds a
+    parent's. With several parents, the smallest counts.
+
+    Parameters
+    ----------
+    parents : sequence of sequence of int
+        For each task, the tasks that it follows. The graph has no cycle.
+    width, units, dropout
+        As in `ParallelTowers`.
+
+    Notes
+    -----
+    Shape: ``(n_tasks, batch, width)`` to ``(batch, n_tasks)``.
+
+    References
+    ----------
+    X. Ma et al., "Entire Space Multi-Task Model", SIGIR 2018, equation 1.
+    """
+
+    def __init__(
+        self,
+        *,
+        parents: Sequence[Sequence[int]],
+        width: int,
+        units: Sequence[int],
+        dropout: float,
+    ) -> None:
+        super().__init__(
+            n_tasks=len(parents), width=width, units=units, dropout=dropout
+        )
+        self.parents = [list(p) for p in parents]
+        self.order = topological_order(self.parents)
+
+    def start_at(self, rates: Tensor) -> None:
+        """Set the output biases so that the first predictions are `rates`."""
+        super().start_at(rates_given_parents(rates, self.parents))
+
+    def forward(self, representation: Tensor) -> Tensor:
+        columns = super().forward(representation).unbind(dim=1)
+        return torch.stack(multiply_along(columns, self.parents, self.order), dim=1)
+
+
+class PooledTower(nn.Module):
+    """One tower and one logit for all tasks.
+
+    Parameters
+    ----------
+    n_tasks : int
+        Number of tasks.
+    width : int
+        Width of the representation.
+    units : sequence of int
+        Widths of the hidden layers; may be empty.
+    dropout : float
+        Share of a layer's outputs that is dropped in training.
+
+    Notes
+    -----
+    Shape: ``(n_tasks, batch, width)``, the same for every task, to
+    ``(batch, n_tasks)``, equal columns.
+    """
+
+    def __init__(
+        self, *, n_tasks: int, width: int, units: Sequence[int], dropout: float
+    ) -> None:
+        super().__init__()
+        self.n_tasks = n_tasks
+        self.hidden = dense_stack(width, units, dropout)
+        self.output = nn.Linear(units[-1] if units else width, 1)
+
+    def start_at(self, rates: Tensor) -> None:
+        """Set the output bias so that the first predictions are the largest rate."""
+        with torch.no_grad():
+            self.output.bias.fill_(rates.max().logit())
+
+    def forward(self, representation: Tensor) -> Tensor:
+        logits: Tensor = self.output(self.hidden(representation[0]))
+        return logits.expand(-1, self.n_tasks)
+
+
+def rates_given_parents(rates: Tensor, parents: Sequence[Sequence[int]]) -> Tensor:
+    """Rates of each task among the rows of its rarest parent, away from 0 and 1."""
+    given = rates.clone()
+    for task, before in enumerate(parents):
+        if before:
+            given[task] = rates[task] / rates[list(before)].min()
+    # Conditional rates of 1 occur (a task that copies another).
+    return given.clamp(1e-6, 1 - 1e-3)
+
+
+def multiply_along(
+    logits: Sequence[Tensor], parents: Sequence[Sequence[int]], order: Sequence[int]
+) -> list[Tensor]:
+    """Logits of the products of the probabilities along a graph of tasks."""
+    log_p: dict[int, Tensor] = {}
+    for task in order:
+        log_p[task] = F.logsigmoid(logits[task])
+        if parents[task]:
+            before = torch.stack([log_p[p] for p in parents[task]])
+            log_p[task] = log_p[task] + before.amin(dim=0)
+    return [logit_of_log(log_p[task]) for task in range(len(logits))]
 
 
 def logit_of_log(log_p: Tensor) -> Tensor:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Unpack
 
-from skmtl.modules import ParallelTowers, SharedBottom
+from skmtl.modules import SharedBottom
 from skmtl.rankers._base import MultiTaskRanker
 from skmtl.rankers._parameters import SharedParameters, shared_parameters
-from skmtl.rankers._widths import check_units
 
 
 @shared_parameters
@@ -54,6 +53,7 @@ class ShareBottom(MultiTaskRanker):
         **MultiTaskRanker._parameter_constraints,
         "bottom_units": ["array-like"],
     }
+    _layers: ClassVar[dict[str, int]] = {"tower_units": 0, "bottom_units": 0}
 
     def __init__(
         self,
@@ -64,21 +64,10 @@ class ShareBottom(MultiTaskRanker):
         super().__init__(**shared)
         self.bottom_units = bottom_units
 
-    def _check_tasks(self, names: list[str]) -> None:
-        check_units(self.bottom_units, "bottom_units")
-        check_units(self.tower_units, "tower_units")
-
-    def _make_parts(self, width: int, names: list[str]) -> tuple[Any, Any]:
-        sharing = SharedBottom(
+    def _make_sharing(self, width: int, names: list[str]) -> Any:
+        return SharedBottom(
             n_tasks=len(names),
             width=width,
-            units=check_units(self.bottom_units, "bottom_units"),
+            units=self._units("bottom_units"),
             dropout=self.dropout,
         )
-        towers = ParallelTowers(
-            n_tasks=len(names),
-            width=sharing.width,
-            units=check_units(self.tower_units, "tower_units"),
-            dropout=self.dropout,
-        )
-        return sharing, towers

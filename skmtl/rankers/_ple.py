@@ -1,0 +1,96 @@
+"""PLE: shared and task experts, in levels."""
+
+from __future__ import annotations
+
+from numbers import Integral
+from typing import Any, ClassVar, Unpack
+
+from skmtl._sklearn import Interval
+from skmtl.modules import ProgressiveExtraction
+from skmtl.rankers._base import MultiTaskRanker
+from skmtl.rankers._gated import GatedRanker
+from skmtl.rankers._parameters import SharedParameters, shared_parameters
+
+
+@shared_parameters
+class PLE(GatedRanker):
+    """Progressive layered extraction: experts of each task beside shared ones.
+
+    A task's gate weighs its own experts and the shared ones, never those of another
+    task, so that what is particular to a task has a place of its own. With one level
+    this is customised gate control (CGC); with several, each level's mixtures are the
+    next level's inputs, and a gate over all experts makes the shared one.
+
+    Parameters
+    ----------
+    n_task_experts : int, default=2
+        Number of experts of each task in a level.
+    n_shared_experts : int, default=2
+        Number of shared experts in a level.
+    n_levels : int, default=1
+        Number of levels.
+    expert_units : sequence of int, default=(128,)
+        Widths of the layers of each expert.
+    {shared_parameters}
+
+    Attributes
+    ----------
+    {shared_attributes}
+
+    See Also
+    --------
+    MMoE : All experts are shared.
+
+    References
+    ----------
+    H. Tang et al., "Progressive Layered Extraction (PLE): A Novel Multi-Task Learning
+    (MTL) Model for Personalized Recommendations", RecSys 2020, section 4.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmtl import PLE
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.normal(size=(1000, 4))
+    >>> y = np.column_stack([X[:, 0] > 0, X[:, 0] + X[:, 1] > 1]).astype(int)
+    >>> ranker = PLE(n_levels=2, random_state=0).fit(X, y)
+    >>> ranker.expert_names_.tolist()
+    ['0 0', '0 1', '1 0', '1 1', 'shared 0', 'shared 1']
+    >>> ranker.gate_weights(X)[0, 0, 2:4]  # the first task, the second's experts
+    array([0., 0.], dtype=float32)
+    """
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        **MultiTaskRanker._parameter_constraints,
+        "n_task_experts": [Interval(Integral, 1, None, closed="left")],
+        "n_shared_experts": [Interval(Integral, 1, None, closed="left")],
+        "n_levels": [Interval(Integral, 1, None, closed="left")],
+        "expert_units": ["array-like"],
+    }
+    _layers: ClassVar[dict[str, int]] = {"tower_units": 0, "expert_units": 1}
+
+    def __init__(
+        self,
+        *,
+        n_task_experts: int = 2,
+        n_shared_experts: int = 2,
+        n_levels: int = 1,
+        expert_units: Any = (128,),
+        **shared: Unpack[SharedParameters],
+    ) -> None:
+        super().__init__(**shared)
+        self.n_task_experts = n_task_experts
+        self.n_shared_experts = n_shared_experts
+        self.n_levels = n_levels
+        self.expert_units = expert_units
+
+    def _make_sharing(self, width: int, names: list[str]) -> Any:
+        return ProgressiveExtraction(
+            n_tasks=len(names),
+            n_task_experts=self.n_task_experts,
+            n_shared_experts=self.n_shared_experts,
+            n_levels=self.n_levels,
+            width=width,
+            expert_units=self._units("expert_units"),
+            dropout=self.dropout,
+        )
