@@ -118,7 +118,7 @@ class ChainedTowers(nn.Module):
         return torch.stack(columns, dim=1)
 
 
-class ProductTowers(ParallelTowers):
+class ProductTowers(nn.Module):
     """Parallel towers for probabilities given the tasks before, multiplied.
 
     A tower's logit is that of the probability *given* the parents. Multiplied along
@@ -149,7 +149,8 @@ class ProductTowers(ParallelTowers):
         units: Sequence[int],
         dropout: float,
     ) -> None:
-        super().__init__(
+        super().__init__()
+        self.given_parents = ParallelTowers(
             n_tasks=len(parents), width=width, units=units, dropout=dropout
         )
         self.parents = [list(p) for p in parents]
@@ -157,10 +158,10 @@ class ProductTowers(ParallelTowers):
 
     def start_at(self, rates: Tensor) -> None:
         """Set the output biases so that the first predictions are `rates`."""
-        super().start_at(rates_given_parents(rates, self.parents))
+        self.given_parents.start_at(rates_given_parents(rates, self.parents))
 
     def forward(self, representation: Tensor) -> Tensor:
-        columns = super().forward(representation).unbind(dim=1)
+        columns = self.given_parents(representation).unbind(dim=1)
         return torch.stack(multiply_along(columns, self.parents, self.order), dim=1)
 
 

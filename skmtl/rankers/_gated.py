@@ -77,6 +77,10 @@ class GatedRanker(MultiTaskRanker):
         owners.append(("shared", self.n_shared_experts))
         return [f"{owner} {i}" for owner, n in owners for i in range(n)]
 
+    def _reads(self) -> npt.NDArray[np.bool_]:
+        """Which experts each task's gate weighs, ``(n_tasks, n_experts)``."""
+        return np.ones((len(self.task_names_), len(self.expert_names_)), dtype=bool)
+
     def _mixture(self, X: Any, part: int) -> npt.NDArray[np.float32]:
         """Gate weights (part 0) or the experts' outputs (part 1)."""
         check_is_fitted(self)

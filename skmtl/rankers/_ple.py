@@ -5,6 +5,9 @@ from __future__ import annotations
 from numbers import Integral
 from typing import Any, ClassVar, Unpack
 
+import numpy as np
+import numpy.typing as npt
+
 from skmtl._sklearn import Interval
 from skmtl.modules import ProgressiveExtraction
 from skmtl.rankers._base import MultiTaskRanker
@@ -83,6 +86,12 @@ class PLE(GatedRanker):
         self.n_shared_experts = n_shared_experts
         self.n_levels = n_levels
         self.expert_units = expert_units
+
+    def _reads(self) -> npt.NDArray[np.bool_]:
+        reads = np.zeros_like(super()._reads())
+        readable = self.net_.module_.sharing.levels[-1].readable.cpu().numpy()
+        np.put_along_axis(reads, readable, True, axis=1)
+        return reads
 
     def _make_sharing(self, width: int, names: list[str]) -> Any:
         return ProgressiveExtraction(

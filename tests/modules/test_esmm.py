@@ -36,6 +36,7 @@ def test_forward_and_gradient(seed, parents):
     net = esmm(parents)
 
     def reference(p):
+        p = {k.replace("towers.given_parents", "towers"): v for k, v in p.items()}
         x = embed(p, *data)
         given = expit(
             parallel(p, [stack(p, "sharing.layers", t, x, 1) for t in range(TASKS)])
