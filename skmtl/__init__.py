@@ -20,6 +20,7 @@ _PUBLIC: dict[str, str] = {
     "MultiTaskRanker": "skmtl.rankers",
     "PLE": "skmtl.rankers",
     "PooledTask": "skmtl.rankers",
+    "STEM": "skmtl.rankers",
     "ShareBottom": "skmtl.rankers",
     "SingleTask": "skmtl.rankers",
     "SoftSharing": "skmtl.rankers",

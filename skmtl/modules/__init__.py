@@ -8,6 +8,7 @@ from skmtl.modules.layers import TaskLinear, dense_stack
 from skmtl.modules.ple import ProgressiveExtraction
 from skmtl.modules.sharing import ExpertMixture, SharedBottom, TaskBottoms
 from skmtl.modules.soft_sharing import SoftlySharedBottoms
+from skmtl.modules.stem import EmbeddingExperts
 from skmtl.modules.towers import (
     ChainedTowers,
     ParallelTowers,
@@ -18,6 +19,7 @@ from skmtl.modules.towers import (
 __all__ = [
     "ChainedTowers",
     "CrossStitchBottoms",
+    "EmbeddingExperts",
     "ExpertMixture",
     "MultiTaskModule",
     "ParallelTowers",

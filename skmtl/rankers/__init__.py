@@ -12,11 +12,13 @@ from skmtl.rankers._pooled_task import PooledTask
 from skmtl.rankers._share_bottom import ShareBottom
 from skmtl.rankers._single_task import SingleTask
 from skmtl.rankers._soft_sharing import SoftSharing
+from skmtl.rankers._stem import STEM
 
 __all__ = [
     "AITM",
     "ESMM",
     "PLE",
+    "STEM",
     "ChainedMMoE",
     "CrossStitch",
     "GatedRanker",

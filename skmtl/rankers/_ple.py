@@ -43,6 +43,7 @@ class PLE(GatedRanker):
     See Also
     --------
     MMoE : All experts are shared.
+    STEM : Tasks have embeddings of their own too.
 
     References
     ----------
