@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from numbers import Real
-from typing import Any, ClassVar, Unpack
+from typing import Any, ClassVar
 
 from skmtl._sklearn import Interval
-from skmtl.modules import TaskBottoms, TransferTowers
-from skmtl.rankers._base import MultiTaskRanker
-from skmtl.rankers._parameters import SharedParameters, shared_parameters
+from skmtl.modules import TransferTowers
+from skmtl.rankers._bottoms import BottomRanker
+from skmtl.rankers._parameters import shared_parameters
 from skmtl.rankers._task_order import check_task_order
 
 
 @shared_parameters
-class AITM(MultiTaskRanker):
+class AITM(BottomRanker):
     """Adaptive information transfer along the chain of tasks.
 
     Tasks share the embeddings; each has dense layers of its own. A task's last
@@ -23,14 +23,14 @@ class AITM(MultiTaskRanker):
 
     Parameters
     ----------
-    bottom_units : sequence of int, default=(256, 128)
-        Widths of the layers of each task before its tower.
     task_order : sequence of str, mapping or None, default=None
         The chain: task names from first to last, by default the columns of `y`. A
         mapping from a task to the tasks before it makes it a graph, such as ``{"cart":
         ["click"], "order": ["click", "cart"]}``; a task that it does not name has none.
     calibrator_weight : float, default=0.6
         Multiplier of the calibrator, at least 0.
+    bottom_units : sequence of int, default=(256, 128)
+        Widths of the layers of each task before its tower.
     {shared_parameters}
 
     Attributes
@@ -68,8 +68,7 @@ class AITM(MultiTaskRanker):
     """
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
-        **MultiTaskRanker._parameter_constraints,
-        "bottom_units": ["array-like"],
+        **BottomRanker._parameter_constraints,
         "task_order": ["array-like", dict, None],
         "calibrator_weight": [Interval(Real, 0, None, closed="left")],
     }
@@ -78,27 +77,17 @@ class AITM(MultiTaskRanker):
     def __init__(
         self,
         *,
-        bottom_units: Any = (256, 128),
         task_order: Any = None,
         calibrator_weight: float = 0.6,
-        **shared: Unpack[SharedParameters],
+        **shared: Any,
     ) -> None:
         super().__init__(**shared)
-        self.bottom_units = bottom_units
         self.task_order = task_order
         self.calibrator_weight = calibrator_weight
 
     def _check_tasks(self, names: list[str]) -> None:
         super()._check_tasks(names)
         check_task_order(self.task_order, names)
-
-    def _make_sharing(self, width: int, names: list[str]) -> Any:
-        return TaskBottoms(
-            n_tasks=len(names),
-            width=width,
-            units=self._units("bottom_units"),
-            dropout=self.dropout,
-        )
 
     def _make_towers(self, width: int, names: list[str]) -> Any:
         return TransferTowers(

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from numbers import Real
-from typing import Any, ClassVar, Unpack
+from typing import Any, ClassVar
 
 from skmtl._sklearn import Interval
 from skmtl.modules import CrossStitchBottoms
-from skmtl.rankers._base import MultiTaskRanker
-from skmtl.rankers._parameters import SharedParameters, shared_parameters
+from skmtl.rankers._bottoms import BottomRanker
+from skmtl.rankers._parameters import shared_parameters
 
 
 @shared_parameters
-class CrossStitch(MultiTaskRanker):
+class CrossStitch(BottomRanker):
     """Each task has layers of its own, which exchange activations after each layer.
 
     Tasks share the embeddings. After every dense layer the activations of a task are
@@ -21,11 +21,11 @@ class CrossStitch(MultiTaskRanker):
 
     Parameters
     ----------
-    bottom_units : sequence of int, default=(256, 128)
-        Widths of the layers of each task before its tower, at least one.
     own_weight : float, default=0.9
         Weight of a task's own activations at the start, from 0 to 1; the other tasks
         have equal shares of the rest. The weights may leave this range in training.
+    bottom_units : sequence of int, default=(256, 128)
+        Widths of the layers of each task before its tower, at least one.
     {shared_parameters}
 
     Attributes
@@ -62,28 +62,20 @@ class CrossStitch(MultiTaskRanker):
     """
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
-        **MultiTaskRanker._parameter_constraints,
-        "bottom_units": ["array-like"],
+        **BottomRanker._parameter_constraints,
         "own_weight": [Interval(Real, 0, 1, closed="both")],
     }
     _layers: ClassVar[dict[str, int]] = {"tower_units": 0, "bottom_units": 1}
+    _bottom: ClassVar[type] = CrossStitchBottoms
 
     def __init__(
         self,
         *,
-        bottom_units: Any = (256, 128),
         own_weight: float = 0.9,
-        **shared: Unpack[SharedParameters],
+        **shared: Any,
     ) -> None:
         super().__init__(**shared)
-        self.bottom_units = bottom_units
         self.own_weight = own_weight
 
-    def _make_sharing(self, width: int, names: list[str]) -> Any:
-        return CrossStitchBottoms(
-            n_tasks=len(names),
-            width=width,
-            units=self._units("bottom_units"),
-            own_weight=self.own_weight,
-            dropout=self.dropout,
-        )
+    def _bottom_options(self) -> dict[str, Any]:
+        return {"own_weight": self.own_weight}

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Unpack
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 from sklearn.utils.validation import check_is_fitted
 
-from skmtl.modules import ProductTowers, TaskBottoms
-from skmtl.rankers._base import MultiTaskRanker
-from skmtl.rankers._parameters import SharedParameters, shared_parameters
+from skmtl.modules import ProductTowers
+from skmtl.rankers._bottoms import BottomRanker
+from skmtl.rankers._parameters import shared_parameters
 from skmtl.rankers._task_order import check_task_order, clip_to_parents
 
 
 @shared_parameters
-class ESMM(MultiTaskRanker):
+class ESMM(BottomRanker):
     """Entire space multi-task model: probabilities multiplied along the funnel.
 
     Tasks share the embeddings; each has dense layers of its own. The network of
@@ -27,13 +27,13 @@ class ESMM(MultiTaskRanker):
 
     Parameters
     ----------
-    bottom_units : sequence of int, default=(256, 128)
-        Widths of the layers of each task before its tower.
     task_order : sequence of str, mapping or None, default=None
         The funnel: task names from first to last, by default the columns of `y`. A
         mapping from a task to the tasks that it follows makes it a graph, such as
         ``{"cart": ["click"], "favourite": ["click"]}``; a task that it does not name
         follows none. With several the least probable counts.
+    bottom_units : sequence of int, default=(256, 128)
+        Widths of the layers of each task before its tower.
     {shared_parameters}
 
     Attributes
@@ -70,21 +70,17 @@ class ESMM(MultiTaskRanker):
     """
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
-        **MultiTaskRanker._parameter_constraints,
-        "bottom_units": ["array-like"],
+        **BottomRanker._parameter_constraints,
         "task_order": ["array-like", dict, None],
     }
-    _layers: ClassVar[dict[str, int]] = {"tower_units": 0, "bottom_units": 0}
 
     def __init__(
         self,
         *,
-        bottom_units: Any = (256, 128),
         task_order: Any = None,
-        **shared: Unpack[SharedParameters],
+        **shared: Any,
     ) -> None:
         super().__init__(**shared)
-        self.bottom_units = bottom_units
         self.task_order = task_order
 
     def predict_conditional_proba(self, X: Any) -> npt.NDArray[np.float64]:
@@ -113,14 +109,6 @@ class ESMM(MultiTaskRanker):
     def _check_tasks(self, names: list[str]) -> None:
         super()._check_tasks(names)
         check_task_order(self.task_order, names)
-
-    def _make_sharing(self, width: int, names: list[str]) -> Any:
-        return TaskBottoms(
-            n_tasks=len(names),
-            width=width,
-            units=self._units("bottom_units"),
-            dropout=self.dropout,
-        )
 
     def _make_towers(self, width: int, names: list[str]) -> Any:
         return ProductTowers(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import Any
 
 import numpy as np
@@ -29,9 +30,6 @@ class GatedRanker(MultiTaskRanker):
     ----------
     {shared_attributes}
     """
-
-    n_task_experts: int
-    n_shared_experts: int
 
     def gate_weights(self, X: Any) -> npt.NDArray[np.float32]:
         """Weights that each task's gate gives to the experts.
@@ -71,11 +69,9 @@ class GatedRanker(MultiTaskRanker):
         check_is_fitted(self)
         return np.array(self._expert_names(), dtype=object)
 
+    @abstractmethod
     def _expert_names(self) -> list[str]:
-        """Names of the experts of each task, then of the shared ones."""
-        owners = [(str(t), self.n_task_experts) for t in self.task_names_]
-        owners.append(("shared", self.n_shared_experts))
-        return [f"{owner} {i}" for owner, n in owners for i in range(n)]
+        """Names of the experts."""
 
     def _reads(self) -> npt.NDArray[np.bool_]:
         """Which experts each task's gate weighs, ``(n_tasks, n_experts)``."""

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from numbers import Integral
-from typing import Any, ClassVar, Unpack
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from skmtl._sklearn import Interval
 from skmtl.modules import ProgressiveExtraction
-from skmtl.rankers._base import MultiTaskRanker
-from skmtl.rankers._gated import GatedRanker
-from skmtl.rankers._parameters import SharedParameters, shared_parameters
+from skmtl.rankers._own_experts import OwnExpertRanker
+from skmtl.rankers._parameters import shared_parameters
 
 
 @shared_parameters
-class PLE(GatedRanker):
+class PLE(OwnExpertRanker):
     """Progressive layered extraction: experts of each task beside shared ones.
 
     A task's gate weighs its own experts and the shared ones, never those of another
@@ -26,12 +25,12 @@ class PLE(GatedRanker):
 
     Parameters
     ----------
+    n_levels : int, default=1
+        Number of levels.
     n_task_experts : int, default=2
         Number of experts of each task in a level.
     n_shared_experts : int, default=2
         Number of shared experts in a level.
-    n_levels : int, default=1
-        Number of levels.
     expert_units : sequence of int, default=(128,)
         Widths of the layers of each expert.
     {shared_parameters}
@@ -65,28 +64,13 @@ class PLE(GatedRanker):
     """
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
-        **MultiTaskRanker._parameter_constraints,
-        "n_task_experts": [Interval(Integral, 1, None, closed="left")],
-        "n_shared_experts": [Interval(Integral, 1, None, closed="left")],
+        **OwnExpertRanker._parameter_constraints,
         "n_levels": [Interval(Integral, 1, None, closed="left")],
-        "expert_units": ["array-like"],
     }
-    _layers: ClassVar[dict[str, int]] = {"tower_units": 0, "expert_units": 1}
 
-    def __init__(
-        self,
-        *,
-        n_task_experts: int = 2,
-        n_shared_experts: int = 2,
-        n_levels: int = 1,
-        expert_units: Any = (128,),
-        **shared: Unpack[SharedParameters],
-    ) -> None:
+    def __init__(self, *, n_levels: int = 1, **shared: Any) -> None:
         super().__init__(**shared)
-        self.n_task_experts = n_task_experts
-        self.n_shared_experts = n_shared_experts
         self.n_levels = n_levels
-        self.expert_units = expert_units
 
     def _reads(self) -> npt.NDArray[np.bool_]:
         reads = np.zeros_like(super()._reads())
@@ -96,11 +80,5 @@ class PLE(GatedRanker):
 
     def _make_sharing(self, width: int, names: list[str]) -> Any:
         return ProgressiveExtraction(
-            n_tasks=len(names),
-            n_task_experts=self.n_task_experts,
-            n_shared_experts=self.n_shared_experts,
-            n_levels=self.n_levels,
-            width=width,
-            expert_units=self._units("expert_units"),
-            dropout=self.dropout,
+            n_levels=self.n_levels, **self._sizes(width, names)
         )

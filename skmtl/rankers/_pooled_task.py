@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Unpack
+from typing import Any, ClassVar
 
 from skmtl._losses import PooledLosses
 from skmtl.modules import PooledTower, SharedBottom
-from skmtl.rankers._base import MultiTaskRanker
-from skmtl.rankers._parameters import SharedParameters, shared_parameters
+from skmtl.rankers._bottoms import BottomRanker
+from skmtl.rankers._parameters import shared_parameters
 
 
 @shared_parameters
-class PooledTask(MultiTaskRanker):
+class PooledTask(BottomRanker):
     """One weighted network: every positive feedback is label 1, one score.
 
     The baseline before multi-task learning. Clicks, carts and orders are all examples
@@ -63,26 +63,8 @@ class PooledTask(MultiTaskRanker):
     True
     """
 
-    _parameter_constraints: ClassVar[dict[str, Any]] = {
-        **MultiTaskRanker._parameter_constraints,
-        "bottom_units": ["array-like"],
-    }
-    _layers: ClassVar[dict[str, int]] = {"tower_units": 0, "bottom_units": 0}
+    _bottom: ClassVar[type] = SharedBottom
     _losses: ClassVar[type] = PooledLosses
-
-    def __init__(
-        self, *, bottom_units: Any = (256, 128), **shared: Unpack[SharedParameters]
-    ) -> None:
-        super().__init__(**shared)
-        self.bottom_units = bottom_units
-
-    def _make_sharing(self, width: int, names: list[str]) -> Any:
-        return SharedBottom(
-            n_tasks=len(names),
-            width=width,
-            units=self._units("bottom_units"),
-            dropout=self.dropout,
-        )
 
     def _make_towers(self, width: int, names: list[str]) -> Any:
         return PooledTower(

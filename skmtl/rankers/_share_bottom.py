@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Unpack
+from typing import ClassVar
 
 from skmtl.modules import SharedBottom
-from skmtl.rankers._base import MultiTaskRanker
-from skmtl.rankers._parameters import SharedParameters, shared_parameters
+from skmtl.rankers._bottoms import BottomRanker
+from skmtl.rankers._parameters import shared_parameters
 
 
 @shared_parameters
-class ShareBottom(MultiTaskRanker):
+class ShareBottom(BottomRanker):
     """Tasks share dense layers; each has a tower of its own.
 
     Embeddings and numbers go through the same dense layers for all tasks, then
@@ -49,25 +49,4 @@ class ShareBottom(MultiTaskRanker):
     True
     """
 
-    _parameter_constraints: ClassVar[dict[str, Any]] = {
-        **MultiTaskRanker._parameter_constraints,
-        "bottom_units": ["array-like"],
-    }
-    _layers: ClassVar[dict[str, int]] = {"tower_units": 0, "bottom_units": 0}
-
-    def __init__(
-        self,
-        *,
-        bottom_units: Any = (256, 128),
-        **shared: Unpack[SharedParameters],
-    ) -> None:
-        super().__init__(**shared)
-        self.bottom_units = bottom_units
-
-    def _make_sharing(self, width: int, names: list[str]) -> Any:
-        return SharedBottom(
-            n_tasks=len(names),
-            width=width,
-            units=self._units("bottom_units"),
-            dropout=self.dropout,
-        )
+    _bottom: ClassVar[type] = SharedBottom

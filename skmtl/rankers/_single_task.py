@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Unpack
+from typing import Any
 
-from skmtl.modules import TaskBottoms, TaskEmbedding
-from skmtl.rankers._base import MultiTaskRanker
-from skmtl.rankers._parameters import SharedParameters, shared_parameters
+from skmtl.modules import TaskEmbedding
+from skmtl.rankers._bottoms import BottomRanker
+from skmtl.rankers._parameters import shared_parameters
 
 
 @shared_parameters
-class SingleTask(MultiTaskRanker):
+class SingleTask(BottomRanker):
     """One network for each task; nothing is shared.
 
     The baseline of multi-task learning: as many networks as tasks, each with
@@ -58,25 +58,5 @@ class SingleTask(MultiTaskRanker):
     (1000, 2)
     """
 
-    _parameter_constraints: ClassVar[dict[str, Any]] = {
-        **MultiTaskRanker._parameter_constraints,
-        "bottom_units": ["array-like"],
-    }
-    _layers: ClassVar[dict[str, int]] = {"tower_units": 0, "bottom_units": 0}
-
-    def __init__(
-        self, *, bottom_units: Any = (256, 128), **shared: Unpack[SharedParameters]
-    ) -> None:
-        super().__init__(**shared)
-        self.bottom_units = bottom_units
-
     def _make_embedding(self, names: list[str], **sizes: Any) -> Any:
         return TaskEmbedding(n_sets=len(names), **sizes)
-
-    def _make_sharing(self, width: int, names: list[str]) -> Any:
-        return TaskBottoms(
-            n_tasks=len(names),
-            width=width,
-            units=self._units("bottom_units"),
-            dropout=self.dropout,
-        )

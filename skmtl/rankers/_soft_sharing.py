@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from numbers import Real
-from typing import Any, ClassVar, Unpack
+from typing import Any, ClassVar
 
 from skmtl._sklearn import Interval, StrOptions
 from skmtl.modules import SoftlySharedBottoms
-from skmtl.rankers._base import MultiTaskRanker
-from skmtl.rankers._parameters import SharedParameters, shared_parameters
+from skmtl.rankers._bottoms import BottomRanker
+from skmtl.rankers._parameters import shared_parameters
 
 
 @shared_parameters
-class SoftSharing(MultiTaskRanker):
+class SoftSharing(BottomRanker):
     """Each task has layers of its own, and the distance between them is penalised.
 
     Tasks share the embeddings. Their dense layers are their own, and training adds
@@ -21,8 +21,6 @@ class SoftSharing(MultiTaskRanker):
 
     Parameters
     ----------
-    bottom_units : sequence of int, default=(256, 128)
-        Widths of the layers of each task before its tower.
     penalty : {"l2", "trace_norm"}, default="l2"
         The measure, summed over the layers. "l2" is the squared distance of the tasks'
         weights and biases from their mean; "trace_norm" the sum of the singular values
@@ -31,6 +29,8 @@ class SoftSharing(MultiTaskRanker):
         Strength of the penalty, at least 0. With 0 the layers are not shared at all.
         Values above 0.01 drown the losses: with "l2" the layers become copies of each
         other that learn slowly, with "trace_norm" they shrink to zero.
+    bottom_units : sequence of int, default=(256, 128)
+        Widths of the layers of each task before its tower.
     {shared_parameters}
 
     Attributes
@@ -62,32 +62,23 @@ class SoftSharing(MultiTaskRanker):
     """
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
-        **MultiTaskRanker._parameter_constraints,
-        "bottom_units": ["array-like"],
+        **BottomRanker._parameter_constraints,
         "penalty": [StrOptions({"l2", "trace_norm"})],
         "alpha": [Interval(Real, 0, None, closed="left")],
     }
     _layers: ClassVar[dict[str, int]] = {"tower_units": 0, "bottom_units": 1}
+    _bottom: ClassVar[type] = SoftlySharedBottoms
 
     def __init__(
         self,
         *,
-        bottom_units: Any = (256, 128),
         penalty: str = "l2",
         alpha: float = 1e-3,
-        **shared: Unpack[SharedParameters],
+        **shared: Any,
     ) -> None:
         super().__init__(**shared)
-        self.bottom_units = bottom_units
         self.penalty = penalty
         self.alpha = alpha
 
-    def _make_sharing(self, width: int, names: list[str]) -> Any:
-        return SoftlySharedBottoms(
-            n_tasks=len(names),
-            width=width,
-            units=self._units("bottom_units"),
-            distance=self.penalty,
-            strength=self.alpha,
-            dropout=self.dropout,
-        )
+    def _bottom_options(self) -> dict[str, Any]:
+        return {"distance": self.penalty, "strength": self.alpha}

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from numbers import Integral
-from typing import Any, ClassVar, Unpack
+from typing import Any
 
-from skmtl._sklearn import Interval
 from skmtl.modules import EmbeddingExperts, TaskEmbedding
-from skmtl.rankers._base import MultiTaskRanker
-from skmtl.rankers._gated import GatedRanker
-from skmtl.rankers._parameters import SharedParameters, shared_parameters
+from skmtl.rankers._own_experts import OwnExpertRanker
+from skmtl.rankers._parameters import shared_parameters
 
 
 @shared_parameters
-class STEM(GatedRanker):
+class STEM(OwnExpertRanker):
     """Shared embeddings, and embeddings of each task that only its own loss changes.
 
     Where tasks disagree about two ids (often viewed together, never bought together)
@@ -63,36 +60,15 @@ class STEM(GatedRanker):
     ['click 0', 'order 0', 'shared 0']
     """
 
-    _parameter_constraints: ClassVar[dict[str, Any]] = {
-        **MultiTaskRanker._parameter_constraints,
-        "n_task_experts": [Interval(Integral, 1, None, closed="left")],
-        "n_shared_experts": [Interval(Integral, 1, None, closed="left")],
-        "expert_units": ["array-like"],
-    }
-    _layers: ClassVar[dict[str, int]] = {"tower_units": 0, "expert_units": 1}
-
     def __init__(
-        self,
-        *,
-        n_task_experts: int = 1,
-        n_shared_experts: int = 1,
-        expert_units: Any = (128,),
-        **shared: Unpack[SharedParameters],
+        self, *, n_task_experts: int = 1, n_shared_experts: int = 1, **shared: Any
     ) -> None:
-        super().__init__(**shared)
-        self.n_task_experts = n_task_experts
-        self.n_shared_experts = n_shared_experts
-        self.expert_units = expert_units
+        super().__init__(
+            n_task_experts=n_task_experts, n_shared_experts=n_shared_experts, **shared
+        )
 
     def _make_embedding(self, names: list[str], **sizes: Any) -> Any:
         return TaskEmbedding(n_sets=len(names) + 1, **sizes)
 
     def _make_sharing(self, width: int, names: list[str]) -> Any:
-        return EmbeddingExperts(
-            n_tasks=len(names),
-            n_task_experts=self.n_task_experts,
-            n_shared_experts=self.n_shared_experts,
-            width=width,
-            expert_units=self._units("expert_units"),
-            dropout=self.dropout,
-        )
+        return EmbeddingExperts(**self._sizes(width, names))
