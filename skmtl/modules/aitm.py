@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from skmtl.modules.graph import topological_order
 from skmtl.modules.layers import TaskLinear, side_by_side
-from skmtl.modules.towers import topological_order
 
 
 class Transfer(nn.Module):

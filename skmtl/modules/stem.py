@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from skmtl.modules.grouped_experts import GroupedExperts
 from skmtl.modules.layers import TaskLinear
-from skmtl.modules.ple import GroupedExperts
 
 
 class EmbeddingExperts(nn.Module):

@@ -6,8 +6,12 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from skmtl.modules.graph import (
+    multiply_along,
+    rates_given_parents,
+    topological_order,
+)
 from skmtl.modules.layers import TaskLinear, dense_stack, side_by_side
 
 
@@ -118,53 +122,6 @@ class ChainedTowers(nn.Module):
         return torch.stack(columns, dim=1)
 
 
-class ProductTowers(nn.Module):
-    """Parallel towers for probabilities given the tasks before, multiplied.
-
-    A tower's logit is that of the probability *given* the parents. Multiplied along
-    the graph it is that of the probability over all rows, and never exceeds a
-    parent's. With several parents, the smallest counts.
-
-    Parameters
-    ----------
-    parents : sequence of sequence of int
-        For each task, the tasks that it follows. The graph has no cycle.
-    width, units, dropout
-        As in `ParallelTowers`.
-
-    Notes
-    -----
-    Shape: ``(n_tasks, batch, width)`` to ``(batch, n_tasks)``.
-
-    References
-    ----------
-    X. Ma et al., "Entire Space Multi-Task Model", SIGIR 2018, equation 1.
-    """
-
-    def __init__(
-        self,
-        *,
-        parents: Sequence[Sequence[int]],
-        width: int,
-        units: Sequence[int],
-        dropout: float,
-    ) -> None:
-        super().__init__()
-        self.given_parents = ParallelTowers(
-            n_tasks=len(parents), width=width, units=units, dropout=dropout
-        )
-        self.parents = [list(p) for p in parents]
-        self.order = topological_order(self.parents)
-
-    def start_at(self, rates: Tensor) -> None:
-        """Set the output biases so that the first predictions are `rates`."""
-        self.given_parents.start_at(rates_given_parents(rates, self.parents))
-
-    def forward(self, representation: Tensor) -> Tensor:
-        columns = self.given_parents(representation).unbind(dim=1)
-        return torch.stack(multiply_along(columns, self.parents, self.order), dim=1)
-
-
 class PooledTower(nn.Module):
     """One tower and one logit for all tasks.
 
@@ -201,52 +158,3 @@ class PooledTower(nn.Module):
     def forward(self, representation: Tensor) -> Tensor:
         logits: Tensor = self.output(self.hidden(representation[0]))
         return logits.expand(-1, self.n_tasks)
-
-
-def rates_given_parents(rates: Tensor, parents: Sequence[Sequence[int]]) -> Tensor:
-    """Rates of each task among the rows of its rarest parent, away from 0 and 1."""
-    given = rates.clone()
-    for task, before in enumerate(parents):
-        if before:
-            given[task] = rates[task] / rates[list(before)].min()
-    # Conditional rates of 1 occur (a task that copies another).
-    return given.clamp(1e-6, 1 - 1e-3)
-
-
-def multiply_along(
-    logits: Sequence[Tensor], parents: Sequence[Sequence[int]], order: Sequence[int]
-) -> list[Tensor]:
-    """Logits of the products of the probabilities along a graph of tasks."""
-    log_p: dict[int, Tensor] = {}
-    for task in order:
-        log_p[task] = F.logsigmoid(logits[task])
-        if parents[task]:
-            before = torch.stack([log_p[p] for p in parents[task]])
-            log_p[task] = log_p[task] + before.amin(dim=0)
-    return [logit_of_log(log_p[task]) for task in range(len(logits))]
-
-
-def logit_of_log(log_p: Tensor) -> Tensor:
-    """Logit of a probability given by its logarithm, without cancellation."""
-    # Rounding may give log p = 0; the gradient of log(1 - p) must stay finite.
-    log_p = log_p.clamp(max=-1e-7)
-    return log_p - torch.log(-torch.expm1(log_p))
-
-
-def topological_order(parents: Sequence[Sequence[int]]) -> list[int]:
-    """Tasks in an order in which parents come first.
-
-    Raises
-    ------
-    ValueError
-        When the graph has a cycle; the message holds the tasks in it.
-    """
-    order: list[int] = []
-    left = set(range(len(parents)))
-    while left:
-        ready = sorted(t for t in left if not left & set(parents[t]))
-        if not ready:
-            raise ValueError(f"the tasks {sorted(left)} form a cycle")
-        order += ready
-        left -= set(ready)
-    return order

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from skmtl.modules.towers import topological_order
+from skmtl.modules.graph import topological_order
 from skmtl.rankers._per_task import check_names
 
 

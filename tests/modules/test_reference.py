@@ -12,7 +12,7 @@ from skmtl.modules import (
     ParallelTowers,
     SharedBottom,
 )
-from skmtl.modules.towers import multiply_along
+from skmtl.modules.graph import multiply_along
 from tests.modules.reference import (
     TASKS,
     WIDTH,
