@@ -11,11 +11,19 @@ __version__ = "0.1.0.dev0"
 
 # Public name -> the module that defines it.
 _PUBLIC: dict[str, str] = {
+    "AITM": "skmtl.rankers",
     "ChainedMMoE": "skmtl.rankers",
+    "CrossStitch": "skmtl.rankers",
+    "ESMM": "skmtl.rankers",
     "EncodedTable": "skmtl.encoding",
     "MMoE": "skmtl.rankers",
     "MultiTaskRanker": "skmtl.rankers",
+    "PLE": "skmtl.rankers",
+    "PooledTask": "skmtl.rankers",
+    "STEM": "skmtl.rankers",
     "ShareBottom": "skmtl.rankers",
+    "SingleTask": "skmtl.rankers",
+    "SoftSharing": "skmtl.rankers",
     "TableEncoder": "skmtl.encoding",
 }
 

@@ -73,9 +73,14 @@ class Batches:
 class Criterion(nn.Module):
     """Task losses and what weighs them; its parameters are trained."""
 
-    def __init__(self, weighting: LossWeighting, label_weight: Sequence[float]) -> None:
+    def __init__(
+        self,
+        weighting: LossWeighting,
+        label_weight: Sequence[float],
+        losses: type[nn.Module] = TaskLosses,
+    ) -> None:
         super().__init__()
-        self.task_losses = TaskLosses(label_weight)
+        self.task_losses = losses(label_weight)
         self.weighting = weighting
 
     def forward(self, logits: Tensor, target: tuple[Tensor, Tensor | None]) -> Tensor:
@@ -178,6 +183,9 @@ class MultiTaskNet(NeuralNet):
         if self.device == "cpu":
             _check_finite(losses)  # elsewhere this would wait for the device
         loss = self.criterion_.weighting(losses)
+        penalty = self.module_.penalty(logits, wi)
+        if penalty is not None:
+            loss = loss + penalty
         loss.backward()
         for optimizer in self.all_optimizers:
             optimizer.step()

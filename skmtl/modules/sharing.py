@@ -48,6 +48,46 @@ class SharedBottom(nn.Module):
         return shared.expand(self.n_tasks, *shared.shape)
 
 
+class TaskBottoms(nn.Module):
+    """Dense layers of its own for each task.
+
+    Parameters
+    ----------
+    n_tasks : int
+        Number of tasks.
+    width : int
+        Width of the input.
+    units : sequence of int
+        Widths of the layers; empty to hand the input on.
+    dropout : float
+        Share of a layer's outputs that is dropped in training.
+
+    Attributes
+    ----------
+    width : int
+        Width of the representation.
+
+    Notes
+    -----
+    Shape: ``(batch, width)``, one input for all tasks, or ``(n_tasks, batch, width)``,
+    one for each, to ``(n_tasks, batch, units[-1])``.
+    """
+
+    def __init__(
+        self, *, n_tasks: int, width: int, units: Sequence[int], dropout: float
+    ) -> None:
+        super().__init__()
+        self.n_tasks = n_tasks
+        self.layers = side_by_side(n_tasks, width, units, dropout)
+        self.width = units[-1] if units else width
+
+    def forward(self, x: Tensor) -> Tensor:
+        # A view: the batched product reads one input as often as there are tasks.
+        each = x if x.dim() == 3 else x.expand(self.n_tasks, *x.shape)
+        out: Tensor = self.layers(each)
+        return out
+
+
 class ExpertMixture(nn.Module):
     """Experts, and a softmax gate per task that mixes them.
 
@@ -107,10 +147,22 @@ class ExpertMixture(nn.Module):
         self.width = expert_units[-1]
 
     def forward(self, x: Tensor) -> Tensor:
+        weights, experts = self.mixture(x)
+        return torch.bmm(weights, experts).transpose(0, 1)
+
+    def mixture(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Gate weights and the experts' outputs of an input.
+
+        Returns
+        -------
+        weights : Tensor of shape (batch, n_tasks, n_experts)
+            Weights of the experts in each task's mixture.
+        experts : Tensor of shape (batch, n_experts, expert_units[-1])
+            What they weigh.
+        """
         x = self.bottom(x)
-        experts = self.experts(x)  # (batch, n_experts, width)
-        mixed = torch.bmm(self.gate_weights(x), experts)  # (batch, n_tasks, width)
-        return mixed.transpose(0, 1)
+        experts = self.experts(x)
+        return self.gate_weights(x), experts
 
     def experts(self, x: Tensor) -> Tensor:
         """Outputs of the experts, ``(batch, n_experts, expert_units[-1])``."""

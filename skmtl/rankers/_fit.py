@@ -204,6 +204,7 @@ class Fit:
                 module,
                 criterion__weighting=StaticWeighting(self.loss_weight.tolist()),
                 criterion__label_weight=self.label_weight.tolist(),
+                criterion__losses=ranker._losses,
                 lr=ranker.learning_rate,
                 learning_rate_schedule=ranker.learning_rate_schedule,
                 weight_decay=ranker.weight_decay,

@@ -166,6 +166,8 @@ net_ : skorch.NeuralNet
     The trained net, with ``history``.
 n_iter_ : int
     Epochs trained, over all warm starts.
+n_parameters_ : int
+    Numbers that training may change, those of the embedding tables included.
 label_weight_, loss_weight_ : ndarray of shape (n_tasks,)
     Weights in force.
 intercept_ : ndarray of shape (n_tasks,)
