@@ -15,6 +15,7 @@ from sklearn.utils._param_validation import (
     InvalidParameterError,
     StrOptions,
 )
+from sklearn.utils._repr_html.estimator import _VisualBlock as VisualBlock
 
 # The caller that scikit-learn hands to a scorer when nothing is to be cached.
 uncached_call = partial(_cached_call, None)
@@ -25,6 +26,7 @@ __all__ = [
     "Interval",
     "InvalidParameterError",
     "StrOptions",
+    "VisualBlock",
     "_fit_context",
     "uncached_call",
 ]
