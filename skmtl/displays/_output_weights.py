@@ -170,10 +170,10 @@ class OutputWeightsDisplay:
         self._read()
         kind = self._kind(kind)
         n = len(self._names) if kind == "profile" else 1
-        size = {"heatmap": (5.2, 4.2), "ternary": (5.6, 5.0)}.get(kind, (3.0, 2.8))
+        size = {"heatmap": (5.4, 5.0), "ternary": (6.2, 5.8)}.get(kind, (3.0, 2.8))
         self.figure_, self.axes_ = panels("OutputWeightsDisplay", n, ax, size=size)
         handles = getattr(self, f"_draw_{kind}")()
-        title = f"{self.metric}: best {self._text()}"
+        title = f"{wrapped(self.metric, 40)}\nbest {self._best_text()}"
         if kind != "profile":
             self.axes_[0].set_title(title, fontsize="medium")
         elif ax is None:
@@ -218,22 +218,17 @@ class OutputWeightsDisplay:
             )
         return kind
 
-    def _text(self) -> str:
+    def _best_text(self) -> str:
         text = f"{self._s[self._best]:.4f}"
         if self.interval is not None:
             text += f" [{self.interval[0]:.4f}, {self.interval[1]:.4f}]"
-        parts = [
-            f"{wrapped(name)} {weight:.3g}"
-            for name, weight in zip(self._names, self._w[self._best], strict=True)
-        ]
-        rows = [", ".join(parts[i : i + 4]) for i in range(0, len(parts), 4)]
-        return text + " at\n" + "\n".join(rows)
+        return text
 
     def _draw_heatmap(self) -> dict[str, Any]:
         ax, (a, b) = self.axes_[0], self._free
         x, y = self._w[:, a], self._w[:, b]
         image = draw_grid(ax, x, y, self._s)
-        self.figure_.colorbar(image, ax=ax, label=self.metric)
+        self.figure_.colorbar(image, ax=ax, label=wrapped(self.metric, 40))
         labels = [f"weight of {wrapped(self._names[t])}" for t in (a, b)]
         ax.set(xlabel=labels[0], ylabel=labels[1])
         return self._marks(ax, np.column_stack([x, y]))
@@ -241,7 +236,7 @@ class OutputWeightsDisplay:
     def _draw_ternary(self) -> dict[str, Any]:
         ax, points = self.axes_[0], place(shares(self._w))
         image = draw_scattered(ax, points, self._s)
-        self.figure_.colorbar(image, ax=ax, label=self.metric, shrink=0.8)
+        self.figure_.colorbar(image, ax=ax, label=wrapped(self.metric, 40), shrink=0.8)
         draw_triangle(ax, self._names)
         return self._marks(ax, points)
 
@@ -252,7 +247,9 @@ class OutputWeightsDisplay:
             *points[self._best], "*", markersize=16, color="white",
             markeredgecolor="black", zorder=5, linestyle="none",
         )  # fmt: skip
-        return {"best": star, **handles}
+        weights = zip(self._names, self._w[self._best], strict=True)
+        at = [f"{wrapped(name)} {weight:.3g}" for name, weight in weights]
+        return {"best weights:\n" + "\n".join(at): star, **handles}
 
     def _draw_profile(self) -> dict[str, Any]:
         parts = shares(self._w)
@@ -267,9 +264,8 @@ class OutputWeightsDisplay:
                 (handles["breaks a constraint"],) = ax.plot(
                     share[~kept], self._s[~kept], "x", color="0.75", markersize=3
                 )
-            x = np.unique(share[kept & np.isfinite(self._s)].round(2))
-            top = [np.nanmax(self._s[kept & (share.round(2) == one)]) for one in x]
-            (handles["best at this share"],) = ax.plot(x, top, color="black")
+            top = best_by_share(share[kept], self._s[kept])
+            (handles["best at this share"],) = ax.plot(*top, color="black")
             (handles["best"],) = ax.plot(
                 share[self._best], self._s[self._best], "*", markersize=14,
                 color="white", markeredgecolor="black", zorder=5,
@@ -283,3 +279,14 @@ class OutputWeightsDisplay:
                 ylabel=wrapped(self.metric), xlim=(-0.03, 1.03),
             )  # fmt: skip
         return handles
+
+
+def best_by_share(
+    share: npt.NDArray[Any], scores: npt.NDArray[Any]
+) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """The highest score in each twentieth of the shares, and where it is."""
+    known = np.isfinite(scores)
+    share, scores = share[known], scores[known]
+    order = np.lexsort([-scores, np.floor(share * 20 + 1e-9)])
+    _, first = np.unique(np.floor(share[order] * 20 + 1e-9), return_index=True)
+    return share[order][first], scores[order][first]

@@ -79,8 +79,10 @@ def below(
     """One legend: below the panels of a new figure, or in the first given panel."""
     if not own:
         return axes[0].legend(handles, labels, fontsize="small")
-    columns = min(len(labels), 4)
-    return figure.legend(handles, labels, loc="outside lower center", ncols=columns)
+    columns = max(1, min(len(labels), int(figure.get_figwidth() / 2.4)))
+    return figure.legend(
+        handles, labels, loc="outside lower center", ncols=columns, fontsize="small"
+    )
 
 
 def heat_table(

@@ -101,7 +101,7 @@ class ParetoFrontDisplay:
         if unknown or len(shown) < 2:
             raise ValueError(
                 f"A front needs two metrics of the search, which has {known}; asked "
-                f"for {shown}. Give the search several, scoring=['auc:click', 'auc:order']."
+                f"for {shown}. Give the search several names in scoring."
             )
         return cls(
             scores=np.column_stack([results[f"mean_test_{m}"] for m in shown]),
@@ -139,7 +139,7 @@ class ParetoFrontDisplay:
         self.front_ = pareto_front(scores)
         self.ends_ = self._ends(len(scores))
         pairs = list(combinations(range(len(names)), 2))
-        size = (5.0, 4.2) if len(pairs) == 1 else (3.6, 3.4)
+        size = (5.4, 5.0) if len(pairs) == 1 else (3.6, 3.4)
         self.figure_, self.axes_ = panels(
             "ParetoFrontDisplay", len(pairs), ax, size=size, n_columns=3
         )

@@ -8,8 +8,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from skmtl.displays._panels import wrapped
-
 # Corners for the first, second and third share; sides of length 1.
 CORNERS = np.array([[0.0, 0.0], [1.0, 0.0], [0.5, np.sqrt(0.75)]])
 _TICKS = np.linspace(0.2, 0.8, 4)
@@ -41,33 +39,33 @@ def place(parts: npt.ArrayLike) -> npt.NDArray[np.float64]:
 
 
 def draw_triangle(ax: Any, names: Sequence[str]) -> None:
-    """Sides, grid lines each 20 %, and the tasks at the corners that are theirs."""
+    """Sides, grid lines each 20 %, and each task along the side that has its scale."""
     ax.set_axis_off()
-    ax.set_aspect("equal")
+    ax.set(aspect="equal", xlim=(-0.12, 1.12), ylim=(-0.18, 0.94))
     around = CORNERS[[0, 1, 2, 0]]
     ax.plot(around[:, 0], around[:, 1], color="black", linewidth=1)
-    for task in range(3):
-        left, right = (task + 1) % 3, (task + 2) % 3
+    for task, name in enumerate(names):
         for tick in _TICKS:
-            ends = np.zeros((2, 3))
-            ends[:, task] = tick
-            ends[0, left] = ends[1, right] = 1 - tick
-            (x0, y0), (x1, y1) = place(ends)
-            ax.plot([x0, x1], [y0, y1], color="0.5", linewidth=0.4, zorder=3)
-            # Ticks of a task stand on the side on which its share grows towards it.
-            ax.annotate(
-                f"{tick:.0%}", (x0, y0), xytext=4 * _outward(task), fontsize="x-small",
-                textcoords="offset points", color="0.25",
-                ha=("right", "center", "left")[task] if task != 1 else "center",
-                va=("center", "top", "center")[task],
-            )  # fmt: skip
-    for task, (ha, va) in enumerate(
-        [("center", "top"), ("center", "top"), ("center", "bottom")]
-    ):
-        ax.annotate(
-            f"only {wrapped(names[task], 18)}", CORNERS[task], ha=ha, va=va,
-            xytext=(0, 6 if task == 2 else -14), textcoords="offset points",
+            _draw_tick(ax, task, tick)
+        # The side along which the share of the task grows, towards its corner.
+        middle = (CORNERS[task] + CORNERS[(task + 1) % 3]) / 2 + 0.13 * _outward(task)
+        text = f"← share of {name}" if task == 0 else f"share of {name} →"
+        ax.text(
+            *middle, text, rotation=(0, -60, 60)[task], rotation_mode="anchor",
+            ha="center", va="center", fontsize="small",
         )  # fmt: skip
+
+
+def _draw_tick(ax: Any, task: int, tick: float) -> None:
+    ends = np.zeros((2, 3))
+    ends[:, task] = tick
+    ends[0, (task + 1) % 3] = ends[1, (task + 2) % 3] = 1 - tick
+    near, far = place(ends)
+    ax.plot(*zip(near, far, strict=True), color="0.5", linewidth=0.4, zorder=3)
+    ax.text(
+        *(near + 0.05 * _outward(task)), f"{tick:.0%}", fontsize="x-small",
+        color="0.25", ha="center", va="center",
+    )  # fmt: skip
 
 
 def _outward(task: int) -> npt.NDArray[np.float64]:
