@@ -8,7 +8,12 @@ from numpydoc.validate import validate
 
 import skmtl
 
-MODULES = ["skmtl.datasets", "skmtl.metrics", "skmtl.model_selection"]
+MODULES = [
+    "skmtl.datasets",
+    "skmtl.displays",
+    "skmtl.metrics",
+    "skmtl.model_selection",
+]
 # Style of the sentence, not of the content; "See Also" and "Extended summary" are
 # asked for by readers, not by a rule.
 IGNORED = {"GL01", "GL02", "GL03", "SS06", "ES01", "SA01", "SA04", "RT02", "GL08"}

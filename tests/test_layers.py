@@ -34,6 +34,7 @@ FORBIDDEN = {
     "model_selection": {"torch", "skorch"},
     "datasets": {"torch", "skorch"},
     "output_weights": {"torch", "skorch"},
+    "displays": {"torch", "skorch"},
     "modules": {"pandas", "sklearn", "skorch"},
     "weighting": {"pandas", "sklearn", "skorch"},
 }

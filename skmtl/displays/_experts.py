@@ -7,7 +7,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from skmtl.displays._panels import heat_table, panels
+from skmtl.displays._panels import heat_table, name_inches, panels
 
 
 class ExpertSimilarityDisplay:
@@ -88,7 +88,7 @@ class ExpertSimilarityDisplay:
                 "similarity must have a row and a column for each expert; it has shape "
                 f"{values.shape}, and the experts are {listed}."
             )
-        side = 1.8 + 0.45 * len(listed)
+        side = 1.0 + 0.5 * len(listed) + name_inches(listed)
         self.figure_, axes = panels(
             "ExpertSimilarityDisplay", 1, ax, size=(side + 0.9, side)
         )

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from skmtl.displays._history_table import fitted_ranker
-from skmtl.displays._panels import heat_table, panels, wrapped
+from skmtl.displays._panels import heat_table, name_inches, panels, wrapped
 
 _QUANTILES = [0.05, 0.25, 0.5, 0.75, 0.95]
 
@@ -132,13 +132,18 @@ class GateWeightsDisplay:
         self.means_ = weights.mean(axis=0)
         self.quantiles_ = np.quantile(weights, _QUANTILES, axis=0)
         if kind == "mean":
-            size = (2.2 + 0.55 * len(experts), 1.4 + 0.4 * len(tasks))
+            size = (
+                1.6 + 0.55 * len(experts) + name_inches(tasks),
+                1.0 + 0.4 * len(tasks) + name_inches(experts),
+            )
             self.figure_, self.axes_ = panels("GateWeightsDisplay", 1, ax, size=size)
             image = heat_table(self.axes_[0], self.means_, tasks, experts, vmin=0)
             self.axes_[0].set(xlabel="expert", ylabel="task")
             self.figure_.colorbar(image, ax=self.axes_[0], label="mean gate weight")
             return self
-        size = (3.2, 1.1 + 0.24 * len(experts))
+        # The names stand once in a row of panels.
+        width = 2.9 + name_inches(experts) / min(len(tasks), 4)
+        size = (width, 1.1 + 0.24 * len(experts))
         self.figure_, self.axes_ = panels(
             "GateWeightsDisplay", len(tasks), ax, size=size, sharex=True, sharey=True
         )

@@ -85,6 +85,11 @@ def below(
     )
 
 
+def name_inches(names: Sequence[Any]) -> float:
+    """About how long the longest name is when it stands at a tick."""
+    return 0.075 * min(48, max(len(str(name)) for name in names))
+
+
 def heat_table(
     ax: Any, values: Any, rows: Sequence[Any], columns: Sequence[Any], **kwargs: Any
 ) -> Any:
