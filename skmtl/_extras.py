@@ -1,4 +1,4 @@
-"""Packages that come with an extra, loaded where they are used."""
+"""Optional packages, imported where they are needed."""
 
 from __future__ import annotations
 
@@ -7,12 +7,26 @@ from types import ModuleType
 
 
 def import_extra(module: str, extra: str, what: str) -> ModuleType:
-    """Import a module of an optional package.
+    """Import a module that comes with an extra of skmtl.
+
+    Parameters
+    ----------
+    module : str
+        Dotted name of the module.
+    extra : str
+        Name of the extra that installs it.
+    what : str
+        What needs it, for the message.
+
+    Returns
+    -------
+    module
+        The module.
 
     Raises
     ------
     ImportError
-        When it is not installed; the message says which extra to install.
+        If it is not installed; the message names the extra.
     """
     try:
         return import_module(module)

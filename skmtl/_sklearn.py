@@ -16,6 +16,7 @@ from sklearn.utils._param_validation import (
     InvalidParameterError,
     StrOptions,
 )
+from sklearn.utils._repr_html.estimator import _VisualBlock as VisualBlock
 
 # The caller that scikit-learn hands to a scorer when nothing is to be cached.
 uncached_call = partial(_cached_call, None)
@@ -26,6 +27,7 @@ __all__ = [
     "Interval",
     "InvalidParameterError",
     "StrOptions",
+    "VisualBlock",
     "_fit_context",
     "_safe_indexing",
     "uncached_call",

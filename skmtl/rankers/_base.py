@@ -22,6 +22,7 @@ from skmtl.encoding import EncodedTable, TableEncoder
 from skmtl.modules import MultiTaskModule, ParallelTowers, TableEmbedding
 from skmtl.rankers._fit import Fit
 from skmtl.rankers._parameters import CONSTRAINTS, shared_parameters
+from skmtl.rankers._summary import summary_text, visual_block
 from skmtl.rankers._targets import check_targets
 from skmtl.rankers._training import logits
 from skmtl.rankers._widths import check_units
@@ -322,6 +323,20 @@ default=None
                 w = None if weight is None else weight[seen]
                 aucs.append(roc_auc_score(label, proba[seen, t], sample_weight=w))
         return float(np.mean(aucs)) if aucs else float("nan")
+
+    def summary(self) -> str:
+        """Describe the network: its parts, their outputs and numbers of parameters.
+
+        Returns
+        -------
+        str
+            A table to print. The rows of a batch are called "rows".
+        """
+        check_is_fitted(self)
+        return summary_text(self)
+
+    def _sk_visual_block_(self) -> Any:
+        return visual_block(self)
 
     def set_output(self, *, transform: str | None = None) -> Self:
         """Choose the container that `predict_task_proba` gives.

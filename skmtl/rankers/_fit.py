@@ -17,10 +17,11 @@ from skorch.helper import predefined_split
 from skmtl._net import MultiTaskNet, TensorTable
 from skmtl._weights import check_sample_weight
 from skmtl.encoding import EncodedTable, TableEncoder
+from skmtl.rankers._epoch_auc import TaskAUC
+from skmtl.rankers._epoch_line import EpochLine
 from skmtl.rankers._intercept import fit_intercept, n_rows_to_read
 from skmtl.rankers._monitor import (
     BestWeights,
-    EpochLine,
     FitProgress,
     LastGood,
     StopWhenAsked,
@@ -237,7 +238,8 @@ class Fit:
     def _callbacks(self, context: Any, fitted: dict[str, Any], valid: Any) -> list[Any]:
         ranker = self.ranker
         progress = FitProgress(ranker, context)
-        callbacks: list[Any] = [LastGood(), progress]
+        auc = TaskAUC(self.targets.names, scalars=bool(ranker.callbacks))
+        callbacks: list[Any] = [LastGood(), progress, auc]
         monitor = "valid_loss"
         if valid is not None and self.scorer is not None:
             monitor = "valid_score"

@@ -148,7 +148,8 @@ random_state : int, RandomState instance or None, default=None
     Seed of weights, order of rows, dropout and validation part. The same integer on
     the same machine gives the same predictions to the last bit.
 verbose : int, default=0
-    1 for a line per epoch.
+    1 for a line per epoch: loss and ROC AUC of every task, on the validation part
+    where there is one, speed and time left.
 """
 
 ATTRIBUTES = """
