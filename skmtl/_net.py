@@ -13,7 +13,10 @@ from torch.utils.data import Dataset
 
 from skmtl._losses import TaskLosses
 from skmtl._optim import dense_optimizer, schedule, table_optimizer
-from skmtl.weighting import LossWeighting
+from skmtl.weighting import LossWeighting, Step
+
+# Rows on which losses are measured before the first step.
+MEASURED_ROWS = 65_536
 
 
 class DivergedError(FloatingPointError):
@@ -70,6 +73,26 @@ class Batches:
                 yield self.table.rows(order[start:stop])
 
 
+class Mean:
+    """Weighted mean of tensors, kept on the device."""
+
+    def __init__(self) -> None:
+        self.total: Any = 0.0
+        self.weight = 0.0
+
+    def add(self, value: Tensor | None, weight: float = 1.0) -> None:
+        """Take one more; None counts for nothing."""
+        if value is not None:
+            self.total = self.total + weight * value
+            self.weight += weight
+
+    @property
+    def value(self) -> Tensor:
+        """The mean."""
+        mean: Tensor = self.total / self.weight
+        return mean
+
+
 class Criterion(nn.Module):
     """Task losses and what weighs them; its parameters are trained."""
 
@@ -87,6 +110,12 @@ class Criterion(nn.Module):
         loss: Tensor = self.weighting(self.task_losses(logits, *target))
         return loss
 
+    def reweigh(self, weighting: LossWeighting, label_weight: Sequence[float]) -> None:
+        """Take new fixed weights; a strategy that learns goes on with what it has."""
+        device = next(self.task_losses.buffers()).device
+        self.task_losses = type(self.task_losses)(label_weight).to(device)
+        self.weighting.take(weighting)
+
 
 class MultiTaskNet(NeuralNet):
     """skorch's NeuralNet for several tasks.
@@ -103,14 +132,19 @@ class MultiTaskNet(NeuralNet):
         Decoupled weight decay.
     learning_rate_schedule : str or callable
         As in the rankers.
+    record_gradients : bool
+        Whether to record the Gramian of the tasks' gradients at the representation.
     **kwargs
         As in ``skorch.NeuralNet``.
 
     Notes
     -----
     An epoch's history holds ``train_loss``, ``valid_loss`` and the lists
-    ``train_task_loss``, ``valid_task_loss`` and ``loss_weight``. Batches record
-    nothing, so that no step waits for the device.
+    ``train_task_loss``, ``valid_task_loss`` and ``loss_weight``, the mean over the
+    steps of the weights in force; with `record_gradients` also ``gramian``, the mean
+    of the tasks' Gramians. The sums ``train_loss`` and ``valid_loss`` have the
+    weighting's reference weights, which do not change from epoch to epoch. Batches
+    record nothing, so that no step waits for the device.
     """
 
     def __init__(
@@ -121,12 +155,14 @@ class MultiTaskNet(NeuralNet):
         dense_optimizer: str = "adam",
         weight_decay: float = 0.0,
         learning_rate_schedule: str | Callable[[float], float] = "constant",
+        record_gradients: bool = False,
         **kwargs: Any,
     ) -> None:
         self.embedding_optimizer = embedding_optimizer
         self.dense_optimizer = dense_optimizer
         self.weight_decay = weight_decay
         self.learning_rate_schedule = learning_rate_schedule
+        self.record_gradients = record_gradients
         super().__init__(module, criterion=kwargs.pop("criterion", Criterion), **kwargs)
 
     @property
@@ -138,8 +174,19 @@ class MultiTaskNet(NeuralNet):
         named = dict(self.get_all_learnable_params())
         tables = [p for n, p in named.items() if n == "embedding.ids" and p.numel()]
         rest = [p for n, p in named.items() if n != "embedding.ids" and p.numel()]
+        weighting = self.criterion_.weighting
+        own = {id(p) for p in weighting.parameters()}
+        groups: list[dict[str, Any]] = [
+            {"params": [p for p in rest if id(p) not in own]}
+        ]
+        if own:
+            # Not part of the network, and so without its decay.
+            lr = self.lr if weighting.learning_rate is None else weighting.learning_rate
+            groups.append(
+                {"params": list(weighting.parameters()), "weight_decay": 0.0, "lr": lr}
+            )
         self.optimizer_ = dense_optimizer(
-            self.dense_optimizer, rest, self.lr, self.weight_decay
+            self.dense_optimizer, groups, self.lr, self.weight_decay
         )
         self.table_optimizers = [
             table_optimizer(self.embedding_optimizer, [t], self.lr, self.weight_decay)
@@ -157,14 +204,14 @@ class MultiTaskNet(NeuralNet):
         return Batches(dataset, self.batch_size, shuffle=training)
 
     def on_train_begin(self, net: Any, X: Any = None, y: Any = None, **_: Any) -> None:
-        """Start the schedule of the learning rate."""
+        """Start the schedule of the learning rate, and the weighting."""
+        self.criterion_.weighting.begin(lambda: self._measure(X))
         steps = self.max_epochs * len(self.get_iterator(X, training=True))
         self.schedules_ = []
         if self.learning_rate_schedule != "constant":
             for optimizer in self.all_optimizers:
                 for group in optimizer.param_groups:
-                    group.pop("initial_lr", None)
-                    group["lr"] = self.lr
+                    group["lr"] = group.pop("initial_lr", group["lr"])
                 self.schedules_.append(
                     schedule(optimizer, self.learning_rate_schedule, steps)
                 )
@@ -178,20 +225,41 @@ class MultiTaskNet(NeuralNet):
         Xi, (yi, wi) = batch
         for optimizer in self.all_optimizers:
             optimizer.zero_grad()
-        logits = self.infer(Xi)
-        losses = self.criterion_.task_losses(logits, yi, wi)
+        weighting = self.criterion_.weighting
+        representation, mixture = self.module_.split(**Xi)
+        step = Step(self.module_, representation, mixture, self.record_gradients)
+        logits = self.module_.towers(step.cut)
+        step.losses = self.criterion_.task_losses(logits, yi, wi)
+        losses = step.losses.detach()
         if self.device == "cpu":
             _check_finite(losses)  # elsewhere this would wait for the device
-        loss = self.criterion_.weighting(losses)
         penalty = self.module_.penalty(logits, wi)
         if penalty is not None:
-            loss = loss + penalty
-        loss.backward()
+            step.add(penalty)
+        weighting.backward(step)
         for optimizer in self.all_optimizers:
             optimizer.step()
+        weighting.after_step()
         for one in self.schedules_:
             one.step()
-        return {"loss": loss.detach(), "y_pred": logits, "task_losses": losses.detach()}
+        weights = weighting.current()
+        return {
+            "loss": weights @ losses,
+            "y_pred": logits,
+            "task_losses": losses,
+            "weights": weights,
+            "gramian": step.gramian() if self.record_gradients else None,
+        }
+
+    def _measure(self, table: TensorTable) -> Tensor:
+        """Mean loss of each task on rows spread over a table, without dropout."""
+        stride = -(-len(table) // MEASURED_ROWS)
+        rows = torch.arange(0, len(table), stride, device=table.y.device)
+        losses = Mean()
+        self._set_training(False)
+        for at in rows.split(self.batch_size):
+            losses.add(self.validation_step(table.rows(at))["task_losses"], len(at))
+        return losses.value
 
     def validation_step(self, batch: Any, **_: Any) -> dict[str, Any]:
         """Evaluate one batch."""
@@ -199,7 +267,7 @@ class MultiTaskNet(NeuralNet):
         with torch.inference_mode():
             logits = self.infer(Xi)
             losses = self.criterion_.task_losses(logits, yi, wi)
-            loss = self.criterion_.weighting(losses)
+            loss = self.criterion_.weighting.reference() @ losses
         return {"loss": loss, "y_pred": logits, "task_losses": losses}
 
     def run_single_epoch(
@@ -209,21 +277,26 @@ class MultiTaskNet(NeuralNet):
         if iterator is None:
             return
         self._set_training(training)
-        total: Tensor | float = 0.0
+        # Losses count by the rows of their batch, what steps are made of by the step.
+        losses, weights, gramian = Mean(), Mean(), Mean()
         for batch in iterator:
             self.notify("on_batch_begin", batch=batch, training=training)
             step = step_fn(batch, **kwargs)
-            total = total + step["task_losses"] * len(batch[1][0])
+            losses.add(step["task_losses"], len(batch[1][0]))
+            weights.add(step.get("weights"))
+            gramian.add(step.get("gramian"))
             self.notify("on_batch_end", batch=batch, training=training, **step)
-        assert isinstance(total, Tensor)
-        losses = total / len(iterator.table)
+        weighting = self.criterion_.weighting
         if training:
-            _check_finite(losses)
-        weights = self.criterion_.weighting.current().detach()
-        self.history.record(f"{prefix}_loss", float(weights @ losses))
-        self.history.record(f"{prefix}_task_loss", losses.tolist())
-        if training:
-            self.history.record("loss_weight", weights.tolist())
+            _check_finite(losses.value)
+            weighting.after_epoch(losses.value)
+            self.history.record("loss_weight", weights.value.tolist())
+            if self.record_gradients:
+                self.history.record("gramian", gramian.value.tolist())
+        self.history.record(
+            f"{prefix}_loss", float(weighting.reference() @ losses.value)
+        )
+        self.history.record(f"{prefix}_task_loss", losses.value.tolist())
 
 
 def _check_finite(losses: Tensor) -> None:

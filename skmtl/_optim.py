@@ -69,9 +69,9 @@ class LazyAdam(torch.optim.Optimizer):
 
 
 def dense_optimizer(
-    name: str, params: list[nn.Parameter], lr: float, weight_decay: float
+    name: str, params: list[Any], lr: float, weight_decay: float
 ) -> torch.optim.Optimizer:
-    """Optimiser of the parameters that every batch touches."""
+    """Optimiser of the parameters, or groups of them, that every batch touches."""
     if name == "sgd":
         return torch.optim.SGD(params, lr, momentum=0.9, weight_decay=weight_decay)
     # AdamW without decay is Adam; with it, the decay does not pass the moments.

@@ -12,8 +12,13 @@ class Linear(torch.nn.Module):
         super().__init__()
         self.layer = torch.nn.Linear(3, 2)
 
+        self.towers = lambda representation: self.layer(representation[0])
+
     def forward(self, numeric):
         return self.layer(numeric)
+
+    def split(self, numeric):
+        return numeric.expand(2, *numeric.shape), torch.ones(1, 2, 1)
 
     def penalty(self, logits, weight):
         return None
@@ -30,7 +35,7 @@ def net(**kwargs):
     torch.manual_seed(0)
     return MultiTaskNet(
         Linear(),
-        criterion__weighting=StaticWeighting([1.0, 2.0]),
+        criterion__weighting=StaticWeighting([1.0, 2.0]).start(["click", "order"]),
         criterion__label_weight=[1.0, 3.0],
         batch_size=16,
         max_epochs=2,

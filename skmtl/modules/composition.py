@@ -26,6 +26,7 @@ class MultiTaskModule(nn.Module):
     0-dimensional tensor, which training adds to the loss.
     """
 
+    sharing: Any
     towers: Any
 
     def __init__(
@@ -54,10 +55,47 @@ class MultiTaskModule(nn.Module):
             Weights of the labels, 0 where not observed.
         """
         parts = [p for p in (self.sharing, self.towers) if hasattr(p, "penalty")]
-        terms = [part.penalty(logits, weight) for part in parts]  # type: ignore[operator]
+        terms = [part.penalty(logits, weight) for part in parts]
         return torch.stack(terms).sum() if terms else None
 
     def representation(self, ids: Tensor, bins: Tensor, numeric: Tensor) -> Tensor:
         """What each task's tower reads, ``(n_tasks, batch, width)``."""
         shared: Tensor = self.sharing(self.embedding(ids, bins, numeric))
         return shared
+
+    def split(
+        self, ids: Tensor, bins: Tensor, numeric: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Representation, and how it is mixed from what the tasks share.
+
+        The mixture ``(batch or 1, n_tasks, n_shared)`` holds the weight of each shared
+        tensor in each task's representation, without a graph. Sharing that has no
+        method `mix` counts as one tensor for each task.
+        """
+        if hasattr(self.sharing, "mix"):
+            x = self.embedding(ids, bins, numeric)
+            mixed: tuple[Tensor, Tensor] = self.sharing.mix(x)
+            return mixed
+        shared = self.representation(ids, bins, numeric)
+        apart = torch.eye(len(shared), dtype=shared.dtype, device=shared.device)
+        return shared, apart[None]
+
+    def shared_parameters(self) -> list[Tensor]:
+        """Parameters that more than one task trains, and that are no task's own."""
+        found = list(self.embedding.parameters())
+        own: Any = getattr(self.sharing, "task_parameters", list)()
+        ids = {id(p) for p in own}
+        found += [p for p in self.sharing.parameters() if id(p) not in ids]
+        return [p for p in found if p.numel()]
+
+    def last_shared_layer(self) -> list[Tensor]:
+        """Parameters of the last layer that the tasks share."""
+        layer: Any = getattr(self.sharing, "last_layer", list)()
+        if not layer:
+            raise ValueError(
+                "at='last_shared_layer' needs a dense layer that the tasks share; "
+                f"{type(self.sharing).__name__} has none here. Use "
+                "at='representation'."
+            )
+        found: list[Tensor] = layer
+        return found

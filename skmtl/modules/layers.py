@@ -77,3 +77,11 @@ def side_by_side(
             layers.append(nn.Dropout(dropout))
         width = n_units
     return nn.Sequential(*layers)
+
+
+def last_parameters(layers: nn.Sequential) -> list[Tensor]:
+    """Parameters of the last layer of a stack that has any; empty for the identity."""
+    for layer in reversed(layers):
+        if found := list(layer.parameters()):
+            return list(found)
+    return []

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from skmtl.modules.layers import dense_stack, side_by_side
+from skmtl.modules.layers import dense_stack, last_parameters, side_by_side
 
 
 class SharedBottom(nn.Module):
@@ -46,6 +46,14 @@ class SharedBottom(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         shared: Tensor = self.layers(x)
         return shared.expand(self.n_tasks, *shared.shape)
+
+    def mix(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Representation, and its weights ``(1, n_tasks, 1)``: all tasks read one."""
+        return self(x), x.new_ones(1, self.n_tasks, 1)
+
+    def last_layer(self) -> list[Tensor]:
+        """Parameters of the last dense layer; none without layers."""
+        return last_parameters(self.layers)
 
 
 class TaskBottoms(nn.Module):
@@ -147,8 +155,12 @@ class ExpertMixture(nn.Module):
         self.width = expert_units[-1]
 
     def forward(self, x: Tensor) -> Tensor:
+        return self.mix(x)[0]
+
+    def mix(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Representation, and the gates' weights, ``(batch, n_tasks, n_experts)``."""
         weights, experts = self.mixture(x)
-        return torch.bmm(weights, experts).transpose(0, 1)
+        return torch.bmm(weights, experts).transpose(0, 1), weights.detach()
 
     def mixture(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Gate weights and the experts' outputs of an input.
@@ -163,6 +175,14 @@ class ExpertMixture(nn.Module):
         x = self.bottom(x)
         experts = self.experts(x)
         return self.gate_weights(x), experts
+
+    def last_layer(self) -> list[Tensor]:
+        """Parameters of the experts' last layer."""
+        return last_parameters(self.rest if len(self.rest) else self.first)
+
+    def task_parameters(self) -> list[Tensor]:
+        """Parameters that belong to one task each: the gates'."""
+        return list(self.gates.parameters())
 
     def experts(self, x: Tensor) -> Tensor:
         """Outputs of the experts, ``(batch, n_experts, expert_units[-1])``."""

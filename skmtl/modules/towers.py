@@ -34,6 +34,9 @@ class ParallelTowers(nn.Module):
     Shape: ``(n_tasks, batch, width)`` to ``(batch, n_tasks)``.
     """
 
+    # Each logit depends on its own representation, and no other.
+    independent = True
+
     def __init__(
         self, *, n_tasks: int, width: int, units: Sequence[int], dropout: float
     ) -> None:

@@ -83,6 +83,7 @@ class MultiTaskRanker(CallbackSupportMixin, ClassifierMixin, BaseEstimator, ABC)
         warm_start: bool = False,
         device: str = "cpu",
         callbacks: list[Any] | None = None,
+        record_gradients: bool = False,
         random_state: Any = None,
         verbose: int = 0,
     ) -> None:
@@ -111,6 +112,7 @@ class MultiTaskRanker(CallbackSupportMixin, ClassifierMixin, BaseEstimator, ABC)
         self.warm_start = warm_start
         self.device = device
         self.callbacks = callbacks
+        self.record_gradients = record_gradients
         self.random_state = random_state
         self.verbose = verbose
 

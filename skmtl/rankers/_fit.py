@@ -19,7 +19,10 @@ from skmtl._weights import check_sample_weight
 from skmtl.encoding import EncodedTable, TableEncoder
 from skmtl.rankers._epoch_auc import TaskAUC
 from skmtl.rankers._epoch_line import EpochLine
+from skmtl.rankers._history import history_frame
 from skmtl.rankers._intercept import fit_intercept, n_rows_to_read
+from skmtl.rankers._label_weight import label_weights
+from skmtl.rankers._loss_weight import check_same_strategy, loss_weighting
 from skmtl.rankers._monitor import (
     BestWeights,
     FitProgress,
@@ -27,13 +30,11 @@ from skmtl.rankers._monitor import (
     StopWhenAsked,
     ValidScore,
 )
-from skmtl.rankers._per_task import check_per_task
 from skmtl.rankers._scoring import check_scorer, find_scorer, validation_score
 from skmtl.rankers._small import MERGE_ROWS, merge_rows
 from skmtl.rankers._split import validation_rows
 from skmtl.rankers._targets import Targets, check_targets, warn_of_constant_tasks
 from skmtl.rankers._training import logits, seeded, tensor_table, train
-from skmtl.weighting import StaticWeighting
 
 if TYPE_CHECKING:
     from skmtl.rankers._base import MultiTaskRanker
@@ -68,17 +69,14 @@ class Fit:
         self.scorer = None
         if ranker.scoring is not None:
             self.scorer = find_scorer(ranker, len(names))
-        self.label_weight = check_per_task(
-            ranker.label_weight, names, "label_weight", positive=True
-        )
-        self.loss_weight = check_per_task(
-            ranker.loss_weight, names, "loss_weight", positive=False
-        )
+        self._set_weights(self.targets.rates(self.weight))
         if self.warm and list(ranker.task_names_) != list(names):
             raise ValueError(
                 f"warm_start goes on with the tasks {list(ranker.task_names_)}, but y "
                 f"has {list(names)}."
             )
+        if self.warm:
+            check_same_strategy(ranker.net_.criterion_.weighting, self.weighting)
         if (
             self.warm
             and not ranker._multioutput
@@ -88,6 +86,12 @@ class Fit:
                 f"warm_start goes on with the classes {ranker.classes_}, but y has "
                 f"{self.targets.classes}."
             )
+
+    def _set_weights(self, rates: Weights) -> None:
+        """Label weights and a new loss weighting, for tasks with these rates."""
+        ranker, names = self.ranker, self.targets.names
+        self.label_weight = label_weights(ranker.label_weight, names, rates)
+        self.weighting = loss_weighting(ranker.loss_weight, names, rates)
 
     def set_validation(self, X: Any, y: Any, weight: Any) -> None:
         """Take the caller's validation table, or set rows aside."""
@@ -127,6 +131,7 @@ class Fit:
             )
         prior = targets.rates(weight)
         warn_of_constant_tasks(targets, prior)
+        self._set_weights(prior)
         labels = targets.labels
         if len(table) <= MERGE_ROWS:
             table, labels, weight = merge_rows(table, targets, weight)
@@ -149,6 +154,9 @@ class Fit:
         net.set_params(train_split=None, callbacks=self.ranker.callbacks)
         net.callbacks_ = []
         fitted["n_iter_"] = len(net.history)
+        fitted["history_"] = history_frame(net.history, targets.names)
+        final = net.criterion_.weighting.current()
+        fitted["loss_weight_"] = final.detach().cpu().numpy().astype(np.float64)
         return fitted
 
     def _intercept(
@@ -182,7 +190,6 @@ class Fit:
             "n_features_in_": encoder.n_features_in_,
             "prior_": prior,
             "label_weight_": self.label_weight,
-            "loss_weight_": self.loss_weight,
             "intercept_": np.zeros(len(prior)),
         }
         if hasattr(encoder, "feature_names_in_"):
@@ -196,14 +203,17 @@ class Fit:
         if self.warm:
             # A copy, so that a fit that fails leaves the fitted ranker as it was.
             net = copy.deepcopy(ranker.net_)
-            return net.set_params(max_epochs=ranker.max_iter)
+            net.criterion_.reweigh(self.weighting, self.label_weight.tolist())
+            return net.set_params(
+                max_epochs=ranker.max_iter, record_gradients=ranker.record_gradients
+            )
         with seeded(self.seed, ranker.device):
             module = ranker._make_net(fitted["encoder_"], self.names)
             rates = np.where(learnable, fitted["prior_"], 0.5)
             module.start_at(torch.from_numpy(rates).float())
             net = MultiTaskNet(
                 module,
-                criterion__weighting=StaticWeighting(self.loss_weight.tolist()),
+                criterion__weighting=self.weighting,
                 criterion__label_weight=self.label_weight.tolist(),
                 criterion__losses=ranker._losses,
                 lr=ranker.learning_rate,
@@ -211,6 +221,7 @@ class Fit:
                 weight_decay=ranker.weight_decay,
                 dense_optimizer=ranker.optimizer,
                 embedding_optimizer=ranker.embedding_optimizer,
+                record_gradients=ranker.record_gradients,
                 max_epochs=ranker.max_iter,
                 batch_size=_batch_size(ranker.batch_size, n_rows),
                 train_split=None,

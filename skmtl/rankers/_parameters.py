@@ -6,6 +6,8 @@ import inspect
 from numbers import Integral, Real
 from typing import Any, TypedDict, TypeVar
 
+from torch import nn
+
 from skmtl._sklearn import Interval, StrOptions
 from skmtl.encoding import TableEncoder
 
@@ -40,6 +42,7 @@ class SharedParameters(TypedDict, total=False):
     warm_start: bool
     device: str
     callbacks: list[Any] | None
+    record_gradients: bool
     random_state: Any
     verbose: int
 
@@ -50,8 +53,8 @@ CONSTRAINTS: dict[str, Any] = {
     "bin_dim": [Interval(Integral, 1, None, closed="left")],
     "tower_units": ["array-like"],
     "dropout": [Interval(Real, 0, 1, closed="left")],
-    "label_weight": [Real, "array-like", dict, None],
-    "loss_weight": [Real, "array-like", dict, None],
+    "label_weight": [Real, str, "array-like", dict, None],
+    "loss_weight": [Real, str, nn.Module, "array-like", dict, None],
     "max_iter": [Interval(Integral, 1, None, closed="left")],
     "batch_size": [
         Interval(Integral, 1, None, closed="left"),
@@ -77,6 +80,7 @@ CONSTRAINTS: dict[str, Any] = {
     "warm_start": ["boolean"],
     "device": [str],
     "callbacks": [list, None],
+    "record_gradients": ["boolean"],
     "random_state": ["random_state"],
     "verbose": ["verbose"],
 }
@@ -90,12 +94,21 @@ bin_dim : int, default=8
     Width of the embedding of a number's bin.
 dropout : float, default=0.0
     Share of the outputs of every hidden layer that is dropped in training.
-label_weight : float, array-like of shape (n_tasks,), mapping or None, default=None
-    Multiplier of the positive term of each task's cross-entropy, above 0. A mapping
-    goes from task names to numbers. Predicted probabilities are those of the table as
-    it is, whatever the label weight.
-loss_weight : float, array-like of shape (n_tasks,), mapping or None, default=None
-    Multiplier of each task's loss in the sum, at least 0.
+label_weight : float, str, array-like of shape (n_tasks,), mapping or None, \
+default=None
+    Multiplier of the positive term of each task's cross-entropy, above 0. "balanced"
+    makes positives weigh as much as negatives; a ratio such as "1:2" makes them weigh
+    half as much, from the observed labels and sample weights of the task, and never
+    lowers a task that is above it. A mapping goes from task names to numbers or
+    ratios. Predicted probabilities are those of the table as it is, whatever the label
+    weight.
+loss_weight : float, str, array-like of shape (n_tasks,), mapping, strategy or None, \
+default=None
+    Multiplier of each task's loss in the sum, at least 0. "inverse_ratio" gives the
+    number of negatives per positive of each task, scaled to mean 1. Or a strategy that
+    moves the weights in training: its name, an instance of a class of
+    ``skmtl.weighting``, or an instance of TorchJD's weightings, aggregators and
+    scalarizers.
 max_iter : int, default=4
     Epochs. Tables of ids are memorised after a few; see `early_stopping`.
 batch_size : int or "auto", default="auto"
@@ -144,6 +157,9 @@ device : str, default="cpu"
     Where to train and predict, such as "cuda".
 callbacks : list of skorch callbacks or None, default=None
     Passed to the skorch net.
+record_gradients : bool, default=False
+    Whether `history_` also holds the norms of the tasks' gradients at the
+    representation and the cosines between them.
 random_state : int, RandomState instance or None, default=None
     Seed of weights, order of rows, dropout and validation part. The same integer on
     the same machine gives the same predictions to the last bit.
@@ -169,8 +185,16 @@ n_iter_ : int
     Epochs trained, over all warm starts.
 n_parameters_ : int
     Numbers that training may change, those of the embedding tables included.
-label_weight_, loss_weight_ : ndarray of shape (n_tasks,)
-    Weights in force.
+label_weight_ : ndarray of shape (n_tasks,)
+    Label weights in force.
+loss_weight_ : ndarray of shape (n_tasks,)
+    Loss weights in force at the end of training.
+history_ : DataFrame
+    One row for each epoch and task: ``epoch``, ``task``, ``train_loss``,
+    ``valid_loss`` (NaN without validation) and ``loss_weight``, the mean over the
+    epoch. With `record_gradients` also ``gradient_norm``, the root mean square over
+    the epoch's steps, and ``cosine_<task>``, the cosine of the task's gradient with
+    that of the other, over all steps of the epoch.
 intercept_ : ndarray of shape (n_tasks,)
     What is added to the net's logits so that the mean prediction on the training rows
     is the observed rate.

@@ -39,14 +39,10 @@ def check_per_task(
     known = list(names)
     if value is None:
         return np.ones(len(known))
-    if isinstance(value, Mapping):
-        check_names(value, known, what)
-        missing = [n for n in known if n not in value]
-        if missing:
-            raise ValueError(f"{what} gives no value for the tasks {missing}.")
-        value = [value[n] for n in known]
-    elif isinstance(value, Real):
+    if isinstance(value, Real):
         value = [value] * len(known)
+    else:
+        value = per_task(value, known, what)
     try:
         numbers = np.asarray(value, dtype=np.float64)
     except (TypeError, ValueError) as error:
@@ -65,6 +61,23 @@ def check_per_task(
     if not numbers.any():
         raise ValueError(f"{what} is 0 for every task. Give one a positive value.")
     return numbers
+
+
+def per_task(value: Any, known: list[Any], what: str) -> Any:
+    """Bring a mapping to a list in the order of the tasks; leave all else.
+
+    Raises
+    ------
+    ValueError
+        For unknown or missing tasks.
+    """
+    if not isinstance(value, Mapping):
+        return value
+    check_names(value, known, what)
+    missing = [n for n in known if n not in value]
+    if missing:
+        raise ValueError(f"{what} gives no value for the tasks {missing}.")
+    return [value[n] for n in known]
 
 
 def check_names(found: Any, known: list[Any], what: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -17,16 +18,41 @@ class StaticWeighting(LossWeighting):
     ----------
     weights : sequence of float
         One for each task, at least 0.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skmtl.weighting import StaticWeighting
+    >>> weighting = StaticWeighting([1.0, 3.0]).start(["click", "order"])
+    >>> weighting(torch.tensor([0.5, 0.1]))
+    tensor(0.8000)
     """
 
-    weights: Tensor
+    fixed: Tensor
 
     def __init__(self, weights: Sequence[float]) -> None:
         super().__init__()
-        self.register_buffer("weights", torch.tensor(weights, dtype=torch.float32))
+        self.weights = weights
+
+    def start(self, tasks: Sequence[str]) -> Self:
+        super().start(tasks)
+        fixed = torch.as_tensor(self.weights, dtype=torch.float32)
+        if fixed.shape != (len(self.tasks),):
+            raise ValueError(
+                f"StaticWeighting has weights of shape {tuple(fixed.shape)}, but there "
+                f"are {len(self.tasks)} tasks: {self.tasks}. Give one number for each."
+            )
+        self.register_buffer("fixed", fixed)
+        return self
+
+    def take(self, other: LossWeighting) -> None:
+        self.fixed = other.current().to(self.fixed.device)
 
     def forward(self, losses: Tensor) -> Tensor:
-        return torch.dot(self.weights, losses)
+        return torch.dot(self.fixed, losses)
 
     def current(self) -> Tensor:
-        return self.weights
+        return self.fixed
+
+    def reference(self) -> Tensor:
+        return self.fixed

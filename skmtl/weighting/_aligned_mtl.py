@@ -1,0 +1,59 @@
+"""Gradients made orthogonal and of one length."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from torch import Tensor
+
+from skmtl.weighting._torchjd import TorchJDWeighting, import_torchjd
+
+
+class AlignedMTL(TorchJDWeighting):
+    """Align the principal components of the gradients before adding them.
+
+    Solved by TorchJD (extra ``jd``) on the Gramian at the representation.
+
+    Parameters
+    ----------
+    scale_mode : {"min", "median", "rmse"}, default="min"
+        The length that all aligned components get, from the singular values of the
+        gradients.
+    preference : array-like of shape (n_tasks,), mapping or None, default=None
+        Positive numbers by which the aligned gradients are added.
+    at : {"representation", "last_shared_layer", "shared_parameters"}, \
+default="representation"
+        Where gradients are taken.
+
+    References
+    ----------
+    D. Senushkin et al., "Independent Component Alignment for Multi-Task Learning", CVPR
+    2023, algorithm 1.
+
+    Examples
+    --------
+    >>> from skmtl import MMoE
+    >>> ranker = MMoE(loss_weight="aligned_mtl")
+    """
+
+    name: ClassVar[str | None] = "aligned_mtl"
+    solver: None = None
+
+    def __init__(
+        self,
+        *,
+        scale_mode: str = "min",
+        preference: Any = None,
+        at: str = "representation",
+    ) -> None:
+        super().__init__(None, preference=preference, at=at)
+        self.scale_mode = scale_mode
+
+    def _make(self, n_tasks: int) -> Any:
+        jd = import_torchjd("aggregation", "AlignedMTL")
+        return jd.AlignedMTLWeighting(scale_mode=self.scale_mode)
+
+    def solve(self, gramian: Tensor, losses: Tensor, active: Tensor) -> Tensor:
+        preference = self.preference_[active].to(gramian)
+        self.inner.pref_vector = preference / len(preference)
+        return self._run(gramian)

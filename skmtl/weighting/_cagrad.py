@@ -1,0 +1,49 @@
+"""Raise the worst task while descending the mean."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from skmtl.weighting._torchjd import TorchJDWeighting, import_torchjd
+
+
+class CAGrad(TorchJDWeighting):
+    """Descend near the mean gradient, in favour of the task that gains least.
+
+    Solved by TorchJD (extra ``jd``) on the Gramian at the representation, with a cone
+    program at every step.
+
+    Parameters
+    ----------
+    c : float, default=0.5
+        Radius of the ball around the mean gradient, relative to its length; at least
+        0, which gives the mean.
+    preference : array-like of shape (n_tasks,), mapping or None, default=None
+        Positive numbers that multiply the losses before the solver sees their
+        gradients.
+    at : {"representation", "last_shared_layer", "shared_parameters"}, \
+default="representation"
+        Where gradients are taken.
+
+    References
+    ----------
+    B. Liu et al., "Conflict-Averse Gradient Descent for Multi-task Learning", NeurIPS
+    2021, algorithm 1.
+
+    Examples
+    --------
+    >>> from skmtl import MMoE
+    >>> ranker = MMoE(loss_weight="cagrad")
+    """
+
+    name: ClassVar[str | None] = "cagrad"
+    solver: None = None
+
+    def __init__(
+        self, *, c: float = 0.5, preference: Any = None, at: str = "representation"
+    ) -> None:
+        super().__init__(None, preference=preference, at=at)
+        self.c = c
+
+    def _make(self, n_tasks: int) -> Any:
+        return import_torchjd("aggregation", "CAGrad").CAGradWeighting(c=self.c)

@@ -1,0 +1,109 @@
+"""Strategies that look at the gradients of the tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar, Self
+
+import torch
+from torch import Tensor
+
+from skmtl.weighting._base import LossWeighting
+from skmtl.weighting._preference import check_preference
+from skmtl.weighting._step import Step
+
+PLACES = ("representation", "last_shared_layer", "shared_parameters")
+
+
+class GradientWeighting(LossWeighting):
+    """Base of strategies that weigh tasks by the Gramian of their gradients.
+
+    A subclass defines `solve`. The weights act on what the tasks share; every tower
+    gets the gradient of the plain losses, as in MGDA's algorithm 2, where parameters of
+    one task follow their own loss. Gates count as shared here.
+
+    Parameters
+    ----------
+    preference : array-like of shape (n_tasks,), mapping or None, default=None
+        Positive numbers, one for each task, of which only the ratios count. None for
+        all alike.
+    at : {"representation", "last_shared_layer", "shared_parameters"}, \
+default="representation"
+        Where gradients are taken.
+    """
+
+    _places: ClassVar[Sequence[str]] = PLACES
+    preference_: Tensor
+
+    def __init__(self, *, preference: Any = None, at: str = "representation") -> None:
+        super().__init__()
+        self.preference = preference
+        self.at = at
+
+    def start(self, tasks: Sequence[str]) -> Self:
+        super().start(tasks)
+        preference = check_preference(self.preference, self.tasks)
+        self.register_buffer("preference_", preference)
+        if self.at not in self._places:
+            raise ValueError(
+                f"at={self.at!r} of {type(self).__name__} must be one of "
+                f"{list(self._places)}."
+            )
+        return self
+
+    def backward(self, step: Step) -> None:
+        step.through_towers(torch.ones_like(step.losses), apart=True)
+        with torch.no_grad():
+            gramian = step.gramian(self.at).double()
+            weights = self.weigh(gramian, step.losses.detach().double())
+            # A solver that fails leaves the weights of the step before.
+            if weights.isfinite().all():
+                self.in_force = weights.to(self.in_force)
+        step.descend(self.in_force)
+
+    def weigh(self, gramian: Tensor, losses: Tensor) -> Tensor:
+        """Weights of all tasks.
+
+        Tasks without a gradient (no label in the batch) take no part; the others are
+        weighed as if they were alone.
+
+        Parameters
+        ----------
+        gramian : Tensor of shape (n_tasks, n_tasks), dtype float64
+            Inner products of the tasks' gradients.
+        losses : Tensor of shape (n_tasks,), dtype float64
+            Losses of the batch.
+
+        Returns
+        -------
+        Tensor of shape (n_tasks,)
+            Weights; 1 for a task without a gradient.
+        """
+        active = gramian.diagonal() > 0
+        weights = torch.ones_like(losses)
+        if active.any() and gramian.isfinite().all():
+            among = gramian[active][:, active]
+            weights[active] = self.solve(among, losses[active], active).to(weights)
+        return weights
+
+    def solve(self, gramian: Tensor, losses: Tensor, active: Tensor) -> Tensor:
+        """Weights of the tasks that have a gradient.
+
+        Parameters
+        ----------
+        gramian : Tensor of shape (n_active, n_active), dtype float64
+            Inner products of their gradients, all of them above 0 on the diagonal.
+        losses : Tensor of shape (n_active,), dtype float64
+            Their losses.
+        active : Tensor of shape (n_tasks,), dtype bool
+            Which tasks they are.
+
+        Returns
+        -------
+        Tensor of shape (n_active,)
+            Weights.
+        """
+        raise NotImplementedError
+
+    def reference(self) -> Tensor:
+        return self.preference_

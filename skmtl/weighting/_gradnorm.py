@@ -1,0 +1,129 @@
+"""Weights that bring the tasks' gradients to one size."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, Self
+
+import torch
+from torch import Tensor, nn
+
+from skmtl.weighting._gradient import GradientWeighting
+from skmtl.weighting._step import Step
+
+
+class GradNorm(GradientWeighting):
+    r"""Learn weights under which all tasks train at similar rates.
+
+    With :math:`G_t = \|w_t \nabla L_t\|`, their mean :math:`\bar G`, and the relative
+    inverse training rate :math:`r_t`, the share of its initial loss that a task still
+    has, divided by the mean of that over tasks, the weights descend
+
+    .. math:: \sum_t \left| G_t - \bar G r_t^\alpha p_t \right|
+
+    with the right-hand term held fixed and preferences :math:`p_t` (1 by default).
+    The network descends :math:`\sum_t w_t L_t`, towers included.
+
+    Parameters
+    ----------
+    alpha : float, default=1.5
+        At least 0. The larger, the harder are slow tasks pulled; 0 for gradients of
+        the same size.
+    learning_rate : float or None, default=0.025
+        Step size of the logarithms of the weights; None for the network's.
+    preference : array-like of shape (n_tasks,), mapping or None, default=None
+        Positive numbers: the size of each task's gradient, relative to the others.
+    at : {"representation", "last_shared_layer", "shared_parameters"}, \
+default="representation"
+        Where gradients are taken. The paper takes the weights of the last shared
+        layer, at the cost of a backward pass through it for every task.
+
+    Notes
+    -----
+    Deviations from the paper: the logarithms of the weights are learned, so that
+    weights stay positive, and after each step they are scaled to sum to the number of
+    tasks. :math:`L_t(0)` is measured on (at most 65,536) training rows before the
+    first step, not on the first batch. A task without a label in the batch takes no
+    part, and its weight stays. No second derivative is needed:
+    :math:`\partial G_t / \partial \log w_t = G_t`.
+
+    References
+    ----------
+    Z. Chen et al., "GradNorm: Gradient Normalization for Adaptive Loss Balancing in
+    Deep Multitask Networks", ICML 2018, section 3, equations 1 and 2, algorithm 1.
+
+    Examples
+    --------
+    >>> from skmtl.weighting import GradNorm
+    >>> GradNorm(alpha=0.5).start(["click", "order"]).current()
+    tensor([1., 1.])
+    """
+
+    name: ClassVar[str | None] = "gradnorm"
+    initial: Tensor
+
+    def __init__(
+        self,
+        *,
+        alpha: float = 1.5,
+        learning_rate: float | None = 0.025,
+        preference: Any = None,
+        at: str = "representation",
+    ) -> None:
+        super().__init__(preference=preference, at=at)
+        self.alpha = alpha
+        self.learning_rate = learning_rate
+
+    def start(self, tasks: Sequence[str]) -> Self:
+        super().start(tasks)
+        if not 0 <= self.alpha < float("inf"):
+            raise ValueError(
+                f"alpha is {self.alpha}. It must be finite and at least 0."
+            )
+        self.log_weights = nn.Parameter(torch.zeros(len(self.tasks)))
+        self.register_buffer("initial", torch.full((len(self.tasks),), torch.nan))
+        return self
+
+    def begin(self, measure: Callable[[], Tensor]) -> None:
+        if self.initial.isnan().all():
+            self.initial = measure()
+
+    def backward(self, step: Step) -> None:
+        weights = self.current()
+        step.through_towers(weights, apart=True)
+        norms = weights * step.gramian(self.at).diagonal().clamp(min=0).sqrt()
+        self.log_weights.grad = self.slope(norms, step.losses.detach())
+        step.descend()
+
+    def slope(self, norms: Tensor, losses: Tensor) -> Tensor:
+        """Gradient by the logarithms of the weights.
+
+        Parameters
+        ----------
+        norms : Tensor of shape (n_tasks,)
+            Norms of the weighted gradients, 0 for a task that takes no part.
+        losses : Tensor of shape (n_tasks,)
+            Losses of the batch.
+
+        Returns
+        -------
+        Tensor of shape (n_tasks,)
+            ``G_t sign(G_t - target_t)``.
+        """
+        active = (norms > 0) & (self.initial > 0)
+        left = torch.where(active, losses / self.initial, 0.0)
+        n_active = active.sum().clamp(min=1)
+        rate = left * n_active / left.sum()
+        preference = self.preference_ * n_active / (self.preference_ * active).sum()
+        mean = (norms * active).sum() / n_active
+        target = mean * rate**self.alpha * preference
+        return torch.where(active, (norms - target).sign() * norms, 0.0)
+
+    def after_step(self) -> None:
+        with torch.no_grad():
+            total = self.log_weights.logsumexp(dim=0)
+            self.log_weights.add_(math.log(len(self.log_weights)) - total)
+
+    def current(self) -> Tensor:
+        return self.log_weights.detach().exp()

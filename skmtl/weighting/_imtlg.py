@@ -1,0 +1,47 @@
+"""A direction with the same projection onto every gradient."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from torch import Tensor
+
+from skmtl.weighting._torchjd import TorchJDWeighting, import_torchjd
+
+
+class IMTLG(TorchJDWeighting):
+    """Descend where all gradients, of length 1, project alike (IMTL-G).
+
+    Solved by TorchJD (extra ``jd``) on the Gramian at the representation. Weights sum
+    to 1 and may be negative. Multiplying a loss changes nothing.
+
+    Parameters
+    ----------
+    preference : array-like of shape (n_tasks,), mapping or None, default=None
+        Positive numbers that multiply the weights found, which themselves do not
+        change when a loss is multiplied.
+    at : {"representation", "last_shared_layer", "shared_parameters"}, \
+default="representation"
+        Where gradients are taken.
+
+    References
+    ----------
+    L. Liu et al., "Towards Impartial Multi-task Learning", ICLR 2021, section 3.1.
+
+    Examples
+    --------
+    >>> from skmtl import MMoE
+    >>> ranker = MMoE(loss_weight="imtl_g")
+    """
+
+    name: ClassVar[str | None] = "imtl_g"
+    solver: None = None
+
+    def __init__(self, *, preference: Any = None, at: str = "representation") -> None:
+        super().__init__(None, preference=preference, at=at)
+
+    def _make(self, n_tasks: int) -> Any:
+        return import_torchjd("aggregation", "IMTLG").IMTLGWeighting()
+
+    def solve(self, gramian: Tensor, losses: Tensor, active: Tensor) -> Tensor:
+        return self.preference_[active].to(gramian) * self._run(gramian)

@@ -1,0 +1,182 @@
+"""The descent direction that all tasks have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from scipy.optimize import nnls
+from torch import Tensor
+
+from skmtl.weighting._gradient import GradientWeighting
+
+_NORMALIZATIONS = ("none", "l2", "loss", "loss+")
+
+
+class MGDA(GradientWeighting):
+    r"""Descend along the shortest vector in the convex hull of the tasks' gradients.
+
+    With the gradients :math:`g_t` divided by their scales :math:`c_t`, the weights are
+
+    .. math::
+
+        w_t = \frac{\alpha_t}{c_t}, \qquad
+        \alpha = \arg\min \Big\{ \Big\| \sum_t \alpha_t \frac{g_t}{c_t} \Big\|^2 :
+        \alpha \geq 0, \sum_t \alpha_t = 1 \Big\}.
+
+    To first order the loss of every task falls at least by :math:`c_t` times the same
+    amount, or none can fall without another rising.
+
+    Parameters
+    ----------
+    normalization : {"none", "l2", "loss", "loss+"}, default="l2"
+        Scale of each gradient, before the preference: 1, its norm, the loss of its
+        task, or the product of both.
+    preference : array-like of shape (n_tasks,), mapping or None, default=None
+        Positive numbers, a factor on each scale: the losses fall at rates in these
+        proportions.
+    at : {"representation", "last_shared_layer", "shared_parameters"}, \
+default="representation"
+        Where gradients are taken. At the representation the minimum is an upper bound
+        of that over the shared parameters (MGDA-UB), found in one backward pass;
+        "shared_parameters" takes one for every task.
+
+    Notes
+    -----
+    The minimum is exact for two tasks (algorithm 1), and found by an active set method
+    for more, to rounding. Deviations: the paper's code divides gradients in the search
+    for alpha only, so that a loss of large numbers still outweighs the others; here
+    the direction itself is that of the divided gradients. The weights are scaled to
+    sum to the number of tasks, which changes the length of a step and not its
+    direction. With experts and gates, the representation is the experts' outputs; what
+    gates and embeddings send each other is not in the bound.
+
+    References
+    ----------
+    O. Sener, V. Koltun, "Multi-Task Learning as Multi-Objective Optimization", NeurIPS
+    2018, sections 3.1 to 3.3, algorithms 1 and 2; J.-A. Desideri, "Multiple-Gradient
+    Descent Algorithm (MGDA) for Multiobjective Optimization", C. R. Acad. Sci. 2012.
+
+    Examples
+    --------
+    The gradient of the first task is twice as long as that of the second, and at a
+    right angle to it:
+
+    >>> import torch
+    >>> from skmtl.weighting import MGDA
+    >>> weighting = MGDA(normalization="none").start(["click", "order"])
+    >>> gramian = torch.tensor([[4.0, 0.0], [0.0, 1.0]], dtype=torch.float64)
+    >>> weighting.weigh(gramian, torch.ones(2, dtype=torch.float64))
+    tensor([0.4000, 1.6000], dtype=torch.float64)
+    """
+
+    name: ClassVar[str | None] = "mgda"
+
+    def __init__(
+        self,
+        *,
+        normalization: str = "l2",
+        preference: Any = None,
+        at: str = "representation",
+    ) -> None:
+        super().__init__(preference=preference, at=at)
+        self.normalization = normalization
+
+    def start(self, tasks: Sequence[str]) -> Self:
+        if self.normalization not in _NORMALIZATIONS:
+            raise ValueError(
+                f"normalization={self.normalization!r} must be one of "
+                f"{list(_NORMALIZATIONS)}."
+            )
+        return super().start(tasks)
+
+    def solve(self, gramian: Tensor, losses: Tensor, active: Tensor) -> Tensor:
+        scale = self._scale(gramian, losses, active)
+        scale = scale * self.preference_[active].to(scale)
+        weights = min_norm(gramian / torch.outer(scale, scale)) / scale
+        return weights * (len(weights) / weights.sum())
+
+    def _scale(self, gramian: Tensor, losses: Tensor, active: Tensor) -> Tensor:
+        norms = gramian.diagonal().sqrt()
+        return {
+            "none": torch.ones_like(norms),
+            "l2": norms,
+            "loss": losses,
+            "loss+": losses * norms,
+        }[self.normalization]
+
+
+class StochasticMGDA(MGDA):
+    """MGDA on gradients divided by the losses before the first step.
+
+    Parameters
+    ----------
+    preference : array-like of shape (n_tasks,), mapping or None, default=None
+        As in `MGDA`.
+    at : {"representation", "last_shared_layer", "shared_parameters"}, \
+default="representation"
+        As in `MGDA`.
+
+    Notes
+    -----
+    The initial losses are measured on (at most 65,536) training rows.
+
+    References
+    ----------
+    N. Milojkovic, D. Antognini, G. Bergamin, B. Faltings, C. Musat, "Multi-Gradient
+    Descent for Multi-Objective Recommender Systems", 2019, sections 3.2 and 3.3.
+
+    Examples
+    --------
+    >>> from skmtl import MMoE
+    >>> ranker = MMoE(loss_weight="stochastic_mgda")
+    """
+
+    name: ClassVar[str | None] = "stochastic_mgda"
+    initial: Tensor
+
+    def __init__(self, *, preference: Any = None, at: str = "representation") -> None:
+        super().__init__(normalization="none", preference=preference, at=at)
+
+    def start(self, tasks: Sequence[str]) -> Self:
+        super().start(tasks)
+        self.register_buffer("initial", torch.full((len(self.tasks),), torch.nan))
+        return self
+
+    def begin(self, measure: Callable[[], Tensor]) -> None:
+        if self.initial.isnan().all():
+            self.initial = measure()
+
+    def _scale(self, gramian: Tensor, losses: Tensor, active: Tensor) -> Tensor:
+        return self.initial[active].to(losses)
+
+
+def min_norm(gramian: Tensor) -> Tensor:
+    """Shortest vector in the convex hull of vectors, given their inner products.
+
+    Parameters
+    ----------
+    gramian : Tensor of shape (n, n), dtype float64
+        Inner products, above 0 on the diagonal.
+
+    Returns
+    -------
+    Tensor of shape (n,)
+        Coefficients, at least 0 and of sum 1.
+    """
+    if len(gramian) == 2:
+        (a, b), (_, c) = gramian.tolist()
+        spread = a + c - 2 * b
+        first = 0.5 if spread <= 0 else min(max((c - b) / spread, 0.0), 1.0)
+        return gramian.new_tensor([first, 1.0 - first])
+    # The u >= 0 that minimises |F u|^2 + (sum(u) - 1)^2, where F^T F is the Gramian,
+    # is a multiple of the coefficients: for a fixed direction of u the minimum over
+    # its length rises with |F u|. Scaled so that the shortest vector has length 1.
+    scaled = gramian / gramian.diagonal().min()
+    values, vectors = np.linalg.eigh(scaled.cpu().numpy())
+    factor = np.sqrt(values.clip(min=0))[:, None] * vectors.T
+    target = np.append(np.zeros(len(values)), 1.0)
+    u, _ = nnls(np.vstack([factor, np.ones(len(values))]), target)
+    return torch.from_numpy(u / u.sum()).to(gramian)

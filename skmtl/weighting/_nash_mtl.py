@@ -1,0 +1,72 @@
+"""A bargain between the tasks."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from torch import Tensor
+
+from skmtl.weighting._torchjd import TorchJDWeighting, import_torchjd
+
+
+class NashMTL(TorchJDWeighting):
+    """Weigh tasks by the Nash bargaining solution.
+
+    Solved by TorchJD (extra ``jd``) on the Gramian at the representation: weights
+    ``a`` with ``K a = 1 / a``, in a sequence of convex programs. It starts from the
+    weights of the step before.
+
+    Parameters
+    ----------
+    max_norm : float, default=1.0
+        Largest length of the combined gradient, relative to the root mean square of
+        the gradients' lengths; 0 for no limit.
+    update_weights_every : int, default=1
+        Steps between two solutions.
+    optim_niter : int, default=20
+        Convex programs for one solution, at most.
+    preference : array-like of shape (n_tasks,), mapping or None, default=None
+        Positive numbers that multiply the weights found, which themselves do not
+        change when a loss is multiplied.
+    at : {"representation", "last_shared_layer", "shared_parameters"}, \
+default="representation"
+        Where gradients are taken.
+
+    References
+    ----------
+    A. Navon et al., "Multi-Task Learning as a Bargaining Game", ICML 2022, section 3,
+    algorithm 1.
+
+    Examples
+    --------
+    >>> from skmtl import MMoE
+    >>> ranker = MMoE(loss_weight="nash_mtl")
+    """
+
+    name: ClassVar[str | None] = "nash_mtl"
+    solver: None = None
+
+    def __init__(
+        self,
+        *,
+        max_norm: float = 1.0,
+        update_weights_every: int = 1,
+        optim_niter: int = 20,
+        preference: Any = None,
+        at: str = "representation",
+    ) -> None:
+        super().__init__(None, preference=preference, at=at)
+        self.max_norm = max_norm
+        self.update_weights_every = update_weights_every
+        self.optim_niter = optim_niter
+
+    def _make(self, n_tasks: int) -> Any:
+        return import_torchjd("aggregation", "NashMTL").NashMTL(
+            n_tasks=n_tasks,
+            max_norm=self.max_norm,
+            update_weights_every=self.update_weights_every,
+            optim_niter=self.optim_niter,
+        )
+
+    def solve(self, gramian: Tensor, losses: Tensor, active: Tensor) -> Tensor:
+        return self.preference_[active].to(gramian) * self._run(gramian)

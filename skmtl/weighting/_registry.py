@@ -1,0 +1,81 @@
+"""Strategies by name."""
+
+from __future__ import annotations
+
+import copy
+from importlib import import_module
+from typing import Any
+
+from torch import nn
+
+from skmtl.weighting._base import LossWeighting
+from skmtl.weighting._torchjd import adapt
+
+
+def get_strategy_names() -> list[str]:
+    """Names of the strategies that `get_strategy` knows.
+
+    Returns
+    -------
+    list of str
+        The names, sorted.
+
+    Examples
+    --------
+    >>> from skmtl.weighting import get_strategy_names
+    >>> "gradnorm" in get_strategy_names()
+    True
+    """
+    return sorted(_named())
+
+
+def get_strategy(strategy: Any) -> LossWeighting:
+    """Make a strategy from its name, or copy one.
+
+    Parameters
+    ----------
+    strategy : str, LossWeighting, or a weighting, aggregator or scalarizer of TorchJD
+        A name gives the strategy with its defaults.
+
+    Returns
+    -------
+    LossWeighting
+        One that may be changed.
+
+    Raises
+    ------
+    ValueError
+        For a name that is not known, and anything else.
+
+    Examples
+    --------
+    >>> from skmtl.weighting import get_strategy
+    >>> get_strategy("dynamic_weight_average")
+    DynamicWeightAverage(temperature=2.0)
+    """
+    if isinstance(strategy, str):
+        named = _named()
+        if strategy not in named:
+            raise ValueError(
+                f"loss_weight={strategy!r} is not known. The strategies are "
+                f"{sorted(named)}; 'inverse_ratio' gives fixed weights."
+            )
+        made: LossWeighting = named[strategy]()
+        return made
+    found = strategy if isinstance(strategy, LossWeighting) else None
+    if found is None and isinstance(strategy, nn.Module):
+        found = adapt(strategy)
+    if found is None:
+        raise ValueError(
+            f"loss_weight={strategy!r} is no loss weighting. Give numbers, the name of "
+            "a strategy, an instance from skmtl.weighting, or a weighting, aggregator "
+            "or scalarizer of TorchJD."
+        )
+    return copy.deepcopy(found)
+
+
+def _named() -> dict[str, Any]:
+    """Strategies with a name, out of all public ones."""
+    public = import_module("skmtl.weighting")
+    classes = [getattr(public, name) for name in public.__all__]
+    return {c.name: c for c in classes if getattr(c, "name", None)}

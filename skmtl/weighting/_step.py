@@ -1,0 +1,191 @@
+"""One step of training, cut where the towers begin."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+class Step:
+    """Losses of one batch, and the two halves of the way back from them.
+
+    The graph is cut between what is shared and the towers. The way through the towers
+    gives every task's gradient at its representation; then one way below the cut
+    serves any combination of them.
+
+    Parameters
+    ----------
+    module : MultiTaskModule
+        The network.
+    representation : Tensor of shape (n_tasks, batch, width)
+        What the towers read, with the graph below it.
+    mixture : Tensor of shape (batch or 1, n_tasks, n_shared)
+        Weights by which each task's representation mixes the tensors that the tasks
+        share.
+    record : bool, default=False
+        Whether every task's gradient is wanted, even if the weighting does without.
+
+    Attributes
+    ----------
+    cut : Tensor of shape (n_tasks, batch, width)
+        `representation` without the graph below it; the towers read this one.
+    losses : Tensor of shape (n_tasks,)
+        Losses of the batch, set once the towers have been evaluated on `cut`.
+    """
+
+    losses: Tensor
+
+    def __init__(
+        self,
+        module: Any,
+        representation: Tensor,
+        mixture: Tensor,
+        record: bool = False,
+    ) -> None:
+        self.module, self.record = module, record
+        self.representation, self.mixture = representation, mixture
+        self.cut = representation.detach().requires_grad_()
+        self.extra: Tensor | None = None
+
+    def add(self, penalty: Tensor) -> None:
+        """Go back through the towers from what the network adds to the losses.
+
+        Its gradient joins those of the tasks in `descend`, whatever their weights.
+
+        Parameters
+        ----------
+        penalty : Tensor of shape ()
+            A function of logits or parameters.
+        """
+        penalty.backward(retain_graph=True)
+        if self.cut.grad is not None:
+            self.extra = self._take()
+
+    def through_towers(self, weights: Tensor, *, apart: bool = False) -> None:
+        """Go back through the towers; their parameters get ``sum_t w_t dL_t``.
+
+        Parameters
+        ----------
+        weights : Tensor of shape (n_tasks,)
+            Weight of each loss above the cut.
+        apart : bool, default=False
+            Whether the gradients of the tasks at the cut are needed apart. It costs
+            nothing where each tower belongs to one task, and a pass for every task
+            where towers are connected.
+        """
+        self.weights = weights
+        if getattr(self.module.towers, "independent", False) or not (
+            apart or self.record
+        ):
+            self.losses.backward(weights)
+            # With independent towers slice t depends on loss t only.
+            self.rows = self.total = self._take()
+            return
+        rows = []
+        for loss, weight in zip(self.losses, weights, strict=True):
+            loss.backward(weight, retain_graph=True)
+            rows.append(self._take())
+        self.rows = torch.stack(rows)  # (n_tasks, n_tasks, batch, width)
+        self.total = self.rows.sum(dim=0)
+
+    def descend(self, weights: Tensor | None = None) -> None:
+        """Go back below the cut.
+
+        Parameters
+        ----------
+        weights : Tensor of shape (n_tasks,), default=None
+            Factor on what each task sends below the cut, beside its weight above it.
+        """
+        if not self.representation.requires_grad:
+            return
+        total = self.total
+        if weights is not None:
+            if self.rows.ndim == 3:
+                total = weights[:, None, None] * self.rows
+            else:
+                total = torch.tensordot(weights, self.rows, dims=1)
+        self.representation.backward(
+            total if self.extra is None else total + self.extra
+        )
+
+    def gramian(self, at: str = "representation") -> Tensor:
+        """Inner products of the gradients of the tasks' losses, without weights.
+
+        Call it after `through_towers(..., apart=True)` and before `descend`, but for
+        "representation" at any time.
+
+        Parameters
+        ----------
+        at : {"representation", "last_shared_layer", "shared_parameters"}, \
+default="representation"
+            Where gradients are taken: at the tensors that the tasks share (the
+            bottom's output, the experts' outputs), or by parameters.
+
+        Returns
+        -------
+        Tensor of shape (n_tasks, n_tasks)
+            0 in the row of a task whose weight was 0, and whose gradient is unknown.
+        """
+        if at == "representation":
+            weighted = self._at_representation()
+        else:
+            weighted = self._by_parameters(getattr(self.module, at)())
+        inverse = torch.where(self.weights == 0, 0.0, 1.0 / self.weights)
+        return weighted * torch.outer(inverse, inverse)
+
+    def _take(self) -> Tensor:
+        gradient, self.cut.grad = self.cut.grad, None
+        assert gradient is not None
+        return gradient
+
+    def _at_representation(self) -> Tensor:
+        """Gramian at the shared tensors S.
+
+        Representation t is ``sum_e a_te S_e``, so the gradient of loss t at S_e is
+        ``sum_i a_ie g_ti``, with g_ti that at representation i. It is never made for
+        every e.
+        """
+        overlap = self.mixture @ self.mixture.transpose(1, 2)
+        if self.rows.ndim == 3:
+            by_row = self.rows.transpose(0, 1)
+            return (overlap * (by_row @ by_row.transpose(1, 2))).sum(dim=0)
+        n_tasks, _, n_rows, _ = self.rows.shape
+        by_row = self.rows.permute(2, 1, 0, 3).reshape(n_rows, n_tasks, -1)
+        mixed = (overlap @ by_row).unflatten(2, (n_tasks, -1)).permute(2, 1, 0, 3)
+        return self.rows.flatten(1) @ mixed.reshape(n_tasks, -1).t()
+
+    def _by_parameters(self, parameters: list[Tensor]) -> Tensor:
+        per_task = [
+            torch.autograd.grad(
+                self.representation,
+                parameters,
+                self._row(task),
+                retain_graph=True,
+                allow_unused=True,
+            )
+            for task in range(len(self.losses))
+        ]
+        gramian = self.losses.new_zeros(len(per_task), len(per_task))
+        for gradients in zip(*per_task, strict=True):
+            known = next((g for g in gradients if g is not None), None)
+            if known is not None:  # a parameter may serve some of the tasks only
+                none = torch.zeros_like(known)
+                rows = [_flat(none if g is None else g) for g in gradients]
+                gramian += torch.stack(rows) @ torch.stack(rows).t()
+        return gramian
+
+    def _row(self, task: int) -> Tensor:
+        if self.rows.ndim == 4:
+            return self.rows[task]
+        alone = torch.zeros_like(self.rows)
+        alone[task] = self.rows[task]
+        return alone
+
+
+def _flat(gradient: Tensor) -> Tensor:
+    # The rows of the table that a batch touches are the same for every task.
+    if gradient.is_sparse:
+        gradient = gradient.coalesce().values()
+    return gradient.flatten()

@@ -1,0 +1,68 @@
+"""Weights learned as the noise of each task."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar, Self
+
+import torch
+from torch import Tensor, nn
+
+from skmtl.weighting._base import LossWeighting
+
+
+class Uncertainty(LossWeighting):
+    r"""Weigh each task by the inverse of a learned variance.
+
+    .. math::
+
+        L = \sum_t e^{-s_t} L_t + \tfrac{1}{2} s_t
+
+    where :math:`s_t = \log \sigma_t^2` is learned with the network. At rest
+    :math:`e^{-s_t} = 1 / (2 L_t)`: a task of small loss gets a large weight, and
+    multiplying a loss changes nothing.
+
+    Parameters
+    ----------
+    learning_rate : float or None, default=0.025
+        Step size of the log-variances; None for the network's.
+
+    Notes
+    -----
+    This is the paper's form for classification (equation 10). Deviations: a batch
+    without a label for a task is no observation of its noise, and leaves its
+    log-variance as it is. Log-variances start at 0, that is weights at 1, and have a
+    step size of their own, since training over a few epochs at the network's would not
+    bring the weight of a rare task to its place.
+
+    References
+    ----------
+    A. Kendall, Y. Gal, R. Cipolla, "Multi-Task Learning Using Uncertainty to Weigh
+    Losses for Scene Geometry and Semantics", CVPR 2018, section 3.2, equations 5 to 10.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skmtl.weighting import Uncertainty
+    >>> weighting = Uncertainty().start(["click", "order"])
+    >>> weighting.current()
+    tensor([1., 1.])
+    """
+
+    name: ClassVar[str | None] = "uncertainty"
+
+    def __init__(self, *, learning_rate: float | None = 0.025) -> None:
+        super().__init__()
+        self.learning_rate = learning_rate
+
+    def start(self, tasks: Sequence[str]) -> Self:
+        super().start(tasks)
+        self.log_variance = nn.Parameter(torch.zeros(len(self.tasks)))
+        return self
+
+    def forward(self, losses: Tensor) -> Tensor:
+        terms = losses * (-self.log_variance).exp() + 0.5 * self.log_variance
+        return torch.where(losses.detach() > 0, terms, 0.0).sum()
+
+    def current(self) -> Tensor:
+        return (-self.log_variance.detach()).exp()
