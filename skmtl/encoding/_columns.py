@@ -49,9 +49,15 @@ def _from_polars(column: Any) -> pd.Series:
         return pd.Series(column.to_list(), dtype=object)
     if kind.startswith(("Categorical", "Enum")):
         column = column.cast(_polars_string(column))
+    if kind.startswith("Decimal"):
+        column = column.cast(_polars_float(column))
     if column.null_count() and column.dtype.is_integer():
         mask = column.is_null().to_numpy()
         return pd.Series(pd.arrays.IntegerArray(column.fill_null(0).to_numpy(), mask))
+    if column.null_count() and kind == "Boolean":
+        mask = column.is_null().to_numpy()
+        filled = column.fill_null(False).to_numpy()
+        return pd.Series(pd.arrays.BooleanArray(filled, mask))
     return pd.Series(column.to_numpy())
 
 
@@ -59,6 +65,12 @@ def _polars_string(column: Any) -> Any:
     import polars
 
     return polars.String
+
+
+def _polars_float(column: Any) -> Any:
+    import polars
+
+    return polars.Float64
 
 
 def select_categorical(frame: pd.DataFrame, categorical_features: Any) -> list[bool]:
@@ -144,15 +156,24 @@ def as_float(column: pd.Series, name: object) -> np.ndarray:
     if not (
         types.is_numeric_dtype(column.dtype) or types.is_object_dtype(column.dtype)
     ):
-        raise TypeError(
-            f"Column {name!r} must hold numbers, found {column.dtype}. Turn it into "
-            "numbers, or name it in categorical_features when fitting."
-        )
+        raise TypeError(f"Column {name!r} must hold numbers, {_mend(column.dtype)}")
     try:
         values = column.to_numpy(dtype=np.float64, na_value=np.nan, copy=True)
     except (TypeError, ValueError) as error:
         raise TypeError(f"Column {name!r} must hold numbers: {error}") from error
     return _finite(values, name)
+
+
+def _mend(dtype: Any) -> str:
+    if types.is_datetime64_any_dtype(dtype) or types.is_timedelta64_dtype(dtype):
+        return (
+            f"found {dtype}. Turn times into numbers, such as days since a date or the "
+            "hour of the day."
+        )
+    return (
+        f"found {dtype}. Turn it into numbers, or name it in categorical_features when "
+        "fitting."
+    )
 
 
 def _finite(values: np.ndarray, name: object) -> np.ndarray:

@@ -112,6 +112,11 @@ def _object_keys(values: pd.Series, name: object) -> pd.Series:
             "numbers."
         )
     found = sorted({type(v).__name__ for v in values.dropna()})
+    if len(found) == 1:
+        raise TypeError(
+            f"Column {name!r} holds {found[0]} objects, which are not ids. Turn them "
+            "into numbers or strings, or leave the column out."
+        )
     raise TypeError(
         f"Column {name!r} mixes types ({', '.join(found)}), so equal ids cannot be "
         "told. Turn all its cells into strings, or all into integers."

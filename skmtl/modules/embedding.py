@@ -58,7 +58,9 @@ class TableEmbedding(nn.Module):
         self.width = (
             len(vocabulary_sizes) * embedding_dim + len(bin_sizes) * bin_dim + n_numeric
         )
-        nn.init.normal_(self.ids, std=embedding_dim**-0.5)
+        # A fifth of what keeps the variance of a layer. What an id drew at the start is
+        # noise until its rows are seen; the smaller it is, the better are rare ids.
+        nn.init.normal_(self.ids, std=0.2 * embedding_dim**-0.5)
         nn.init.normal_(self.bins, std=bin_dim**-0.5)
         with torch.no_grad():
             first = 0

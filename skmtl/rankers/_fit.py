@@ -17,7 +17,7 @@ from skorch.helper import predefined_split
 from skmtl._net import MultiTaskNet, TensorTable
 from skmtl._weights import check_sample_weight
 from skmtl.encoding import EncodedTable, TableEncoder
-from skmtl.rankers._intercept import MAX_ROWS, fit_intercept
+from skmtl.rankers._intercept import fit_intercept, n_rows_to_read
 from skmtl.rankers._monitor import (
     BestWeights,
     EpochLine,
@@ -48,6 +48,11 @@ class Fit:
         self.warm = ranker.warm_start and hasattr(ranker, "net_")
         self.targets = check_targets(y)
         check_consistent_length(X, self.targets.labels)
+        if not self.targets.observed.any():
+            raise ValueError(
+                f"y holds only NaN for the tasks {list(self.targets.names)}. Give at "
+                "least one observed label."
+            )
         self.weight = _task_weights(weight, self.targets)
         self.names = [str(n) for n in self.targets.names]
         self._check_hyperparameters()
@@ -59,7 +64,9 @@ class Fit:
     def _check_hyperparameters(self) -> None:
         ranker, names = self.ranker, self.targets.names
         ranker._check_tasks(self.names)
-        self.scorer = None if ranker.scoring is None else find_scorer(ranker)
+        self.scorer = None
+        if ranker.scoring is not None:
+            self.scorer = find_scorer(ranker, len(names))
         self.label_weight = check_per_task(
             ranker.label_weight, names, "label_weight", positive=True
         )
@@ -146,8 +153,9 @@ class Fit:
     def _intercept(
         self, net: MultiTaskNet, table: EncodedTable, weight: Weights, prior: Weights
     ) -> Weights:
-        if len(table) > MAX_ROWS:
-            chosen = np.sort(self.rng.choice(len(table), MAX_ROWS, replace=False))
+        n_rows = n_rows_to_read(len(table), len(net.history))
+        if n_rows < len(table):
+            chosen = np.sort(self.rng.choice(len(table), n_rows, replace=False))
             table, weight = table.take(chosen), weight[chosen]
         return fit_intercept(logits(net, table).astype(np.float64), weight, prior)
 

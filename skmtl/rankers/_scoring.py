@@ -12,10 +12,19 @@ from sklearn.metrics import check_scoring, get_scorer_names
 from skmtl.metrics import get_task_scorer
 from skmtl.metrics._task_scorer import TaskScorer
 
+# scikit-learn's names that take the tasks' probabilities for those of one multiclass
+# problem, and what to watch instead.
+_WRONG_FOR_TASKS = {"neg_log_loss": "mean_log_loss", "neg_brier_score": "mean_brier"}
 
-def find_scorer(ranker: Any) -> Any:
+
+def find_scorer(ranker: Any, n_tasks: int) -> Any:
     """The scorer of `scoring`: scikit-learn's names, then those of `skmtl.metrics`."""
     scoring = ranker.scoring
+    if n_tasks > 1 and isinstance(scoring, str) and scoring in _WRONG_FOR_TASKS:
+        raise ValueError(
+            f"scoring={scoring!r} takes the tasks for the classes of one problem. For "
+            f"{n_tasks} tasks give scoring={_WRONG_FOR_TASKS[scoring]!r}."
+        )
     if isinstance(scoring, str) and scoring not in get_scorer_names():
         try:
             scorer = get_task_scorer(scoring)

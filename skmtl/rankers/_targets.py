@@ -177,7 +177,7 @@ def warn_of_constant_tasks(targets: Targets, rates: npt.NDArray[np.float64]) -> 
         return
     for name, rate in zip(targets.names, rates, strict=True):
         if np.isnan(rate):
-            what, value = "no observed label", "0.5"
+            what, value = "no observed label with a weight above 0", "0.5"
         elif rate in (0.0, 1.0):
             what, value = "one class only", f"{rate:g}"
         else:

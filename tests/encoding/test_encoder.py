@@ -2,6 +2,7 @@
 
 import datetime
 import pickle
+from decimal import Decimal
 
 import numpy as np
 import pandas as pd
@@ -115,6 +116,15 @@ def test_pandas_polars_and_arrays_agree():
     assert_array_equal(TableEncoder(mask).fit_transform(X), expected)
 
 
+def test_booleans_with_missing_cells_are_numbers_in_both_frames():
+    cells = [True, None, False, True]
+    X = pd.DataFrame({"liked": pd.array(cells, dtype="boolean")})
+    X_polars = pl.DataFrame({"liked": cells})
+    encoder = TableEncoder().fit(X_polars)
+    assert encoder.numeric_names_ == ["liked"]
+    assert_array_equal(encoder.transform(X_polars), TableEncoder().fit_transform(X))
+
+
 def test_columns_are_matched_by_name():
     X = frame()
     encoder = TableEncoder(["user", "item"]).fit(X)
@@ -207,6 +217,16 @@ def test_light_values_share_bins_evenly():
             TypeError,
             "'item' holds datetime64",
         ),
+        (
+            lambda X: X.assign(item=Decimal(1)),
+            TypeError,
+            "'item' holds Decimal objects",
+        ),
+        (
+            lambda X: X.assign(price=datetime.datetime(2026, 1, 1)),
+            TypeError,
+            "'price' must hold numbers, found datetime64.* Turn times into numbers",
+        ),
         (lambda X: X.assign(price="dear"), TypeError, "'price' must hold numbers"),
         (lambda X: X.assign(price=1j), ValueError, "Complex data not supported"),
         (lambda X: X[:0], ValueError, "0 sample"),
@@ -240,3 +260,12 @@ def test_integer_ids_are_pointed_out():
     X = frame().rename(columns={"user": "userId"})
     with pytest.warns(UserWarning, match="'userId'"):
         TableEncoder().fit(X)
+
+
+def test_polars_decimals_are_numbers():
+    cells = [Decimal("1.5"), None, Decimal(3)]
+    table = pl.DataFrame({"price": cells})
+    expected = pl.DataFrame({"price": [1.5, None, 3.0]})
+    encoder = TableEncoder().fit(expected)
+    assert encoder.numeric_names_ == ["price"]
+    assert_array_equal(encoder.transform(table), encoder.transform(expected))

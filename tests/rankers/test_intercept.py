@@ -6,7 +6,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 
-from skmtl.rankers._intercept import fit_intercept
+from skmtl import ShareBottom
+from skmtl.datasets import make_funnel
+from skmtl.rankers._intercept import fit_intercept, n_rows_to_read
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -34,3 +36,18 @@ def test_tasks_that_cannot_be_learnt_are_left_alone():
     rates = np.array([0.0, 1.0, np.nan, 0.5])
     assert_array_equal(fit_intercept(z, w, rates), 0)
     assert_array_equal(fit_intercept(z - 500, w, np.full(4, 0.5)), 0)
+
+
+def test_long_training_reads_all_rows():
+    assert n_rows_to_read(1000, 1) == 1000
+    assert n_rows_to_read(100_000, 1) == 65_536
+    assert n_rows_to_read(1_000_000, 1) == 250_000
+    assert n_rows_to_read(1_000_000, 9) == 1_000_000
+
+
+def test_rates_of_a_long_table_are_the_observed_rates_under_label_weights():
+    log = make_funnel(80_000, random_state=0)
+    weights = {"click": 1, "cart": 10, "order": 100}
+    ranker = ShareBottom(label_weight=weights, random_state=0)
+    proba = ranker.fit(log.data, log.target).predict_task_proba(log.data)
+    assert_allclose(proba.mean(axis=0), log.target.mean(), rtol=1e-4)

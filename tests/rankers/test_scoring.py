@@ -56,6 +56,16 @@ def test_names(halves, scoring):
     assert best_score(ranker) == pytest.approx(expected, abs=1e-9)
 
 
+def test_names_that_are_wrong_for_several_tasks_are_refused(halves):
+    train, valid = halves
+    with pytest.raises(ValueError, match="give scoring='mean_log_loss'"):
+        mmoe(scoring="neg_log_loss").fit(*train, **valid)
+    X, y = train
+    only = {"X_val": valid["X_val"], "y_val": valid["y_val"]["cart"]}
+    ranker = mmoe(scoring="neg_log_loss").fit(X, y["cart"], **only)
+    assert best_score(ranker) < 0
+
+
 def test_losses_are_negated(halves):
     train, valid = halves
     ranker = mmoe(scoring="log_loss:cart").fit(*train, **valid)

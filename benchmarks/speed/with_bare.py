@@ -1,0 +1,89 @@
+"""The same network and optimisers in a plain loop: what skorch and checks cost."""
+
+import torch
+from torch.nn import functional as F
+from workload import N_IDS, N_NUMBERS, TASKS
+
+from skmtl._optim import LazyAdam
+from skmtl.modules import (
+    ExpertMixture,
+    MultiTaskModule,
+    ParallelTowers,
+    SharedBottom,
+    TableEmbedding,
+)
+
+
+def prepare(work):
+    ids, numbers, y = map(torch.from_numpy, work.part(test=False))
+    first = torch.tensor([0, *work.vocabulary]).cumsum(0)[:-1].int()
+    test_ids, test_numbers, _ = map(torch.from_numpy, work.part(test=True))
+    return {
+        "vocabulary": work.vocabulary,
+        "train": (ids + first, numbers, y),
+        "test": (test_ids + first, test_numbers),
+    }
+
+
+def network(data, options):
+    """The network of the rankers, without an encoder."""
+    embedding = TableEmbedding(
+        vocabulary_sizes=data["vocabulary"],
+        bin_sizes=(),
+        n_numeric=N_NUMBERS,
+        embedding_dim=16,
+        bin_dim=1,
+        sparse=True,
+    )
+    shared = {"n_tasks": len(TASKS), "dropout": 0.0}
+    if options.model == "mmoe":
+        sharing = ExpertMixture(
+            n_experts=8,
+            width=N_IDS * 16 + N_NUMBERS,
+            bottom_units=(),
+            expert_units=(128,),
+            gate_dropout=0.0,
+            **shared,
+        )
+    else:
+        sharing = SharedBottom(width=N_IDS * 16 + N_NUMBERS, units=(256, 128), **shared)
+    towers = ParallelTowers(width=sharing.width, units=(64,), **shared)
+    return MultiTaskModule(embedding=embedding, sharing=sharing, towers=towers)
+
+
+def fit(data, options):
+    torch.set_num_threads(options.threads)
+    torch.manual_seed(options.seed)
+    net = network(data, options)
+    table = net.embedding.ids
+    rest = [p for p in net.parameters() if p is not table and p.numel()]
+    dense = torch.optim.Adam(rest, 1e-3, fused=True)
+    rows = LazyAdam([table], 1e-3)
+    ids, numbers, y = data["train"]
+    bins = torch.empty(len(y), 0, dtype=torch.int32)
+    for _ in range(options.epochs):
+        order = torch.randperm(len(y))
+        for at in order.split(options.batch_size):
+            dense.zero_grad()
+            rows.zero_grad()
+            logits = net(ids=ids[at], bins=bins[at], numeric=numbers[at])
+            losses = F.binary_cross_entropy_with_logits(
+                logits, y[at], reduction="none"
+            ).mean(dim=0)
+            losses.sum().backward()
+            dense.step()
+            rows.step()
+    return net.eval()
+
+
+def predict(net, data):
+    ids, numbers = data["test"]
+    bins = torch.empty(len(ids), 0, dtype=torch.int32)
+    with torch.inference_mode():
+        blocks = [
+            net(ids=i, bins=b, numeric=n)
+            for i, b, n in zip(
+                ids.split(1024), bins.split(1024), numbers.split(1024), strict=True
+            )
+        ]
+    return torch.cat(blocks).numpy()
