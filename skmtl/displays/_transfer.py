@@ -147,3 +147,4 @@ def _draw(axes: Any, rows: pd.DataFrame, names: list[str]) -> None:
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.grid(axis="x", alpha=0.4)
+    axes.locator_params(axis="x", nbins=5)

@@ -50,7 +50,8 @@ class ESMM(BottomRanker):
     -----
     A positive label of a task should come with a positive label of the task it
     follows, as an order comes with a click. Predicted probabilities never rise along
-    the funnel, to the last bit.
+    the funnel, to the last bit; only where a task has no observed label at all, its
+    probability is 0.5, whatever the others are.
 
     References
     ----------

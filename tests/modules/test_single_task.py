@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from skmtl.modules import ParallelTowers, TaskBottoms, TaskEmbedding
+from skmtl.modules import (
+    ParallelTowers,
+    TableEmbedding,
+    TaskBottoms,
+    TaskEmbedding,
+)
 from tests.modules.reference import (
     BIN_DIM,
     BINS,
@@ -83,20 +88,21 @@ def test_parameters_are_those_of_as_many_networks():
 
 def test_embeddings_start_as_wide_as_alone():
     torch.manual_seed(0)
-    wide = TaskEmbedding(
-        n_sets=5,
-        vocabulary_sizes=[4000],
-        bin_sizes=[4000],
-        n_numeric=0,
-        embedding_dim=16,
-        bin_dim=8,
-        sparse=True,
-    )
-    spread = wide.ids[1:].std(), wide.bins.std()
-    assert [float(s.detach()) for s in spread] == pytest.approx(
-        [0.2 * 16**-0.5, 8**-0.5], rel=0.02
-    )
-    assert not wide.ids[0].any()
+    sizes = {
+        "vocabulary_sizes": [4000],
+        "bin_sizes": [4000],
+        "n_numeric": 0,
+        "embedding_dim": 16,
+        "bin_dim": 8,
+        "sparse": True,
+    }
+    together, alone = TaskEmbedding(n_sets=5, **sizes), TableEmbedding(**sizes)
+    for name in ("ids", "bins"):
+        found, expected = (
+            float(getattr(module, name).detach().std()) for module in (together, alone)
+        )
+        assert found == pytest.approx(expected, rel=0.02)
+    assert not together.ids[0].any()
 
 
 def test_only_some_kinds_of_columns():
