@@ -3,6 +3,7 @@
 Each round fits once with every contender, in turn, so that a slow moment of the machine
 hits all of them. A line shows ratios to the fit that records and shows nothing: the
 median over rounds in processor and in wall time, and that of the best processor times.
+Below noise, the last lines tell the share of processor time spent in each callback.
 
     python benchmarks/bench_progress.py --rows 100000 --rounds 9
 """
@@ -21,6 +22,8 @@ from threadpoolctl import threadpool_limits
 from skmtl import MMoE
 from skmtl.datasets import make_funnel
 from skmtl.rankers import _fit
+from skmtl.rankers._epoch_auc import TaskAUC
+from skmtl.rankers._epoch_line import EpochLine
 
 
 class Terminal(io.StringIO):
@@ -70,6 +73,26 @@ def contenders(settings, data):
     }
 
 
+def shares(settings, data):
+    """Share of a fit's processor time that each of our callbacks takes."""
+    spent = {TaskAUC: 0.0, EpochLine: 0.0}
+
+    def timed(kind, method):
+        def run(self, *args, **kwargs):
+            start = process_time()
+            method(self, *args, **kwargs)
+            spent[kind] += process_time() - start
+
+        return run
+
+    for kind in spent:
+        for name, method in list(vars(kind).items()):
+            if name.startswith("on_"):
+                setattr(kind, name, timed(kind, method))
+    total = seconds(MMoE(verbose=1, **settings), data)[0]
+    return {kind.__name__: time / total for kind, time in spent.items()}
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", type=int, default=100_000)
@@ -96,6 +119,8 @@ def main():
         best = np.min(times, axis=0)[0] / base.min(axis=0)[0]
         middle = np.median(times, axis=0)[0]
         print(f"{name:<32}{cpu:>10.3f}{wall:>8.3f}{best:>8.3f}   {middle:.2f}")
+    for name, share in shares(settings, data).items():
+        print(f"in {name:<29}{share:>10.2%}")
 
 
 if __name__ == "__main__":

@@ -137,7 +137,9 @@ class GateWeightsDisplay:
                 1.0 + 0.4 * len(tasks) + name_inches(experts),
             )
             self.figure_, self.axes_ = panels("GateWeightsDisplay", 1, ax, size=size)
-            image = heat_table(self.axes_[0], self.means_, tasks, experts, vmin=0)
+            read = weights.any(axis=0)  # what a task does not read stays blank
+            means = np.where(read, self.means_, np.nan)
+            image = heat_table(self.axes_[0], means, tasks, experts, vmin=0)
             self.axes_[0].set(xlabel="expert", ylabel="task")
             self.figure_.colorbar(image, ax=self.axes_[0], label="mean gate weight")
             return self

@@ -229,10 +229,12 @@ class HistoryDisplay:
     def _legend(self, own: bool) -> None:
         lines: dict[str, Any] = {}
         several = len(self.histories) > 1
+        validated = {fit for _, _, fit, part in self.lines_ if part == "valid"}
         for (_, _, fit, part), line in self.lines_.items():
             name = {"train": "training", "valid": "validation", "": ""}[part]
             text = f"{wrapped(fit)}, {name}" if several and name else name or fit
-            if name or several:
+            # A line of neither part looks like that of validation.
+            if name or (several and fit not in validated):
                 lines.setdefault(text, line)
         handles = list(lines.values())
         stars = [

@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from skmtl.displays._panels import below, panels, wrapped
+from skmtl.displays._profile import draw_profile
+from skmtl.displays._search_table import search_table
 from skmtl.displays._simplex import draw_triangle, place, shares
 from skmtl.displays._surface import draw_boundaries, draw_grid, draw_scattered
 
@@ -115,13 +117,14 @@ class OutputWeightsDisplay:
             If the search has no such metric, or an interval is wanted of another
             metric than the one that chose.
         """
-        results, names = search.cv_results_, [str(n) for n in search.task_names_]
-        known = [k[len("mean_test_") :] for k in results if k.startswith("mean_test_")]
+        names, weights, scores = search_table(search)
         refit = getattr(search, "refit", None)
-        chosen = refit if isinstance(refit, str) else known[0]
+        chosen = refit if isinstance(refit, str) else next(iter(scores))
         shown = chosen if metric is None else metric
-        if shown not in known:
-            raise ValueError(f"The search has no metric {shown!r}; it has {known}.")
+        if shown not in scores:
+            raise ValueError(
+                f"The search has no metric {shown!r}; it has {list(scores)}."
+            )
         interval = None
         if n_resamples:
             if shown != chosen:
@@ -133,11 +136,11 @@ class OutputWeightsDisplay:
             interval = tuple(table.loc["best", ["low", "high"]])
         title = getattr(search, "scoring", None)
         return cls(
-            weights=np.column_stack([results[f"param_{name}"] for name in names]),
-            scores=results[f"mean_test_{shown}"],
+            weights=weights,
+            scores=scores[shown],
             task_names=names,
             metric=str(title) if shown == "score" and isinstance(title, str) else shown,
-            feasible=results.get("feasible"),
+            feasible=search.cv_results_.get("feasible"),
             best_index=int(search.best_index_),
             interval=interval,
         )
@@ -253,40 +256,13 @@ class OutputWeightsDisplay:
 
     def _draw_profile(self) -> dict[str, Any]:
         parts = shares(self._w)
-        handles: dict[str, Any] = {}
         kept = np.ones(len(parts), bool) if self._kept is None else self._kept
         for task, ax in enumerate(self.axes_):
-            share = parts[:, task]
-            (handles["candidates"],) = ax.plot(
-                share[kept], self._s[kept], ".", color="0.6", markersize=3, zorder=1
+            handles = draw_profile(
+                ax, parts[:, task], self._s, kept, self._best, self.interval
             )
-            if not kept.all():
-                (handles["breaks a constraint"],) = ax.plot(
-                    share[~kept], self._s[~kept], "x", color="0.75", markersize=3
-                )
-            top = best_by_share(share[kept], self._s[kept])
-            (handles["best at this share"],) = ax.plot(*top, color="black")
-            (handles["best"],) = ax.plot(
-                share[self._best], self._s[self._best], "*", markersize=14,
-                color="white", markeredgecolor="black", zorder=5,
-            )  # fmt: skip
-            if self.interval is not None:
-                handles["interval of the best"] = ax.axhspan(
-                    *self.interval, color="0.85", zorder=0
-                )
             ax.set(
                 title=wrapped(self._names[task]), xlabel="share of the weights",
                 ylabel=wrapped(self.metric), xlim=(-0.03, 1.03),
             )  # fmt: skip
         return handles
-
-
-def best_by_share(
-    share: npt.NDArray[Any], scores: npt.NDArray[Any]
-) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    """The highest score in each twentieth of the shares, and where it is."""
-    known = np.isfinite(scores)
-    share, scores = share[known], scores[known]
-    order = np.lexsort([-scores, np.floor(share * 20 + 1e-9)])
-    _, first = np.unique(np.floor(share[order] * 20 + 1e-9), return_index=True)
-    return share[order][first], scores[order][first]

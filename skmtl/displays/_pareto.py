@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from skmtl.displays._panels import MARKERS, below, panels, wrapped
+from skmtl.displays._search_table import search_table
 
 
 class ParetoFrontDisplay:
@@ -94,8 +95,8 @@ class ParetoFrontDisplay:
         ValueError
             If the search has fewer than two metrics, or not those.
         """
-        results, names = search.cv_results_, [str(n) for n in search.task_names_]
-        known = [k[len("mean_test_") :] for k in results if k.startswith("mean_test_")]
+        names, weights, scores = search_table(search)
+        known = list(scores)
         shown = known if metrics is None else list(metrics)
         unknown = [m for m in shown if m not in known]
         if unknown or len(shown) < 2:
@@ -104,9 +105,9 @@ class ParetoFrontDisplay:
                 f"for {shown}. Give the search several names in scoring."
             )
         return cls(
-            scores=np.column_stack([results[f"mean_test_{m}"] for m in shown]),
+            scores=np.column_stack([scores[m] for m in shown]),
             metric_names=shown,
-            weights=np.column_stack([results[f"param_{name}"] for name in names]),
+            weights=weights,
             task_names=names,
             best_index=int(search.best_index_),
         )

@@ -51,6 +51,9 @@ def test_means_in_one_table(weights):
     shown = np.reshape([float(t.get_text()) for t in ax.texts], (2, 3))
     np.testing.assert_allclose(shown, weights.mean(axis=0), atol=0.005)
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("expert", "task")
+    weights[:, 0, 1] = 0
+    blank = GateWeightsDisplay(gate_weights=weights).plot(kind="mean")
+    assert len(blank.axes_[0].texts) == 5
 
 
 @pytest.mark.skipif(not hasattr(MMoE, "gate_weights"), reason="no gate_weights here")

@@ -117,6 +117,18 @@ def test_fits_and_parts_differ_without_colour(fits):
     assert look["a", "train"][1] != look["b", "train"][1]
 
 
+def test_the_legend_names_each_look_once(fits):
+    display = HistoryDisplay.from_estimator(fits).plot(["loss_weight", "loss"])
+    (legend,) = display.figure_.legends
+    assert [text.get_text() for text in legend.get_texts()] == [
+        "without",
+        "with validation, training",
+        "with validation, validation",
+        "without, training",
+        "best epoch",
+    ]
+
+
 def test_eight_tasks_with_long_names_fit(long_names, outside):
     tables = {f"fit number {i} with a long name": frame(long_names) for i in range(3)}
     display = HistoryDisplay.from_history(tables).plot(["loss", "loss_weight"])

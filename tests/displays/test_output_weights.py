@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from skmtl.displays import OutputWeightsDisplay
-from skmtl.displays._output_weights import best_by_share
+from skmtl.displays._profile import best_by_share
 from skmtl.displays._simplex import CORNERS, place, shares
 from skmtl.displays._surface import distinct, grid_of, triangles
 
