@@ -13,10 +13,13 @@ __version__ = "0.1.0.dev0"
 _PUBLIC: dict[str, str] = {
     "ChainedMMoE": "skmtl.rankers",
     "EncodedTable": "skmtl.encoding",
+    "FixedOutputWeights": "skmtl.output_weights",
     "MMoE": "skmtl.rankers",
     "MultiTaskRanker": "skmtl.rankers",
+    "OutputWeightSearchCV": "skmtl.output_weights",
     "ShareBottom": "skmtl.rankers",
     "TableEncoder": "skmtl.encoding",
+    "fuse": "skmtl.output_weights",
 }
 
 __all__ = ["__version__", *_PUBLIC]
