@@ -11,7 +11,9 @@ from skmtl.metrics._task_scorer import TaskScorer
 from skmtl.output_weights._fusion import weighted_sum
 from skmtl.output_weights._objective import Fold, FoldObjective, auc_terms, in_threads
 
-FIRST, GROWTH, LAST = 2_000, 8, 8  # rows; share of all rows that ends the race is 1/8
+FIRST, GROWTH = 2_000, 8  # negatives of the first race; how samples grow
+POSITIVES = 4  # positives for each sampled negative, at most
+LAST = 8  # the race ends at this part of all rows
 DEVIATIONS = 5.0  # standard errors; 3e-7 of a normal tail for each comparison
 N_PARTS = 16
 ENOUGH = 12  # survivors
@@ -28,13 +30,21 @@ class Sampled:
 
     values: np.ndarray
     coefficient: float
-    left: float  # share of the population not drawn: the variance of its mean shrinks
+    left: float = 1.0  # share of the population not drawn; it scales the variance
+    counted: bool = True  # False if other units already tell the mean
 
-    def gain(self, leader: int) -> tuple[np.ndarray, np.ndarray]:
-        """Mean and variance of what every candidate has over the leader."""
+    @property
+    def mean(self) -> np.ndarray:
+        if not self.counted:
+            return np.zeros(len(self.values))
+        found: np.ndarray = self.coefficient * self.values.mean(axis=1, dtype=float)
+        return found
+
+    def variance(self, leader: int) -> np.ndarray:
+        """Variance of the mean of what every candidate has over the leader."""
         gap = self.values - self.values[leader]
-        variance = gap.var(axis=1, ddof=1) / gap.shape[1] * self.left
-        return self.coefficient * gap.mean(axis=1), self.coefficient**2 * variance
+        spread: np.ndarray = gap.var(axis=1, ddof=1, dtype=float) / gap.shape[1]
+        return self.coefficient**2 * self.left * spread
 
 
 def survivors(samples: Sequence[Sampled], deviations: float) -> np.ndarray:
@@ -43,54 +53,63 @@ def survivors(samples: Sequence[Sampled], deviations: float) -> np.ndarray:
     Every candidate is compared with the leader on the same rows, so what makes both
     good or bad at once cancels.
     """
-    means = sum(s.coefficient * s.values.mean(axis=1) for s in samples)
+    means = np.sum([s.mean for s in samples], axis=0)
     leader = int(np.argmax(means))
-    gains, variances = zip(*(s.gain(leader) for s in samples), strict=True)
-    kept = sum(gains) + deviations * np.sqrt(sum(variances)) >= 0
-    return np.asarray(kept)
+    error = np.sqrt(np.sum([s.variance(leader) for s in samples], axis=0))
+    kept: np.ndarray = means - means[leader] + deviations * error >= 0
+    return kept
 
 
-class Negatives:
-    """Shares of positives above each sampled negative: their mean is the area.
+class Pairs:
+    """The area of one task on sampled rows, as a mean over its negatives.
 
-    Shape
-    -----
-    positives : ``(n_tasks, n_positives)``, all of them
-    negatives : ``(n_tasks, n_negatives)``, in random order
+    All positives are kept, up to four for each sampled negative. The share of positives
+    above a negative has the area as its mean; where positives are sampled too, the
+    share of negatives below a positive tells what their sampling adds to the variance
+    (DeLong, DeLong and Clarke-Pearson, Biometrics 44(3), 1988).
     """
 
     def __init__(
         self, fold: Fold, task: int, coefficient: float, rng: np.random.Generator
     ) -> None:
-        self.positives = np.ascontiguousarray(
-            fold.columns[:, fold.labels.positive[task]]
-        )
-        rows = rng.permutation(np.flatnonzero(fold.labels.negative(task)))
-        self.columns, self.rows = fold.columns, rows
-        self.coefficient = coefficient
+        self.columns, self.coefficient = fold.columns, coefficient
+        self.positive = rng.permutation(np.flatnonzero(fold.labels.positive[task]))
+        self.negative = rng.permutation(np.flatnonzero(fold.labels.negative(task)))
 
-    def draw(self, points: np.ndarray, size: int, n_jobs: Any) -> Sampled:
-        rows = self.rows[:size]
-        negatives = self.columns[:, rows]
-        values = np.empty((len(points), len(rows)), dtype=np.float32)
+    def draw(self, points: np.ndarray, size: int, n_jobs: Any) -> list[Sampled]:
+        negatives = self.columns[:, self.negative[:size]]
+        positives = self.columns[:, self.positive[: POSITIVES * size]]
+        n_negative, n_positive = negatives.shape[1], positives.shape[1]
+        above = np.empty((len(points), n_negative), dtype=np.float32)
+        whole = n_positive == len(self.positive)
+        below = np.empty((len(points), 0 if whole else n_positive), dtype=np.float32)
 
         def fill(part: np.ndarray) -> None:
             for point in part:
-                values[point] = self._above(negatives, points[point])
+                mine = weighted_sum(positives, points[point])
+                others = weighted_sum(negatives, points[point])
+                above[point] = 1 - share_below(np.sort(mine), others)
+                if not whole:
+                    below[point] = share_below(np.sort(others), mine)
 
         parts = np.array_split(np.arange(len(points)), min(len(points), 16))
         list(in_threads(fill, parts, n_jobs))
-        return Sampled(values, self.coefficient, 1 - len(rows) / len(self.rows))
+        left = 1 - n_negative / len(self.negative)
+        samples = [Sampled(above, self.coefficient, left)]
+        if not whole:
+            left = 1 - n_positive / len(self.positive)
+            samples.append(Sampled(below, self.coefficient, left, counted=False))
+        return samples
 
-    def _above(self, negatives: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        ranked = np.sort(weighted_sum(self.positives, weights))
-        scores = weighted_sum(negatives, weights)
-        below = ranked.searchsorted(scores)
-        twice = 2 * below
-        if (ranked[np.minimum(below, len(ranked) - 1)] == scores).any():
-            twice = below + ranked.searchsorted(scores, "right")
-        above: np.ndarray = 1 - twice / (2 * len(ranked))
-        return above
+
+def share_below(ranked: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """Share of the ranked scores below each score; a tie counts half."""
+    below = ranked.searchsorted(scores)
+    twice = 2 * below
+    if (ranked[np.minimum(below, len(ranked) - 1)] == scores).any():
+        twice = below + ranked.searchsorted(scores, "right")
+    share: np.ndarray = twice / (2 * len(ranked))
+    return share
 
 
 class Parts:
@@ -106,7 +125,7 @@ class Parts:
         self.place = rng.permutation(len(ids))
         self.n_rows = len(self.unit)
 
-    def draw(self, points: np.ndarray, size: int, n_jobs: Any) -> Sampled:
+    def draw(self, points: np.ndarray, size: int, n_jobs: Any) -> list[Sampled]:
         place = self.place[self.unit] / len(self.place)
         share = min(size / self.n_rows, 1.0)
         number = np.floor(place / share * N_PARTS).astype(int)
@@ -118,7 +137,7 @@ class Parts:
             values[:, part] = [objective(point)[0] for point in points]
 
         list(in_threads(fill, range(N_PARTS), n_jobs))
-        return Sampled(values, self.coefficient, 1.0)
+        return [Sampled(values, self.coefficient)]
 
 
 def race(
@@ -138,7 +157,7 @@ def race(
     n_rounds : ndarray of shape (n_points,)
         Rounds that a candidate took part in.
     """
-    samplers: list[Negatives | Parts] = []
+    samplers: list[Pairs | Parts] = []
     exact = True
     wanted = [auc_terms(name, scorer, fold) for fold in folds]
     folds = [f for f, t in zip(folds, wanted, strict=True) if t is None or t.tasks]
@@ -149,7 +168,7 @@ def race(
             exact = False
             continue
         for task, part in zip(terms.tasks, terms.linear, strict=True):
-            samplers.append(Negatives(fold, task, part / len(folds), rng))
+            samplers.append(Pairs(fold, task, part / len(folds), rng))
     # A part's values are few: the quantile of Student's t for the same tail.
     tail = norm.sf(DEVIATIONS)
     deviations = DEVIATIONS if exact else float(t.isf(tail, N_PARTS - 1))
@@ -159,10 +178,11 @@ def race(
     while len(alive) > ENOUGH and size * LAST <= n_rows:
         rounds[alive] += 1
         try:
-            samples = [s.draw(points[alive], size, n_jobs) for s in samplers]
+            drawn = [s.draw(points[alive], size, n_jobs) for s in samplers]
         except ValueError:  # a part without a positive label: the sample is too small
             size *= GROWTH
             continue
+        samples = [one for several in drawn for one in several]
         alive = alive[survivors(samples, deviations)]
         size *= GROWTH
     return alive, rounds

@@ -23,7 +23,7 @@ from skmtl._sklearn import (
     _fit_context,
     _routing_enabled,
 )
-from skmtl.metrics._labels import Labels
+from skmtl.metrics._labels import Labels, check_labels
 from skmtl.metrics._predictions import task_names_of
 from skmtl.output_weights._base import BaseOutputWeights, read_labels
 from skmtl.output_weights._fusion import transformed
@@ -251,7 +251,9 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
                 "refit=False keeps the estimator of a single split, but cv has several."
             )
         prefit_names = task_names_of(self.estimator) if splitter is None else None
-        names = prefit_names or labels.names
+        if prefit_names is not None and not labels.one_dimensional:
+            labels = check_labels(y, prefit_names)
+        names = labels.names
         problem = Problem(self, names, scorers, chosen)
         context = self._init_callback_context(max_subtasks=None)
         context.call_on_fit_task_begin(estimator=self, X=X, y=y)

@@ -1,6 +1,7 @@
 """Which rows train and which judge, and the probabilities of those that judge."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any
@@ -97,7 +98,9 @@ def fit_in(
     context: Any, caller: Any, estimator: Any, X: Any, y: Any, params: Mapping[str, Any]
 ) -> Any:
     """Fit under a callback context of its own, so that its progress is shown nested."""
-    with context.propagate_callback_context(estimator):
+    takes_callbacks = hasattr(estimator, "set_callbacks")
+    shared = context.propagate_callback_context(estimator) if takes_callbacks else None
+    with shared or nullcontext():
         context.call_on_fit_task_begin(estimator=caller, X=X, y=y)
         estimator.fit(X, y, **params)
     context.call_on_fit_task_end(estimator=caller, X=X, y=y)

@@ -4,6 +4,9 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.metrics import roc_auc_score
 
+# What a label of a task (row) adds to the logit of each task.
+SIGNAL = np.array([[1, 0.2, -0.3], [0.2, 1, 0.3], [-0.3, 0.3, 1]])
+
 
 def brute_force(columns, label, points):
     """roc_auc_score of every point, one by one."""
@@ -21,7 +24,7 @@ def three_tasks(n, seed, decimals=None):
     rng = np.random.default_rng(seed)
     y = (rng.random((n, 3)) < [0.3, 0.1, 0.05]).astype(int)
     y[0], y[1] = 1, 0
-    logit = rng.normal(size=(n, 3)) + y @ np.array([[1, 0.5, 0.5]] * 3) - [1, 2, 3]
+    logit = rng.normal(size=(n, 3)) + y @ SIGNAL - [1, 2, 3]
     proba = 1 / (1 + np.exp(-logit))
     return (proba if decimals is None else proba.round(decimals)), y
 

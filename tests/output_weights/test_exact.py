@@ -10,7 +10,6 @@ from skmtl import OutputWeightSearchCV, fuse
 from skmtl.output_weights._candidates import directions, make_candidates
 from skmtl.output_weights._fusion import weighted_sum
 from skmtl.output_weights._rare_auc import RareAuc
-
 from tests.output_weights.tables import Given, brute_force, three_tasks
 
 
