@@ -11,10 +11,12 @@ import argparse
 import subprocess
 import sys
 import warnings
+from pathlib import Path
 from statistics import median
 from time import perf_counter
 
 import numpy as np
+import pandas as pd
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import roc_auc_score
@@ -22,7 +24,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.multioutput import MultiOutputClassifier
 from sklearn.preprocessing import OrdinalEncoder
 
-from skmtl import OutputWeightSearchCV, fuse
+from skmtl import OutputWeightSearchCV
 from skmtl.datasets import (
     fetch_census_income,
     fetch_user_behavior,
@@ -33,7 +35,6 @@ from skmtl.datasets import (
 from skmtl.output_weights._candidates import make_candidates
 
 NAMES = ["click", "cart", "order"]
-RATES = np.array([0.2, 0.05, 0.01])
 
 
 class Known(ClassifierMixin, BaseEstimator):
@@ -135,54 +136,59 @@ def memory(n):
     print("Peak memory of the process, data and libraries included:", flush=True)
     for search in ("grid", "halving", "continuous"):
         code = MEMORY.format(n=n, search=search)
-        subprocess.run([sys.executable, "-c", code], cwd=sys.path[0], check=True)
+        subprocess.run(
+            [sys.executable, "-c", code], cwd=Path(__file__).parent, check=True
+        )
 
 
 def as_numbers(X):
-    X = X.copy()
+    X = pd.DataFrame(X).copy()
     text = [c for c in X if X[c].dtype.kind not in "iufb"]
     X[text] = OrdinalEncoder().fit_transform(X[text].astype(str))
     return X.to_numpy(np.float64)
 
 
 def data_sets():
-    yield "adult", load_adult(return_X_y=True)
-    yield "census income", fetch_census_income(return_X_y=True)
-    yield "user behaviour", fetch_user_behavior(return_X_y=True)
+    """Table, labels, and the time of each row where a log must be split by time."""
+    yield "adult", *load_adult(return_X_y=True), None
+    yield "census income", *fetch_census_income(return_X_y=True), None
+    log = fetch_user_behavior()
+    yield "user behaviour, by time", log.data, log.target, log.timestamp
     log = make_funnel(60_000, random_state=0)
-    yield "funnel (generated)", (log.data, log.target)
-    yield (
-        "correlated (generated)",
-        make_correlated_tasks(20_000, return_X_y=True, random_state=0),
-    )
+    yield "funnel, by time", log.data, log.target, log.timestamp
+    X, y = make_correlated_tasks(20_000, positive_rate=[0.2, 0.02], random_state=0)
+    yield "correlated tasks", X, y, None
+
+
+def halves(X, y, time):
+    if time is None:
+        return train_test_split(X, y, random_state=0, test_size=0.5)
+    order = np.argsort(np.asarray(time), kind="stable")
+    half = len(order) // 2
+    return X[order[:half]], X[order[half:]], y[order[:half]], y[order[half:]]
 
 
 def held_out():
     print("\nHeld-out AUC of the rarest task, half of the rows held out; five folds:")
     print(f"{'':<24}{'grid':>9}{'continuous':>12}{'difference':>12}{'single':>9}")
-    for name, (X, y) in data_sets():
-        X, y = as_numbers(X), y.dropna() if hasattr(y, "dropna") else y
+    for name, X, y, time in data_sets():
         labels = np.asarray(y, dtype=float)
-        rare = int(np.nanargmin(np.nanmean(labels, axis=0)))
-        parts = train_test_split(X, labels, random_state=0, test_size=0.5)
+        rare = int(labels.mean(axis=0).argmin())
+        X_train, X_test, y_train, y_test = halves(as_numbers(X), labels, time)
         model = MultiOutputClassifier(
             HistGradientBoostingClassifier(max_iter=50, random_state=0)
         )
-        found = {}
+        scores = []
         for search in ("grid", "continuous"):
             one = OutputWeightSearchCV(
                 model, scoring=f"auc:{rare}", search=search, n_jobs=2
-            )
-            one.fit(parts[0], parts[2])
-            score = one.decision_function(parts[1])
-            found[search] = roc_auc_score(parts[3][:, rare], score)
-        single = roc_auc_score(
-            parts[3][:, rare],
-            fuse(one.predict_proba(parts[1]), np.eye(labels.shape[1])[rare]),
-        )
-        grid, climbed = found["grid"], found["continuous"]
+            ).fit(X_train, y_train)
+            scores.append(one.decision_function(X_test))
+        scores.append(one.predict_proba(X_test)[rare][:, 1])
+        grid, climbed, single = (roc_auc_score(y_test[:, rare], s) for s in scores)
+        gain = climbed - grid
         print(
-            f"{name:<24}{grid:>9.5f}{climbed:>12.5f}{climbed - grid:>+12.5f}{single:>9.5f}",
+            f"{name:<24}{grid:>9.5f}{climbed:>12.5f}{gain:>+12.5f}{single:>9.5f}",
             flush=True,
         )
 

@@ -11,8 +11,8 @@ from skmtl.metrics._task_scorer import TaskScorer
 from skmtl.output_weights._fusion import weighted_sum
 from skmtl.output_weights._objective import Fold, FoldObjective, auc_terms, in_threads
 
-FIRST, GROWTH = 2_000, 8  # negatives of the first race; how samples grow
-POSITIVES = 4  # positives for each sampled negative, at most
+FIRST, GROWTH = 2_000, 4  # negatives of the first race; how samples grow
+POSITIVES = 2  # positives for each sampled negative, at most
 LAST = 8  # the race ends at this part of all rows
 DEVIATIONS = 5.0  # standard errors; 3e-7 of a normal tail for each comparison
 N_PARTS = 16
@@ -63,7 +63,7 @@ def survivors(samples: Sequence[Sampled], deviations: float) -> np.ndarray:
 class Pairs:
     """The area of one task on sampled rows, as a mean over its negatives.
 
-    All positives are kept, up to four for each sampled negative. The share of positives
+    All positives are kept, up to two for each sampled negative. The share of positives
     above a negative has the area as its mean; where positives are sampled too, the
     share of negatives below a positive tells what their sampling adds to the variance
     (DeLong, DeLong and Clarke-Pearson, Biometrics 44(3), 1988).
@@ -104,11 +104,14 @@ class Pairs:
 
 def share_below(ranked: np.ndarray, scores: np.ndarray) -> np.ndarray:
     """Share of the ranked scores below each score; a tie counts half."""
-    below = ranked.searchsorted(scores)
+    order = np.argsort(scores)  # a rising search stays in the cache
+    rising = scores[order]
+    below = ranked.searchsorted(rising)
     twice = 2 * below
-    if (ranked[np.minimum(below, len(ranked) - 1)] == scores).any():
-        twice = below + ranked.searchsorted(scores, "right")
-    share: np.ndarray = twice / (2 * len(ranked))
+    if (ranked[np.minimum(below, len(ranked) - 1)] == rising).any():
+        twice = below + ranked.searchsorted(rising, "right")
+    share = np.empty(len(scores))
+    share[order] = twice / (2 * len(ranked))
     return share
 
 
