@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 from sklearn.utils import check_random_state
 
-from skmtl._sklearn import _safe_indexing
+from skmtl._sklearn import rows_of
 
 
 class GateWarning(UserWarning):
@@ -165,7 +165,7 @@ def expert_similarity(
     _check_gated(ranker)
     if len(X) > max_rows:
         rng = check_random_state(random_state)
-        X = _safe_indexing(X, np.sort(rng.choice(len(X), max_rows, replace=False)))
+        X = rows_of(X, np.sort(rng.choice(len(X), max_rows, replace=False)))
     names = ranker.expert_names_
     return pd.DataFrame(_linear_cka(ranker.expert_outputs(X)), names, names)
 

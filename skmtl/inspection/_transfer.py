@@ -16,7 +16,7 @@ from sklearn.model_selection import check_cv
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_consistent_length
 
-from skmtl._sklearn import _safe_indexing
+from skmtl._sklearn import rows_of
 from skmtl.inspection._interval import corrected_interval
 from skmtl.metrics import group_roc_auc, roc_auc
 from skmtl.metrics._labels import check_labels
@@ -197,15 +197,15 @@ def _fit_and_score(
         if name == "random_state" or name.endswith("__random_state")
     }
     estimator.set_params(**seeded)
-    X_train, y_train = _safe_indexing(X, train), _safe_indexing(y, train)
+    X_train, y_train = rows_of(X, train), rows_of(y, train)
     start = time.perf_counter()
     estimator.fit(X_train, y_train)
     fit_time = time.perf_counter() - start
-    X_test, y_test = _safe_indexing(X, test), _safe_indexing(y, test)
+    X_test, y_test = rows_of(X, test), rows_of(y, test)
     proba = TaskPredictions(estimator, n_tasks).task_probabilities(X_test)
     values = {"roc_auc": np.atleast_1d(roc_auc(y_test, proba))}
     if groups is not None:
-        within = group_roc_auc(y_test, proba, _safe_indexing(groups, test))
+        within = group_roc_auc(y_test, proba, rows_of(groups, test))
         values["group_roc_auc"] = np.atleast_1d(within)
     size = getattr(estimator, "n_parameters_", np.nan)
     return {"values": values, "fit_time": fit_time, "n_parameters": size}
