@@ -9,9 +9,10 @@ from torch import Tensor, nn
 
 from skmtl.modules.grouped_experts import GroupedExperts
 from skmtl.modules.layers import TaskLinear
+from skmtl.modules.sharing import Mixture
 
 
-class ExtractionLevel(nn.Module):
+class ExtractionLevel(Mixture):
     """Customised gate control: a task's gate weighs its own and the shared experts.
 
     Parameters
@@ -68,10 +69,6 @@ class ExtractionLevel(nn.Module):
         shared = torch.arange(own.numel(), n_experts).expand(n_tasks, -1)
         self.register_buffer("readable", torch.cat([own, shared], 1), persistent=False)
 
-    def forward(self, x: Tensor) -> Tensor:
-        weights, experts = self.mixture(x)
-        return torch.bmm(weights, experts).transpose(0, 1)
-
     def mixture(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Gate weights, 0 for other tasks' experts, and the experts' outputs."""
         experts = self.experts(x)
@@ -85,7 +82,7 @@ class ExtractionLevel(nn.Module):
         return weights, experts
 
 
-class ProgressiveExtraction(nn.Module):
+class ProgressiveExtraction(Mixture):
     """Levels of shared and task experts, each level's outputs the next one's inputs.
 
     Parameters
@@ -143,13 +140,8 @@ class ProgressiveExtraction(nn.Module):
             for level in range(n_levels)
         )
 
-    def forward(self, x: Tensor) -> Tensor:
-        for level in self.levels:
-            x = level(x)
-        return x
-
     def mixture(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Gate weights and experts of the last level, as in `ExpertMixture`."""
+        """Gate weights and experts of the last level."""
         for level in self.levels[:-1]:
             x = level(x)
         weights, experts = self.levels[-1].mixture(x)  # type: ignore[operator]

@@ -96,7 +96,31 @@ class TaskBottoms(nn.Module):
         return out
 
 
-class ExpertMixture(nn.Module):
+class Mixture(nn.Module):
+    """Sharing whose representations are weighted sums of experts' outputs."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.mix(x)[0]
+
+    def mix(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Representation, and the gates' weights, ``(batch, n_tasks, n_experts)``."""
+        weights, experts = self.mixture(x)
+        return torch.bmm(weights, experts).transpose(0, 1), weights.detach()
+
+    def mixture(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Gate weights and the experts' outputs of an input.
+
+        Returns
+        -------
+        weights : Tensor of shape (batch, n_tasks, n_experts)
+            Weights of the experts in each task's mixture.
+        experts : Tensor of shape (batch, n_experts, width)
+            What they weigh.
+        """
+        raise NotImplementedError
+
+
+class ExpertMixture(Mixture):
     """Experts, and a softmax gate per task that mixes them.
 
     Parameters
@@ -154,24 +178,7 @@ class ExpertMixture(nn.Module):
         self.gates = nn.Linear(width, n_tasks * n_experts)
         self.width = expert_units[-1]
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.mix(x)[0]
-
-    def mix(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Representation, and the gates' weights, ``(batch, n_tasks, n_experts)``."""
-        weights, experts = self.mixture(x)
-        return torch.bmm(weights, experts).transpose(0, 1), weights.detach()
-
     def mixture(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Gate weights and the experts' outputs of an input.
-
-        Returns
-        -------
-        weights : Tensor of shape (batch, n_tasks, n_experts)
-            Weights of the experts in each task's mixture.
-        experts : Tensor of shape (batch, n_experts, expert_units[-1])
-            What they weigh.
-        """
         x = self.bottom(x)
         experts = self.experts(x)
         return self.gate_weights(x), experts
