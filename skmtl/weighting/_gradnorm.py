@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
 
 from skmtl.weighting._gradient import GradientWeighting
+from skmtl.weighting._initial import InitialLosses
 from skmtl.weighting._step import Step
 
 
-class GradNorm(GradientWeighting):
+class GradNorm(InitialLosses, GradientWeighting):
     r"""Learn weights under which all tasks train at similar rates.
 
     With :math:`G_t = \|w_t \nabla L_t\|`, their mean :math:`\bar G`, and the relative
@@ -61,7 +62,6 @@ default="representation"
     """
 
     name: ClassVar[str | None] = "gradnorm"
-    initial: Tensor
 
     def __init__(
         self,
@@ -82,12 +82,7 @@ default="representation"
                 f"alpha is {self.alpha}. It must be finite and at least 0."
             )
         self.log_weights = nn.Parameter(torch.zeros(len(self.tasks)))
-        self.register_buffer("initial", torch.full((len(self.tasks),), torch.nan))
         return self
-
-    def begin(self, measure: Callable[[], Tensor]) -> None:
-        if self.initial.isnan().all():
-            self.initial = measure()
 
     def backward(self, step: Step) -> None:
         weights = self.current()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -11,6 +11,7 @@ from scipy.optimize import nnls
 from torch import Tensor
 
 from skmtl.weighting._gradient import GradientWeighting
+from skmtl.weighting._initial import InitialLosses
 
 _NORMALIZATIONS = ("none", "l2", "loss", "loss+")
 
@@ -108,7 +109,7 @@ default="representation"
         }[self.normalization]
 
 
-class StochasticMGDA(MGDA):
+class StochasticMGDA(InitialLosses, MGDA):
     """MGDA on gradients divided by the losses before the first step.
 
     Parameters
@@ -135,19 +136,9 @@ default="representation"
     """
 
     name: ClassVar[str | None] = "stochastic_mgda"
-    initial: Tensor
 
     def __init__(self, *, preference: Any = None, at: str = "representation") -> None:
-        super().__init__(normalization="none", preference=preference, at=at)
-
-    def start(self, tasks: Sequence[str]) -> Self:
-        super().start(tasks)
-        self.register_buffer("initial", torch.full((len(self.tasks),), torch.nan))
-        return self
-
-    def begin(self, measure: Callable[[], Tensor]) -> None:
-        if self.initial.isnan().all():
-            self.initial = measure()
+        super().__init__(preference=preference, at=at)
 
     def _scale(self, gramian: Tensor, losses: Tensor, active: Tensor) -> Tensor:
         return self.initial[active].to(losses)

@@ -21,8 +21,9 @@ class NashMTL(TorchJDWeighting):
     max_norm : float, default=1.0
         Largest length of the combined gradient, relative to the root mean square of
         the gradients' lengths; 0 for no limit.
-    update_weights_every : int, default=1
-        Steps between two solutions.
+    update_weights_every : int, default=5
+        Steps from one solution to the next, which takes about half as long as a step
+        of training on one core; 1 in most of the experiments of the paper.
     optim_niter : int, default=20
         Convex programs for one solution, at most.
     preference : array-like of shape (n_tasks,), mapping or None, default=None
@@ -50,7 +51,7 @@ default="representation"
         self,
         *,
         max_norm: float = 1.0,
-        update_weights_every: int = 1,
+        update_weights_every: int = 5,
         optim_niter: int = 20,
         preference: Any = None,
         at: str = "representation",

@@ -37,8 +37,9 @@ class TorchJDWeighting(GradientWeighting):
     """Let a weighting of TorchJD weigh the tasks.
 
     It sees the Gramian of the tasks' gradients at the representation, in float64 and
-    scaled to a mean of 1 on the diagonal, and its weights are applied as they are. Rankers take instances of TorchJD's weightings
-    and aggregators directly; this class adds a preference and a place.
+    scaled to a mean of 1 on the diagonal, and its weights are applied as they are.
+    Rankers take instances of TorchJD's weightings and aggregators directly; this class
+    adds a preference and a place.
 
     Parameters
     ----------
@@ -65,9 +66,12 @@ default="representation"
 
     Examples
     --------
-    >>> from torchjd.aggregation import UPGradWeighting  # doctest: +SKIP
+    >>> from torchjd.aggregation import CAGradWeighting
     >>> from skmtl import MMoE
-    >>> MMoE(loss_weight=UPGradWeighting())  # doctest: +SKIP
+    >>> from skmtl.weighting import TorchJDWeighting
+    >>> ranker = MMoE(loss_weight=CAGradWeighting(c=0.2))
+    >>> prefers = TorchJDWeighting(CAGradWeighting(c=0.2), preference=[1, 3])
+    >>> ranker = MMoE(loss_weight=prefers)
     """
 
     def __init__(
@@ -105,6 +109,8 @@ default="representation"
         return preference * self._run(gramian)
 
     def _run(self, gramian: Tensor) -> Tensor:
+        if len(gramian) == 1:
+            return torch.ones_like(gramian[0])
         # TorchJD's tolerances are absolute, and gradients of mean losses are short.
         gramian = gramian / gramian.diagonal().mean()
         with warnings.catch_warnings():
@@ -132,9 +138,9 @@ class TorchJDScalarizer(LossWeighting):
 
     Examples
     --------
-    >>> from torchjd.scalarization import GeometricMean  # doctest: +SKIP
+    >>> from torchjd.scalarization import GeometricMean
     >>> from skmtl import MMoE
-    >>> MMoE(loss_weight=GeometricMean())  # doctest: +SKIP
+    >>> ranker = MMoE(loss_weight=GeometricMean())
     """
 
     last: Tensor

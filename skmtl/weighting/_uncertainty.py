@@ -8,10 +8,10 @@ from typing import ClassVar, Self
 import torch
 from torch import Tensor, nn
 
-from skmtl.weighting._base import LossWeighting
+from skmtl.weighting._initial import InitialLosses
 
 
-class Uncertainty(LossWeighting):
+class Uncertainty(InitialLosses):
     r"""Weigh each task by the inverse of a learned variance.
 
     .. math::
@@ -24,16 +24,16 @@ class Uncertainty(LossWeighting):
 
     Parameters
     ----------
-    learning_rate : float or None, default=0.025
+    learning_rate : float or None, default=None
         Step size of the log-variances; None for the network's.
 
     Notes
     -----
     This is the paper's form for classification (equation 10). Deviations: a batch
     without a label for a task is no observation of its noise, and leaves its
-    log-variance as it is. Log-variances start at 0, that is weights at 1, and have a
-    step size of their own, since training over a few epochs at the network's would not
-    bring the weight of a rare task to its place.
+    log-variance as it is. Log-variances start where they rest for the losses before the
+    first step (of at most 65,536 training rows), where the paper starts anywhere: a few
+    epochs would not bring the weight of a rare task to its place.
 
     References
     ----------
@@ -51,7 +51,7 @@ class Uncertainty(LossWeighting):
 
     name: ClassVar[str | None] = "uncertainty"
 
-    def __init__(self, *, learning_rate: float | None = 0.025) -> None:
+    def __init__(self, *, learning_rate: float | None = None) -> None:
         super().__init__()
         self.learning_rate = learning_rate
 
@@ -59,6 +59,11 @@ class Uncertainty(LossWeighting):
         super().start(tasks)
         self.log_variance = nn.Parameter(torch.zeros(len(self.tasks)))
         return self
+
+    def first(self, losses: Tensor) -> None:
+        at_rest = torch.where(losses > 0, (2 * losses).log(), 0.0)
+        with torch.no_grad():
+            self.log_variance.copy_(at_rest)
 
     def forward(self, losses: Tensor) -> Tensor:
         terms = losses * (-self.log_variance).exp() + 0.5 * self.log_variance

@@ -84,6 +84,10 @@ def make_step(module, X, y, weight=None, record=False):
     return step
 
 
+def dense(gradient):
+    return gradient.to_dense() if gradient.is_sparse else gradient
+
+
 def gramians(n_tasks, seed):
     """Conflicting, parallel, opposed, short and ordinary gradients."""
     rng = np.random.default_rng(seed)

@@ -3,13 +3,15 @@
 import pytest
 import torch
 
-from tests.weighting.conftest import make_batch, make_module, make_step, task_losses
+from tests.weighting.conftest import (
+    dense,
+    make_batch,
+    make_module,
+    make_step,
+    task_losses,
+)
 
 WEIGHTS = torch.tensor([0.5, 2.0, 0.1], dtype=torch.float64)
-
-
-def dense(gradient):
-    return gradient.to_dense() if gradient.is_sparse else gradient
 
 
 def plain_gradients(module, X, y, parameters, weight=None):

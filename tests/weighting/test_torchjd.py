@@ -1,0 +1,268 @@
+"""What TorchJD solves: plugged in without a change, and checked on its own terms."""
+
+import itertools
+import pickle
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose
+
+from skmtl.weighting import (
+    IMTLG,
+    AlignedMTL,
+    CAGrad,
+    LossWeighting,
+    NashMTL,
+    PCGrad,
+    TorchJDScalarizer,
+    TorchJDWeighting,
+    get_strategy,
+)
+from tests.weighting.conftest import TASKS, gramians
+
+jd = pytest.importorskip("torchjd.aggregation")
+scalarization = pytest.importorskip("torchjd.scalarization")
+
+CASES = [(n, seed, k) for n in (2, 3, 5, 8) for seed in range(2) for k in range(4)]
+NAMED = [PCGrad, CAGrad, IMTLG, AlignedMTL, NashMTL]
+
+
+def gramian_of(case):
+    n, seed, k = case
+    return list(gramians(n, seed))[k]
+
+
+def weigh(weighting, K, losses=None):
+    weighting.start([f"task{t}" for t in range(len(K))])
+    losses = np.ones(len(K)) if losses is None else losses
+    return weighting.weigh(torch.from_numpy(K), torch.from_numpy(losses)).numpy()
+
+
+def root(K):
+    values, vectors = torch.linalg.eigh(torch.from_numpy(K))
+    return vectors * values.clamp(min=0).sqrt()
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("strategy", [CAGrad, IMTLG, AlignedMTL])
+def test_equals_torchjd_on_the_gramian(case, strategy):
+    K = gramian_of(case)
+    K = K / K.diagonal().mean()
+    solver = {
+        CAGrad: lambda: jd.CAGradWeighting(c=0.5),
+        IMTLG: jd.IMTLGWeighting,
+        AlignedMTL: jd.AlignedMTLWeighting,
+    }[strategy]()
+    expected = solver(torch.from_numpy(K))
+    assert_allclose(weigh(strategy(), K), expected, rtol=1e-5, atol=1e-8)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_pcgrad_equals_torchjd_and_a_projection_of_vectors(case):
+    K = gramian_of(case)
+    torch.manual_seed(0)
+    found = weigh(PCGrad(), K)
+    torch.manual_seed(0)
+    expected = jd.PCGradWeighting()(torch.from_numpy(K))
+    assert_allclose(found, expected, rtol=1e-8)
+    if len(K) == 2:  # one order only
+        g = root(K).numpy()
+        total = sum(
+            g[i] - min(0.0, g[i] @ g[j]) / (g[j] @ g[j]) * g[j]
+            for i, j in itertools.permutations(range(2))
+        )
+        assert_allclose(found @ g, total, atol=1e-9 * np.abs(g).max())
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_imtl_g_projects_alike_on_all_unit_gradients(case):
+    K = gramian_of(case)
+    w = weigh(IMTLG(), K)
+    assert w.sum() == pytest.approx(1)
+    projections = K @ w / np.sqrt(K.diagonal())
+    if np.linalg.matrix_rank(K, tol=1e-9 * K.max()) == len(K):
+        assert_allclose(projections, projections[0], rtol=1e-4)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_aligned_gradients_are_a_multiple_of_the_closest_rotation(case):
+    K = gramian_of(case)
+    if np.linalg.matrix_rank(K) < len(K):
+        pytest.skip("the rotation is unique for independent gradients only")
+    w = weigh(AlignedMTL(), K)
+    g = root(K).numpy()
+    u, s, vt = np.linalg.svd(g)
+    expected = s.min() * np.ones(len(K)) / len(K) @ (u @ vt)
+    assert_allclose(w @ g, expected, rtol=1e-4, atol=1e-6 * s.min())
+
+
+def unbounded():
+    return NashMTL(max_norm=0.0, update_weights_every=1)
+
+
+@pytest.mark.parametrize("case", [c for c in CASES if c[2] != 2], ids=str)
+def test_nash_equals_torchjd(case):
+    K = gramian_of(case)
+    K = K / K.diagonal().mean()
+    solver = jd.NashMTL(len(K), max_norm=1.0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # cvxpy's, of how TorchJD states its programs
+        expected = solver.weighting(root(K))
+    found = weigh(NashMTL(update_weights_every=1), K)
+    # Its iteration ends at 1e-3, from where rounding decides.
+    assert_allclose(found, expected, rtol=5e-3, atol=1e-6)
+
+
+def test_nash_solves_its_equation():
+    """``K a = 1 / a``, up to the scale of K, where gradients do not conflict."""
+    rng = np.random.default_rng(0)
+    g = rng.normal(size=(3, 20)) + 1.0
+    K = g @ g.T / 20
+    a = weigh(unbounded(), K)
+    products = a * (K @ a)
+    assert_allclose(products, products.mean(), rtol=0.01)
+
+
+@pytest.mark.parametrize("strategy", [CAGrad, IMTLG, AlignedMTL, PCGrad])
+def test_a_task_without_a_gradient_is_as_if_it_were_not_there(strategy):
+    K = gramian_of((4, 1, 0))
+    with_gap = np.zeros((5, 5))
+    at = [0, 1, 3, 4]
+    with_gap[np.ix_(at, at)] = K
+    torch.manual_seed(0)
+    expected = weigh(strategy(), K)
+    torch.manual_seed(0)
+    found = weigh(strategy(), with_gap)
+    assert_allclose(found[at], expected, rtol=1e-6)
+    assert np.isfinite(found).all()
+
+
+def test_nash_with_a_task_without_a_gradient():
+    rng = np.random.default_rng(0)
+    g = rng.normal(size=(3, 20)) + 0.5
+    K = g @ g.T
+    with_gap = np.zeros((4, 4))
+    at = [0, 2, 3]
+    with_gap[np.ix_(at, at)] = K
+    alone, found = weigh(unbounded(), K), weigh(unbounded(), with_gap)[at]
+    assert np.isfinite(found).all()
+    assert_allclose(found / found[0], alone / alone[0], rtol=0.02)
+
+
+@pytest.mark.parametrize("strategy", NAMED)
+def test_no_gradient_at_all(strategy):
+    assert_allclose(weigh(strategy(), np.zeros((3, 3))), 1.0)
+
+
+@pytest.mark.parametrize("strategy", NAMED)
+def test_short_gradients_are_weighed_like_long_ones(strategy):
+    K = gramian_of((3, 0, 0))
+    found = []
+    for scale in (1.0, 1e-8):
+        torch.manual_seed(0)
+        found.append(weigh(strategy(), K * scale))
+    assert_allclose(found[0], found[1], rtol=1e-4)
+
+
+@pytest.mark.parametrize("strategy", NAMED)
+def test_preference_raises_the_share_of_a_task(strategy):
+    K = gramian_of((3, 0, 0))
+    shares = []
+    for first in (1.0, 4.0):
+        torch.manual_seed(0)
+        w = weigh(strategy(preference=[first, 1.0, 1.0]), K)
+        shares.append(w[0] / np.abs(w).sum())
+    assert shares[1] > shares[0]
+
+
+def test_instances_of_torchjd_are_taken():
+    K = gramian_of((3, 0, 1))
+    for instance, expected in (
+        (jd.CAGradWeighting(c=0.2), jd.CAGradWeighting(c=0.2)),
+        (jd.CAGrad(c=0.3), jd.CAGradWeighting(c=0.3)),
+        (jd.MeanWeighting(), jd.MeanWeighting()),
+        (jd.MGDA(epsilon=1e-6), jd.MGDAWeighting(epsilon=1e-6)),
+    ):
+        weighting = get_strategy(instance)
+        assert isinstance(weighting, TorchJDWeighting)
+        assert weighting.solver is not instance
+        scaled = torch.from_numpy(K / K.diagonal().mean())
+        assert_allclose(weigh(weighting, K), expected(scaled), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("solver", [jd.MoDoWeighting(), jd.GradDrop(), "upgrad"])
+def test_what_has_no_weights_is_refused(solver):
+    with pytest.raises(ValueError, match=r"looks at|weights for the tasks"):
+        TorchJDWeighting(solver).start(TASKS)
+
+
+def step_of(losses):
+    class Step:
+        def through_towers(self, weights):
+            self.weights = weights
+
+        def descend(self):
+            pass
+
+    step = Step()
+    step.losses = losses
+    return step
+
+
+def test_scalarizers_are_taken():
+    weighting = get_strategy(scalarization.GeometricMean()).start(["a", "b"])
+    assert isinstance(weighting, TorchJDScalarizer)
+    weighting.begin(lambda: torch.tensor([0.5, 0.5]))
+    step = step_of(torch.tensor([0.4, 0.1]))
+    weighting.backward(step)
+    # d sqrt(ab) / da = sqrt(b / a) / 2
+    torch.testing.assert_close(step.weights, torch.tensor([0.25, 1.0]))
+    # The last loss stands for one that was not observed.
+    step = step_of(torch.tensor([0.9, 0.0]))
+    weighting.backward(step)
+    assert step.weights[1] == 0
+    assert float(step.weights[0]) == pytest.approx((0.1 / 0.9) ** 0.5 / 2)
+
+
+def test_scalarizers_learn_and_step():
+    weighting = get_strategy(scalarization.UW(2)).start(["a", "b"])
+    assert len(list(weighting.parameters())) == 1
+    weighting.backward(step_of(torch.tensor([0.4, 0.1])))
+    assert next(weighting.parameters()).grad.abs().sum() > 0
+    average = get_strategy(scalarization.DWA(1.0)).start(["a", "b"])
+    for losses in ([1.0, 1.0], [0.5, 1.0], [0.5, 1.0]):
+        average.backward(step_of(torch.tensor(losses)))
+        average.after_epoch(torch.tensor(losses))
+    assert average.current()[0] < average.current()[1]
+
+
+def test_a_scalarizer_that_wants_the_losses_twice_is_refused():
+    with pytest.raises(ValueError, match="needs the losses again after every step"):
+        get_strategy(scalarization.FAMO(2)).start(["a", "b"])
+
+
+@pytest.mark.parametrize("strategy", NAMED)
+def test_pickles_after_use(strategy):
+    weighting = strategy()
+    expected = weigh(weighting, gramian_of((3, 0, 0)))
+    again = pickle.loads(pickle.dumps(weighting))
+    assert isinstance(again, LossWeighting)
+    assert again.get_params() == weighting.get_params()
+    assert np.isfinite(expected).all()
+
+
+def test_missing_extra_names_it(monkeypatch):
+    import importlib
+
+    real = importlib.import_module
+
+    def fail(name, *args):
+        if name.startswith("torchjd"):
+            raise ImportError(name)
+        return real(name, *args)
+
+    monkeypatch.setattr(importlib, "import_module", fail)
+    with pytest.raises(ImportError, match=r'pip install "skmtl\[jd\]"'):
+        PCGrad().start(TASKS)
