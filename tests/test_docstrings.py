@@ -14,6 +14,8 @@ MODULES = [
     "skmtl.inspection",
     "skmtl.metrics",
     "skmtl.model_selection",
+    "skmtl.output_weights",
+    "skmtl.weighting",
 ]
 # Style of the sentence, not of the content; "See Also" and "Extended summary" are
 # asked for by readers, not by a rule.

@@ -33,20 +33,22 @@ RECIPE = {"loss_weight": "inverse_ratio", "label_weight": "1:2"}
 def correlated(seed: int) -> tuple[Any, Any]:
     """Two tasks of correlation 0.5, one common and one rare."""
     X, y = make_correlated_tasks(
-        24_000, 20, correlation=0.5, positive_rate=[0.3, 0.02], random_state=seed
+        16_000, 20, correlation=0.5, positive_rate=[0.3, 0.02], random_state=seed
     )
     return pd.DataFrame(X), pd.DataFrame(y, columns=["common", "rare"])
 
 
 def adult(seed: int) -> tuple[Any, Any]:
-    """All of Adult."""
-    return load_adult(return_X_y=True)
+    """A part of Adult."""
+    X, y = load_adult(return_X_y=True)
+    rows = np.random.default_rng(seed).choice(len(X), 20_000, replace=False)
+    return X.iloc[rows], y.iloc[rows]
 
 
 def census(seed: int) -> tuple[Any, Any]:
     """A part of the training file of Census-Income (KDD)."""
     train = fetch_census_income(return_splits=True, download_if_missing=False).train
-    rows = np.random.default_rng(seed).choice(len(train.data), 60_000, replace=False)
+    rows = np.random.default_rng(seed).choice(len(train.data), 24_000, replace=False)
     return train.data.iloc[rows], train.target.iloc[rows]
 
 
@@ -121,7 +123,8 @@ def main() -> None:
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     jobs = [delayed(run)(table, seed) for table in options.tables for seed in SEEDS]
-    runs = pd.DataFrame(chain.from_iterable(Parallel(options.jobs)(jobs)))
+    found = Parallel(options.jobs, verbose=1, batch_size=1)(jobs)
+    runs = pd.DataFrame(chain.from_iterable(found))
     table = summary(runs)
     print(table.to_string(index=False))
     table.to_csv(Path(__file__).with_suffix(".csv"), index=False)

@@ -370,7 +370,7 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
     def bootstrap_intervals(
         self, n_resamples: int = 200, *, level: float = 0.95, random_state: Any = None
     ) -> pd.DataFrame:
-        """Intervals of the best score and of what it has over simple weights.
+        """Resample the rows for intervals of the best score and of its margins.
 
         The rows left out of training are drawn with replacement within each fold; the
         same draw judges the best weights, each single task and equal weights, so what

@@ -21,9 +21,9 @@ class AlignedMTL(TorchJDWeighting):
         gradients.
     preference : array-like of shape (n_tasks,), mapping or None, default=None
         Positive numbers by which the aligned gradients are added.
-    at : {"representation", "last_shared_layer", "shared_parameters"}, \
-default="representation"
-        Where gradients are taken.
+    at : str, default="representation"
+        Where gradients are taken: "representation", "last_shared_layer" or
+        "shared_parameters".
 
     References
     ----------

@@ -79,7 +79,7 @@ class LossWeighting(nn.Module):
         """
 
     def forward(self, losses: Tensor) -> Tensor:
-        """Scalar loss.
+        """Combine the losses.
 
         Parameters
         ----------
@@ -132,11 +132,17 @@ class LossWeighting(nn.Module):
         """
 
     def current(self) -> Tensor:
-        """Weights in force, of shape (n_tasks,)."""
+        """Give the weights in force.
+
+        Returns
+        -------
+        Tensor of shape (n_tasks,)
+            Those of the last step, or of the next where they are known.
+        """
         return self.in_force
 
     def reference(self) -> Tensor:
-        """Weights that never change, for losses to be compared over epochs.
+        """Give weights that never change, for losses to be compared over epochs.
 
         Returns
         -------
@@ -146,7 +152,7 @@ class LossWeighting(nn.Module):
         return torch.ones_like(self.in_force)
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Hyperparameters by name, as scikit-learn reads them.
+        """Give the hyperparameters by name, as scikit-learn reads them.
 
         Parameters
         ----------

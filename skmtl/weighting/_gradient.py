@@ -27,9 +27,20 @@ class GradientWeighting(LossWeighting):
     preference : array-like of shape (n_tasks,), mapping or None, default=None
         Positive numbers, one for each task, of which only the ratios count. None for
         all alike.
-    at : {"representation", "last_shared_layer", "shared_parameters"}, \
-default="representation"
-        Where gradients are taken.
+    at : str, default="representation"
+        Where gradients are taken: "representation", "last_shared_layer" or
+        "shared_parameters".
+
+    Examples
+    --------
+    A strategy in full: every task sends a gradient of the same length.
+
+    >>> from skmtl.weighting import GradientWeighting
+    >>> class SameLength(GradientWeighting):
+    ...     def solve(self, gramian, losses, active):
+    ...         return gramian.diagonal().rsqrt()
+    >>> from skmtl import MMoE
+    >>> ranker = MMoE(loss_weight=SameLength())
     """
 
     _places: ClassVar[Sequence[str]] = PLACES
@@ -62,7 +73,7 @@ default="representation"
         step.descend(self.in_force)
 
     def weigh(self, gramian: Tensor, losses: Tensor) -> Tensor:
-        """Weights of all tasks.
+        """Weigh all tasks.
 
         Tasks without a gradient (no label in the batch) take no part; the others are
         weighed as if they were alone.
@@ -87,7 +98,7 @@ default="representation"
         return weights
 
     def solve(self, gramian: Tensor, losses: Tensor, active: Tensor) -> Tensor:
-        """Weights of the tasks that have a gradient.
+        """Weigh the tasks that have a gradient.
 
         Parameters
         ----------

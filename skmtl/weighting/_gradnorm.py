@@ -35,10 +35,10 @@ class GradNorm(InitialLosses, GradientWeighting):
         Step size of the logarithms of the weights; None for the network's.
     preference : array-like of shape (n_tasks,), mapping or None, default=None
         Positive numbers: the size of each task's gradient, relative to the others.
-    at : {"representation", "last_shared_layer", "shared_parameters"}, \
-default="representation"
-        Where gradients are taken. The paper takes the weights of the last shared
-        layer, at the cost of a backward pass through it for every task.
+    at : str, default="representation"
+        Where gradients are taken: at the "representation" for the cost of a norm, at
+        the "last_shared_layer", as in the paper, or over all "shared_parameters", for
+        a backward pass by task.
 
     Notes
     -----

@@ -38,11 +38,11 @@ class MGDA(GradientWeighting):
     preference : array-like of shape (n_tasks,), mapping or None, default=None
         Positive numbers, a factor on each scale: the losses fall at rates in these
         proportions.
-    at : {"representation", "last_shared_layer", "shared_parameters"}, \
-default="representation"
-        Where gradients are taken. At the representation the minimum is an upper bound
-        of that over the shared parameters (MGDA-UB), found in one backward pass;
-        "shared_parameters" takes one for every task.
+    at : str, default="representation"
+        Where gradients are taken. At the "representation" the minimum is an upper
+        bound of that over the shared parameters (MGDA-UB), found in one backward
+        pass; "shared_parameters" takes one for every task, and so does
+        "last_shared_layer".
 
     Notes
     -----
@@ -116,8 +116,7 @@ class StochasticMGDA(InitialLosses, MGDA):
     ----------
     preference : array-like of shape (n_tasks,), mapping or None, default=None
         As in `MGDA`.
-    at : {"representation", "last_shared_layer", "shared_parameters"}, \
-default="representation"
+    at : str, default="representation"
         As in `MGDA`.
 
     Notes

@@ -29,9 +29,9 @@ class NashMTL(TorchJDWeighting):
     preference : array-like of shape (n_tasks,), mapping or None, default=None
         Positive numbers that multiply the weights found, which themselves do not
         change when a loss is multiplied.
-    at : {"representation", "last_shared_layer", "shared_parameters"}, \
-default="representation"
-        Where gradients are taken.
+    at : str, default="representation"
+        Where gradients are taken: "representation", "last_shared_layer" or
+        "shared_parameters".
 
     References
     ----------

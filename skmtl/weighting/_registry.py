@@ -13,7 +13,7 @@ from skmtl.weighting._torchjd import adapt
 
 
 def get_strategy_names() -> list[str]:
-    """Names of the strategies that `get_strategy` knows.
+    """List the names of the strategies that `get_strategy` knows.
 
     Returns
     -------

@@ -33,6 +33,25 @@ class Step:
         `representation` without the graph below it; the towers read this one.
     losses : Tensor of shape (n_tasks,)
         Losses of the batch, set once the towers have been evaluated on `cut`.
+
+    Examples
+    --------
+    The trainer makes one for each batch; this is what happens in it.
+
+    >>> import torch
+    >>> from skmtl.modules import MultiTaskModule, ParallelTowers, SharedBottom
+    >>> from skmtl.weighting import Step
+    >>> module = MultiTaskModule(
+    ...     embedding=torch.nn.Identity(),
+    ...     sharing=SharedBottom(n_tasks=2, width=3, units=[4], dropout=0.0),
+    ...     towers=ParallelTowers(n_tasks=2, width=4, units=[], dropout=0.0),
+    ... )
+    >>> step = Step(module, *module.sharing.mix(torch.ones(5, 3)))
+    >>> step.losses = module.towers(step.cut).square().mean(dim=0)
+    >>> step.through_towers(torch.ones(2), apart=True)
+    >>> step.gramian().shape
+    torch.Size([2, 2])
+    >>> step.descend(torch.tensor([0.5, 1.5]))
     """
 
     losses: Tensor
@@ -59,6 +78,8 @@ class Step:
         penalty : Tensor of shape ()
             A function of logits or parameters.
         """
+        if not penalty.requires_grad:  # 0, for there is nothing to penalise
+            return
         penalty.backward(retain_graph=True)
         if self.cut.grad is not None:
             self.extra = self._take()
@@ -118,8 +139,7 @@ class Step:
 
         Parameters
         ----------
-        at : {"representation", "last_shared_layer", "shared_parameters"}, \
-default="representation"
+        at : str, default="representation"
             Where gradients are taken: at the tensors that the tasks share (the
             bottom's output, the experts' outputs), or by parameters.
 

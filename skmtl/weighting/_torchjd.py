@@ -50,9 +50,9 @@ class TorchJDWeighting(GradientWeighting):
     preference : array-like of shape (n_tasks,), mapping or None, default=None
         Positive numbers that multiply the losses before the solver sees their
         gradients.
-    at : {"representation", "last_shared_layer", "shared_parameters"}, \
-default="representation"
-        Where gradients are taken.
+    at : str, default="representation"
+        Where gradients are taken: "representation", "last_shared_layer" or
+        "shared_parameters".
 
     Notes
     -----

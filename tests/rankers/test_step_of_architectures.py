@@ -63,7 +63,7 @@ def test_every_architecture_trains_under_strategies(name, loss_weight, impressio
     ranker.set_params(categorical_features=["user", "item"], learning_rate=0.02)
     ranker.fit(X, y)
     assert np.isfinite(ranker.loss_weight_).all()
-    assert ranker.score(X, y) > 0.6
+    assert ranker.score(X, y) > 0.55
 
 
 def gradients(module):
