@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-GUIDE = Path(__file__).parent.parent / "docs" / "user_guide"
-PAGES = sorted(p for p in GUIDE.glob("*.rst") if ">>>" in p.read_text())
+DOCS = Path(__file__).parent.parent / "docs"
+WRITTEN = [*sorted((DOCS / "user_guide").glob("*.rst")), DOCS / "contributing.rst"]
+PAGES = [page for page in WRITTEN if ">>>" in page.read_text()]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.stem)

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from skmtl.weighting._torchjd import TorchJDWeighting, import_torchjd
+from skmtl.weighting._torchjd import TorchJDWeighting, aggregation
 
 
 class AlignedMTL(TorchJDWeighting):
@@ -50,8 +50,7 @@ class AlignedMTL(TorchJDWeighting):
         self.scale_mode = scale_mode
 
     def _make(self, n_tasks: int) -> Any:
-        jd = import_torchjd("aggregation", "AlignedMTL")
-        return jd.AlignedMTLWeighting(scale_mode=self.scale_mode)
+        return aggregation().AlignedMTLWeighting(scale_mode=self.scale_mode)
 
     def solve(self, gramian: Tensor, losses: Tensor, active: Tensor) -> Tensor:
         preference = self.preference_[active].to(gramian)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from skmtl.weighting._torchjd import TorchJDWeighting, import_torchjd
+from skmtl.weighting._torchjd import TorchJDWeighting, aggregation
 
 
 class CAGrad(TorchJDWeighting):
@@ -46,4 +46,4 @@ class CAGrad(TorchJDWeighting):
         self.c = c
 
     def _make(self, n_tasks: int) -> Any:
-        return import_torchjd("aggregation", "CAGrad").CAGradWeighting(c=self.c)
+        return aggregation().CAGradWeighting(c=self.c)

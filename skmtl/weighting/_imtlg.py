@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from torch import Tensor
-
-from skmtl.weighting._torchjd import TorchJDWeighting, import_torchjd
+from skmtl.weighting._torchjd import TorchJDWeighting, aggregation
 
 
 class IMTLG(TorchJDWeighting):
@@ -35,13 +33,11 @@ class IMTLG(TorchJDWeighting):
     """
 
     name: ClassVar[str | None] = "imtl_g"
+    scale_free: ClassVar[bool] = True
     solver: None = None
 
     def __init__(self, *, preference: Any = None, at: str = "representation") -> None:
         super().__init__(None, preference=preference, at=at)
 
     def _make(self, n_tasks: int) -> Any:
-        return import_torchjd("aggregation", "IMTLG").IMTLGWeighting()
-
-    def solve(self, gramian: Tensor, losses: Tensor, active: Tensor) -> Tensor:
-        return self.preference_[active].to(gramian) * self._run(gramian)
+        return aggregation().IMTLGWeighting()

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from torch import Tensor
-
-from skmtl.weighting._torchjd import TorchJDWeighting, import_torchjd
+from skmtl.weighting._torchjd import TorchJDWeighting, aggregation
 
 
 class NashMTL(TorchJDWeighting):
@@ -45,6 +43,7 @@ class NashMTL(TorchJDWeighting):
     """
 
     name: ClassVar[str | None] = "nash_mtl"
+    scale_free: ClassVar[bool] = True
     solver: None = None
 
     def __init__(
@@ -62,12 +61,9 @@ class NashMTL(TorchJDWeighting):
         self.optim_niter = optim_niter
 
     def _make(self, n_tasks: int) -> Any:
-        return import_torchjd("aggregation", "NashMTL").NashMTL(
+        return aggregation().NashMTL(
             n_tasks=n_tasks,
             max_norm=self.max_norm,
             update_weights_every=self.update_weights_every,
             optim_niter=self.optim_niter,
         )
-
-    def solve(self, gramian: Tensor, losses: Tensor, active: Tensor) -> Tensor:
-        return self.preference_[active].to(gramian) * self._run(gramian)

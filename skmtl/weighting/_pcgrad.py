@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from skmtl.weighting._torchjd import TorchJDWeighting, import_torchjd
+from skmtl.weighting._torchjd import TorchJDWeighting, aggregation
 
 
 class PCGrad(TorchJDWeighting):
@@ -40,4 +40,4 @@ class PCGrad(TorchJDWeighting):
         super().__init__(None, preference=preference, at=at)
 
     def _make(self, n_tasks: int) -> Any:
-        return import_torchjd("aggregation", "PCGrad").PCGradWeighting()
+        return aggregation().PCGradWeighting()

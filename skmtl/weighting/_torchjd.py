@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
@@ -17,20 +17,9 @@ from skmtl.weighting._gradient import GradientWeighting
 _COORDINATES = {"ExcessMTL", "ExcessMTLWeighting", "MoDoWeighting", "SDMGradWeighting"}
 
 
-def import_torchjd(part: str, needed_by: str) -> Any:
-    """Import a module of TorchJD.
-
-    Raises
-    ------
-    ImportError
-        When it is not installed; the message names the extra.
-    """
-    try:
-        return importlib.import_module(f"torchjd.{part}")
-    except ImportError as error:
-        raise ImportError(
-            f'{needed_by} needs TorchJD. Install it: pip install "skmtl[jd]"'
-        ) from error
+def aggregation() -> Any:
+    """``torchjd.aggregation``, which is an extra."""
+    return importlib.import_module("torchjd.aggregation")
 
 
 class TorchJDWeighting(GradientWeighting):
@@ -74,6 +63,9 @@ class TorchJDWeighting(GradientWeighting):
     >>> ranker = MMoE(loss_weight=prefers)
     """
 
+    # Whether multiplying a loss changes nothing, so that preference comes afterwards.
+    scale_free: ClassVar[bool] = False
+
     def __init__(
         self, solver: Any, *, preference: Any = None, at: str = "representation"
     ) -> None:
@@ -82,8 +74,14 @@ class TorchJDWeighting(GradientWeighting):
 
     def start(self, tasks: Sequence[str]) -> Self:
         super().start(tasks)
-        solver = self._make(len(self.tasks))
-        self.inner, self.takes_matrix = _weights_of(solver)
+        try:
+            solver = self._make(len(self.tasks))
+            self.inner, self.takes_matrix = _weights_of(solver)
+        except ImportError as error:
+            raise ImportError(
+                f"{type(self).__name__} needs TorchJD and what it solves with. Install "
+                'them: pip install "skmtl[jd]"'
+            ) from error
         stateful = importlib.import_module("torchjd").Stateful
         self.has_memory = isinstance(solver, stateful)
         return self
@@ -105,7 +103,8 @@ class TorchJDWeighting(GradientWeighting):
 
     def solve(self, gramian: Tensor, losses: Tensor, active: Tensor) -> Tensor:
         preference = self.preference_[active].to(gramian)
-        gramian = gramian * torch.outer(preference, preference)
+        if not self.scale_free:
+            gramian = gramian * torch.outer(preference, preference)
         return preference * self._run(gramian)
 
     def _run(self, gramian: Tensor) -> Tensor:
@@ -187,7 +186,7 @@ def adapt(instance: nn.Module) -> LossWeighting | None:
 
 def _weights_of(solver: Any) -> tuple[Any, bool]:
     """What gives weights, and whether it takes a matrix in place of its Gramian."""
-    jd = import_torchjd("aggregation", "This loss weight")
+    jd = aggregation()
     if type(solver).__name__ in _COORDINATES:
         raise ValueError(
             f"{type(solver).__name__} looks at the coordinates of the gradients, not "

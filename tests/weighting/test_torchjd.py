@@ -266,3 +266,12 @@ def test_missing_extra_names_it(monkeypatch):
     monkeypatch.setattr(importlib, "import_module", fail)
     with pytest.raises(ImportError, match=r'pip install "skmtl\[jd\]"'):
         PCGrad().start(TASKS)
+
+
+def test_missing_solver_names_the_extra_too(monkeypatch):
+    from torchjd import _mixins
+
+    monkeypatch.setattr(_mixins, "find_spec", lambda name: None)
+    for strategy in (CAGrad, NashMTL):
+        with pytest.raises(ImportError, match=r'pip install "skmtl\[jd\]"'):
+            strategy().start(TASKS)
