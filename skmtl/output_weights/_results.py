@@ -1,10 +1,12 @@
 """The table of results, the Pareto set, and intervals."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from scipy.stats import rankdata
+from sklearn.exceptions import UndefinedMetricWarning
 
 from skmtl.metrics._task_scorer import TaskScorer
 from skmtl.output_weights._fusion import weighted_sum
@@ -76,8 +78,10 @@ def resampled(
             if groups is not None:
                 given = {**part.metadata[name], "groups": groups}
                 part = Fold(part.columns, part.labels, {name: given})
-            objective = FoldObjective(part, scorer)
-            values.append([objective(one)[0] for one in unit])
+            with warnings.catch_warnings():  # a draw may hold one class only: NaN
+                warnings.simplefilter("ignore", UndefinedMetricWarning)
+                objective = FoldObjective(part, scorer)
+                values.append([objective(one)[0] for one in unit])
         out[draw] = fold_mean(np.array(values).T)
     return out
 
