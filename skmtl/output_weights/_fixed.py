@@ -41,7 +41,7 @@ class FixedOutputWeights(BaseOutputWeights):
         Classes of the inner estimator.
     n_features_in_ : int
         Number of features, if the inner estimator tells.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Names of features, if the inner estimator tells.
 
     See Also

@@ -42,6 +42,8 @@ class Sampled:
 
     def variance(self, leader: int) -> np.ndarray:
         """Variance of the mean of what every candidate has over the leader."""
+        if self.left == 0:  # all are drawn
+            return np.zeros(len(self.values))
         gap = self.values - self.values[leader]
         spread: np.ndarray = gap.var(axis=1, ddof=1, dtype=float) / gap.shape[1]
         return self.coefficient**2 * self.left * spread
@@ -180,12 +182,9 @@ def race(
     n_rows = max(len(fold.labels) for fold in folds)
     while len(alive) > ENOUGH and size * LAST <= n_rows:
         rounds[alive] += 1
-        try:
-            drawn = [s.draw(points[alive], size, n_jobs) for s in samplers]
-        except ValueError:  # a part without a positive label: the sample is too small
-            size *= GROWTH
-            continue
+        drawn = [s.draw(points[alive], size, n_jobs) for s in samplers]
         samples = [one for several in drawn for one in several]
-        alive = alive[survivors(samples, deviations)]
-        size *= GROWTH
+        if all(np.isfinite(one.values).all() for one in samples):
+            alive = alive[survivors(samples, deviations)]
+        size *= GROWTH  # a part without a positive label drops nobody
     return alive, rounds

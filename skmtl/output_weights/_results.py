@@ -78,8 +78,7 @@ def resampled(
             if groups is not None:
                 given = {**part.metadata[name], "groups": groups}
                 part = Fold(part.columns, part.labels, {name: given})
-            with warnings.catch_warnings():
-                # A draw may hold no positive label of a rare task; it is NaN then.
+            with warnings.catch_warnings():  # a draw may hold one class only: NaN
                 warnings.simplefilter("ignore", UndefinedMetricWarning)
                 objective = FoldObjective(part, scorer)
                 values.append([objective(one)[0] for one in unit])

@@ -1,10 +1,12 @@
 """One search: candidates, constraints, races, refinement."""
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.utils import check_random_state
 
 from skmtl.metrics._task_scorer import TaskScorer
@@ -157,14 +159,16 @@ class Problem:
             kept = feasible(held, self.limits, self.constraints, points, self.names)
             allowed = np.flatnonzero(kept)
         seed = check_random_state(self.owner.random_state).randint(2**31 - 1)
-        alive, ran = race(
-            points[allowed],
-            folds,
-            self.chosen,
-            self.scorers[self.chosen],
-            np.random.default_rng(seed),
-            self.owner.n_jobs,
-        )
+        with warnings.catch_warnings():  # small samples may leave a metric undefined
+            warnings.simplefilter("ignore", UndefinedMetricWarning)
+            alive, ran = race(
+                points[allowed],
+                folds,
+                self.chosen,
+                self.scorers[self.chosen],
+                np.random.default_rng(seed),
+                self.owner.n_jobs,
+            )
         rounds = np.zeros(len(points), dtype=int)
         rounds[allowed] = ran
         return allowed[alive], rounds

@@ -133,7 +133,7 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
         Classes of the inner estimator.
     n_features_in_ : int
         Number of features, if the inner estimator tells.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Names of features, if the inner estimator tells.
 
     See Also
@@ -370,7 +370,7 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
     def bootstrap_intervals(
         self, n_resamples: int = 200, *, level: float = 0.95, random_state: Any = None
     ) -> pd.DataFrame:
-        """Resample the rows for intervals of the best score and of its margins.
+        """Compute intervals of the best score and of what it has over simple weights.
 
         The rows left out of training are drawn with replacement within each fold; the
         same draw judges the best weights, each single task and equal weights, so what

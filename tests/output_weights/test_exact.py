@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
 from skmtl import OutputWeightSearchCV, fuse
+from skmtl.metrics import make_task_scorer
 from skmtl.output_weights._candidates import directions, make_candidates
 from skmtl.output_weights._fusion import weighted_sum
 from skmtl.output_weights._rare_auc import RareAuc
@@ -146,6 +147,23 @@ def test_halving_of_another_metric_with_groups():
         )  # fmt: skip
         found.append(one.fit(proba, y, groups=users))
     assert found[0].best_index_ == found[1].best_index_
+
+
+def test_halving_with_samples_too_small_to_judge():
+    """Most parts of the rows hold no positive of the task: nobody is dropped."""
+    proba, y = three_tasks(130_000, 0)
+    y[20:, 2] = 0
+    scorer = make_task_scorer("gauc", task="2")
+    params = {"cv": "prefit", "scoring": scorer, "weights": 3, "random_state": 0}
+    users = np.repeat(np.arange(13_000), 10)
+    found = [
+        OutputWeightSearchCV(Given(), search=search, **params).fit(
+            proba, y, groups=users
+        )
+        for search in ("grid", "halving")
+    ]
+    assert found[0].best_index_ == found[1].best_index_
+    assert found[1].n_evaluations_ == found[0].n_evaluations_
 
 
 @pytest.mark.parametrize("seed", range(5))
