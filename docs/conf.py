@@ -1,9 +1,13 @@
 """Sphinx configuration."""
 
 import os
+import sys
 import warnings
+from pathlib import Path
 
 import skmtl
+
+sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 
 # One run of the gallery in one process; a picture needs no screen.
 os.environ.setdefault("MPLBACKEND", "Agg")
@@ -15,6 +19,7 @@ copyright = "2026, the skmtl developers"
 version = release = skmtl.__version__
 
 extensions = [
+    "drawing",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "sphinx.ext.mathjax",

@@ -11,12 +11,23 @@ __version__ = "0.1.0.dev0"
 
 # Public name -> the module that defines it.
 _PUBLIC: dict[str, str] = {
+    "AITM": "skmtl.rankers",
     "ChainedMMoE": "skmtl.rankers",
+    "CrossStitch": "skmtl.rankers",
+    "ESMM": "skmtl.rankers",
     "EncodedTable": "skmtl.encoding",
+    "FixedOutputWeights": "skmtl.output_weights",
     "MMoE": "skmtl.rankers",
     "MultiTaskRanker": "skmtl.rankers",
+    "PLE": "skmtl.rankers",
+    "PooledTask": "skmtl.rankers",
+    "STEM": "skmtl.rankers",
+    "OutputWeightSearchCV": "skmtl.output_weights",
     "ShareBottom": "skmtl.rankers",
+    "SingleTask": "skmtl.rankers",
+    "SoftSharing": "skmtl.rankers",
     "TableEncoder": "skmtl.encoding",
+    "fuse": "skmtl.output_weights",
 }
 
 __all__ = ["__version__", *_PUBLIC]

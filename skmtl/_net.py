@@ -96,9 +96,14 @@ class Mean:
 class Criterion(nn.Module):
     """Task losses and what weighs them; its parameters are trained."""
 
-    def __init__(self, weighting: LossWeighting, label_weight: Sequence[float]) -> None:
+    def __init__(
+        self,
+        weighting: LossWeighting,
+        label_weight: Sequence[float],
+        losses: type[nn.Module] = TaskLosses,
+    ) -> None:
         super().__init__()
-        self.task_losses = TaskLosses(label_weight)
+        self.task_losses = losses(label_weight)
         self.weighting = weighting
 
     def forward(self, logits: Tensor, target: tuple[Tensor, Tensor | None]) -> Tensor:
@@ -107,7 +112,8 @@ class Criterion(nn.Module):
 
     def reweigh(self, weighting: LossWeighting, label_weight: Sequence[float]) -> None:
         """Take new fixed weights; a strategy that learns goes on with what it has."""
-        self.task_losses = TaskLosses(label_weight).to(self.task_losses.weight.device)
+        device = next(self.task_losses.buffers()).device
+        self.task_losses = type(self.task_losses)(label_weight).to(device)
         self.weighting.take(weighting)
 
 
@@ -227,6 +233,9 @@ class MultiTaskNet(NeuralNet):
         losses = step.losses.detach()
         if self.device == "cpu":
             _check_finite(losses)  # elsewhere this would wait for the device
+        penalty = self.module_.penalty(logits, wi)
+        if penalty is not None:
+            step.add(penalty)
         weighting.backward(step)
         for optimizer in self.all_optimizers:
             optimizer.step()

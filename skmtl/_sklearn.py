@@ -9,12 +9,18 @@ from functools import partial
 from sklearn.base import _fit_context
 from sklearn.metrics._scorer import _BaseScorer as BaseScorer
 from sklearn.metrics._scorer import _cached_call
+from sklearn.utils import _safe_indexing as rows_of
 from sklearn.utils._param_validation import (
     HasMethods,
     Interval,
     InvalidParameterError,
+    RealNotInt,
     StrOptions,
 )
+from sklearn.utils._repr_html.estimator import _VisualBlock as VisualBlock
+from sklearn.utils.metadata_routing import _raise_for_params, _routing_enabled
+from sklearn.utils.validation import _check_method_params as params_of_rows
+from sklearn.utils.validation import _estimator_has as estimator_has
 
 # The caller that scikit-learn hands to a scorer when nothing is to be cached.
 uncached_call = partial(_cached_call, None)
@@ -24,7 +30,14 @@ __all__ = [
     "HasMethods",
     "Interval",
     "InvalidParameterError",
+    "RealNotInt",
     "StrOptions",
+    "VisualBlock",
     "_fit_context",
+    "_raise_for_params",
+    "_routing_enabled",
+    "estimator_has",
+    "params_of_rows",
+    "rows_of",
     "uncached_call",
 ]

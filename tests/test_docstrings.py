@@ -10,8 +10,11 @@ import skmtl
 
 MODULES = [
     "skmtl.datasets",
+    "skmtl.displays",
+    "skmtl.inspection",
     "skmtl.metrics",
     "skmtl.model_selection",
+    "skmtl.output_weights",
     "skmtl.weighting",
 ]
 # Style of the sentence, not of the content; "See Also" and "Extended summary" are

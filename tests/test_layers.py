@@ -22,6 +22,7 @@ LAYERS = {
     "_losses": 2,
     "output_weights": 2,
     "displays": 2,
+    "inspection": 2,
     "_net": 3,
     "rankers": 4,
     "__init__": 5,
@@ -34,6 +35,8 @@ FORBIDDEN = {
     "model_selection": {"torch", "skorch"},
     "datasets": {"torch", "skorch"},
     "output_weights": {"torch", "skorch"},
+    "inspection": {"torch", "skorch"},
+    "displays": {"torch", "skorch"},
     "modules": {"pandas", "sklearn", "skorch"},
     "weighting": {"pandas", "sklearn", "skorch"},
 }

@@ -7,7 +7,7 @@ from numpy.testing import assert_allclose
 from scipy.optimize import minimize_scalar
 from scipy.special import expit, logit
 
-from skmtl._losses import TaskLosses
+from skmtl._losses import PooledLosses, TaskLosses
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -48,3 +48,32 @@ def test_the_minimiser_is_the_true_rate(label_weight):
 
     best = minimize_scalar(loss, bounds=(-10, 0), method="bounded")
     assert best.x == pytest.approx(logit(0.007), abs=1e-3)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_pooled_losses_equal_the_formula(masked):
+    rng = np.random.default_rng(0)
+    w = np.array([1.0, 5.0, 20.0])
+    z = np.repeat(rng.normal(size=(60, 1)), 3, axis=1)
+    y = (rng.random((60, 3)) < 0.2).astype(float)
+    seen = rng.random(y.shape) < 0.7 if masked else np.ones(y.shape, bool)
+    weight = 1.5 * seen
+    expected = 0.0
+    for i in range(60):
+        q = expit(z[i, 0] + np.log(w.mean()))
+        for t in range(3):
+            expected -= weight[i, t] * w[t] * y[i, t] * np.log(q)
+        if not (y[i] * seen[i]).any():
+            expected -= weight[i].mean() * np.log(1 - q)
+    losses = PooledLosses(w.tolist()).double()
+    losses.weight = torch.tensor(w)
+    losses.shift = torch.tensor(np.log(w.mean()))
+    found = losses(*map(torch.from_numpy, (z, y, weight)))
+    assert found.shape == (3,)
+    assert float(found.sum()) == pytest.approx(expected / 60, rel=1e-12)
+
+
+def test_pooled_losses_without_weights_are_those_of_weight_one():
+    z, y = torch.randn(20, 1).expand(-1, 2), (torch.rand(20, 2) < 0.3).float()
+    losses = PooledLosses([1.0, 3.0])
+    assert torch.equal(losses(z, y, None), losses(z, y, torch.ones(20, 2)))

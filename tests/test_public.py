@@ -21,7 +21,7 @@ def test_unknown_name_is_an_attribute_error():
 
 def test_import_is_light():
     code = (
-        "import sys, skmtl, skmtl.datasets, skmtl.metrics;"
+        "import sys, skmtl, skmtl.datasets, skmtl.metrics, skmtl.output_weights;"
         "print([m for m in ('torch', 'skorch', 'matplotlib', 'polars') "
         "if m in sys.modules])"
     )

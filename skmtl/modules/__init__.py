@@ -1,18 +1,33 @@
 """The parts that networks are composed of; torch only."""
 
+from skmtl.modules.aitm import TransferTowers
 from skmtl.modules.composition import MultiTaskModule
-from skmtl.modules.embedding import TableEmbedding
+from skmtl.modules.cross_stitch import CrossStitchBottoms
+from skmtl.modules.embedding import TableEmbedding, TaskEmbedding
+from skmtl.modules.esmm import ProductTowers
 from skmtl.modules.layers import TaskLinear, dense_stack
-from skmtl.modules.sharing import ExpertMixture, SharedBottom
-from skmtl.modules.towers import ChainedTowers, ParallelTowers
+from skmtl.modules.ple import ProgressiveExtraction
+from skmtl.modules.sharing import ExpertMixture, SharedBottom, TaskBottoms
+from skmtl.modules.soft_sharing import SoftlySharedBottoms
+from skmtl.modules.stem import EmbeddingExperts
+from skmtl.modules.towers import ChainedTowers, ParallelTowers, PooledTower
 
 __all__ = [
     "ChainedTowers",
+    "CrossStitchBottoms",
+    "EmbeddingExperts",
     "ExpertMixture",
     "MultiTaskModule",
     "ParallelTowers",
+    "PooledTower",
+    "ProductTowers",
+    "ProgressiveExtraction",
     "SharedBottom",
+    "SoftlySharedBottoms",
     "TableEmbedding",
+    "TaskBottoms",
+    "TaskEmbedding",
     "TaskLinear",
+    "TransferTowers",
     "dense_stack",
 ]

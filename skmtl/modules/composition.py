@@ -19,6 +19,11 @@ class MultiTaskModule(nn.Module):
         Input to the representation of each task, ``(n_tasks, batch, width)``.
     towers : torch.nn.Module
         Representations to logits, ``(batch, n_tasks)``.
+
+    Notes
+    -----
+    Sharing and towers may have a method ``penalty(logits, weight)`` that gives a
+    0-dimensional tensor, which training adds to the loss.
     """
 
     sharing: Any
@@ -38,6 +43,20 @@ class MultiTaskModule(nn.Module):
     def start_at(self, rates: Tensor) -> None:
         """Make the first predictions about `rates`, of shape (n_tasks,)."""
         self.towers.start_at(rates)
+
+    def penalty(self, logits: Tensor, weight: Tensor | None) -> Tensor | None:
+        """What training adds to the loss of a batch, or None.
+
+        Parameters
+        ----------
+        logits : Tensor of shape (batch, n_tasks)
+            What `forward` gave.
+        weight : Tensor of shape (batch, n_tasks) or None
+            Weights of the labels, 0 where not observed.
+        """
+        parts = [p for p in (self.sharing, self.towers) if hasattr(p, "penalty")]
+        terms = [part.penalty(logits, weight) for part in parts]
+        return torch.stack(terms).sum() if terms else None
 
     def representation(self, ids: Tensor, bins: Tensor, numeric: Tensor) -> Tensor:
         """What each task's tower reads, ``(n_tasks, batch, width)``."""

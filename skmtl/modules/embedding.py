@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -76,3 +77,54 @@ class TableEmbedding(nn.Module):
         if numeric.shape[1]:
             parts.append(numeric)
         return torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]
+
+
+class TaskEmbedding(TableEmbedding):
+    """An embedding of its own for each task, side by side in one table.
+
+    Parameters
+    ----------
+    n_sets : int
+        Number of embeddings, most often that of the tasks.
+    vocabulary_sizes, bin_sizes, n_numeric, embedding_dim, bin_dim, sparse
+        As in `TableEmbedding`, for each of the embeddings.
+
+    Attributes
+    ----------
+    width : int
+        Width of one set's input.
+
+    Notes
+    -----
+    Shape: as `TableEmbedding`, to ``(n_sets, batch, width)``. A row of the table holds
+    ``n_sets * embedding_dim`` numbers: all sets' embeddings of one id. One gather reads
+    them, and a lazy optimiser that updates the rows of a batch updates every set's
+    part of them. The numbers of a row are the same in every set.
+    """
+
+    def __init__(
+        self, *, n_sets: int, embedding_dim: int, bin_dim: int, **sizes: Any
+    ) -> None:
+        super().__init__(
+            embedding_dim=n_sets * embedding_dim, bin_dim=n_sets * bin_dim, **sizes
+        )
+        self.n_sets = n_sets
+        n_numeric = sizes["n_numeric"]
+        self.width = (self.width - n_numeric) // n_sets + n_numeric
+        with torch.no_grad():  # as wide as if each set stood alone
+            self.ids.mul_(n_sets**0.5)
+            self.bins.mul_(n_sets**0.5)
+
+    def forward(self, ids: Tensor, bins: Tensor, numeric: Tensor) -> Tensor:
+        parts = []
+        if ids.shape[1]:
+            parts.append(self._by_set(F.embedding(ids, self.ids, sparse=self.sparse)))
+        if bins.shape[1]:
+            parts.append(self._by_set(F.embedding(bins, self.bins)))
+        if numeric.shape[1]:
+            parts.append(numeric.expand(self.n_sets, *numeric.shape))
+        return torch.cat(parts, dim=2) if len(parts) > 1 else parts[0]
+
+    def _by_set(self, rows: Tensor) -> Tensor:
+        """``(batch, columns, n_sets * dim)`` to ``(n_sets, batch, columns * dim)``."""
+        return rows.unflatten(2, (self.n_sets, -1)).permute(2, 0, 1, 3).flatten(2)

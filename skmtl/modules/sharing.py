@@ -56,7 +56,71 @@ class SharedBottom(nn.Module):
         return last_parameters(self.layers)
 
 
-class ExpertMixture(nn.Module):
+class TaskBottoms(nn.Module):
+    """Dense layers of its own for each task.
+
+    Parameters
+    ----------
+    n_tasks : int
+        Number of tasks.
+    width : int
+        Width of the input.
+    units : sequence of int
+        Widths of the layers; empty to hand the input on.
+    dropout : float
+        Share of a layer's outputs that is dropped in training.
+
+    Attributes
+    ----------
+    width : int
+        Width of the representation.
+
+    Notes
+    -----
+    Shape: ``(batch, width)``, one input for all tasks, or ``(n_tasks, batch, width)``,
+    one for each, to ``(n_tasks, batch, units[-1])``.
+    """
+
+    def __init__(
+        self, *, n_tasks: int, width: int, units: Sequence[int], dropout: float
+    ) -> None:
+        super().__init__()
+        self.n_tasks = n_tasks
+        self.layers = side_by_side(n_tasks, width, units, dropout)
+        self.width = units[-1] if units else width
+
+    def forward(self, x: Tensor) -> Tensor:
+        # A view: the batched product reads one input as often as there are tasks.
+        each = x if x.dim() == 3 else x.expand(self.n_tasks, *x.shape)
+        out: Tensor = self.layers(each)
+        return out
+
+
+class Mixture(nn.Module):
+    """Sharing whose representations are weighted sums of experts' outputs."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.mix(x)[0]
+
+    def mix(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Representation, and the gates' weights, ``(batch, n_tasks, n_experts)``."""
+        weights, experts = self.mixture(x)
+        return torch.bmm(weights, experts).transpose(0, 1), weights.detach()
+
+    def mixture(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Gate weights and the experts' outputs of an input.
+
+        Returns
+        -------
+        weights : Tensor of shape (batch, n_tasks, n_experts)
+            Weights of the experts in each task's mixture.
+        experts : Tensor of shape (batch, n_experts, width)
+            What they weigh.
+        """
+        raise NotImplementedError
+
+
+class ExpertMixture(Mixture):
     """Experts, and a softmax gate per task that mixes them.
 
     Parameters
@@ -114,16 +178,10 @@ class ExpertMixture(nn.Module):
         self.gates = nn.Linear(width, n_tasks * n_experts)
         self.width = expert_units[-1]
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.mix(x)[0]
-
-    def mix(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Representation, and the gates' weights, ``(batch, n_tasks, n_experts)``."""
+    def mixture(self, x: Tensor) -> tuple[Tensor, Tensor]:
         x = self.bottom(x)
-        experts = self.experts(x)  # (batch, n_experts, width)
-        gates = self.gate_weights(x)
-        mixed = torch.bmm(gates, experts)  # (batch, n_tasks, width)
-        return mixed.transpose(0, 1), gates.detach()
+        experts = self.experts(x)
+        return self.gate_weights(x), experts
 
     def last_layer(self) -> list[Tensor]:
         """Parameters of the experts' last layer."""

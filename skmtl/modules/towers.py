@@ -6,8 +6,12 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from skmtl.modules.graph import (
+    multiply_along,
+    rates_given_parents,
+    topological_order,
+)
 from skmtl.modules.layers import TaskLinear, dense_stack, side_by_side
 
 
@@ -75,7 +79,7 @@ class ChainedTowers(nn.Module):
 
     References
     ----------
-    Q. Wu et al., "DBMTL: Deep Bayesian Multi-Target Learning for Recommender
+    Q. Wang et al., "DBMTL: Deep Bayesian Multi-Target Learning for Recommender
     Systems", 2019, section 3, for towers on a graph of tasks; X. Ma et al., "Entire
     Space Multi-Task Model", SIGIR 2018, equation 1, for the product.
     """
@@ -101,13 +105,12 @@ class ChainedTowers(nn.Module):
 
     def start_at(self, rates: Tensor) -> None:
         """Set the output biases so that the first predictions are `rates`."""
-        for task, output in enumerate(self.output):
-            rate = rates[task]
-            if self.chain_probability and self.parents[task]:
-                rate = rate / rates[self.parents[task]].min()
-            # Conditional rates of 1 occur (a task that copies another).
-            with torch.no_grad():
-                output.bias.fill_(rate.clamp(1e-6, 1 - 1e-3).logit())  # type: ignore[operator]
+        parents = self.parents if self.chain_probability else [[] for _ in rates]
+        with torch.no_grad():
+            for rate, output in zip(
+                rates_given_parents(rates, parents), self.output, strict=True
+            ):
+                output.bias.fill_(rate.logit())  # type: ignore[operator]
 
     def forward(self, representation: Tensor) -> Tensor:
         embeddings: dict[int, Tensor] = {}
@@ -118,41 +121,43 @@ class ChainedTowers(nn.Module):
             logits[task] = self.output[task](embeddings[task]).squeeze(1)
         columns = [logits[task] for task in range(len(self.parents))]
         if self.chain_probability:
-            columns = self._multiply(columns)
+            columns = multiply_along(columns, self.parents, self.order)
         return torch.stack(columns, dim=1)
 
-    def _multiply(self, logits: list[Tensor]) -> list[Tensor]:
-        """Logits of the products of the probabilities along the graph."""
-        log_p: dict[int, Tensor] = {}
-        for task in self.order:
-            log_p[task] = F.logsigmoid(logits[task])
-            if self.parents[task]:
-                before = torch.stack([log_p[p] for p in self.parents[task]])
-                log_p[task] = log_p[task] + before.amin(dim=0)
-        return [logit_of_log(log_p[task]) for task in range(len(logits))]
 
+class PooledTower(nn.Module):
+    """One tower and one logit for all tasks.
 
-def logit_of_log(log_p: Tensor) -> Tensor:
-    """Logit of a probability given by its logarithm, without cancellation."""
-    # Rounding may give log p = 0; the gradient of log(1 - p) must stay finite.
-    log_p = log_p.clamp(max=-1e-7)
-    return log_p - torch.log(-torch.expm1(log_p))
+    Parameters
+    ----------
+    n_tasks : int
+        Number of tasks.
+    width : int
+        Width of the representation.
+    units : sequence of int
+        Widths of the hidden layers; may be empty.
+    dropout : float
+        Share of a layer's outputs that is dropped in training.
 
-
-def topological_order(parents: Sequence[Sequence[int]]) -> list[int]:
-    """Tasks in an order in which parents come first.
-
-    Raises
-    ------
-    ValueError
-        When the graph has a cycle; the message holds the tasks in it.
+    Notes
+    -----
+    Shape: ``(n_tasks, batch, width)``, the same for every task, to
+    ``(batch, n_tasks)``, equal columns.
     """
-    order: list[int] = []
-    left = set(range(len(parents)))
-    while left:
-        ready = sorted(t for t in left if not left & set(parents[t]))
-        if not ready:
-            raise ValueError(f"the tasks {sorted(left)} form a cycle")
-        order += ready
-        left -= set(ready)
-    return order
+
+    def __init__(
+        self, *, n_tasks: int, width: int, units: Sequence[int], dropout: float
+    ) -> None:
+        super().__init__()
+        self.n_tasks = n_tasks
+        self.hidden = dense_stack(width, units, dropout)
+        self.output = nn.Linear(units[-1] if units else width, 1)
+
+    def start_at(self, rates: Tensor) -> None:
+        """Set the output bias so that the first predictions are the largest rate."""
+        with torch.no_grad():
+            self.output.bias.fill_(rates.max().logit())
+
+    def forward(self, representation: Tensor) -> Tensor:
+        logits: Tensor = self.output(self.hidden(representation[0]))
+        return logits.expand(-1, self.n_tasks)

@@ -16,21 +16,24 @@ from sklearn.metrics import roc_auc_score
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from skmtl._losses import TaskLosses
 from skmtl._sklearn import _fit_context
 from skmtl.encoding import EncodedTable, TableEncoder
-from skmtl.modules import MultiTaskModule, TableEmbedding
+from skmtl.modules import MultiTaskModule, ParallelTowers, TableEmbedding
 from skmtl.rankers._fit import Fit
 from skmtl.rankers._parameters import CONSTRAINTS, shared_parameters
+from skmtl.rankers._summary import summary_text, visual_block
 from skmtl.rankers._targets import check_targets
 from skmtl.rankers._training import logits
+from skmtl.rankers._widths import check_units
 
 
 @shared_parameters
 class MultiTaskRanker(CallbackSupportMixin, ClassifierMixin, BaseEstimator, ABC):
     """Base of all rankers.
 
-    A ranker adds a constructor, and `_make_parts`, which builds what lies between the
-    embedding and the logits.
+    A ranker adds a constructor, and `_make_sharing`, which builds what lies between the
+    embedding and the towers.
 
     Parameters
     ----------
@@ -48,6 +51,9 @@ class MultiTaskRanker(CallbackSupportMixin, ClassifierMixin, BaseEstimator, ABC)
     """
 
     _parameter_constraints: ClassVar[dict[str, Any]] = CONSTRAINTS
+    # Hyperparameters that hold widths of layers, and how many layers there must be.
+    _layers: ClassVar[dict[str, int]] = {"tower_units": 0}
+    _losses: ClassVar[type] = TaskLosses
 
     def __init__(
         self,
@@ -111,11 +117,30 @@ class MultiTaskRanker(CallbackSupportMixin, ClassifierMixin, BaseEstimator, ABC)
         self.verbose = verbose
 
     @abstractmethod
-    def _make_parts(self, width: int, names: list[str]) -> tuple[Any, Any]:
-        """Sharing and towers for an input of `width` and the tasks `names`."""
+    def _make_sharing(self, width: int, names: list[str]) -> Any:
+        """From an input of `width` to the representation of each of the tasks."""
+
+    def _make_towers(self, width: int, names: list[str]) -> Any:
+        """From representations of `width` to logits."""
+        return ParallelTowers(
+            n_tasks=len(names),
+            width=width,
+            units=self._units("tower_units"),
+            dropout=self.dropout,
+        )
+
+    def _make_embedding(self, names: list[str], **sizes: Any) -> Any:
+        """From encoded rows to the input."""
+        return TableEmbedding(**sizes)
+
+    def _units(self, what: str) -> list[int]:
+        """Widths of layers, checked."""
+        return check_units(getattr(self, what), what, at_least=self._layers[what])
 
     def _check_tasks(self, names: list[str]) -> None:
         """Refuse hyperparameters that do not fit the tasks, before anything is done."""
+        for what in self._layers:
+            self._units(what)
 
     def _order_probabilities(
         self, proba: npt.NDArray[np.float64]
@@ -174,7 +199,8 @@ default=None
         return self
 
     def _make_net(self, encoder: TableEncoder, names: list[str]) -> MultiTaskModule:
-        embedding = TableEmbedding(
+        embedding = self._make_embedding(
+            names,
             vocabulary_sizes=encoder.vocabulary_sizes_,
             bin_sizes=encoder.bin_sizes_,
             n_numeric=len(encoder.numeric_names_),
@@ -182,8 +208,14 @@ default=None
             bin_dim=self.bin_dim,
             sparse=self.embedding_optimizer != "adam",
         )
-        sharing, towers = self._make_parts(embedding.width, names)
+        sharing = self._make_sharing(embedding.width, names)
+        towers = self._make_towers(sharing.width, names)
         return MultiTaskModule(embedding=embedding, sharing=sharing, towers=towers)
+
+    @property
+    def n_parameters_(self) -> int:
+        """Numbers that training may change, those of the embedding tables included."""
+        return sum(p.numel() for p in self.net_.module_.parameters())
 
     def predict_task_proba(self, X: Any) -> Any:
         """Estimate the probability of a positive for every task.
@@ -293,6 +325,20 @@ default=None
                 w = None if weight is None else weight[seen]
                 aucs.append(roc_auc_score(label, proba[seen, t], sample_weight=w))
         return float(np.mean(aucs)) if aucs else float("nan")
+
+    def summary(self) -> str:
+        """Describe the network: its parts, their outputs and numbers of parameters.
+
+        Returns
+        -------
+        str
+            A table to print. The rows of a batch are called "rows".
+        """
+        check_is_fitted(self)
+        return summary_text(self)
+
+    def _sk_visual_block_(self) -> Any:
+        return visual_block(self)
 
     def set_output(self, *, transform: str | None = None) -> Self:
         """Choose the container that `predict_task_proba` gives.

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from numbers import Integral, Real
-from typing import Any, ClassVar, Unpack
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from skmtl._sklearn import Interval
-from skmtl.modules import ChainedTowers, ExpertMixture
-from skmtl.rankers._base import MultiTaskRanker
-from skmtl.rankers._parameters import SharedParameters, shared_parameters
-from skmtl.rankers._task_order import check_task_order
-from skmtl.rankers._widths import check_units
+from skmtl.modules import ChainedTowers
+from skmtl.rankers._experts import ExpertRanker
+from skmtl.rankers._parameters import shared_parameters
+from skmtl.rankers._task_order import check_task_order, clip_to_parents
 
 
 @shared_parameters
-class ChainedMMoE(MultiTaskRanker):
+class ChainedMMoE(ExpertRanker):
     """Mixture of experts with towers in a chain.
 
     Each task's tower reads its own mixture of experts and the embedding that the
@@ -25,6 +22,15 @@ class ChainedMMoE(MultiTaskRanker):
 
     Parameters
     ----------
+    task_order : sequence of str, mapping or None, default=None
+        The chain: task names from first to last, by default the columns of `y`. A
+        mapping from a task to the tasks that its tower reads makes it a graph, such
+        as ``{"cart": ["click"], "order": ["click", "cart"]}``; a task that it does
+        not name reads no other.
+    chain_probability : bool, default=False
+        Whether probabilities are multiplied along the chain, so that no task is more
+        probable than one it follows. With several such tasks the least probable
+        counts.
     n_experts : int, default=8
         Number of experts.
     expert_units : sequence of int, default=(128,)
@@ -36,15 +42,6 @@ class ChainedMMoE(MultiTaskRanker):
         Probability that a gate leaves an expert out, for every row, gate and expert
         in training. The softmax is taken again over the experts that stay, which
         keeps gates from collapsing on one.
-    task_order : sequence of str, mapping or None, default=None
-        The chain: task names from first to last, by default the columns of `y`. A
-        mapping from a task to the tasks that its tower reads makes it a graph, such
-        as ``{"cart": ["click"], "order": ["click", "cart"]}``; a task that it does
-        not name reads no other.
-    chain_probability : bool, default=False
-        Whether probabilities are multiplied along the chain, so that no task is more
-        probable than one it follows. With several such tasks the least probable
-        counts.
     {shared_parameters}
 
     Attributes
@@ -79,65 +76,40 @@ class ChainedMMoE(MultiTaskRanker):
     """
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
-        **MultiTaskRanker._parameter_constraints,
-        "n_experts": [Interval(Integral, 1, None, closed="left")],
-        "expert_units": ["array-like"],
-        "bottom_units": ["array-like"],
-        "gate_dropout": [Interval(Real, 0, 1, closed="left")],
+        **ExpertRanker._parameter_constraints,
         "task_order": ["array-like", dict, None],
         "chain_probability": ["boolean"],
     }
+    _layers: ClassVar[dict[str, int]] = {**ExpertRanker._layers, "tower_units": 1}
 
     def __init__(
         self,
         *,
-        n_experts: int = 8,
-        expert_units: Any = (128,),
-        bottom_units: Any = (),
-        gate_dropout: float = 0.0,
         task_order: Any = None,
         chain_probability: bool = False,
-        **shared: Unpack[SharedParameters],
+        **shared: Any,
     ) -> None:
         super().__init__(**shared)
-        self.n_experts = n_experts
-        self.expert_units = expert_units
-        self.bottom_units = bottom_units
-        self.gate_dropout = gate_dropout
         self.task_order = task_order
         self.chain_probability = chain_probability
 
     def _check_tasks(self, names: list[str]) -> None:
-        check_units(self.expert_units, "expert_units", at_least=1)
-        check_units(self.bottom_units, "bottom_units")
-        check_units(self.tower_units, "tower_units", at_least=1)
+        super()._check_tasks(names)
         check_task_order(self.task_order, names)
 
-    def _make_parts(self, width: int, names: list[str]) -> tuple[Any, Any]:
-        sharing = ExpertMixture(
-            n_tasks=len(names),
-            n_experts=self.n_experts,
-            width=width,
-            bottom_units=check_units(self.bottom_units, "bottom_units"),
-            expert_units=check_units(self.expert_units, "expert_units", at_least=1),
-            gate_dropout=self.gate_dropout,
-            dropout=self.dropout,
-        )
-        towers = ChainedTowers(
+    def _make_towers(self, width: int, names: list[str]) -> Any:
+        return ChainedTowers(
             parents=check_task_order(self.task_order, names),
-            width=sharing.width,
-            units=check_units(self.tower_units, "tower_units", at_least=1),
+            width=width,
+            units=self._units("tower_units"),
             dropout=self.dropout,
             chain_probability=self.chain_probability,
         )
-        return sharing, towers
 
     def _order_probabilities(
         self, proba: npt.NDArray[np.float64]
     ) -> npt.NDArray[np.float64]:
         towers = self.net_.module_.towers
         if towers.chain_probability:
-            for task in towers.order:
-                for parent in towers.parents[task]:
-                    np.minimum(proba[:, task], proba[:, parent], out=proba[:, task])
+            return clip_to_parents(proba, towers.parents)
         return proba

@@ -17,13 +17,14 @@ from skorch.helper import predefined_split
 from skmtl._net import MultiTaskNet, TensorTable
 from skmtl._weights import check_sample_weight
 from skmtl.encoding import EncodedTable, TableEncoder
+from skmtl.rankers._epoch_auc import TaskAUC
+from skmtl.rankers._epoch_line import EpochLine
 from skmtl.rankers._history import history_frame
 from skmtl.rankers._intercept import fit_intercept, n_rows_to_read
 from skmtl.rankers._label_weight import label_weights
 from skmtl.rankers._loss_weight import check_same_strategy, loss_weighting
 from skmtl.rankers._monitor import (
     BestWeights,
-    EpochLine,
     FitProgress,
     LastGood,
     StopWhenAsked,
@@ -214,6 +215,7 @@ class Fit:
                 module,
                 criterion__weighting=self.weighting,
                 criterion__label_weight=self.label_weight.tolist(),
+                criterion__losses=ranker._losses,
                 lr=ranker.learning_rate,
                 learning_rate_schedule=ranker.learning_rate_schedule,
                 weight_decay=ranker.weight_decay,
@@ -247,7 +249,8 @@ class Fit:
     def _callbacks(self, context: Any, fitted: dict[str, Any], valid: Any) -> list[Any]:
         ranker = self.ranker
         progress = FitProgress(ranker, context)
-        callbacks: list[Any] = [LastGood(), progress]
+        auc = TaskAUC(self.targets.names, scalars=bool(ranker.callbacks))
+        callbacks: list[Any] = [LastGood(), progress, auc]
         monitor = "valid_loss"
         if valid is not None and self.scorer is not None:
             monitor = "valid_score"

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from numbers import Integral, Real
-from typing import Any, ClassVar, Unpack
-
-from skmtl._sklearn import Interval
-from skmtl.modules import ExpertMixture, ParallelTowers
-from skmtl.rankers._base import MultiTaskRanker
-from skmtl.rankers._parameters import SharedParameters, shared_parameters
-from skmtl.rankers._widths import check_units
+from skmtl.rankers._experts import ExpertRanker
+from skmtl.rankers._parameters import shared_parameters
 
 
 @shared_parameters
-class MMoE(MultiTaskRanker):
+class MMoE(ExpertRanker):
     """Multi-gate mixture of experts.
 
     Tasks share a set of experts; each task mixes them by a softmax gate of its own,
@@ -60,49 +54,3 @@ class MMoE(MultiTaskRanker):
     >>> click.shape
     (1000, 2)
     """
-
-    _parameter_constraints: ClassVar[dict[str, Any]] = {
-        **MultiTaskRanker._parameter_constraints,
-        "n_experts": [Interval(Integral, 1, None, closed="left")],
-        "expert_units": ["array-like"],
-        "bottom_units": ["array-like"],
-        "gate_dropout": [Interval(Real, 0, 1, closed="left")],
-    }
-
-    def __init__(
-        self,
-        *,
-        n_experts: int = 8,
-        expert_units: Any = (128,),
-        bottom_units: Any = (),
-        gate_dropout: float = 0.0,
-        **shared: Unpack[SharedParameters],
-    ) -> None:
-        super().__init__(**shared)
-        self.n_experts = n_experts
-        self.expert_units = expert_units
-        self.bottom_units = bottom_units
-        self.gate_dropout = gate_dropout
-
-    def _check_tasks(self, names: list[str]) -> None:
-        check_units(self.expert_units, "expert_units", at_least=1)
-        check_units(self.bottom_units, "bottom_units")
-        check_units(self.tower_units, "tower_units")
-
-    def _make_parts(self, width: int, names: list[str]) -> tuple[Any, Any]:
-        sharing = ExpertMixture(
-            n_tasks=len(names),
-            n_experts=self.n_experts,
-            width=width,
-            bottom_units=check_units(self.bottom_units, "bottom_units"),
-            expert_units=check_units(self.expert_units, "expert_units", at_least=1),
-            gate_dropout=self.gate_dropout,
-            dropout=self.dropout,
-        )
-        towers = ParallelTowers(
-            n_tasks=len(names),
-            width=sharing.width,
-            units=check_units(self.tower_units, "tower_units"),
-            dropout=self.dropout,
-        )
-        return sharing, towers

@@ -1,4 +1,4 @@
-"""skorch callbacks: scoring, early stopping, progress."""
+"""skorch callbacks: scoring, early stopping, scikit-learn's callbacks."""
 
 from __future__ import annotations
 
@@ -31,6 +31,13 @@ class BestWeights(EarlyStopping):
             load_best=True,
             sink=_silent,
         )
+
+    def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
+        try:
+            super().on_epoch_end(net, **kwargs)
+        finally:  # also where training ends here
+            best = self.best_epoch_ == net.history[-1, "epoch"]
+            net.history.record("valid_best", best)
 
 
 class LastGood(Callback):
@@ -71,23 +78,6 @@ class StopWhenAsked(Callback):
     def on_epoch_end(self, net: Any, **_: Any) -> None:
         if self.progress.stop:
             raise KeyboardInterrupt  # skorch's way to end training early
-
-
-class EpochLine(Callback):
-    """Print a line for each epoch."""
-
-    def __init__(self, names: Any) -> None:
-        self.names = names
-
-    def on_epoch_end(self, net: Any, **_: Any) -> None:
-        last = net.history[-1]
-        part = "valid" if "valid_task_loss" in last else "train"
-        losses = zip(self.names, last[f"{part}_task_loss"], strict=True)
-        text = "  ".join(f"{name} {loss:.5f}" for name, loss in losses)
-        score = f"  score {last['valid_score']:.5f}" if "valid_score" in last else ""
-        print(
-            f"epoch {last['epoch']:3d}  {part} loss: {text}{score}  {last['dur']:.1f} s"
-        )
 
 
 def _silent(*_: Any) -> None:

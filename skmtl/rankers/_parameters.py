@@ -164,7 +164,8 @@ random_state : int, RandomState instance or None, default=None
     Seed of weights, order of rows, dropout and validation part. The same integer on
     the same machine gives the same predictions to the last bit.
 verbose : int, default=0
-    1 for a line per epoch.
+    1 for a line per epoch: loss and ROC AUC of every task, on the validation part
+    where there is one, speed and time left.
 """
 
 ATTRIBUTES = """
@@ -182,6 +183,8 @@ net_ : skorch.NeuralNet
     The trained net, with ``history``.
 n_iter_ : int
     Epochs trained, over all warm starts.
+n_parameters_ : int
+    Numbers that training may change, those of the embedding tables included.
 label_weight_ : ndarray of shape (n_tasks,)
     Label weights in force.
 loss_weight_ : ndarray of shape (n_tasks,)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Unpack
+from typing import ClassVar
 
-from skmtl.modules import ParallelTowers, SharedBottom
-from skmtl.rankers._base import MultiTaskRanker
-from skmtl.rankers._parameters import SharedParameters, shared_parameters
-from skmtl.rankers._widths import check_units
+from skmtl.modules import SharedBottom
+from skmtl.rankers._bottoms import BottomRanker
+from skmtl.rankers._parameters import shared_parameters
 
 
 @shared_parameters
-class ShareBottom(MultiTaskRanker):
+class ShareBottom(BottomRanker):
     """Tasks share dense layers; each has a tower of its own.
 
     Embeddings and numbers go through the same dense layers for all tasks, then
@@ -50,35 +49,4 @@ class ShareBottom(MultiTaskRanker):
     True
     """
 
-    _parameter_constraints: ClassVar[dict[str, Any]] = {
-        **MultiTaskRanker._parameter_constraints,
-        "bottom_units": ["array-like"],
-    }
-
-    def __init__(
-        self,
-        *,
-        bottom_units: Any = (256, 128),
-        **shared: Unpack[SharedParameters],
-    ) -> None:
-        super().__init__(**shared)
-        self.bottom_units = bottom_units
-
-    def _check_tasks(self, names: list[str]) -> None:
-        check_units(self.bottom_units, "bottom_units")
-        check_units(self.tower_units, "tower_units")
-
-    def _make_parts(self, width: int, names: list[str]) -> tuple[Any, Any]:
-        sharing = SharedBottom(
-            n_tasks=len(names),
-            width=width,
-            units=check_units(self.bottom_units, "bottom_units"),
-            dropout=self.dropout,
-        )
-        towers = ParallelTowers(
-            n_tasks=len(names),
-            width=sharing.width,
-            units=check_units(self.tower_units, "tower_units"),
-            dropout=self.dropout,
-        )
-        return sharing, towers
+    _bottom: ClassVar[type] = SharedBottom

@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
-from skmtl.modules.towers import topological_order
+import numpy as np
+import numpy.typing as npt
+
+from skmtl.modules.graph import topological_order
 from skmtl.rankers._per_task import check_names
 
 
@@ -47,6 +50,16 @@ def check_task_order(task_order: Any, names: list[str]) -> list[list[int]]:
             "follow itself, directly or through others."
         ) from None
     return parents
+
+
+def clip_to_parents(
+    proba: npt.NDArray[np.float64], parents: list[list[int]]
+) -> npt.NDArray[np.float64]:
+    """Let no task, a column of `proba`, be more probable than one it follows."""
+    for task in topological_order(parents):
+        for parent in parents[task]:
+            np.minimum(proba[:, task], proba[:, parent], out=proba[:, task])
+    return proba
 
 
 def _chain(order: list[str], names: list[str]) -> list[list[int]]:

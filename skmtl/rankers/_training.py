@@ -98,19 +98,23 @@ def _last_good(net: MultiTaskNet) -> dict[str, Tensor] | None:
 
 def logits(net: MultiTaskNet, table: EncodedTable) -> npt.NDArray[np.float32]:
     """Logits of every row and task, in blocks that fit the cache."""
-    module, device = net.module_, net.device
-    tensors = {name: torch.from_numpy(x) for name, x in table.as_dict().items()}
-    blocks = []
+    module = net.module_
     was_training = module.training
     if was_training:
         module.eval()
     with torch.inference_mode():
-        for start in range(0, len(table), BLOCK):
-            block = {
-                name: x[start : start + BLOCK].to(device) for name, x in tensors.items()
-            }
-            blocks.append(module(**block))
-        out: npt.NDArray[np.float32] = torch.cat(blocks).cpu().numpy()
+        out: npt.NDArray[np.float32] = (
+            torch.cat([module(**block) for block in blocks(table, net.device)])
+            .cpu()
+            .numpy()
+        )
     if was_training:
         module.train()
     return out
+
+
+def blocks(table: EncodedTable, device: str) -> Iterator[dict[str, Tensor]]:
+    """Arguments of the module, some rows at a time."""
+    tensors = {name: torch.from_numpy(x) for name, x in table.as_dict().items()}
+    for start in range(0, len(table), BLOCK):
+        yield {name: x[start : start + BLOCK].to(device) for name, x in tensors.items()}

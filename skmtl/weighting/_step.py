@@ -66,6 +66,23 @@ class Step:
         self.module, self.record = module, record
         self.representation, self.mixture = representation, mixture
         self.cut = representation.detach().requires_grad_()
+        self.extra: Tensor | None = None
+
+    def add(self, penalty: Tensor) -> None:
+        """Go back through the towers from what the network adds to the losses.
+
+        Its gradient joins those of the tasks in `descend`, whatever their weights.
+
+        Parameters
+        ----------
+        penalty : Tensor of shape ()
+            A function of logits or parameters.
+        """
+        if not penalty.requires_grad:  # 0, for there is nothing to penalise
+            return
+        penalty.backward(retain_graph=True)
+        if self.cut.grad is not None:
+            self.extra = self._take()
 
     def through_towers(self, weights: Tensor, *, apart: bool = False) -> None:
         """Go back through the towers; their parameters get ``sum_t w_t dL_t``.
@@ -110,7 +127,9 @@ class Step:
                 total = weights[:, None, None] * self.rows
             else:
                 total = torch.tensordot(weights, self.rows, dims=1)
-        self.representation.backward(total)
+        self.representation.backward(
+            total if self.extra is None else total + self.extra
+        )
 
     def gramian(self, at: str = "representation") -> Tensor:
         """Inner products of the gradients of the tasks' losses, without weights.
@@ -170,9 +189,11 @@ class Step:
         ]
         gramian = self.losses.new_zeros(len(per_task), len(per_task))
         for gradients in zip(*per_task, strict=True):
-            if gradients[0] is not None:
-                rows = torch.stack([_flat(g) for g in gradients])
-                gramian += rows @ rows.t()
+            known = next((g for g in gradients if g is not None), None)
+            if known is not None:  # a parameter may serve some of the tasks only
+                none = torch.zeros_like(known)
+                rows = [_flat(none if g is None else g) for g in gradients]
+                gramian += torch.stack(rows) @ torch.stack(rows).t()
         return gramian
 
     def _row(self, task: int) -> Tensor:

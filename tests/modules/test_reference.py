@@ -9,48 +9,24 @@ from scipy.special import expit, softmax
 from skmtl.modules import (
     ChainedTowers,
     ExpertMixture,
-    MultiTaskModule,
     ParallelTowers,
     SharedBottom,
-    TableEmbedding,
 )
-
-SIZES, BINS, N_NUMERIC, TASKS = [5, 3], [4], 1, 3
-DIM, BIN_DIM, WIDTH = 4, 2, 2 * 4 + 2 + 1
-
-
-def embedding():
-    return TableEmbedding(
-        vocabulary_sizes=SIZES,
-        bin_sizes=BINS,
-        n_numeric=N_NUMERIC,
-        embedding_dim=DIM,
-        bin_dim=BIN_DIM,
-        sparse=False,
-    )
-
-
-def batch(seed, n=7):
-    rng = np.random.default_rng(seed)
-    ids = np.column_stack([rng.integers(0, 5, n), 5 + rng.integers(0, 3, n)])
-    return ids, rng.integers(0, 4, (n, 1)), rng.normal(size=(n, 1))
-
-
-def tensors(arrays):
-    return [torch.from_numpy(np.asarray(a)) for a in arrays]
-
-
-def values(module):
-    return {k: v.detach().numpy() for k, v in module.state_dict().items()}
-
-
-def dense(p, name, x):
-    return np.maximum(x @ p[f"{name}.weight"].T + p[f"{name}.bias"], 0)
-
-
-def embed(p, ids, bins, numeric):
-    parts = [p["embedding.ids"][ids[:, k]] for k in range(ids.shape[1])]
-    return np.hstack([*parts, p["embedding.bins"][bins[:, 0]], numeric])
+from skmtl.modules.graph import multiply_along
+from tests.modules.reference import (
+    TASKS,
+    WIDTH,
+    batch,
+    check_gradient,
+    compose,
+    count,
+    dense,
+    embed,
+    embedding,
+    parallel,
+    tensors,
+    values,
+)
 
 
 def mixture(p, x, n_experts, n_rest, bottom):
@@ -76,15 +52,6 @@ def mixture(p, x, n_experts, n_rest, bottom):
     return mixed
 
 
-def parallel(p, mixed):
-    out = []
-    for t in range(TASKS):
-        weight, bias = p["towers.hidden.0.weight"][t], p["towers.hidden.0.bias"][t]
-        h = np.maximum(mixed[t] @ weight + bias, 0)
-        out.append(h @ p["towers.output.weight"][t] + p["towers.output.bias"][t])
-    return np.hstack(out)
-
-
 def mmoe(seed, bottom, expert_units):
     torch.manual_seed(seed)
     sharing = ExpertMixture(
@@ -97,39 +64,20 @@ def mmoe(seed, bottom, expert_units):
         dropout=0.0,
     )
     towers = ParallelTowers(n_tasks=TASKS, width=sharing.width, units=[3], dropout=0.0)
-    return MultiTaskModule(
-        embedding=embedding(), sharing=sharing, towers=towers
-    ).double()
+    return compose(sharing, towers)
 
 
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("bottom", [[], [6]])
 @pytest.mark.parametrize("expert_units", [[5], [5, 4]])
 def test_mmoe_forward_and_gradient(seed, bottom, expert_units):
-    net = mmoe(seed, bottom, expert_units)
     data = batch(seed)
-    direction = np.random.default_rng(seed).normal(size=(7, TASKS))
 
     def reference(p):
         mixed = mixture(p, embed(p, *data), 4, len(expert_units) - 1, bottom)
         return parallel(p, mixed)
 
-    p = values(net)
-    logits = net(*tensors(data))
-    assert_allclose(logits.detach().numpy(), reference(p), rtol=1e-12, atol=1e-12)
-
-    (logits * torch.from_numpy(direction)).sum().backward()
-    rng = np.random.default_rng(seed + 100)
-    for name, parameter in net.named_parameters():
-        # The derivative along a random direction, by central differences.
-        step = rng.normal(size=parameter.shape)
-        step /= np.linalg.norm(step)
-        up, down = (
-            (direction * reference({**p, name: p[name] + sign * 1e-6 * step})).sum()
-            for sign in (1, -1)
-        )
-        gradient = (parameter.grad.numpy() * step).sum()
-        assert gradient == pytest.approx((up - down) / 2e-6, rel=1e-4, abs=1e-6), name
+    check_gradient(mmoe(seed, bottom, expert_units), data, reference, seed)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -137,9 +85,7 @@ def test_share_bottom_forward(seed):
     torch.manual_seed(seed)
     sharing = SharedBottom(n_tasks=TASKS, width=WIDTH, units=[6, 5], dropout=0.0)
     towers = ParallelTowers(n_tasks=TASKS, width=5, units=[3], dropout=0.0)
-    net = MultiTaskModule(
-        embedding=embedding(), sharing=sharing, towers=towers
-    ).double()
+    net = compose(sharing, towers)
     p, data = values(net), batch(seed)
     shared = dense(p, "sharing.layers.2", dense(p, "sharing.layers.0", embed(p, *data)))
     expected = parallel(p, [shared] * TASKS)
@@ -175,7 +121,7 @@ def test_chained_probabilities_at_extreme_logits():
     for a in (-100.0, 0.0, 100.0):
         for b in (-100.0, 100.0):
             z = torch.tensor([a, b], requires_grad=True)
-            columns = towers._multiply([z[:1], z[1:]])
+            columns = multiply_along([z[:1], z[1:]], towers.parents, towers.order)
             out = torch.cat(columns)
             out.sum().backward()
             assert torch.isfinite(out).all()
@@ -233,6 +179,16 @@ def test_unknown_rows_start_at_zero():
     table = embedding().ids.detach()
     assert (table[[0, 5]] == 0).all()
     assert (table[[1, 6]] != 0).all()
+
+
+def test_parameters_as_the_papers_count_them():
+    d, e, u, k = WIDTH, 4, 5, TASKS
+    net = mmoe(0, [], [u])
+    experts, gates = e * (d * u + u), k * (d * e + e)
+    assert count(net.sharing) == experts + gates
+    assert count(net.towers) == k * ((u * 3 + 3) + (3 + 1))
+    bottom = SharedBottom(n_tasks=k, width=d, units=[6, u], dropout=0.0)
+    assert count(bottom) == (d * 6 + 6) + (6 * u + u)
 
 
 def test_shared_bottom_copies_nothing():

@@ -1,0 +1,146 @@
+"""How MMoE and ShareBottom bear tasks that drift apart: the MMoE paper's study, small.
+
+    python benchmarks/studies/correlated_tasks.py --size 8x16
+    python benchmarks/studies/correlated_tasks.py --size 4x64
+
+Two tasks of `make_correlated_tasks` with the correlation 0.5 ... 1.0 of their weight
+vectors, made binary at their median (the paper's are regressions). The networks have
+towers of 8 units, and as in the paper 8 experts of 16 units, or 4 of 64; the shared
+bottom has as many parameters as the experts and gates, and the networks of one per
+task together have about as many. Every seed draws new data, and all models of a seed
+see the same.
+Writes correlated_tasks_<size>.csv (a row for each fit) and .png beside this file, and
+prints how much of the AUC at correlation 1 each model loses.
+"""
+
+import argparse
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from skmtl import MMoE, ShareBottom, SingleTask
+from skmtl.datasets import make_correlated_tasks
+from skmtl.metrics import roc_auc
+
+HERE = Path(__file__).parent
+CORRELATIONS = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+BUDGET = {
+    "max_iter": 20,
+    "batch_size": 256,
+    "learning_rate": 5e-3,
+    "tower_units": (8,),
+    "n_bins": 0,
+}
+# Experts, their units, and the bottoms that have as many parameters.
+SIZES = {"8x16": (8, 16, 126, 63), "4x64": (4, 64, 236, 127)}
+
+
+def models(size: str, seed: int) -> dict:
+    n_experts, units, bottom, alone = SIZES[size]
+    budget = {**BUDGET, "random_state": seed}
+    return {
+        "MMoE": MMoE(n_experts=n_experts, expert_units=(units,), **budget),
+        "ShareBottom": ShareBottom(bottom_units=(bottom,), **budget),
+        "SingleTask": SingleTask(bottom_units=(alone,), **budget),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--size", choices=SIZES, default="8x16")
+    parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--rows", type=int, default=10_000, help="training rows")
+    arguments = parser.parse_args()
+    fits = pd.DataFrame(
+        fit
+        for seed in range(arguments.seeds)
+        for correlation in CORRELATIONS
+        for fit in one_table(arguments.size, seed, correlation, arguments.rows)
+    )
+    fits.to_csv(
+        HERE / f"correlated_tasks_{arguments.size}.csv",
+        index=False,
+        float_format="%.6f",
+    )
+    print(fits.pivot_table(index="correlation", columns="model", values="auc").round(4))
+    print(lost(fits).to_string())
+    draw(fits, arguments.size)
+
+
+def one_table(size: str, seed: int, correlation: float, n_train: int) -> list[dict]:
+    X, y = make_correlated_tasks(
+        n_train + 10_000,
+        100,
+        correlation=correlation,
+        positive_rate=0.5,
+        random_state=seed,
+    )
+    found = []
+    for name, ranker in models(size, seed).items():
+        ranker.fit(X[:n_train], y[:n_train])
+        auc = roc_auc(y[n_train:], ranker.predict_task_proba(X[n_train:])).mean()
+        found.append(
+            {
+                "seed": seed,
+                "correlation": correlation,
+                "model": name,
+                "auc": auc,
+                "n_parameters": ranker.n_parameters_,
+            }
+        )
+    return found
+
+
+def lost(fits: pd.DataFrame) -> pd.DataFrame:
+    """AUC lost between correlation 1 and each other, and who loses less, by seed."""
+    table = fits.pivot(index="seed", columns=["model", "correlation"], values="auc")
+    rows = []
+    for c in CORRELATIONS[:-1]:
+        loss = {m: table[m, 1.0] - table[m, c] for m in ("MMoE", "ShareBottom")}
+        saved = loss["ShareBottom"] - loss["MMoE"]
+        reach = stats.t.ppf(0.975, len(saved) - 1) * saved.sem()
+        rows.append(
+            {
+                "correlation": c,
+                **{f"{m} loses": values.mean() for m, values in loss.items()},
+                "MMoE saves": saved.mean(),
+                "low": saved.mean() - reach,
+                "high": saved.mean() + reach,
+                "seeds where it saves": f"{(saved > 0).sum()} of {len(saved)}",
+            }
+        )
+    return pd.DataFrame(rows).set_index("correlation").round(4)
+
+
+def draw(fits: pd.DataFrame, size: str) -> None:
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    # Seeds differ by far more than correlations, so each is compared with itself.
+    alike = fits[fits["correlation"] == 1].set_index(["seed", "model"])["auc"]
+    places = pd.MultiIndex.from_frame(fits[["seed", "model"]])
+    fits = fits.assign(change=fits["auc"] - alike[places].to_numpy())
+    n_seeds = fits["seed"].nunique()
+    figure, axes = plt.subplots(figsize=(6, 4), layout="constrained")
+    for k, (name, part) in enumerate(fits.groupby("model", sort=False)):
+        change = part.groupby("correlation")["change"]
+        reach = stats.t.ppf(0.975, n_seeds - 1) * change.sem()
+        x = change.mean().index + 0.008 * (k - 1)
+        axes.errorbar(x, change.mean(), reach, marker="o", label=name)
+    axes.set(
+        xlabel="correlation of the tasks' weight vectors",
+        ylabel="mean ROC AUC less that at correlation 1",
+        title=f"{size}: {n_seeds} seeds, 95 % intervals",
+    )
+    axes.invert_xaxis()
+    axes.grid(alpha=0.4)
+    axes.legend()
+    figure.savefig(HERE / f"correlated_tasks_{size}.png", dpi=120)
+
+
+if __name__ == "__main__":
+    np.seterr(all="raise", under="ignore")
+    main()

@@ -1,0 +1,198 @@
+"""How the gates mix the experts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from skmtl.displays._history_table import fitted_ranker
+from skmtl.displays._panels import heat_table, name_inches, panels, wrapped
+
+_QUANTILES = [0.05, 0.25, 0.5, 0.75, 0.95]
+
+
+class GateWeightsDisplay:
+    """Distribution of the weights that each task's gate gives to the experts.
+
+    Parameters
+    ----------
+    gate_weights : ndarray of shape (n_samples, n_tasks, n_experts)
+        Weights of the experts; they sum to 1 over the experts. 0 on all rows for an
+        expert that a task does not read.
+    task_names : sequence of str, default=None
+        Names of the tasks; by default their numbers.
+    expert_names : sequence of str, default=None
+        Names of the experts; by default their numbers.
+
+    Attributes
+    ----------
+    means_ : ndarray of shape (n_tasks, n_experts)
+        Mean weights.
+    quantiles_ : ndarray of shape (5, n_tasks, n_experts)
+        The quantiles 0.05, 0.25, 0.5, 0.75 and 0.95 of the weights.
+    axes_ : ndarray of matplotlib Axes
+        The panels, one for each task; a single one for ``kind="mean"``.
+    figure_ : matplotlib Figure
+        Their figure.
+
+    See Also
+    --------
+    ExpertSimilarityDisplay : Whether the experts differ at all.
+
+    References
+    ----------
+    J. Ma et al., "Modeling Task Relationships in Multi-task Learning with Multi-gate
+    Mixture-of-Experts", KDD 2018, section 4.2, equation 7 (gates).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmtl.displays import GateWeightsDisplay
+    >>> weights = np.random.default_rng(0).dirichlet([1, 2, 3], size=(100, 2))
+    >>> display = GateWeightsDisplay(
+    ...     gate_weights=weights, task_names=["click", "order"]
+    ... ).plot()
+    >>> [ax.get_title() for ax in display.axes_]
+    ['click', 'order']
+    """
+
+    def __init__(
+        self,
+        *,
+        gate_weights: npt.NDArray[Any],
+        task_names: Sequence[Any] | None = None,
+        expert_names: Sequence[Any] | None = None,
+    ) -> None:
+        self.gate_weights = gate_weights
+        self.task_names = task_names
+        self.expert_names = expert_names
+
+    @classmethod
+    def from_estimator(cls, estimator: Any, X: Any) -> GateWeightsDisplay:
+        """Make the display of a fitted ranker's gates.
+
+        Parameters
+        ----------
+        estimator : estimator
+            A fitted ranker with gates, or a search that holds one.
+        X : DataFrame of pandas or polars, or array-like, shape (n_samples, n_features)
+            Rows to look at.
+
+        Returns
+        -------
+        GateWeightsDisplay
+            The display; nothing is drawn yet.
+
+        Raises
+        ------
+        TypeError
+            If the estimator holds no fitted ranker, or one without gates.
+        """
+        ranker = fitted_ranker(estimator)
+        if not hasattr(ranker, "gate_weights"):
+            raise TypeError(
+                f"{type(ranker).__name__} has no gates. Give a ranker with a method "
+                "gate_weights, such as MMoE."
+            )
+        return cls(
+            gate_weights=ranker.gate_weights(X),
+            task_names=[str(name) for name in ranker.task_names_],
+            expert_names=getattr(ranker, "expert_names_", None),
+        )
+
+    def plot(self, *, kind: str = "box", ax: Any = None) -> Self:
+        """Draw it.
+
+        Parameters
+        ----------
+        kind : {"box", "mean"}, default="box"
+            "box": a panel for each task, a box for each expert that it reads. The box
+            holds the middle half of the rows, the whiskers nine rows of ten, the line
+            is the median, the diamond the mean. The dashed line is an equal share.
+            "mean": the mean weights of all tasks in one table.
+        ax : matplotlib Axes or sequence of them, default=None
+            A panel for each task, or one for "mean"; by default a new figure.
+
+        Returns
+        -------
+        self : GateWeightsDisplay
+            The display, with the attributes.
+
+        Raises
+        ------
+        ValueError
+            If shapes, names or the number of panels do not fit, or `kind` is unknown.
+        """
+        weights, tasks, experts = self._checked()
+        if kind not in ("box", "mean"):
+            raise ValueError(f"kind must be 'box' or 'mean', found {kind!r}.")
+        self.means_ = weights.mean(axis=0)
+        self.quantiles_ = np.quantile(weights, _QUANTILES, axis=0)
+        if kind == "mean":
+            size = (
+                1.6 + 0.55 * len(experts) + name_inches(tasks),
+                1.0 + 0.4 * len(tasks) + name_inches(experts),
+            )
+            self.figure_, self.axes_ = panels("GateWeightsDisplay", 1, ax, size=size)
+            read = weights.any(axis=0)  # what a task does not read stays blank
+            means = np.where(read, self.means_, np.nan)
+            image = heat_table(self.axes_[0], means, tasks, experts, vmin=0)
+            self.axes_[0].set(xlabel="expert", ylabel="task")
+            self.figure_.colorbar(image, ax=self.axes_[0], label="mean gate weight")
+            return self
+        # The names stand once in a row of panels.
+        width = 2.9 + name_inches(experts) / min(len(tasks), 4)
+        size = (width, 1.1 + 0.24 * len(experts))
+        self.figure_, self.axes_ = panels(
+            "GateWeightsDisplay", len(tasks), ax, size=size, sharex=True, sharey=True
+        )
+        for t, axes in enumerate(self.axes_):
+            self._draw(axes, t, experts)
+            axes.set(title=wrapped(tasks[t]), xlabel="gate weight")
+        for axes in self.axes_[:: 4 if ax is None else 1]:
+            axes.set_ylabel("expert")
+        return self
+
+    def _checked(self) -> tuple[npt.NDArray[Any], list[str], list[str]]:
+        weights = np.asarray(self.gate_weights, dtype=np.float64)
+        if weights.ndim != 3 or not weights.size:
+            raise ValueError(
+                "gate_weights must have shape (n_samples, n_tasks, n_experts); got "
+                f"{weights.shape}."
+            )
+        found = []
+        for what, names, n in (
+            ("task_names", self.task_names, weights.shape[1]),
+            ("expert_names", self.expert_names, weights.shape[2]),
+        ):
+            listed = [str(x) for x in (range(n) if names is None else names)]
+            if len(listed) != n:
+                raise ValueError(
+                    f"gate_weights has {n} for {what}, which are {listed}."
+                )
+            found.append(listed)
+        return weights, found[0], found[1]
+
+    def _draw(self, axes: Any, task: int, experts: list[str]) -> None:
+        read = np.flatnonzero(self.quantiles_[:, task].any(axis=0))
+        keys = ["whislo", "q1", "med", "q3", "whishi"]
+        stats = [
+            dict(zip(keys, self.quantiles_[:, task, e], strict=True))
+            | {"mean": self.means_[task, e], "fliers": []}
+            for e in read
+        ]
+        black = {"color": "black"}
+        axes.bxp(
+            stats, positions=read, orientation="horizontal", widths=0.6,
+            showmeans=True, showfliers=False, patch_artist=True, manage_ticks=False,
+            boxprops={"facecolor": "0.85"}, medianprops=black | {"linewidth": 1.8},
+            meanprops={"marker": "D", "markersize": 4, "markerfacecolor": "white",
+                       "markeredgecolor": "black"},
+        )  # fmt: skip
+        axes.axvline(1 / max(len(read), 1), color="0.4", linestyle="--", linewidth=1)
+        axes.set_yticks(range(len(experts)), [wrapped(e, 48) for e in experts])
+        axes.set(xlim=(-0.02, 1.02), ylim=(len(experts) - 0.4, -0.6))
+        axes.grid(axis="x", alpha=0.3)

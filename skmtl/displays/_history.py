@@ -1,0 +1,253 @@
+"""Training, epoch by epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+
+from skmtl.displays._history_table import best_epoch, fitted_ranker, history_table
+from skmtl.displays._panels import COLORS, LINES, MARKERS, below, panels, wrapped
+
+_LABELS = {
+    "loss": "loss (nats)",
+    "auc": "ROC AUC",
+    "score": "validation score",
+    "loss_weight": "loss weight",
+    "gradient_norm": "gradient norm",
+}
+
+
+class HistoryDisplay:
+    """What happened in training: a panel for each task, a line for each fit.
+
+    Training is dashed with open markers, validation solid with full ones. A star marks
+    the epoch whose weights were kept.
+
+    Parameters
+    ----------
+    histories : mapping of str to DataFrame
+        Name of a fit to its table: a row for each ``epoch`` and ``task``, and columns
+        such as ``train_loss``, ``valid_loss``, ``train_auc``, ``valid_auc``,
+        ``loss_weight`` and ``gradient_norm``.
+    best_epochs : mapping of str to int, default=None
+        The best epoch of a fit, where there is one.
+
+    Attributes
+    ----------
+    axes_ : ndarray of matplotlib Axes
+        The panels, metric by metric.
+    figure_ : matplotlib Figure
+        Their figure.
+    lines_ : dict
+        ``(metric, task, fit, part)`` to the line, where the part is "train", "valid"
+        or "".
+
+    See Also
+    --------
+    HistoryDisplay.from_estimator : Make it from fitted rankers.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmtl import ShareBottom
+    >>> from skmtl.displays import HistoryDisplay
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.normal(size=(500, 3))
+    >>> y = (X[:, :2] + rng.normal(size=(500, 2)) > 0).astype(int)
+    >>> ranker = ShareBottom(early_stopping=True, random_state=0).fit(X, y)
+    >>> display = HistoryDisplay.from_estimator(ranker).plot(["loss", "auc"])
+    >>> [ax.get_title() for ax in display.axes_]
+    ['0', '1', '0', '1']
+    """
+
+    def __init__(
+        self,
+        *,
+        histories: Mapping[str, pd.DataFrame],
+        best_epochs: Mapping[str, int] | None = None,
+    ) -> None:
+        self.histories = histories
+        self.best_epochs = best_epochs
+
+    @classmethod
+    def from_estimator(cls, estimator: Any) -> HistoryDisplay:
+        """Make the display of fitted rankers.
+
+        Parameters
+        ----------
+        estimator : estimator, or mapping of str to estimator
+            A fitted ranker, or a pipeline or search that holds one; or several of
+            them by name, to compare.
+
+        Returns
+        -------
+        HistoryDisplay
+            The display; nothing is drawn yet.
+
+        Raises
+        ------
+        TypeError
+            If an estimator holds no fitted ranker.
+        """
+        given = estimator
+        if not isinstance(given, Mapping):
+            given = {type(fitted_ranker(given)).__name__: given}
+        rankers = {str(name): fitted_ranker(one) for name, one in given.items()}
+        best = {name: best_epoch(one) for name, one in rankers.items()}
+        return cls(
+            histories={name: history_table(one) for name, one in rankers.items()},
+            best_epochs={name: e for name, e in best.items() if e is not None},
+        )
+
+    @classmethod
+    def from_history(
+        cls, history: Any, *, best_epochs: Mapping[str, int] | None = None
+    ) -> HistoryDisplay:
+        """Make the display of tables.
+
+        Parameters
+        ----------
+        history : DataFrame, or mapping of str to DataFrame
+            The table of a fit, as in the constructor; or several by name. A table
+            alone has the name "fit".
+        best_epochs : mapping of str to int, default=None
+            The best epoch of a fit, by its name.
+
+        Returns
+        -------
+        HistoryDisplay
+            The display; nothing is drawn yet.
+
+        Raises
+        ------
+        ValueError
+            If a table lacks the columns ``epoch`` and ``task``.
+        """
+        tables = history if isinstance(history, Mapping) else {"fit": history}
+        for name, table in tables.items():
+            missing = [c for c in ("epoch", "task") if c not in table]
+            if missing:
+                raise ValueError(
+                    f"The history of {name!r} lacks the columns {missing}."
+                )
+        return cls(histories=dict(tables), best_epochs=best_epochs)
+
+    def plot(
+        self,
+        metric: str | Sequence[str] = "loss",
+        *,
+        tasks: Sequence[str] | None = None,
+        ax: Any = None,
+    ) -> Self:
+        """Draw it.
+
+        Parameters
+        ----------
+        metric : str or sequence of str, default="loss"
+            What to draw: "loss", "auc", "score", "loss_weight", "gradient_norm", or
+            any column of the histories. Of a name such as "loss" the columns
+            ``train_loss`` and ``valid_loss`` are drawn.
+        tasks : sequence of str, default=None
+            Which tasks, by default all.
+        ax : matplotlib Axes or sequence of them, default=None
+            A panel for each metric and task ("score" has one panel), metric by metric.
+            By default a new figure.
+
+        Returns
+        -------
+        self : HistoryDisplay
+            The display, with `axes_`, `figure_` and `lines_`.
+
+        Raises
+        ------
+        ValueError
+            If no history has the metric or a task, or the number of panels differs.
+        """
+        metrics = [metric] if isinstance(metric, str) else list(metric)
+        known = list(
+            dict.fromkeys(t for h in self.histories.values() for t in h["task"])
+        )
+        wanted = known if tasks is None else list(tasks)
+        for name in wanted:
+            if name not in known:
+                raise ValueError(
+                    f"No history has the task {name!r}; they have {known}."
+                )
+        for one in metrics:
+            self._check_metric(one)
+        spots = [
+            (m, t) for m in metrics for t in (wanted[:1] if m == "score" else wanted)
+        ]
+        n_columns = len(wanted) if len(wanted) <= 6 and len(metrics) > 1 else 4
+        self.figure_, self.axes_ = panels(
+            "HistoryDisplay", len(spots), ax, n_columns=n_columns
+        )
+        self.lines_: dict[tuple[str, str, str, str], Any] = {}
+        for axes, (one, task) in zip(self.axes_, spots, strict=True):
+            self._draw(axes, one, task)
+        self._legend(ax is None)
+        return self
+
+    def _check_metric(self, metric: str) -> None:
+        if not any(_parts(table, metric) for table in self.histories.values()):
+            found = {str(c) for t in self.histories.values() for c in t}
+            raise ValueError(
+                f"No history has the metric {metric!r}. The columns are "
+                f"{sorted(found - {'epoch', 'task'})}. Gradients are recorded with "
+                "record_gradients=True, a score with scoring."
+            )
+
+    def _draw(self, axes: Any, metric: str, task: str) -> None:
+        for i, (fit, table) in enumerate(self.histories.items()):
+            rows = table[table["task"] == task].sort_values("epoch")
+            best = (self.best_epochs or {}).get(fit)
+            for part, column in _parts(table, metric).items():
+                x, y = rows["epoch"].to_numpy(), rows[column].to_numpy(dtype=float)
+                if np.isnan(y).all():
+                    continue
+                color, train = COLORS[i % len(COLORS)], part == "train"
+                (line,) = axes.plot(
+                    x, y, color=color, marker=MARKERS[i % 7], markersize=4,
+                    linestyle=LINES[1] if train else LINES[0],
+                    markerfacecolor="white" if train else color,
+                )  # fmt: skip
+                self.lines_[metric, task, fit, part] = line
+                if best is not None and not train:
+                    at = x == best
+                    axes.plot(
+                        x[at], y[at], "*", color=color, markersize=13,
+                        markeredgecolor="black", zorder=4,
+                    )  # fmt: skip
+        title = "all tasks" if metric == "score" else wrapped(task)
+        axes.set(title=title, xlabel="epoch", ylabel=_LABELS.get(metric, metric))
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.grid(alpha=0.3)
+
+    def _legend(self, own: bool) -> None:
+        lines: dict[str, Any] = {}
+        several = len(self.histories) > 1
+        validated = {fit for _, _, fit, part in self.lines_ if part == "valid"}
+        for (_, _, fit, part), line in self.lines_.items():
+            name = {"train": "training", "valid": "validation", "": ""}[part]
+            text = f"{wrapped(fit)}, {name}" if several and name else name or fit
+            # A line of neither part looks like that of validation.
+            if name or (several and fit not in validated):
+                lines.setdefault(text, line)
+        handles = list(lines.values())
+        stars = [
+            line for ax in self.axes_ for line in ax.lines if line.get_marker() == "*"
+        ]
+        if stars:
+            lines["best epoch"] = stars[0]
+            handles.append(stars[0])
+        if len(lines) > 1:
+            below(self.figure_, self.axes_, handles, list(lines), own)
+
+
+def _parts(table: pd.DataFrame, metric: str) -> dict[str, str]:
+    """Parts of a metric, "train", "valid" or "" for neither, and their columns."""
+    parts = {p: f"{p}_{metric}" for p in ("train", "valid") if f"{p}_{metric}" in table}
+    return parts or ({"": metric} if metric in table else {})

@@ -1,0 +1,78 @@
+"""What a fit recorded, as a table with a row for each epoch and task."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+# Entries of a net's history that hold a number for each task, and their columns.
+COLUMNS = {
+    "train_task_loss": "train_loss",
+    "valid_task_loss": "valid_loss",
+    "train_task_auc": "train_auc",
+    "valid_task_auc": "valid_auc",
+    "loss_weight": "loss_weight",
+}
+
+
+def fitted_ranker(estimator: Any) -> Any:
+    """The ranker within a pipeline or a search.
+
+    Raises
+    ------
+    TypeError
+        If there is none that is fitted.
+    """
+    inner = estimator
+    while inner is not None and not hasattr(inner, "net_"):
+        steps = getattr(inner, "steps", None)
+        if steps:
+            inner = steps[-1][1]
+        else:
+            inner = getattr(
+                inner, "best_estimator_", getattr(inner, "estimator_", None)
+            )
+    if inner is None:
+        raise TypeError(
+            f"{type(estimator).__name__} holds no fitted ranker: none with net_ was "
+            "found in its steps, best_estimator_ or estimator_. Fit it first."
+        )
+    return inner
+
+
+def history_table(ranker: Any) -> pd.DataFrame:
+    """The history of a fitted ranker.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``epoch``, ``task`` and those of `COLUMNS` that were recorded;
+        ``valid_score``, the same for every task, where a scorer watched; and
+        ``gradient_norm`` where gradients were recorded.
+    """
+    names = [str(name) for name in ranker.task_names_]
+    epochs = [epoch for epoch in ranker.net_.history if "train_task_loss" in epoch]
+    table: dict[str, Any] = {
+        "epoch": np.repeat([epoch["epoch"] for epoch in epochs], len(names)),
+        "task": np.tile(names, len(epochs)),
+    }
+    unknown = [np.nan] * len(names)
+    for key, column in COLUMNS.items():
+        if any(key in epoch for epoch in epochs):
+            table[column] = np.ravel([epoch.get(key, unknown) for epoch in epochs])
+    if any("valid_score" in epoch for epoch in epochs):
+        scores = [epoch.get("valid_score", np.nan) for epoch in epochs]
+        table["valid_score"] = np.repeat(scores, len(names))
+    if any("gramian" in epoch for epoch in epochs):
+        nothing = np.full((len(names), len(names)), np.nan)
+        grams = np.array([epoch.get("gramian", nothing) for epoch in epochs])
+        table["gradient_norm"] = np.sqrt(np.diagonal(grams, axis1=1, axis2=2)).ravel()
+    return pd.DataFrame(table)
+
+
+def best_epoch(ranker: Any) -> int | None:
+    """The epoch whose weights the ranker has; None where no validation chose one."""
+    marked = [e["epoch"] for e in ranker.net_.history if e.get("valid_best")]
+    return int(marked[-1]) if marked else None

@@ -1,0 +1,111 @@
+"""Panels, line styles and names that all displays share."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from skmtl._extras import import_extra
+
+# Colours that colour-blind readers tell apart (Okabe and Ito, "Color Universal Design",
+# 2008). Line styles and markers say the same without colour.
+COLORS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000"]
+LINES = [
+    *("-", "--", "-.", ":"),
+    *((0, (8, 2)), (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)), (0, (12, 3, 2, 3))),
+]
+MARKERS = ["o", "s", "^", "D", "v", "P", "X", "*"]
+N_COLUMNS = 4
+
+
+def panels(
+    what: str,
+    n: int,
+    ax: Any,
+    *,
+    n_columns: int = N_COLUMNS,
+    size: tuple[float, float] = (3.2, 2.6),
+    **kwargs: Any,
+) -> tuple[Any, Any]:
+    """A figure and its `n` panels: the caller's, or new ones in rows of `n_columns`.
+
+    Raises
+    ------
+    ValueError
+        If the caller gives another number of panels.
+    """
+    if ax is not None:
+        axes = np.atleast_1d(np.asarray(ax, dtype=object)).ravel()
+        if len(axes) != n:
+            raise ValueError(f"{what} draws {n} panel(s), but ax holds {len(axes)}.")
+        return axes[0].figure, axes
+    pyplot = import_extra("matplotlib.pyplot", "plot", f"{what}.plot")
+    columns = min(n, n_columns)
+    rows = -(-n // columns)
+    figure, grid = pyplot.subplots(
+        rows,
+        columns,
+        figsize=(size[0] * columns, size[1] * rows),
+        squeeze=False,
+        layout="constrained",
+        **kwargs,
+    )
+    axes = grid.ravel()
+    for spare in axes[n:]:
+        spare.remove()
+    return figure, axes[:n]
+
+
+def line_style(i: int) -> dict[str, Any]:
+    """Colour and line style of the `i`-th line."""
+    return {"color": COLORS[i % len(COLORS)], "linestyle": LINES[i % len(LINES)]}
+
+
+def wrapped(name: Any, width: int = 26) -> str:
+    """A long name on several lines; underscores may break it too."""
+    text = str(name)
+    if len(text) <= width:
+        return text
+    lines = textwrap.wrap(text.replace("_", "_\u200b "), width)
+    return "\n".join(line.replace("_\u200b ", "_").rstrip("\u200b") for line in lines)
+
+
+def below(
+    figure: Any, axes: Any, handles: Any, labels: Sequence[str], own: bool
+) -> Any:
+    """One legend: below the panels of a new figure, or in the first given panel."""
+    if not own:
+        return axes[0].legend(handles, labels, fontsize="small")
+    columns = max(1, min(len(labels), int(figure.get_figwidth() / 2.4)))
+    return figure.legend(
+        handles, labels, loc="outside lower center", ncols=columns, fontsize="small"
+    )
+
+
+def name_inches(names: Sequence[Any]) -> float:
+    """About how long the longest name is when it stands at a tick."""
+    return 0.075 * min(48, max(len(str(name)) for name in names))
+
+
+def heat_table(
+    ax: Any, values: Any, rows: Sequence[Any], columns: Sequence[Any], **kwargs: Any
+) -> Any:
+    """A table of numbers as shades of grey, darker for more, each with its value."""
+    image = ax.imshow(values, cmap="Greys", aspect="auto", **kwargs)
+    ax.set_yticks(range(len(rows)), [wrapped(r, 48) for r in rows])
+    ax.set_xticks(range(len(columns)), [wrapped(c, 48) for c in columns])
+    if max(len(str(c)) for c in columns) > 4:
+        ax.tick_params(axis="x", rotation=90 if len(columns) > 6 else 30)
+    if values.size > 200:
+        return image
+    for (row, column), value in np.ndenumerate(values):
+        if np.isfinite(value):
+            color = "white" if image.norm(value) > 0.55 else "black"
+            ax.text(
+                column, row, f"{value:.2f}", ha="center", va="center", color=color,
+                fontsize="small",
+            )  # fmt: skip
+    return image

@@ -1,0 +1,154 @@
+"""ROC curves of all tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Self
+
+import numpy.typing as npt
+from sklearn.metrics import RocCurveDisplay, auc, roc_curve
+
+from skmtl.displays._panels import line_style, panels, wrapped
+from skmtl.displays._task_rows import predicted, task_rows
+
+
+class TaskROCDisplay:
+    """ROC curve of every task, in one panel.
+
+    scikit-learn's `RocCurveDisplay` refuses estimators of several outputs; it draws the
+    curves here.
+
+    Parameters
+    ----------
+    fpr, tpr : list of ndarray, one for each task
+        False and true positive rates.
+    roc_auc : sequence of float
+        Area under each curve.
+    task_names : sequence of str
+        Names of the tasks.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+        The panel.
+    figure_ : matplotlib Figure
+        Its figure.
+    lines_ : list of matplotlib Line2D
+        The curves.
+
+    See Also
+    --------
+    skmtl.metrics.roc_auc : The areas alone, faster.
+    TaskCalibrationDisplay : Whether the probabilities are right.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmtl.displays import TaskROCDisplay
+    >>> y = np.array([[0, 1], [1, 0], [0, 0], [1, 1]])
+    >>> proba = np.array([[0.2, 0.9], [0.7, 0.8], [0.3, 0.1], [0.6, 0.6]])
+    >>> display = TaskROCDisplay.from_predictions(y, proba).plot()
+    >>> [float(area) for area in display.roc_auc]
+    [1.0, 0.75]
+    """
+
+    def __init__(
+        self,
+        *,
+        fpr: Sequence[npt.NDArray[Any]],
+        tpr: Sequence[npt.NDArray[Any]],
+        roc_auc: Sequence[float],
+        task_names: Sequence[Any],
+    ) -> None:
+        self.fpr = fpr
+        self.tpr = tpr
+        self.roc_auc = roc_auc
+        self.task_names = task_names
+
+    @classmethod
+    def from_estimator(
+        cls, estimator: Any, X: Any, y: Any, *, sample_weight: Any = None
+    ) -> TaskROCDisplay:
+        """Make the display of a fitted multioutput classifier.
+
+        Parameters
+        ----------
+        estimator : estimator with ``predict_proba``
+            A fitted ranker or other multioutput classifier.
+        X : DataFrame of pandas or polars, or array-like, shape (n_samples, n_features)
+            The table.
+        y : array-like of shape (n_samples,) or (n_samples, n_tasks)
+            Labels; NaN where not observed, whose rows are left out for the task.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows.
+
+        Returns
+        -------
+        TaskROCDisplay
+            The display; nothing is drawn yet.
+
+        Raises
+        ------
+        ValueError
+            If a task has no positive or no negative label.
+        """
+        labels, proba = predicted(estimator, X, y)
+        return cls.from_predictions(labels, proba, sample_weight=sample_weight)
+
+    @classmethod
+    def from_predictions(
+        cls, y: Any, score: Any, *, sample_weight: Any = None
+    ) -> TaskROCDisplay:
+        """Make the display of predictions.
+
+        Parameters
+        ----------
+        y : array-like of shape (n_samples,) or (n_samples, n_tasks)
+            Labels; NaN where not observed. Columns of a DataFrame name the tasks.
+        score : array-like of shape (n_samples,) or (n_samples, n_tasks), or list
+            Scores of each task, one score for all, or what ``predict_proba`` gives.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows.
+
+        Returns
+        -------
+        TaskROCDisplay
+            The display; nothing is drawn yet.
+
+        Raises
+        ------
+        ValueError
+            If a task has no positive or no negative label.
+        """
+        curves: dict[str, Any] = {"fpr": [], "tpr": [], "roc_auc": [], "task_names": []}
+        for task in task_rows(y, score, sample_weight):
+            fpr, tpr, _ = roc_curve(task.label, task.score, sample_weight=task.weight)
+            values = (fpr, tpr, auc(fpr, tpr), task.name)
+            for key, value in zip(curves, values, strict=True):
+                curves[key].append(value)
+        return cls(**curves)
+
+    def plot(self, *, ax: Any = None) -> Self:
+        """Draw it.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            The panel; by default a new figure.
+
+        Returns
+        -------
+        self : TaskROCDisplay
+            The display, with `ax_`, `figure_` and `lines_`.
+        """
+        self.figure_, axes = panels("TaskROCDisplay", 1, ax, size=(5.0, 5.0))
+        self.ax_, self.lines_ = axes[0], []
+        for i, name in enumerate(self.task_names):
+            text = f"{wrapped(name)} (AUC {self.roc_auc[i]:.4f})"
+            one = RocCurveDisplay(fpr=self.fpr[i], tpr=self.tpr[i], name=text)
+            one.plot(ax=self.ax_, curve_kwargs=line_style(i))
+            self.lines_.append(one.line_)
+        self.ax_.plot([0, 1], [0, 1], color="0.6", linewidth=0.8, zorder=0)
+        self.ax_.set(xlabel="false positive rate", ylabel="true positive rate")
+        self.ax_.legend(loc="lower right", fontsize="small")
+        return self

@@ -1,0 +1,32 @@
+"""What a fitted search of output weights tried, as arrays."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+
+class SearchTable(NamedTuple):
+    """The candidates of a search and their scores.
+
+    Shape
+    -----
+    weights : ``(n_candidates, n_tasks)``
+    scores : metric to ``(n_candidates,)``
+    """
+
+    task_names: list[str]
+    weights: npt.NDArray[np.float64]
+    scores: dict[str, npt.NDArray[np.float64]]
+
+
+def search_table(search: Any) -> SearchTable:
+    """Read `cv_results_`."""
+    results, start = search.cv_results_, "mean_test_"
+    names = [str(name) for name in search.task_names_]
+    columns = [np.asarray(results[f"param_{name}"], dtype=float) for name in names]
+    metrics = [key for key in results if key.startswith(start)]
+    scores = {key.removeprefix(start): np.asarray(results[key]) for key in metrics}
+    return SearchTable(names, np.column_stack(columns), scores)

@@ -1,0 +1,54 @@
+"""Labels and probabilities of each task, over the rows where it was observed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from skmtl.metrics._labels import check_labels
+from skmtl.metrics._predictions import (
+    TaskPredictions,
+    check_same_tasks,
+    task_names_of,
+)
+from skmtl.metrics._validation import check_scores, check_weight, column_of
+
+
+class TaskRows(NamedTuple):
+    """The rows of one task."""
+
+    name: str
+    label: npt.NDArray[np.bool_]
+    score: npt.NDArray[Any]
+    weight: npt.NDArray[Any] | None
+
+
+def task_rows(
+    y: Any, score: Any, sample_weight: Any = None, *, probability: bool = False
+) -> Iterator[TaskRows]:
+    """Task by task; a task without both labels is an error that names it."""
+    labels = check_labels(y)
+    scores = check_scores(score, labels, probability=probability)
+    weights = check_weight(sample_weight, len(labels))
+    for task, name in enumerate(labels.names):
+        rows = labels.rows(task)
+        label = labels.positive[task][rows]
+        if not label.any() or label.all():
+            raise ValueError(
+                f"Task {name!r} has {int(label.sum())} positive and "
+                f"{int((~label).sum())} negative labels; both are needed. Leave it out."
+            )
+        weight = None if weights is None else weights[rows]
+        yield TaskRows(name, label, column_of(scores, task)[rows], weight)
+
+
+def predicted(estimator: Any, X: Any, y: Any) -> tuple[Any, npt.NDArray[Any]]:
+    """Checked labels and the estimator's probabilities, in the order of its tasks."""
+    names = task_names_of(estimator)
+    if names is not None:
+        check_same_tasks(y, names)
+    labels = check_labels(y, names)
+    return labels, TaskPredictions(estimator, labels.n_tasks).task_probabilities(X)

@@ -1,0 +1,222 @@
+"""What the gates of a fitted ranker do, and how alike its experts are."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from sklearn.utils import check_random_state
+
+from skmtl._sklearn import rows_of
+
+
+class GateWarning(UserWarning):
+    """A gate has collapsed on one expert, or an expert is dead.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> from skmtl.inspection import GateWarning
+    >>> warnings.simplefilter("error", GateWarning)
+    """
+
+
+def gate_report(
+    ranker: Any, X: Any, *, collapsed_above: float = 0.95, dead_below: float = 0.01
+) -> pd.DataFrame:
+    """How each task's gate uses the experts, with a warning where it does not.
+
+    Parameters
+    ----------
+    ranker : GatedRanker
+        A fitted ranker with gates, such as `MMoE` and `PLE`.
+    X : DataFrame of pandas or polars, or array-like, shape (n_samples, n_features)
+        Rows to look at.
+    collapsed_above : float, default=0.95
+        A gate that gives one of several experts a larger mean weight has collapsed.
+    dead_below : float, default=0.01
+        An expert that no gate gives at least this mean weight is dead.
+
+    Returns
+    -------
+    DataFrame of shape (n_gate_expert_pairs, 7)
+        A row for each task and expert that the task's gate weighs. Columns:
+
+        task, expert : str
+            Their names.
+        weight : float
+            Mean weight over the rows, from 0 to 1.
+        weight_std : float
+            Its standard deviation over the rows: 0 for a gate that treats all alike.
+        top_share : float
+            Share of rows whose largest weight is this expert's.
+        entropy : float
+            Mean entropy of the task's gate over the rows, in units of the largest
+            possible: 1 where all experts weigh the same, 0 where one has all.
+        active : bool
+            Whether the expert's output is not zero on all rows.
+
+    Raises
+    ------
+    TypeError
+        If the ranker has no gates.
+
+    Warns
+    -----
+    GateWarning
+        For a gate that has collapsed and for dead experts; it names them.
+
+    See Also
+    --------
+    expert_similarity : Whether experts have learned the same.
+    skmtl.MMoE.gate_weights : The weights of every row.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmtl import MMoE
+    >>> from skmtl.inspection import gate_report
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.normal(size=(1000, 4))
+    >>> y = np.column_stack([X[:, 0] > 0, X[:, 0] + X[:, 1] > 1]).astype(int)
+    >>> ranker = MMoE(n_experts=2, random_state=0).fit(X, y)
+    >>> report = gate_report(ranker, X)
+    >>> report[["task", "expert"]].to_numpy().tolist()
+    [['0', '0'], ['0', '1'], ['1', '0'], ['1', '1']]
+    >>> float(report.groupby("task")["weight"].sum().round(5).max())
+    1.0
+    """
+    _check_gated(ranker)
+    weights = ranker.gate_weights(X).astype(np.float64)
+    reads = ranker._reads()
+    active = ranker.expert_outputs(X).any(axis=(0, 2))
+    top = weights.argmax(axis=2)
+    rows = []
+    for t, task in enumerate(ranker.task_names_):
+        entropy = _entropy(weights[:, t], int(reads[t].sum()))
+        rows += [
+            {
+                "task": str(task),
+                "expert": str(ranker.expert_names_[e]),
+                "weight": weights[:, t, e].mean(),
+                "weight_std": weights[:, t, e].std(),
+                "top_share": float((top[:, t] == e).mean()),
+                "entropy": entropy,
+                "active": bool(active[e]),
+            }
+            for e in np.flatnonzero(reads[t])
+        ]
+    report = pd.DataFrame(rows)
+    _warn_of_collapse(report, collapsed_above)
+    _warn_of_dead(report, dead_below)
+    return report
+
+
+def expert_similarity(
+    ranker: Any, X: Any, *, max_rows: int = 10_000, random_state: Any = 0
+) -> pd.DataFrame:
+    """How alike the outputs of two experts are, by linear CKA.
+
+    Centred kernel alignment is 1 for outputs that are equal up to a rotation and a
+    scale, and 0 for outputs that are linearly unrelated.
+
+    Parameters
+    ----------
+    ranker : GatedRanker
+        A fitted ranker with gates, such as `MMoE` and `PLE`.
+    X : DataFrame of pandas or polars, or array-like, shape (n_samples, n_features)
+        Rows to look at.
+    max_rows : int, default=10_000
+        Of more rows, this many are drawn.
+    random_state : int, RandomState instance or None, default=0
+        Draws them.
+
+    Returns
+    -------
+    DataFrame of shape (n_experts, n_experts)
+        Index and columns are the experts' names. NaN for an expert whose output is the
+        same for all rows.
+
+    Raises
+    ------
+    TypeError
+        If the ranker has no gates.
+
+    References
+    ----------
+    .. [1] S. Kornblith et al., "Similarity of Neural Network Representations
+           Revisited", ICML 2019, section 3, linear CKA.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmtl import MMoE
+    >>> from skmtl.inspection import expert_similarity
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.normal(size=(1000, 4))
+    >>> y = np.column_stack([X[:, 0] > 0, X[:, 0] + X[:, 1] > 1]).astype(int)
+    >>> ranker = MMoE(n_experts=3, random_state=0).fit(X, y)
+    >>> expert_similarity(ranker, X).shape
+    (3, 3)
+    """
+    _check_gated(ranker)
+    if len(X) > max_rows:
+        rng = check_random_state(random_state)
+        X = rows_of(X, np.sort(rng.choice(len(X), max_rows, replace=False)))
+    names = ranker.expert_names_
+    return pd.DataFrame(_linear_cka(ranker.expert_outputs(X)), names, names)
+
+
+def _linear_cka(outputs: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+    """CKA of every pair of experts, of outputs ``(n_samples, n_experts, width)``."""
+    n, n_experts, width = outputs.shape
+    centred = outputs.astype(np.float64) - outputs.mean(axis=0, dtype=np.float64)
+    flat = centred.reshape(n, -1)
+    blocks = (flat.T @ flat).reshape(n_experts, width, n_experts, width)
+    alignment = (blocks**2).sum(axis=(1, 3))
+    norm = np.sqrt(np.diag(alignment))
+    norm[norm == 0] = np.nan
+    return alignment / np.outer(norm, norm)
+
+
+def _entropy(weights: npt.NDArray[np.float64], n_read: int) -> float:
+    if n_read == 1:
+        return 0.0
+    log = np.log(weights, out=np.zeros_like(weights), where=weights > 0)
+    return float(-(weights * log).sum(axis=1).mean() / np.log(n_read))
+
+
+def _check_gated(ranker: Any) -> None:
+    if not hasattr(ranker, "gate_weights"):
+        raise TypeError(
+            f"{type(ranker).__name__} has no gates. Give a ranker that has, such as "
+            "MMoE or PLE."
+        )
+
+
+def _warn_of_collapse(report: pd.DataFrame, above: float) -> None:
+    n_read = report.groupby("task")["expert"].transform("size")
+    for row in report[(n_read > 1) & (report["weight"] > above)].itertuples():
+        warnings.warn(
+            f"The gate of task {row.task!r} has collapsed: expert {row.expert!r} has "
+            f"{row.weight:.1%} of the weight. Try gate_dropout, or fewer experts.",
+            GateWarning,
+            stacklevel=3,
+        )
+
+
+def _warn_of_dead(report: pd.DataFrame, below: float) -> None:
+    experts = report.groupby("expert", sort=False)
+    largest, active = experts["weight"].max(), experts["active"].any()
+    dead = largest.index[(largest < below) | ~active].tolist()
+    if dead:
+        warnings.warn(
+            f"The experts {dead} are dead: no gate gives them {below:.1%} of the "
+            "weight, or their output is zero for every row. Try gate_dropout, fewer "
+            "experts, or a smaller learning_rate.",
+            GateWarning,
+            stacklevel=3,
+        )

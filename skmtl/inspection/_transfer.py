@@ -1,0 +1,267 @@
+"""Did sharing help? Architectures against one network per task."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Mapping, Sequence
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from sklearn.base import clone
+from sklearn.model_selection import check_cv
+from sklearn.utils.parallel import Parallel, delayed
+from sklearn.utils.validation import check_consistent_length
+
+from skmtl._sklearn import rows_of
+from skmtl.inspection._interval import corrected_interval
+from skmtl.metrics import group_roc_auc, roc_auc
+from skmtl.metrics._labels import check_labels
+from skmtl.metrics._predictions import TaskPredictions
+from skmtl.model_selection import MultiTaskStratifiedKFold
+
+Split = tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]
+
+
+def transfer_report(
+    estimators: Any,
+    X: Any,
+    y: Any,
+    cv: Any = 5,
+    groups: Any = None,
+    *,
+    reference: str = "SingleTask",
+    random_states: Sequence[int] = (0,),
+    level: float = 0.95,
+    n_jobs: int | None = None,
+    return_scores: bool = False,
+) -> Any:
+    """Compare estimators with a reference, task by task, to see if sharing helped.
+
+    Every estimator is fitted on the same folds with the same seeds, and its ROC AUC on
+    the test rows is compared with that of the reference, by default one network per
+    task. A difference below zero is negative transfer: the task would be better alone.
+
+    Parameters
+    ----------
+    estimators : mapping of str to estimator, or list of estimators
+        Classifiers with ``predict_proba`` for several outputs: rankers of this
+        package, or any other, such as ``MultiOutputClassifier(...)``. A list takes the
+        names of the classes. Give all the same budget (epochs, rows of a batch).
+    X : DataFrame of pandas or polars, or array-like, shape (n_samples, n_features)
+        The table.
+    y : array-like or DataFrame of shape (n_samples, n_tasks) or (n_samples,)
+        Labels: 1, 0, or NaN for not observed where the estimators take it.
+    cv : int, splitter or iterable of (train, test), default=5
+        Folds. An int stands for a shuffled `MultiTaskStratifiedKFold`. With
+        timestamps, give ``list(TimeSplit(...).split(X, timestamps=t))``.
+    groups : array-like of shape (n_samples,), default=None
+        Group id of each row, most often the user. Adds the AUC within groups
+        (``group_roc_auc``, weighted by impressions), and is given to the splitter.
+    reference : str, default="SingleTask"
+        Name of the estimator that the others are compared with.
+    random_states : sequence of int, default=(0,)
+        Seeds. Each estimator is fitted with each on each fold; all its parameters
+        named ``random_state`` are set.
+    level : float, default=0.95
+        Confidence level of the intervals.
+    n_jobs : int or None, default=None
+        Fits that run at the same time. Fit times mean something for one only.
+    return_scores : bool, default=False
+        Also return the score of every fit.
+
+    Returns
+    -------
+    report : DataFrame
+        A row for each metric, task and estimator. Columns: ``metric``, ``task``,
+        ``estimator``; ``value``, the mean over folds and seeds; ``difference`` from
+        the reference, its bounds ``low`` and ``high``, and ``wins``, the share of fits
+        that beat the reference on the same fold with the same seed; ``fit_time``, the
+        mean in seconds; ``n_parameters``, the mean for rankers, NaN for others.
+    scores : DataFrame
+        A row for each metric, task, estimator, fold and seed, with its ``value``. Only
+        if `return_scores`.
+
+    Raises
+    ------
+    ValueError
+        If the reference is none of the estimators, names are not unique, there is no
+        fold or seed, or the level is not between 0 and 1.
+
+    See Also
+    --------
+    skmtl.displays.TransferDisplay : The differences at a glance.
+    skmtl.metrics.task_report : Every metric of one estimator.
+
+    Notes
+    -----
+    The interval is the corrected resampled t interval [1]_: differences, averaged over
+    the seeds, are one for each fold, and their variance is multiplied by ``1 / n_folds
+    + n_test / n_train``, because folds share training rows. With one fold the
+    differences are those of the seeds and the interval is the plain t interval: it
+    speaks of the randomness of training only, not of other data. With one fold and one
+    seed it is NaN.
+
+    Many tasks and estimators are many comparisons; at a level of 95 % one interval in
+    twenty misses zero by chance.
+
+    References
+    ----------
+    .. [1] C. Nadeau and Y. Bengio. Inference for the generalization error. Machine
+           Learning 52, 2003, section 4.
+
+    Examples
+    --------
+    >>> from skmtl import MMoE, SingleTask
+    >>> from skmtl.datasets import make_funnel
+    >>> from skmtl.inspection import transfer_report
+    >>> log = make_funnel(3000, random_state=0)
+    >>> budget = {"max_iter": 1, "embedding_dim": 4}
+    >>> estimators = [SingleTask(**budget), MMoE(n_experts=2, **budget)]
+    >>> report = transfer_report(estimators, log.data, log.target[["click"]], cv=2)
+    >>> report[["metric", "task", "estimator"]].to_numpy().tolist()
+    [['roc_auc', 'click', 'SingleTask'], ['roc_auc', 'click', 'MMoE']]
+    """
+    named = _named(estimators)
+    seeds = list(random_states)
+    _check_parameters(named, reference, seeds, level)
+    labels = check_labels(y)
+    check_consistent_length(X, y, groups)
+    splits = _splits(cv, X, y, groups, seeds[0])
+    places = [(n, f, s) for f in range(len(splits)) for s in seeds for n in named]
+    results = Parallel(n_jobs=n_jobs)(
+        delayed(_fit_and_score)(named[n], s, X, y, groups, splits[f], labels.n_tasks)
+        for n, f, s in places
+    )
+    scores = _tidy(places, results, labels.names)
+    ratio = float(np.mean([len(test) / len(train) for train, test in splits]))
+    report = _compare(scores, reference, ratio, level)
+    return (report, scores.drop(columns=_COSTS)) if return_scores else report
+
+
+_COSTS = ["fit_time", "n_parameters"]
+
+
+def _named(estimators: Any) -> dict[str, Any]:
+    if isinstance(estimators, Mapping):
+        return {str(name): estimator for name, estimator in estimators.items()}
+    names = [type(estimator).__name__ for estimator in estimators]
+    if len(set(names)) < len(names):
+        raise ValueError(
+            f"Two estimators have the same class: {names}. Give a mapping of names to "
+            "estimators."
+        )
+    return dict(zip(names, estimators, strict=True))
+
+
+def _check_parameters(
+    named: dict[str, Any], reference: str, seeds: list[int], level: float
+) -> None:
+    if reference not in named:
+        raise ValueError(
+            f"The reference {reference!r} is none of the estimators {list(named)}. "
+            "Add it, or name another with reference=."
+        )
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise ValueError(
+            f"random_states must hold at least one seed, each once; got {seeds}."
+        )
+    if not 0 < level < 1:
+        raise ValueError(f"level must lie between 0 and 1; got {level!r}.")
+
+
+def _splits(cv: Any, X: Any, y: Any, groups: Any, seed: int) -> list[Split]:
+    if isinstance(cv, Integral):
+        cv = MultiTaskStratifiedKFold(int(cv), shuffle=True, random_state=seed)
+    with warnings.catch_warnings():
+        # Groups are for the metric too; a splitter may do without.
+        warnings.filterwarnings("ignore", "The groups parameter is ignored")
+        splits = list(check_cv(cv).split(X, y, groups))
+    if not splits:
+        raise ValueError("cv has no fold.")
+    return splits
+
+
+def _fit_and_score(
+    estimator: Any, seed: int, X: Any, y: Any, groups: Any, split: Split, n_tasks: int
+) -> dict[str, Any]:
+    """Scores of every task, by metric, and what the fit cost."""
+    train, test = split
+    estimator = clone(estimator)
+    seeded = {
+        name: seed
+        for name in estimator.get_params()
+        if name == "random_state" or name.endswith("__random_state")
+    }
+    estimator.set_params(**seeded)
+    X_train, y_train = rows_of(X, train), rows_of(y, train)
+    start = time.perf_counter()
+    estimator.fit(X_train, y_train)
+    fit_time = time.perf_counter() - start
+    X_test, y_test = rows_of(X, test), rows_of(y, test)
+    proba = TaskPredictions(estimator, n_tasks).task_probabilities(X_test)
+    values = {"roc_auc": np.atleast_1d(roc_auc(y_test, proba))}
+    if groups is not None:
+        within = group_roc_auc(y_test, proba, rows_of(groups, test))
+        values["group_roc_auc"] = np.atleast_1d(within)
+    size = getattr(estimator, "n_parameters_", np.nan)
+    return {"values": values, "fit_time": fit_time, "n_parameters": size}
+
+
+def _tidy(places: Any, results: Any, tasks: list[str]) -> pd.DataFrame:
+    rows = [
+        {
+            "metric": metric,
+            "task": task,
+            "estimator": name,
+            "fold": fold,
+            "random_state": seed,
+            "value": value,
+            **{cost: result[cost] for cost in _COSTS},
+        }
+        for (name, fold, seed), result in zip(places, results, strict=True)
+        for metric, values in result["values"].items()
+        for task, value in zip(tasks, values, strict=True)
+    ]
+    return pd.DataFrame(rows)
+
+
+def _compare(
+    scores: pd.DataFrame, reference: str, ratio: float, level: float
+) -> pd.DataFrame:
+    rows = []
+    for (metric, task), part in scores.groupby(["metric", "task"], sort=False):
+        table = part.pivot(
+            index=["fold", "random_state"], columns="estimator", values="value"
+        )
+        costs = part.groupby("estimator", sort=False)[_COSTS].mean()
+        for name in costs.index:
+            difference = table[name] - table[reference]
+            low, high = _interval(difference, ratio, level)
+            rows.append(
+                {
+                    "metric": metric,
+                    "task": task,
+                    "estimator": name,
+                    "value": table[name].mean(),
+                    "difference": difference.mean(),
+                    "low": low,
+                    "high": high,
+                    "wins": (difference > 0)[difference.notna()].mean(),
+                    **costs.loc[name].to_dict(),
+                }
+            )
+    order = {metric: i for i, metric in enumerate(scores["metric"].unique())}
+    report = pd.DataFrame(rows)
+    report = report.sort_values("metric", key=lambda m: m.map(order), kind="stable")
+    return report.reset_index(drop=True)
+
+
+def _interval(difference: pd.Series, ratio: float, level: float) -> tuple[float, float]:
+    by_fold = difference.groupby("fold").mean()
+    if len(by_fold) > 1:
+        return corrected_interval(by_fold.to_numpy(), ratio, level)
+    return corrected_interval(difference.to_numpy(), 0.0, level)

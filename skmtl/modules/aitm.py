@@ -1,0 +1,127 @@
+"""Towers that pass information along the chain of tasks, weighed by attention."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from skmtl.modules.graph import topological_order
+from skmtl.modules.layers import TaskLinear, side_by_side
+
+
+class Transfer(nn.Module):
+    """Attention over a task's own embedding and what the tasks before hand on.
+
+    Parameters
+    ----------
+    width : int
+        Width `k` of the embeddings.
+    n_parents : int
+        Number of tasks before.
+
+    Notes
+    -----
+    Shape: own embedding ``(batch, width)`` and a list of those before, to ``(batch,
+    width)``. With ``u_0`` the own embedding and ``u_i`` a dense layer with ReLU of the
+    i-th before, the output is ``sum_i a_i h1(u_i)``, where ``a`` is the softmax of
+    ``<h2(u_i), h3(u_i)> / sqrt(k)`` over i. One product computes h1, h2 and h3.
+    """
+
+    def __init__(self, width: int, n_parents: int) -> None:
+        super().__init__()
+        self.hand_on = nn.ModuleList(nn.Linear(width, width) for _ in range(n_parents))
+        self.attention = nn.Linear(width, 3 * width, bias=False)
+
+    def forward(self, own: Tensor, before: Sequence[Tensor]) -> Tensor:
+        handed = [
+            layer(z).relu() for layer, z in zip(self.hand_on, before, strict=True)
+        ]
+        u = torch.stack([own, *handed], dim=1)
+        value, key, query = self.attention(u).chunk(3, dim=2)
+        score = (key * query).sum(dim=2) / own.shape[1] ** 0.5
+        mixed: Tensor = torch.bmm(score.softmax(dim=1).unsqueeze(1), value)
+        return mixed.squeeze(1)
+
+
+class TransferTowers(nn.Module):
+    """Towers with adaptive information transfer from the tasks before.
+
+    Parameters
+    ----------
+    parents : sequence of sequence of int
+        For each task, the tasks before it; one for each but the first in the paper.
+        The graph has no cycle.
+    width : int
+        Width of a task's representation.
+    units : sequence of int
+        Widths of a tower's hidden layers, at least one; the last is the embedding that
+        is passed on.
+    calibrator_weight : float
+        Multiplier of the calibrator: by how much a probability exceeds that of a task
+        before, on average over the rows.
+    dropout : float
+        Share of a layer's outputs that is dropped in training.
+
+    Notes
+    -----
+    Shape: ``(n_tasks, batch, width)`` to ``(batch, n_tasks)``.
+
+    References
+    ----------
+    D. Xi et al., "Modeling the Sequential Dependence among Audience Multi-step
+    Conversions with Multi-task Learning in Targeted Display Advertising", KDD 2021,
+    section 4.2 for the transfer, section 4.3 for the calibrator.
+    """
+
+    def __init__(
+        self,
+        *,
+        parents: Sequence[Sequence[int]],
+        width: int,
+        units: Sequence[int],
+        calibrator_weight: float,
+        dropout: float,
+    ) -> None:
+        super().__init__()
+        self.parents = [list(p) for p in parents]
+        self.order = topological_order(self.parents)
+        self.calibrator_weight = calibrator_weight
+        self.hidden = side_by_side(len(parents), width, units, dropout)
+        self.transfer = nn.ModuleDict(
+            {str(t): Transfer(units[-1], len(p)) for t, p in enumerate(parents) if p}
+        )
+        self.output = TaskLinear(len(parents), units[-1], 1)
+
+    def start_at(self, rates: Tensor) -> None:
+        """Set the output biases so that the first predictions are `rates`."""
+        with torch.no_grad():
+            self.output.bias.copy_(rates.logit().reshape(-1, 1, 1))
+
+    def forward(self, representation: Tensor) -> Tensor:
+        own = self.hidden(representation)
+        z: dict[int, Tensor] = {}
+        for task in self.order:
+            before = [z[p] for p in self.parents[task]]
+            z[task] = own[task]
+            if before:
+                z[task] = self.transfer[str(task)](own[task], before)
+        stacked = torch.stack([z[task] for task in range(len(self.parents))])
+        logits: Tensor = self.output(stacked)
+        return logits.squeeze(2).t()
+
+    def penalty(self, logits: Tensor, weight: Tensor | None) -> Tensor:
+        """The calibrator, a tensor of shape ().
+
+        A row counts in a pair of tasks with the mean of its weights for both.
+        """
+        edges = [(t, p) for t, before in enumerate(self.parents) for p in before]
+        if not edges:
+            return logits.new_zeros(())
+        task, parent = torch.tensor(edges, device=logits.device).T
+        proba = logits.sigmoid()
+        excess = (proba[:, task] - proba[:, parent]).relu()
+        if weight is not None:
+            excess = excess * (weight[:, task] + weight[:, parent]) / 2
+        return self.calibrator_weight * excess.sum(dim=1).mean()

@@ -1,0 +1,72 @@
+"""Task networks that exchange activations after every layer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from skmtl.modules.layers import TaskLinear
+
+
+class CrossStitchBottoms(nn.Module):
+    """Dense layers for each task, whose outputs are mixed linearly after each.
+
+    Parameters
+    ----------
+    n_tasks : int
+        Number of tasks.
+    width : int
+        Width of the input.
+    units : sequence of int
+        Widths of the layers, at least one.
+    own_weight : float
+        Weight of a task's own activations at the start; the others share the rest.
+    dropout : float
+        Share of a layer's outputs that is dropped in training, before they are mixed.
+
+    Attributes
+    ----------
+    width : int
+        Width of the representation.
+    stitches : torch.nn.ParameterList
+        A matrix of shape (n_tasks, n_tasks) for each layer; row t holds the weights of
+        all tasks' activations in those of task t.
+
+    Notes
+    -----
+    Shape: ``(batch, width)`` to ``(n_tasks, batch, units[-1])``.
+
+    References
+    ----------
+    I. Misra et al., "Cross-stitch Networks for Multi-task Learning", CVPR 2016,
+    section 3.2, equations 1 to 4.
+    """
+
+    def __init__(
+        self,
+        *,
+        n_tasks: int,
+        width: int,
+        units: Sequence[int],
+        own_weight: float,
+        dropout: float,
+    ) -> None:
+        super().__init__()
+        self.n_tasks, self.width = n_tasks, units[-1]
+        widths = [width, *units[:-1]]
+        self.layers = nn.ModuleList(
+            TaskLinear(n_tasks, w, n) for w, n in zip(widths, units, strict=True)
+        )
+        start = torch.full((n_tasks, n_tasks), (1 - own_weight) / max(n_tasks - 1, 1))
+        start.fill_diagonal_(own_weight if n_tasks > 1 else 1.0)
+        self.stitches = nn.ParameterList(start.clone() for _ in units)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.expand(self.n_tasks, *x.shape)
+        for layer, stitch in zip(self.layers, self.stitches, strict=True):
+            x = self.dropout(layer(x).relu())
+            x = (stitch @ x.flatten(1)).unflatten(1, x.shape[1:])
+        return x

@@ -1,0 +1,67 @@
+"""Bottoms of their own that are drawn towards each other."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from skmtl.modules.layers import TaskLinear
+from skmtl.modules.sharing import TaskBottoms
+
+
+class SoftlySharedBottoms(TaskBottoms):
+    """Dense layers of its own for each task, their distance penalised.
+
+    Parameters
+    ----------
+    distance : {"l2", "trace_norm"}
+        What is penalised, in the sum over layers. With a layer's weights and biases
+        of task t as one row ``w_t`` of a matrix W: "l2" is ``sum_t ||w_t - mean w||²``;
+        "trace_norm" is the sum of the singular values of W, which draws the rows into
+        a space of few dimensions.
+    strength : float
+        Multiplier of the penalty.
+    **sizes
+        As in `TaskBottoms`.
+
+    Notes
+    -----
+    Shape: as `TaskBottoms`. The singular values are roots of the eigenvalues of
+    ``W Wᵀ``, of shape ``(n_tasks, n_tasks)``, which costs one small product a layer.
+
+    References
+    ----------
+    L. Duong et al., "Low Resource Dependency Parsing: Cross-lingual Parameter Sharing
+    in a Neural Network Parser", ACL 2015, for the squared distance; Y. Yang and T.
+    Hospedales, "Trace Norm Regularised Deep Multi-Task Learning", ICLR workshop 2017,
+    for the trace norm of layers (their last axis flattening).
+    """
+
+    def __init__(self, *, distance: str, strength: float, **sizes: Any) -> None:
+        super().__init__(**sizes)
+        self.distance, self.strength = distance, strength
+
+    def penalty(self, logits: Tensor, weight: Tensor | None) -> Tensor:
+        """The penalty, a tensor of shape ()."""
+        measure = _spread if self.distance == "l2" else _trace_norm
+        total = logits.new_zeros(())
+        if self.n_tasks > 1:
+            for layer in self.layers:
+                if isinstance(layer, TaskLinear):
+                    rows = torch.cat([layer.weight, layer.bias], dim=1).flatten(1)
+                    total = total + measure(rows)
+        return self.strength * total
+
+
+def _spread(rows: Tensor) -> Tensor:
+    return (rows - rows.mean(dim=0)).square().sum()
+
+
+def _trace_norm(rows: Tensor) -> Tensor:
+    eigenvalues = torch.linalg.eigvalsh(rows @ rows.T)
+    # The root has no derivative at 0, where rows are copies of each other; rounding
+    # of the largest eigenvalue is what a zero looks like.
+    rounding = torch.finfo(rows.dtype).eps * eigenvalues.detach().amax()
+    return eigenvalues.clamp(min=rounding).sqrt().sum()

@@ -1,0 +1,90 @@
+"""Experts on shared embeddings and on each task's own, gradients kept apart."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from skmtl.modules.grouped_experts import GroupedExperts
+from skmtl.modules.layers import TaskLinear
+
+
+class EmbeddingExperts(nn.Module):
+    """All experts forward, only a task's own and the shared ones backward.
+
+    Each task has an embedding and experts on it, and there are shared ones. A task's
+    gate weighs the experts of all tasks, but its loss does not change the experts and
+    embeddings of the others.
+
+    Parameters
+    ----------
+    n_tasks, n_task_experts, n_shared_experts : int
+        Number of tasks, of experts of each, and of shared experts.
+    width : int
+        Width of one embedding.
+    expert_units : sequence of int
+        Widths of the layers of each expert, at least one.
+    dropout : float
+        Share of a layer's outputs that is dropped in training.
+
+    Attributes
+    ----------
+    width : int
+        Width of the representation.
+
+    Notes
+    -----
+    Shape: ``(n_tasks + 1, batch, width)``, the shared embedding last, to ``(n_tasks,
+    batch, expert_units[-1])``. A task's gate reads the sum of its own and the shared
+    embedding.
+
+    References
+    ----------
+    L. Su et al., "STEM: Unleashing the Power of Embeddings for Multi-task
+    Recommendation", AAAI 2024, section on the all forward task-specific backward
+    gating network.
+    """
+
+    own: Tensor
+    others: Tensor
+
+    def __init__(
+        self,
+        *,
+        n_tasks: int,
+        n_task_experts: int,
+        n_shared_experts: int,
+        width: int,
+        expert_units: Sequence[int],
+        dropout: float,
+    ) -> None:
+        super().__init__()
+        self.width = expert_units[-1]
+        self.experts = GroupedExperts(
+            n_tasks=n_tasks,
+            n_task_experts=n_task_experts,
+            n_shared_experts=n_shared_experts,
+            width=width,
+            units=expert_units,
+            one_input=False,
+            dropout=dropout,
+        )
+        self.gates = TaskLinear(n_tasks, width, self.experts.n_experts)
+        # Who may change which expert: a task its own, and all tasks the shared ones.
+        own = torch.eye(n_tasks).repeat_interleave(n_task_experts, dim=1)
+        own = torch.cat([own, torch.ones(n_tasks, n_shared_experts)], dim=1)
+        self.register_buffer("own", own, persistent=False)
+        self.register_buffer("others", 1 - own, persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        weights, experts = self.mixture(x)
+        mixed = torch.bmm(weights * self.own, experts)
+        mixed = mixed + torch.bmm(weights * self.others, experts.detach())
+        return mixed.transpose(0, 1)
+
+    def mixture(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Gate weights and experts, as in `ExpertMixture`."""
+        gates: Tensor = self.gates(x[:-1] + x[-1])
+        return gates.softmax(dim=2).transpose(0, 1), self.experts(x)

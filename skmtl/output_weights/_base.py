@@ -1,0 +1,262 @@
+"""What both estimators do: delegate to the inner one, and fuse what it predicts."""
+
+from typing import Any, ClassVar
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin
+from sklearn.exceptions import NotFittedError
+from sklearn.utils import get_tags
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.multiclass import check_classification_targets, type_of_target
+from sklearn.utils.validation import check_is_fitted, column_or_1d
+
+from skmtl._sklearn import HasMethods, StrOptions, VisualBlock, estimator_has
+from skmtl.metrics import get_task_scorer
+from skmtl.metrics._labels import Labels, check_labels
+from skmtl.metrics._predictions import TaskPredictions, is_table, task_names_of
+from skmtl.metrics._tables import column_names
+from skmtl.output_weights._fusion import (
+    METHODS,
+    check_weights,
+    default_names,
+    transformed,
+    weighted_sum,
+)
+
+
+def read_labels(y: Any) -> tuple[Labels, Any]:
+    """Labels of every task, and the classes of a single 1-D task."""
+    if y is None:
+        raise ValueError(
+            "This estimator requires y to be passed, but the target y is None."
+        )
+    y = y if hasattr(y, "shape") else np.asarray(y)
+    if is_table(y) and y.shape[1] > 1:
+        return check_labels(y), None
+    column = column_or_1d(y, warn=True)
+    if column.dtype.kind == "f" and np.isnan(column).any():
+        if (
+            not np.isin(column[~np.isnan(column)], (0, 1)).all()
+            or np.isnan(column).all()
+        ):
+            raise ValueError(
+                "Input y contains NaN. NaN marks a label that was not observed where "
+                "all others are 0 and 1."
+            )
+        return check_labels(y), np.array([0, 1])
+    if column.dtype.kind == "f" and np.isinf(column).any():
+        raise ValueError("Input y contains infinity.")
+    check_classification_targets(column)
+    classes = np.unique(column)
+    if len(classes) > 2:
+        raise ValueError(
+            "Only binary classification is supported. The type of the target is "
+            f"{type_of_target(column)}: {len(classes)} classes. Give one column of 0 "
+            "and 1 for each task."
+        )
+    if len(classes) < 2:
+        raise ValueError(
+            f"y holds one class only, {classes.tolist()}; a ranking needs two classes."
+        )
+    names = column_names(y) or ["0"]
+    return Labels((column == classes[1])[None], None, names, True), classes
+
+
+def task_table(estimator: Any, X: Any, n_tasks: int) -> np.ndarray:
+    """Probabilities ``(n_samples, n_tasks)`` of a fitted classifier."""
+    if n_tasks == 1:
+        proba = estimator.predict_proba(X)
+        proba = np.asarray(proba[0] if isinstance(proba, list) else proba)
+        return proba[:, -1:].astype(np.float64)
+    table = np.asarray(TaskPredictions(estimator, n_tasks).task_probabilities(X))
+    if table.ndim != 2 or table.shape[1] != n_tasks:
+        raise ValueError(
+            f"{type(estimator).__name__}.predict_proba gives shape {table.shape}, but "
+            f"there are {n_tasks} tasks. It must give a probability for each task."
+        )
+    return table.astype(np.float64)
+
+
+class BaseOutputWeights(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
+    """Ranks by a fused score; everything else is the inner estimator's."""
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        "estimator": [HasMethods(["fit", "predict_proba"])],
+        "method": [StrOptions(set(METHODS))],
+    }
+
+    def _inner(self) -> Any:
+        """The fitted inner estimator; the given one if it is fitted and this is not."""
+        if hasattr(self, "estimator_"):
+            return self.estimator_
+        if not isinstance(self.estimator, type):
+            try:
+                check_is_fitted(self.estimator)
+                return self.estimator
+            except NotFittedError:
+                pass
+        check_is_fitted(self, "estimator_")
+        return None
+
+    def _set_inner(self, fitted: Any, labels: Labels) -> None:
+        self.estimator_ = fitted
+        names = task_names_of(fitted) or labels.names
+        self.task_names_ = np.array(names, dtype=object)
+        for name in ("n_features_in_", "feature_names_in_"):
+            if hasattr(fitted, name):
+                setattr(self, name, getattr(fitted, name))
+
+    def _names(self) -> list[str]:
+        inner = self._inner()
+        if hasattr(self, "task_names_"):
+            return list(self.task_names_)
+        names = task_names_of(inner)
+        if names is not None:
+            return names
+        classes = inner.classes_
+        return default_names(len(classes) if isinstance(classes, list) else 1)
+
+    def _output_weights(self, names: list[str]) -> np.ndarray:
+        raise NotImplementedError
+
+    @property
+    def classes_(self) -> Any:
+        """Classes of the inner estimator."""
+        try:
+            return self._inner().classes_
+        except NotFittedError as error:
+            raise AttributeError("The inner estimator is not fitted yet.") from error
+
+    @available_if(estimator_has("predict"))
+    def predict(self, X: Any) -> Any:
+        """Predict the labels with the inner estimator; weights play no part.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_samples, n_features)
+            The table.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,) or (n_samples, n_tasks)
+            Labels.
+        """
+        return self._inner().predict(X)
+
+    @available_if(estimator_has("predict_proba"))
+    def predict_proba(self, X: Any) -> Any:
+        """Estimate the probabilities with the inner estimator.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_samples, n_features)
+            The table.
+
+        Returns
+        -------
+        ndarray, or list of ndarray of shape (n_samples, 2)
+            As the inner estimator gives them.
+        """
+        return self._inner().predict_proba(X)
+
+    @available_if(estimator_has("predict_log_proba"))
+    def predict_log_proba(self, X: Any) -> Any:
+        """Estimate logarithms of probabilities with the inner estimator.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_samples, n_features)
+            The table.
+
+        Returns
+        -------
+        ndarray, or list of ndarray of shape (n_samples, 2)
+            As the inner estimator gives them.
+        """
+        return self._inner().predict_log_proba(X)
+
+    @available_if(estimator_has("predict_task_proba"))
+    def predict_task_proba(self, X: Any) -> Any:
+        """Estimate the probability of a positive for every task.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_samples, n_features)
+            The table.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_tasks)
+            As the inner estimator gives it.
+        """
+        return self._inner().predict_task_proba(X)
+
+    def decision_function(self, X: Any) -> np.ndarray:
+        """Fuse the probabilities of the tasks into one ranking score.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_samples, n_features)
+            The table.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+            The ranking score, higher first. With one 1-D task, and not ranks, less its
+            value at probability 0.5, so that it is positive where ``predict`` is.
+        """
+        inner, names = self._inner(), self._names()
+        weights = check_weights(self._output_weights(names), names)
+        table = task_table(inner, X, len(names))
+        score = weighted_sum(transformed(table, self.method, names), weights)
+        if len(names) == 1 and self.method != "rank":
+            score -= (
+                weights[0] * transformed(np.full((1, 1), 0.5), self.method, names)[0]
+            )
+        return score
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Mean over the tasks of the ROC AUC of the fused score.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_samples, n_features)
+            The table.
+        y : array-like of shape (n_samples,) or (n_samples, n_tasks)
+            Labels; NaN where not observed.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows.
+
+        Returns
+        -------
+        float
+            The mean area.
+        """
+        labels, _ = read_labels(y)
+        score = self.decision_function(X)
+        found: float = get_task_scorer("auc").evaluate(
+            labels, score, sample_weight=sample_weight
+        )
+        return found
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        inner = get_tags(self.estimator)
+        tags.classifier_tags.multi_class = False
+        # Tables of labels are taken, but these tags promise more: a decision_function
+        # with a column for each task, where this one fuses them.
+        tags.classifier_tags.multi_label = False
+        tags.target_tags.multi_output = False
+        tags.target_tags.single_output = True
+        tags.input_tags = inner.input_tags
+        return tags
+
+    def _sk_visual_block_(self) -> Any:
+        estimator = getattr(self, "estimator_", self.estimator)
+        return VisualBlock(
+            "serial",
+            [estimator],
+            names=[type(estimator).__name__],
+            name_details=[str(estimator)],
+            dash_wrapped=False,
+        )

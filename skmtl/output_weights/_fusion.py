@@ -1,0 +1,165 @@
+"""From a table of probabilities to one ranking score."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from scipy.stats import rankdata
+
+from skmtl.metrics._tables import as_float_table, column_names
+from skmtl.metrics._validation import _positive_columns
+
+METHODS = ("sum", "product", "rank", "logit")
+
+
+def fuse(proba: Any, weights: Any, method: str = "sum") -> np.ndarray:
+    """Fuse the probabilities of several tasks into one ranking score.
+
+    Parameters
+    ----------
+    proba : array-like of shape (n_samples, n_tasks), or list of (n_samples, 2) arrays
+        Probability of a positive for every task, as a table or as the list that
+        ``predict_proba`` of a multioutput classifier returns.
+    weights : array-like of shape (n_tasks,), or mapping from task to weight
+        Output weights: finite, at least 0, not all 0. A mapping goes by the columns of
+        a DataFrame, else by ``"0"``, ``"1"``, …; tasks that it leaves out weigh 0.
+    method : {"sum", "product", "rank", "logit"}, default="sum"
+        "sum" is ``Σ w p``; "product" is ``Σ w log p``, which ranks as the product of
+        the powers ``p^w``; "rank" is ``Σ w r`` with ``r`` the rank of a row in its
+        column over the number of rows (ties share their mean rank); "logit" is
+        ``Σ w log(p / (1 − p))``.
+
+    Returns
+    -------
+    ndarray of shape (n_samples,), dtype float64
+        The ranking score; higher first.
+
+    Raises
+    ------
+    ValueError
+        If weights are negative, not finite, all zero or not one for each task, or if
+        probabilities are not finite, or outside [0, 1] for "product" and "logit".
+
+    See Also
+    --------
+    OutputWeightSearchCV : Find the weights.
+    FixedOutputWeights : An estimator that ranks by given weights.
+
+    Notes
+    -----
+    The sum runs from the first task to the last in float64 and leaves out tasks of
+    weight 0. Probabilities of 0 and 1 count as the smallest positive float and the
+    largest float below 1 where a logarithm is taken. "rank" compares the rows that are
+    given, so the score of a row depends on the others.
+
+    Examples
+    --------
+    >>> from skmtl.output_weights import fuse
+    >>> proba = [[0.5, 0.1], [0.25, 0.3], [0.125, 0.2]]
+    >>> fuse(proba, [0.5, 1.0])
+    array([0.35  , 0.425 , 0.2625])
+    >>> fuse(proba, {"0": 1, "1": 2}, method="rank").round(2)
+    array([1.67, 2.67, 1.67])
+    """
+    table, names = as_table(proba)
+    return weighted_sum(
+        transformed(table, method, names), check_weights(weights, names)
+    )
+
+
+def as_table(proba: Any) -> tuple[np.ndarray, list[str]]:
+    """Probabilities ``(n_samples, n_tasks)`` and the names of the tasks."""
+    names = column_names(proba)
+    if isinstance(proba, list | tuple) and len(proba) and np.ndim(proba[0]) == 2:
+        proba = _positive_columns(proba, "proba")
+    table = as_float_table(proba, "proba").astype(np.float64, copy=False)
+    if table.ndim == 1:
+        table = table[:, None]
+    return table, names or default_names(table.shape[1])
+
+
+def default_names(n_tasks: int) -> list[str]:
+    return [str(task) for task in range(n_tasks)]
+
+
+def check_weights(weights: Any, names: Sequence[str]) -> np.ndarray:
+    """One weight for each task."""
+    if isinstance(weights, Mapping):
+        unknown = [str(name) for name in weights if str(name) not in names]
+        if unknown:
+            raise ValueError(
+                f"weights name the unknown task {unknown[0]!r}; the tasks are "
+                f"{list(names)}."
+            )
+        given = {str(name): value for name, value in weights.items()}
+        weights = [given.get(name, 0.0) for name in names]
+    array = np.asarray(weights, dtype=np.float64)
+    if array.shape != (len(names),):
+        raise ValueError(
+            f"weights must give one number for each of the {len(names)} task(s) "
+            f"{list(names)}; got shape {array.shape}."
+        )
+    check_values(array[None], names)
+    if not array.any():
+        raise ValueError("weights are all zero, so nothing would be ranked.")
+    return array
+
+
+def check_values(points: np.ndarray, names: Sequence[str]) -> None:
+    """Finite and not negative; the error names the task and the point."""
+    bad = ~(np.isfinite(points) & (points >= 0))
+    if bad.any():
+        point, task = np.argwhere(bad)[0]
+        where = f" (point {point})" if len(points) > 1 else ""
+        raise ValueError(
+            f"The weight of task {names[task]!r} is {points[point, task]}{where}. "
+            "Output weights must be finite and at least 0."
+        )
+
+
+def check_method(method: Any) -> None:
+    if method not in METHODS:
+        raise ValueError(f"method must be one of {list(METHODS)}; got {method!r}.")
+
+
+def transformed(table: np.ndarray, method: str, names: Sequence[str]) -> np.ndarray:
+    """What the weights multiply, ``(n_tasks, n_samples)``, each task in one piece."""
+    check_method(method)
+    bad = ~np.isfinite(table)
+    if method in ("product", "logit"):
+        bad |= (table < 0) | (table > 1)
+    if bad.any():
+        row, task = np.argwhere(bad)[0]
+        wanted = "be finite" if method in ("sum", "rank") else "lie between 0 and 1"
+        raise ValueError(
+            f"The probability of task {names[task]!r} must {wanted} for "
+            f"method={method!r}; found {table[row, task]} at row {row}."
+        )
+    columns = np.array(table.T, dtype=np.float64, order="C")
+    if method == "rank":
+        return rankdata(columns, axis=1) / max(columns.shape[1], 1)
+    if method in ("product", "logit"):
+        limits = np.finfo(np.float64).tiny, np.nextafter(1.0, 0.0)
+        if method == "product":
+            return np.log(np.maximum(columns, limits[0]))
+        columns = columns.clip(*limits)
+        return np.log(columns) - np.log1p(-columns)
+    return columns
+
+
+def weighted_sum(
+    columns: np.ndarray,
+    weights: np.ndarray,
+    out: np.ndarray | None = None,
+    part: np.ndarray | None = None,
+) -> np.ndarray:
+    """Sum from the first task to the last; the same rounding in every row.
+
+    A matrix product may round rows of equal values differently, which breaks ties.
+    """
+    used = np.flatnonzero(weights)
+    out = np.multiply(columns[used[0]], weights[used[0]], out=out)
+    for task in used[1:]:
+        part = np.multiply(columns[task], weights[task], out=part)
+        out += part
+    return out

@@ -1,0 +1,242 @@
+"""Metrics of the fused score, for many weights on the same cached probabilities."""
+
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from joblib import Parallel, delayed, effective_n_jobs
+from sklearn.exceptions import UndefinedMetricWarning
+
+from skmtl.metrics import get_task_scorer, make_task_scorer
+from skmtl.metrics._labels import Labels
+from skmtl.metrics._roc_auc import prepare_roc_auc
+from skmtl.metrics._task_scorer import AVERAGES, TaskScorer
+from skmtl.output_weights._fusion import weighted_sum
+from skmtl.output_weights._rare_auc import RareAuc
+
+RARE = 0.03  # positives for each negative below which keys are faster than one sort
+Score = Callable[[np.ndarray], float]
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Rows that judge: transformed probabilities, labels, and metadata of metrics.
+
+    Shape
+    -----
+    columns : ``(n_tasks, n_samples)``
+    """
+
+    columns: np.ndarray
+    labels: Labels
+    metadata: Mapping[str, Mapping[str, np.ndarray]]
+
+    def take(self, rows: np.ndarray) -> "Fold":
+        metadata = {
+            metric: {name: np.asarray(value)[rows] for name, value in given.items()}
+            for metric, given in self.metadata.items()
+        }
+        return Fold(self.columns[:, rows], rows_of(self.labels, rows), metadata)
+
+
+def rows_of(labels: Labels, rows: np.ndarray) -> Labels:
+    observed = None if labels.observed is None else labels.observed[:, rows]
+    return replace(labels, positive=labels.positive[:, rows], observed=observed)
+
+
+def find_scorers(scoring: Any) -> dict[str, TaskScorer]:
+    """Scorers by name; one scorer is named "score", as in `cv_results_`."""
+    if scoring is None:
+        scoring = "auc"
+    if isinstance(scoring, Mapping):
+        named = dict(scoring)
+    elif isinstance(scoring, list | tuple | set):
+        named = {str(one): one for one in scoring}
+    else:
+        named = {"score": scoring}
+    if not named:
+        raise ValueError("scoring is empty: name at least one metric.")
+    return {str(name): as_scorer(one) for name, one in named.items()}
+
+
+def as_scorer(scoring: Any) -> TaskScorer:
+    if isinstance(scoring, str):
+        scorer = get_task_scorer(scoring)
+    elif isinstance(scoring, TaskScorer):
+        scorer = scoring
+    elif callable(scoring):
+        scorer = make_task_scorer(scoring)
+    else:
+        raise TypeError(
+            "scoring must be a name such as 'auc:order', a scorer of skmtl.metrics "
+            f"or a function metric(y, score); got {scoring!r}."
+        )
+    if not scorer.metric.ranking and not scorer.metric.greater_is_better:
+        raise ValueError(
+            f"scoring={scorer.metric.name!r} judges probabilities, and a fused score "
+            "is none. Take a ranking metric such as 'auc:order', 'gauc' or 'ndcg@10'."
+        )
+    return scorer
+
+
+@dataclass(frozen=True)
+class AucTerms:
+    """A metric made of areas of tasks, and their weights if it is a weighted mean."""
+
+    tasks: list[int]
+    average: str
+    weights: np.ndarray | None
+
+    def of(self, areas: np.ndarray) -> float:
+        if not self.tasks:
+            return np.nan
+        if self.weights is not None:
+            return float(np.average(areas, weights=self.weights))
+        return float(AVERAGES[self.average](areas))
+
+    @property
+    def linear(self) -> np.ndarray | None:
+        """Coefficients of the areas; None for a minimum or maximum of several."""
+        if len(self.tasks) == 1:
+            return np.ones(1)
+        if self.weights is not None:
+            return self.weights / self.weights.sum()
+        n = len(self.tasks)
+        return np.full(n, 1 / n) if self.average == "mean" else None
+
+
+def auc_terms(name: str, scorer: TaskScorer, fold: Fold) -> AucTerms | None:
+    """The metric as a function of tasks' areas; None if it is another one."""
+    if scorer.metric.name != "auc" or fold.metadata.get(name):
+        return None
+    labels = fold.labels
+    given = scorer._task_weights(labels)
+    if scorer.task is not None:
+        used = [labels.index(scorer.task)]
+    elif given is not None:
+        used = list(np.flatnonzero(given > 0))
+    else:
+        used = list(range(labels.n_tasks))
+    both = [labels.positive[t].any() and labels.negative(t).any() for t in used]
+    left_out = [labels.names[t] for t, ok in zip(used, both, strict=True) if not ok]
+    used = [int(t) for t, ok in zip(used, both, strict=True) if ok]
+    if left_out:
+        warnings.warn(
+            f"{name!r} leaves out the task(s) {left_out}: they have one class only "
+            f"among the {len(labels)} rows of a fold.",
+            UndefinedMetricWarning,
+            stacklevel=2,
+        )
+    average = scorer.average if isinstance(scorer.average, str) else "mean"
+    return AucTerms(used, average, None if given is None else given[used])
+
+
+class FoldObjective:
+    """From weights to the metrics ``(n_metrics,)`` on one fold.
+
+    All metrics made of areas share one sort of the scores; a single rare task needs
+    none of 64 bits.
+    """
+
+    def __init__(self, fold: Fold, scorers: Mapping[str, TaskScorer]) -> None:
+        self.columns = fold.columns
+        self.terms = [auc_terms(n, scorer, fold) for n, scorer in scorers.items()]
+        self.tasks = sorted({t for terms in self.terms if terms for t in terms.tasks})
+        self.others: list[Score | None] = [
+            None if terms else prepare_other(n, scorer, fold)
+            for terms, (n, scorer) in zip(self.terms, scorers.items(), strict=True)
+        ]
+        self.areas = _prepare_areas(fold, self.tasks) if self.tasks else None
+
+    def __call__(self, weights: np.ndarray) -> np.ndarray:
+        areas = dict(
+            zip(self.tasks, self.areas(weights) if self.areas else (), strict=True)
+        )
+        score = None
+        values = []
+        for terms, other in zip(self.terms, self.others, strict=True):
+            if terms:
+                values.append(terms.of(np.array([areas[t] for t in terms.tasks])))
+            else:
+                assert other is not None
+                score = weighted_sum(self.columns, weights) if score is None else score
+                values.append(other(score))
+        return np.array(values)
+
+
+def prepare_other(name: str, scorer: TaskScorer, fold: Fold) -> Score:
+    """Any metric; NaN on a fold without a positive label."""
+    if not fold.labels.positive.any():
+        return lambda score: np.nan
+    score_of: Score = scorer.prepare(fold.labels, **fold.metadata.get(name, {}))
+    return score_of
+
+
+def fold_mean(scores: np.ndarray) -> np.ndarray:
+    """Mean over the folds (axis 1) in which a metric is defined; NaN if in none."""
+    defined = ~np.isnan(scores)
+    total = np.where(defined, scores, 0.0).sum(axis=1)
+    mean = np.full(total.shape, np.nan)
+    np.divide(total, defined.sum(axis=1), out=mean, where=defined.any(axis=1))
+    return mean
+
+
+def _prepare_areas(
+    fold: Fold, tasks: Sequence[int]
+) -> Callable[[np.ndarray], np.ndarray]:
+    labels, columns = fold.labels, fold.columns
+    if len(tasks) == 1:
+        positive, negative = labels.positive[tasks[0]], labels.negative(tasks[0])
+        if positive.sum() <= RARE * negative.sum():
+            rare = RareAuc(columns, positive, negative)
+            return lambda weights: np.array([rare(weights)])
+    values = prepare_roc_auc(labels.select([labels.names[t] for t in tasks]))
+    return lambda weights: values(weighted_sum(columns, weights))
+
+
+class Objective:
+    """The metrics of many weights on all folds."""
+
+    def __init__(
+        self, folds: Sequence[Fold], scorers: Mapping[str, TaskScorer], n_jobs: Any
+    ) -> None:
+        self.names = list(scorers)
+        self.folds = [FoldObjective(fold, scorers) for fold in folds]
+        self.n_jobs = n_jobs
+
+    def __call__(
+        self, points: np.ndarray, progress: Callable[[int], Any] | None = None
+    ) -> np.ndarray:
+        """Scores ``(n_points, n_folds, n_metrics)``.
+
+        `progress` is told the number of parts, and gives a function to call after each.
+        """
+        out = np.empty((len(points), len(self.folds), len(self.names)))
+        n_parts = min(len(points), max(8 * effective_n_jobs(self.n_jobs), 20))
+        parts = np.array_split(np.arange(len(points)), n_parts)
+        step = progress(n_parts) if progress is not None else lambda: None
+        for rows, values in self._run(points, parts):
+            out[rows] = values
+            step()
+        return out
+
+    def _run(
+        self, points: np.ndarray, parts: list[np.ndarray]
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        def evaluate(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            values = [[fold(points[r]) for r in rows] for fold in self.folds]
+            return rows, np.array(values).transpose(1, 0, 2)
+
+        return in_threads(evaluate, parts, self.n_jobs)
+
+
+def in_threads(function: Any, items: Sequence[Any], n_jobs: Any) -> Iterator[Any]:
+    """Results as they come, in order; sorting and searching release the GIL."""
+    if effective_n_jobs(n_jobs) == 1 or len(items) == 1:
+        return map(function, items)
+    found: Iterator[Any] = Parallel(
+        n_jobs=n_jobs, require="sharedmem", return_as="generator"
+    )(delayed(function)(item) for item in items)
+    return found

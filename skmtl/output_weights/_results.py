@@ -1,0 +1,105 @@
+"""The table of results, the Pareto set, and intervals."""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from scipy.stats import rankdata
+from sklearn.exceptions import UndefinedMetricWarning
+
+from skmtl.metrics._task_scorer import TaskScorer
+from skmtl.output_weights._fusion import weighted_sum
+from skmtl.output_weights._objective import Fold, FoldObjective, fold_mean
+
+
+def results_table(
+    points: np.ndarray, names: Sequence[str], scores: np.ndarray, metrics: Sequence[str]
+) -> dict[str, Any]:
+    """`cv_results_` of points ``(n, n_tasks)``, scores ``(n, n_folds, n_metrics)``."""
+    table: dict[str, Any] = {
+        f"param_{name}": np.ma.MaskedArray(column.copy(), mask=False)
+        for name, column in zip(names, points.T, strict=True)
+    }
+    table["params"] = [as_params(point, names) for point in points]
+    for m, metric in enumerate(metrics):
+        values = scores[:, :, m]
+        for fold in range(values.shape[1]):
+            table[f"split{fold}_test_{metric}"] = values[:, fold].copy()
+        mean = fold_mean(values)
+        table[f"mean_test_{metric}"] = mean
+        gap = values - mean[:, None]
+        table[f"std_test_{metric}"] = np.sqrt(fold_mean(gap**2))
+        low = np.where(np.isnan(mean), -np.inf, mean)
+        table[f"rank_test_{metric}"] = rankdata(-low, method="min").astype(np.int32)
+    return table
+
+
+def as_params(point: np.ndarray, names: Sequence[str]) -> dict[str, float]:
+    return {name: float(w) for name, w in zip(names, point, strict=True)}
+
+
+def pareto_front(scores: np.ndarray) -> np.ndarray:
+    """Indices of rows ``(n, n_metrics)`` that no other row beats or equals everywhere.
+
+    A row is out if another one is at least as good in each metric and better in one.
+    """
+    usable = np.flatnonzero(~np.isnan(scores).any(axis=1))
+    order = usable[np.lexsort(-scores[usable].T[::-1])]
+    kept: list[int] = []
+    for row in order:
+        front = scores[kept]
+        beaten = (front >= scores[row]).all(axis=1) & (front > scores[row]).any(axis=1)
+        if not beaten.any():
+            kept.append(int(row))
+    return np.array(kept, dtype=int)
+
+
+def resampled(
+    folds: Sequence[Fold],
+    contenders: np.ndarray,
+    scorer: Mapping[str, TaskScorer],
+    n_resamples: int,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """Mean over folds on resamples: ``(n_resamples, n_contenders)``.
+
+    All contenders are judged on the same drawn rows; a metric with groups draws groups.
+    """
+    name = next(iter(scorer))
+    scores = [np.array([weighted_sum(f.columns, w) for w in contenders]) for f in folds]
+    out = np.empty((n_resamples, len(contenders)))
+    unit = np.eye(len(contenders))
+    for draw in range(n_resamples):
+        values = []
+        for fold, table in zip(folds, scores, strict=True):
+            rows, groups = _draw(fold, name, rng)
+            part = Fold(table, fold.labels, fold.metadata).take(rows)
+            if groups is not None:
+                given = {**part.metadata[name], "groups": groups}
+                part = Fold(part.columns, part.labels, {name: given})
+            with warnings.catch_warnings():  # a draw may hold one class only: NaN
+                warnings.simplefilter("ignore", UndefinedMetricWarning)
+                objective = FoldObjective(part, scorer)
+                values.append([objective(one)[0] for one in unit])
+        out[draw] = fold_mean(np.array(values).T)
+    return out
+
+
+def _draw(
+    fold: Fold, name: str, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Rows with replacement; or groups, a group drawn twice as two groups."""
+    groups = fold.metadata.get(name, {}).get("groups")
+    if groups is None:
+        return rng.integers(len(fold.labels), size=len(fold.labels)), None
+    _, unit = np.unique(np.asarray(groups), return_inverse=True)
+    order = np.argsort(unit, kind="stable")
+    sizes = np.bincount(unit)
+    starts = np.cumsum(sizes) - sizes
+    drawn = rng.integers(len(sizes), size=len(sizes))
+    new = np.repeat(np.arange(len(drawn)), sizes[drawn])
+    inside = np.arange(len(new)) - np.repeat(
+        np.cumsum(sizes[drawn]) - sizes[drawn], sizes[drawn]
+    )
+    return order[np.repeat(starts[drawn], sizes[drawn]) + inside], new

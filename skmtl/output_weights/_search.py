@@ -1,0 +1,453 @@
+"""Search of the output weights, on probabilities that are predicted once."""
+
+from collections.abc import Mapping
+from numbers import Integral
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import pandas as pd
+from sklearn.base import clone
+from sklearn.callback import CallbackSupportMixin, with_callbacks
+from sklearn.utils import check_random_state, indexable
+from sklearn.utils.metadata_routing import (
+    MetadataRouter,
+    MethodMapping,
+    process_routing,
+)
+from sklearn.utils.validation import check_is_fitted
+
+from skmtl._sklearn import (
+    Interval,
+    RealNotInt,
+    StrOptions,
+    _fit_context,
+    _routing_enabled,
+)
+from skmtl.metrics._labels import Labels, check_labels
+from skmtl.metrics._predictions import task_names_of
+from skmtl.output_weights._base import BaseOutputWeights, read_labels
+from skmtl.output_weights._fusion import transformed
+from skmtl.output_weights._objective import Fold, find_scorers, fold_mean
+from skmtl.output_weights._objective import rows_of as labels_of_rows
+from skmtl.output_weights._progress import Progress
+from skmtl.output_weights._results import (
+    as_params,
+    pareto_front,
+    resampled,
+    results_table,
+)
+from skmtl.output_weights._run import Found, Problem
+from skmtl.output_weights._splits import (
+    Judged,
+    find_splitter,
+    fit_in,
+    judge_folds,
+    judge_prefit,
+)
+
+
+class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
+    """Search the output weights that rank best, without a refit for each candidate.
+
+    The inner estimator is fitted once for each fold. Its probabilities of the rows left
+    out are kept, and every candidate is judged on them by the metric of its fused
+    score.
+
+    Parameters
+    ----------
+    estimator : estimator with ``predict_proba``
+        A multioutput classifier, see :class:`FixedOutputWeights`.
+    weights : int, mapping or array-like of shape (n_points, n_tasks), default=11
+        The candidates: a number of points for each task, evenly on [0, 1] (11 are steps
+        of 0.1); values for each task, by name; or the points themselves. The all-zero
+        point is left out. Points that differ only in scale rank alike and are evaluated
+        once, at the first of them.
+    scoring : str, callable, list or dict, default=None
+        Metric of the fused score, greater is better: a name of
+        :func:`skmtl.metrics.get_task_scorer` that ranks, such as ``"auc:order"``,
+        ``"gauc:order"`` or ``"ndcg@10"``; a scorer of
+        :func:`skmtl.metrics.make_task_scorer`; or a function ``metric(y, score)`` of
+        one task. None: ``"auc"``, the mean over tasks of the AUC of the fused score.
+        Several at once as a list of names or a dict; `refit` names the one that
+        chooses.
+    method : {"sum", "product", "rank", "logit"}, default="sum"
+        How to fuse, see :func:`fuse`. "rank" ranks within the rows of each fold.
+    search : {"grid", "halving", "continuous"}, default="grid"
+        "grid" evaluates all candidates exactly. "halving" drops candidates that a
+        sample shows to be worse than its leader by five standard errors, on growing
+        samples, and evaluates the others exactly; the scores of those dropped are NaN.
+        "continuous" climbs on from the best candidates until no move helps, and adds
+        the points that it ends on to ``cv_results_``. If the grid has more than 20,000
+        points, it starts from the single tasks, pairs and equal weights instead.
+    cv : int, float, splitter, iterable or "prefit", default=None
+        None is five folds. An int with several tasks, or labels not observed, is
+        :class:`skmtl.model_selection.MultiTaskStratifiedKFold`. A float is the share of
+        rows of one random hold-out. "prefit": the estimator is fitted already, and all
+        rows judge, which must be other rows than it was fitted on.
+    refit : bool or str, default=True
+        Fit the estimator on all rows in the end. A name chooses among several metrics.
+        False needs a single split, whose estimator is kept. With "prefit" nothing is
+        fitted.
+    constraints : mapping, default=None
+        ``{"auc:click": (">=", 0.99, "relative")}`` keeps the AUC of click at 99 % of
+        what click alone reaches (for a metric of several tasks: of the best single
+        task); ``(">=", 0.7)`` is absolute. The best is chosen among candidates that
+        keep all of them. Keys are names of metrics, or of those in `scoring`.
+    n_jobs : int, default=None
+        Processes that fit folds, and threads that evaluate candidates. None is 1, -1
+        all cores.
+    random_state : int, RandomState instance or None, default=None
+        Draws the hold-out of a float `cv` and the samples of "halving".
+
+    Attributes
+    ----------
+    best_weights_ : ndarray of shape (n_tasks,)
+        The output weights.
+    best_params_ : dict
+        The same by name of task.
+    best_score_ : float
+        Mean over the folds of the metric at the best weights.
+    best_index_ : int
+        Row of the best weights in ``cv_results_``; the first of equal ones.
+    cv_results_ : dict of ndarray
+        A row for each candidate: ``param_<task>``, ``params``,
+        ``split<k>_test_<metric>``, ``mean_test_<metric>``, ``std_test_<metric>`` and
+        ``rank_test_<metric>``; the metric is "score" if there is only one. With
+        "halving" also ``n_rounds``, the races that a candidate ran. With constraints
+        ``feasible`` too.
+    n_evaluations_ : int
+        Candidates that were evaluated exactly.
+    pareto_weights_ : ndarray of shape (n_points, n_tasks)
+        Candidates that no other beats in all metrics; scale counts once.
+    pareto_scores_ : ndarray of shape (n_points, n_metrics)
+        Their scores, the first metric falling.
+    scorer_ : scorer or dict of scorers
+        The metrics.
+    n_splits_ : int
+        Number of folds.
+    estimator_ : estimator
+        The fitted inner estimator.
+    task_names_ : ndarray of shape (n_tasks,)
+        Names of the tasks.
+    classes_ : ndarray or list of ndarray
+        Classes of the inner estimator.
+    n_features_in_ : int
+        Number of features, if the inner estimator tells.
+    feature_names_in_ : ndarray of shape (n_features,)
+        Names of features, if the inner estimator tells.
+
+    See Also
+    --------
+    FixedOutputWeights : Rank by given weights.
+    fuse : The fused score itself.
+
+    Notes
+    -----
+    With one task every weight ranks alike; the first candidate is the best. Constant
+    probabilities give every candidate the metric's value of a random order.
+
+    ``fit(X, y, groups=...)`` hands groups to the splitter and to metrics that need
+    them. With metadata routing enabled, a scorer must ask for them:
+    ``get_task_scorer("gauc").set_score_request(groups=True)``.
+
+    The score of the best candidate is the largest of many on the same rows, so it is a
+    little too good. Judge the final choice on other rows.
+
+    References
+    ----------
+    .. [1] L. Li, K. Jamieson, G. DeSalvo, A. Rostamizadeh and A. Talwalkar. Hyperband.
+           JMLR 18(185), 2018, section 3 (races on growing samples).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from sklearn.multioutput import MultiOutputClassifier
+    >>> from skmtl.output_weights import OutputWeightSearchCV
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.normal(size=(600, 3))
+    >>> y = (X[:, :2] + rng.normal(size=(600, 2)) > [0, 1.5]).astype(int)
+    >>> model = MultiOutputClassifier(LogisticRegression())
+    >>> search = OutputWeightSearchCV(model, scoring="auc:1").fit(X, y)
+    >>> search.best_params_
+    {'0': 0.0, '1': 0.1}
+    """
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        **BaseOutputWeights._parameter_constraints,
+        "weights": [Integral, Mapping, "array-like"],
+        "scoring": [str, callable, list, tuple, set, Mapping, None],
+        "search": [StrOptions({"grid", "halving", "continuous"})],
+        "cv": [
+            "cv_object",
+            StrOptions({"prefit"}),
+            Interval(RealNotInt, 0.0, 1.0, closed="neither"),
+        ],
+        "refit": ["boolean", str],
+        "constraints": [Mapping, None],
+        "n_jobs": [Integral, None],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(
+        self,
+        estimator: Any,
+        *,
+        weights: Any = 11,
+        scoring: Any = None,
+        method: str = "sum",
+        search: str = "grid",
+        cv: Any = None,
+        refit: bool | str = True,
+        constraints: Any = None,
+        n_jobs: int | None = None,
+        random_state: Any = None,
+    ) -> None:
+        self.estimator = estimator
+        self.weights = weights
+        self.scoring = scoring
+        self.method = method
+        self.search = search
+        self.cv = cv
+        self.refit = refit
+        self.constraints = constraints
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+
+    @with_callbacks
+    @_fit_context(prefer_skip_nested_validation=False)
+    def fit(self, X: Any, y: Any, **params: Any) -> Self:
+        """Fit the folds, search the weights, fit on all rows.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_samples, n_features)
+            The table.
+        y : array-like of shape (n_samples,) or (n_samples, n_tasks)
+            Labels: 1, 0, or NaN where the inner estimator takes it.
+        **params : dict
+            `groups` for the splitter and the metrics; all others go to the inner
+            estimator's ``fit``. With metadata routing each goes where it was asked for.
+
+        Returns
+        -------
+        self : OutputWeightSearchCV
+            The fitted search.
+
+        Raises
+        ------
+        ValueError
+            If labels, weights, metrics or constraints cannot be used, or no candidate
+            keeps the constraints; the message says how near the nearest one gets.
+        """
+        X, y = indexable(X, y)
+        labels, _ = read_labels(y)
+        scorers = find_scorers(self.scoring)
+        chosen = self._chosen_metric(list(scorers))
+        routed = self._routed(params, scorers)
+        splitter = find_splitter(self.cv, y, labels, self.random_state)
+        if splitter is not None and not self.refit and splitter.get_n_splits() > 1:
+            raise ValueError(
+                "refit=False keeps the estimator of a single split, but cv has several."
+            )
+        prefit_names = task_names_of(self.estimator) if splitter is None else None
+        if prefit_names is not None and not labels.one_dimensional:
+            labels = check_labels(y, prefit_names)
+        names = labels.names
+        problem = Problem(self, names, scorers, chosen)
+        context = self._init_callback_context(max_subtasks=None)
+        context.call_on_fit_task_begin(estimator=self, X=X, y=y)
+        judged = self._judge(splitter, X, y, labels, routed, context)
+        folds = self._folds(judged, labels, names, routed)
+        found = problem.solve(folds, Progress(self, context))
+        fitted = self._final(splitter, judged, X, y, routed, context)
+        self._set_inner(fitted, labels)
+        self._set_results(found, folds, scorers, chosen)
+        context.call_on_fit_task_end(estimator=self, X=X, y=y)
+        return self
+
+    def _chosen_metric(self, metrics: list[str]) -> str:
+        if isinstance(self.refit, str):
+            if self.refit not in metrics:
+                raise ValueError(
+                    f"refit={self.refit!r} is none of the metrics {metrics}."
+                )
+            return self.refit
+        if len(metrics) > 1:
+            raise ValueError(
+                f"scoring has several metrics {metrics}: refit must name the one that "
+                "chooses the weights."
+            )
+        return metrics[0]
+
+    def _routed(
+        self, params: dict[str, Any], scorers: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Metadata of the inner estimator, of the splitter and of each metric."""
+        if _routing_enabled():
+            routed = process_routing(self, "fit", **params)
+            given = {n: routed[f"scorer_{n}"].score for n in scorers}
+            splitter = getattr(routed, "splitter", None)
+            split = {} if splitter is None else splitter.split
+            return {"fit": routed.estimator.fit, "split": split, "score": given}
+        params = dict(params)
+        groups = params.pop("groups", None)
+        shared = {} if groups is None else {"groups": groups}
+        score = {
+            name: shared if "groups" in scorer.metric.metadata else {}
+            for name, scorer in scorers.items()
+        }
+        for name, scorer in scorers.items():
+            scorer._metadata(score[name].get("groups"), None)
+        return {"fit": params, "split": shared, "score": score}
+
+    def _judge(
+        self, splitter: Any, X: Any, y: Any, labels: Labels, routed: Any, context: Any
+    ) -> list[Judged]:
+        if splitter is None:
+            return judge_prefit(self.estimator, X, labels.n_tasks, len(labels))
+        splits = list(splitter.split(X, y, **routed["split"]))
+        contexts = [context.subcontext(task_name="fold") for _ in splits]
+        return judge_folds(
+            self.estimator, X, y, labels.n_tasks, splits, routed["fit"],
+            self.n_jobs, contexts, self,
+        )  # fmt: skip
+
+    def _folds(
+        self, judged: list[Judged], labels: Labels, names: list[str], routed: Any
+    ) -> list[Fold]:
+        folds = []
+        for part in judged:
+            given = {
+                metric: {
+                    name: np.asarray(value)[part.rows]
+                    for name, value in metadata.items()
+                    if value is not None
+                }
+                for metric, metadata in routed["score"].items()
+            }
+            columns = transformed(part.proba, self.method, names)
+            folds.append(Fold(columns, labels_of_rows(labels, part.rows), given))
+        return folds
+
+    def _final(
+        self,
+        splitter: Any,
+        judged: list[Judged],
+        X: Any,
+        y: Any,
+        routed: Any,
+        context: Any,
+    ) -> Any:
+        if splitter is None or not self.refit:
+            return judged[0].estimator
+        sub = context.subcontext(task_name="refit")
+        return fit_in(sub, self, clone(self.estimator), X, y, routed["fit"])
+
+    def _set_results(
+        self, found: Found, folds: list[Fold], scorers: Mapping[str, Any], chosen: str
+    ) -> None:
+        names, metrics = list(self.task_names_), list(scorers)
+        self.cv_results_ = results_table(found.points, names, found.scores, metrics)
+        self.cv_results_.update(found.columns)
+        self.best_index_ = found.best
+        self.best_weights_ = found.points[found.best].copy()
+        self.best_params_ = as_params(self.best_weights_, names)
+        self.best_score_ = float(self.cv_results_[f"mean_test_{chosen}"][found.best])
+        self.n_evaluations_ = found.n_evaluations
+        self.n_splits_ = len(folds)
+        self.scorer_ = scorers if len(scorers) > 1 else next(iter(scorers.values()))
+        means = fold_mean(found.scores[found.unique])
+        front = pareto_front(means)
+        self.pareto_weights_ = found.points[found.unique[front]]
+        self.pareto_scores_ = means[front]
+        self._folds_, self._chosen_ = folds, {chosen: scorers[chosen]}
+
+    def _output_weights(self, names: list[str]) -> Any:
+        check_is_fitted(self, "best_weights_")
+        return self.best_weights_
+
+    def bootstrap_intervals(
+        self, n_resamples: int = 200, *, level: float = 0.95, random_state: Any = None
+    ) -> pd.DataFrame:
+        """Compute intervals of the best score and of what it has over simple weights.
+
+        The rows left out of training are drawn with replacement within each fold; the
+        same draw judges the best weights, each single task and equal weights, so what
+        they share cancels from the margins. For a metric with groups, groups are drawn.
+        The weights are not searched again, and they were chosen on these rows: the
+        intervals say how much chance the rows hold, not how much the search
+        overfitted, and the margins are a little too good.
+
+        Parameters
+        ----------
+        n_resamples : int, default=200
+            Number of draws.
+        level : float, default=0.95
+            Coverage of the percentile intervals.
+        random_state : int, RandomState instance or None, default=None
+            Seeds the draws.
+
+        Returns
+        -------
+        DataFrame
+            Columns "value", "low", "high"; rows "best", "best - best single task",
+            "best - equal weights", and "best - <task>" for each task.
+
+        Raises
+        ------
+        ValueError
+            If `n_resamples` is not positive or `level` not between 0 and 1.
+        """
+        check_is_fitted(self, "best_weights_")
+        if not (
+            isinstance(n_resamples, Integral) and n_resamples > 0 and 0 < level < 1
+        ):
+            raise ValueError(
+                "n_resamples must be a positive whole number and level between 0 and "
+                f"1; got {n_resamples!r} and {level!r}."
+            )
+        seed = check_random_state(random_state).randint(2**31 - 1)
+        n = len(self.best_weights_)
+        contenders = np.concatenate(
+            [self.best_weights_[None], np.ones((1, n)), np.eye(n)]
+        )
+        value = Problem.means(self._folds_, self._chosen_, contenders)
+        drawn = resampled(
+            self._folds_, contenders, self._chosen_, n_resamples,
+            np.random.default_rng(seed),
+        )  # fmt: skip
+        single = 2 + int(np.argmax(value[2:]))
+        rows = {"best": (value[0], drawn[:, 0])}
+        others = {"best single task": single, "equal weights": 1}
+        others |= {str(task): 2 + t for t, task in enumerate(self.task_names_)}
+        for name, other in others.items():
+            margin = drawn[:, 0] - drawn[:, other]
+            rows[f"best - {name}"] = (value[0] - value[other], margin)
+        ends = [(1 - level) / 2, (1 + level) / 2]
+        table = [[v, *np.nanquantile(d, ends)] for v, d in rows.values()]
+        return pd.DataFrame(table, index=list(rows), columns=["value", "low", "high"])
+
+    def get_metadata_routing(self) -> MetadataRouter:
+        """Routing of metadata to the inner estimator, the splitter and the metrics.
+
+        Returns
+        -------
+        MetadataRouter
+            The routing.
+        """
+        router = MetadataRouter(owner=self).add(
+            estimator=self.estimator,
+            method_mapping=MethodMapping().add(caller="fit", callee="fit"),
+        )
+        if hasattr(self.cv, "split"):
+            router.add(
+                splitter=self.cv,
+                method_mapping=MethodMapping().add(caller="fit", callee="split"),
+            )
+        for name, scorer in find_scorers(self.scoring).items():
+            router.add(
+                **{f"scorer_{name}": scorer},
+                method_mapping=MethodMapping().add(caller="fit", callee="score"),
+            )
+        return router

@@ -1,0 +1,153 @@
+"""The shape of a fitted network, as text and in scikit-learn's diagram."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import nn
+
+from skmtl._sklearn import VisualBlock
+
+# Two numbers of rows: what differs between the outputs of two passes counts rows.
+_ROWS = (2, 3)
+
+
+@dataclass(frozen=True)
+class Part:
+    """One line of a summary; a part of depth 0 has the parts after it in it."""
+
+    depth: int
+    name: str
+    kind: str
+    shape: str
+    n_parameters: int
+
+
+def summary_text(ranker: Any) -> str:
+    """A table with a line for each part of the network."""
+    found = parts_of(ranker)
+    rows = [("part", "module", "output", "parameters")]
+    rows += [
+        ("  " * p.depth + p.name, p.kind, p.shape, f"{p.n_parameters:,}") for p in found
+    ]
+    widths = [max(len(row[i]) for row in rows) for i in range(4)]
+    lines = [
+        f"{name:<{widths[0]}}  {kind:<{widths[1]}}  {shape:<{widths[2]}}  "
+        f"{number:>{widths[3]}}"
+        for name, kind, shape, number in rows
+    ]
+    title = f"{type(ranker).__name__}: {_headline(ranker, found)}"
+    tasks = "Tasks: " + ", ".join(str(name) for name in ranker.task_names_)
+    return "\n".join([title, tasks, "", *lines])
+
+
+def visual_block(ranker: Any) -> Any:
+    """scikit-learn's diagram: the encoder, then the parts of the network."""
+    name = type(ranker).__name__
+    if not hasattr(ranker, "net_"):
+        return VisualBlock("single", ranker, names=name, name_details=str(ranker))
+    found = parts_of(ranker)
+    blocks = [
+        VisualBlock(
+            "single",
+            part.name,
+            names=f"{part.name}: {part.kind}",
+            name_details=f"output {part.shape}",
+            name_caption=f"{part.n_parameters:,} parameters",
+        )
+        for part in found
+        if part.depth == 0
+    ]
+    network = VisualBlock("serial", blocks, dash_wrapped=True)
+    return VisualBlock(
+        "serial",
+        [ranker.encoder_, network],
+        names=[None, f"net_: {_headline(ranker, found)}"],
+        name_details=[None, summary_text(ranker)],
+    )
+
+
+def parts_of(ranker: Any) -> list[Part]:
+    """The embedding, the sharing and the towers, each with what it is made of."""
+    module = ranker.net_.module_
+    shapes = _output_shapes(ranker)
+    found = []
+    for name, part in module.named_children():
+        found.append(_part(0, name, part, shapes))
+        for own, value in part.named_parameters(recurse=False):
+            if value.numel():
+                shape = str(tuple(value.shape))
+                found.append(Part(1, own, "Parameter", shape, value.numel()))
+        found += [
+            _part(1, below, child, shapes)
+            for below, child in part.named_children()
+            if _count(child)
+        ]
+    return found
+
+
+def _part(depth: int, name: str, module: nn.Module, shapes: dict[int, str]) -> Part:
+    shape = shapes.get(id(module), "")
+    return Part(depth, name, type(module).__name__, shape, _count(module))
+
+
+def _count(module: nn.Module) -> int:
+    return sum(p.numel() for p in module.parameters())
+
+
+def _headline(ranker: Any, found: list[Part]) -> str:
+    total = sum(part.n_parameters for part in found if part.depth == 0)
+    n_tasks, n_columns = len(ranker.task_names_), ranker.n_features_in_
+    tasks = "1 task" if n_tasks == 1 else f"{n_tasks} tasks"
+    columns = "1 column" if n_columns == 1 else f"{n_columns} columns"
+    return f"{tasks}, {columns}, {total:,} parameters"
+
+
+def _output_shapes(ranker: Any) -> dict[int, str]:
+    """Shape of what each module gives, by its id, seen on tables of missing cells."""
+    few, more = (_shapes_of_pass(ranker, n) for n in _ROWS)
+    return {
+        key: " + ".join(
+            _with_rows(a, b) for a, b in zip(few[key], more[key], strict=True)
+        )
+        for key in few
+    }
+
+
+def _shapes_of_pass(ranker: Any, n_rows: int) -> dict[int, list[tuple[int, ...]]]:
+    module, device = ranker.net_.module_, ranker.net_.device
+    shapes: dict[int, list[tuple[int, ...]]] = {}
+
+    def note(one: nn.Module, _: Any, output: Any) -> None:
+        parts = output if isinstance(output, tuple) else (output,)
+        shapes[id(one)] = [tuple(p.shape) for p in parts if torch.is_tensor(p)]
+
+    hooks = [one.register_forward_hook(note) for one in module.modules()]
+    try:
+        with torch.inference_mode():
+            table = _missing_rows(ranker, n_rows).as_dict()
+            module(**{k: torch.from_numpy(x).to(device) for k, x in table.items()})
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return shapes
+
+
+def _missing_rows(ranker: Any, n_rows: int) -> Any:
+    cells = np.full((n_rows, ranker.n_features_in_), np.nan)
+    names = getattr(ranker, "feature_names_in_", None)
+    table = cells if names is None else pd.DataFrame(cells, columns=names)
+    return ranker.encoder_.encode(table)
+
+
+def _with_rows(few: tuple[int, ...], more: tuple[int, ...]) -> str:
+    """A shape with "rows" where it follows the number of rows."""
+    sizes = [
+        str(a) if a == b else "rows" if (a, b) == _ROWS else f"rows × {a // _ROWS[0]}"
+        for a, b in zip(few, more, strict=True)
+    ]
+    return f"({', '.join(sizes)})"

@@ -1,0 +1,80 @@
+"""fuse and its borders."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.special import logit
+from scipy.stats import rankdata
+
+from skmtl import fuse
+
+P = np.array([[0.5, 0.1], [0.25, 0.3], [0.125, 0.2], [0.25, 0.3]])
+
+
+@pytest.mark.parametrize(
+    ("method", "transform"),
+    [
+        ("sum", lambda p: p),
+        ("product", np.log),
+        ("rank", lambda p: rankdata(p, axis=0) / len(p)),
+        ("logit", logit),
+    ],
+)
+def test_methods_against_their_formula(method, transform):
+    expected = transform(P) @ [0.3, 0.7]
+    np.testing.assert_allclose(fuse(P, [0.3, 0.7], method), expected, rtol=1e-14)
+
+
+def test_product_ranks_as_product_of_powers():
+    p = np.random.default_rng(0).random((200, 3))
+    score = np.prod(p ** [0.2, 1.0, 0.5], axis=1)
+    found = fuse(p, [0.2, 1.0, 0.5], "product")
+    assert (np.argsort(found) == np.argsort(score)).all()
+
+
+def test_every_form_of_probabilities():
+    expected = fuse(P, [1, 2])
+    as_list = [np.column_stack([1 - c, c]) for c in P.T]
+    frame = pd.DataFrame(P, columns=["click", "order"])
+    assert (fuse(as_list, [1, 2]) == expected).all()
+    assert (fuse(frame, {"order": 2, "click": 1}) == expected).all()
+    assert (fuse(frame, {"order": 2}) == 2 * P[:, 1]).all()
+
+
+def test_equal_rows_stay_equal():
+    p = np.repeat(np.random.default_rng(0).random((37, 3)), 5, axis=0)
+    score = fuse(p, [0.1, 0.7, 0.3]).reshape(37, 5)
+    assert (score == score[:, :1]).all()
+
+
+def test_logarithms_of_zero_and_one_are_finite():
+    extremes = np.array([[0.0, 1.0], [1.0, 0.0]])
+    for method in ("product", "logit"):
+        assert np.isfinite(fuse(extremes, [1, 1], method)).all()
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        ([-1, 1], "weight of task '0' is -1.0"),
+        ([1, np.nan], "weight of task '1' is nan"),
+        ([0, 0], "all zero"),
+        ([1], "each of the 2 task"),
+        ({"buy": 1}, "unknown task 'buy'"),
+    ],
+)
+def test_bad_weights(weights, message):
+    with pytest.raises(ValueError, match=message):
+        fuse(P, weights)
+
+
+def test_bad_probabilities_name_task_and_row():
+    bad = P.copy()
+    bad[2, 1] = 1.5
+    with pytest.raises(ValueError, match=r"task '1' must lie between.*1.5 at row 2"):
+        fuse(bad, [1, 1], "logit")
+    bad[2, 1] = np.nan
+    with pytest.raises(ValueError, match=r"task '1' must be finite.*row 2"):
+        fuse(bad, [1, 1])
+    with pytest.raises(ValueError, match="method must be one of"):
+        fuse(P, [1, 1], "max")
