@@ -110,7 +110,8 @@ default=None
     ``skmtl.weighting``, or an instance of TorchJD's weightings, aggregators and
     scalarizers.
 max_iter : int, default=4
-    Epochs. Tables of ids are memorised after a few; see `early_stopping`.
+    Epochs. Tables that are mostly ids are memorised after one or two; take fewer there,
+    or see `early_stopping`.
 batch_size : int or "auto", default="auto"
     Rows of a batch. "auto" takes about 200 batches an epoch, of 32 to 1024 rows.
 learning_rate : float, default=5e-3

@@ -42,8 +42,11 @@ def test_validation_auc_is_that_of_the_predictions(impressions):
     y = y.astype(float).mask(np.random.default_rng(0).random(y.shape) < 0.2)
     ranker = small(max_iter=1).fit(X[:1000], y[:1000], X_val=X[1000:], y_val=y[1000:])
     found = ranker.net_.history[-1, "valid_task_auc"]
-    # Batches of other sizes round otherwise, which may swap a pair of equal scores.
-    assert found == pytest.approx(aucs(ranker, X[1000:], y[1000:]), abs=1e-4)
+    # Batches of other sizes round otherwise, which may swap one pair of equal scores.
+    positives = (y[1000:] == 1).sum().to_numpy()
+    pairs = positives * (y[1000:] == 0).sum().to_numpy()
+    expected = aucs(ranker, X[1000:], y[1000:])
+    assert (np.abs(np.array(found) - expected) <= 1.001 / pairs).all()
 
 
 @pytest.mark.parametrize("n", [400, 1500])  # few rows are merged, many are not

@@ -63,7 +63,8 @@ def test_every_architecture_trains_under_strategies(name, loss_weight, impressio
     ranker.set_params(categorical_features=["user", "item"], learning_rate=0.02)
     ranker.fit(X, y)
     assert np.isfinite(ranker.loss_weight_).all()
-    assert ranker.score(X, y) > 0.55
+    # One score for both tasks cannot follow each of them.
+    assert ranker.score(X, y) > (0.55 if name == "PooledTask" else 0.6)
 
 
 def gradients(module):
