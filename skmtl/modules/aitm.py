@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from skmtl.modules.graph import topological_order
-from skmtl.modules.layers import TaskLinear, side_by_side
+from skmtl.modules.layers import Dense, TaskLinear, side_by_side
 
 
 class Transfer(nn.Module):
@@ -31,8 +31,8 @@ class Transfer(nn.Module):
 
     def __init__(self, width: int, n_parents: int) -> None:
         super().__init__()
-        self.hand_on = nn.ModuleList(nn.Linear(width, width) for _ in range(n_parents))
-        self.attention = nn.Linear(width, 3 * width, bias=False)
+        self.hand_on = nn.ModuleList(Dense(width, width) for _ in range(n_parents))
+        self.attention = Dense(width, 3 * width, bias=False)
 
     def forward(self, own: Tensor, before: Sequence[Tensor]) -> Tensor:
         handed = [

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from skmtl.modules.grouped_experts import GroupedExperts
-from skmtl.modules.layers import TaskLinear
+from skmtl.modules.layers import Dense, TaskLinear
 from skmtl.modules.sharing import Mixture
 
 
@@ -64,7 +64,7 @@ class ExtractionLevel(Mixture):
         )
         self.gates = TaskLinear(n_tasks, width, n_task_experts + n_shared_experts)
         n_experts = self.experts.n_experts
-        self.shared_gate = nn.Linear(width, n_experts) if shared_gate else None
+        self.shared_gate = Dense(width, n_experts) if shared_gate else None
         own = torch.arange(n_tasks * n_task_experts).reshape(n_tasks, n_task_experts)
         shared = torch.arange(own.numel(), n_experts).expand(n_tasks, -1)
         self.register_buffer("readable", torch.cat([own, shared], 1), persistent=False)

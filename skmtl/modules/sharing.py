@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from skmtl.modules.layers import dense_stack, last_parameters, side_by_side
+from skmtl.modules.layers import Dense, dense_stack, last_parameters, side_by_side
 
 
 class SharedBottom(nn.Module):
@@ -175,7 +175,7 @@ class ExpertMixture(Mixture):
         # The first layers of all experts read the same input: one wide product.
         self.first = dense_stack(width, [n_experts * expert_units[0]], dropout)
         self.rest = side_by_side(n_experts, expert_units[0], expert_units[1:], dropout)
-        self.gates = nn.Linear(width, n_tasks * n_experts)
+        self.gates = Dense(width, n_tasks * n_experts)
         self.width = expert_units[-1]
 
     def mixture(self, x: Tensor) -> tuple[Tensor, Tensor]:

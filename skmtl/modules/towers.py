@@ -12,7 +12,7 @@ from skmtl.modules.graph import (
     rates_given_parents,
     topological_order,
 )
-from skmtl.modules.layers import TaskLinear, dense_stack, side_by_side
+from skmtl.modules.layers import Dense, TaskLinear, dense_stack, side_by_side
 
 
 class ParallelTowers(nn.Module):
@@ -101,7 +101,7 @@ class ChainedTowers(nn.Module):
             dense_stack(width + len(p) * units[-1], units, dropout)
             for p in self.parents
         )
-        self.output = nn.ModuleList(nn.Linear(units[-1], 1) for _ in self.parents)
+        self.output = nn.ModuleList(Dense(units[-1], 1) for _ in self.parents)
 
     def start_at(self, rates: Tensor) -> None:
         """Set the output biases so that the first predictions are `rates`."""
@@ -151,7 +151,7 @@ class PooledTower(nn.Module):
         super().__init__()
         self.n_tasks = n_tasks
         self.hidden = dense_stack(width, units, dropout)
-        self.output = nn.Linear(units[-1] if units else width, 1)
+        self.output = Dense(units[-1] if units else width, 1)
 
     def start_at(self, rates: Tensor) -> None:
         """Set the output bias so that the first predictions are the largest rate."""

@@ -1,0 +1,37 @@
+"""Dense layers: torch's own, with the same bits on any number of threads."""
+
+import pytest
+import torch
+
+from skmtl.modules.layers import Dense
+
+
+@pytest.fixture
+def threads():
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
+def step(layer, x, direction):
+    layer.zero_grad()
+    out = layer(x)
+    (out * direction).sum().backward()
+    return [out.detach(), *(p.grad.clone() for p in layer.parameters())]
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("n_units", range(1, 20))
+def test_equals_linear_and_itself_on_other_threads(n_units, bias, threads):
+    torch.manual_seed(n_units)
+    layer = Dense(50, n_units, bias=bias)
+    linear = torch.nn.Linear(50, n_units, bias=bias)
+    linear.load_state_dict(layer.state_dict())
+    x, direction = torch.randn(32, 50), torch.randn(32, n_units)
+    threads(1)
+    one = step(layer, x, direction)
+    threads(2)
+    for found, expected in zip(step(layer, x, direction), one, strict=True):
+        assert torch.equal(found, expected)
+    for found, expected in zip(one, step(linear, x, direction), strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
