@@ -171,9 +171,10 @@ class MultiTaskNet(NeuralNet):
 
     def initialize_optimizer(self, triggered_directly: Any = None) -> MultiTaskNet:
         """Make an optimiser for the table of ids and one for all else."""
-        named = dict(self.get_all_learnable_params())
-        tables = [p for n, p in named.items() if n == "embedding.ids" and p.numel()]
-        rest = [p for n, p in named.items() if n != "embedding.ids" and p.numel()]
+        tables = self.module_.id_tables()
+        known = {id(table) for table in tables}
+        every = [p for _, p in self.get_all_learnable_params() if p.numel()]
+        rest = [p for p in every if id(p) not in known]
         weighting = self.criterion_.weighting
         own = {id(p) for p in weighting.parameters()}
         groups: list[dict[str, Any]] = [

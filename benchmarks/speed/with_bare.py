@@ -55,7 +55,7 @@ def fit(data, options):
     torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)
     net = network(data, options)
-    table = net.embedding.ids
+    table = net.embedding.ids.tables[0]
     rest = [p for p in net.parameters() if p is not table and p.numel()]
     dense = torch.optim.Adam(rest, 1e-3, fused=True)
     rows = LazyAdam([table], 1e-3)

@@ -19,8 +19,15 @@ from sklearn.utils.validation import check_is_fitted
 from skmtl._losses import TaskLosses
 from skmtl._sklearn import _fit_context
 from skmtl.encoding import EncodedTable, TableEncoder
-from skmtl.modules import MultiTaskModule, ParallelTowers, TableEmbedding
+from skmtl.modules import (
+    MultiTaskModule,
+    ParallelTowers,
+    TableEmbedding,
+    TaskEmbedding,
+)
+from skmtl.rankers._embedding_dim import check_embedding_dim, embedding_dims
 from skmtl.rankers._fit import Fit
+from skmtl.rankers._memory import check_memory
 from skmtl.rankers._parameters import CONSTRAINTS, shared_parameters
 from skmtl.rankers._summary import summary_text, visual_block
 from skmtl.rankers._targets import check_targets
@@ -59,7 +66,7 @@ class MultiTaskRanker(CallbackSupportMixin, ClassifierMixin, BaseEstimator, ABC)
         self,
         *,
         tower_units: Any = (64,),
-        embedding_dim: int = 16,
+        embedding_dim: Any = 16,
         bin_dim: int = 8,
         dropout: float = 0.0,
         label_weight: Any = None,
@@ -129,9 +136,9 @@ class MultiTaskRanker(CallbackSupportMixin, ClassifierMixin, BaseEstimator, ABC)
             dropout=self.dropout,
         )
 
-    def _make_embedding(self, names: list[str], **sizes: Any) -> Any:
-        """From encoded rows to the input."""
-        return TableEmbedding(**sizes)
+    def _n_embeddings(self, names: list[str]) -> int | None:
+        """How many embeddings an id has; None for one that all tasks read."""
+        return None
 
     def _units(self, what: str) -> list[int]:
         """Widths of layers, checked."""
@@ -139,6 +146,7 @@ class MultiTaskRanker(CallbackSupportMixin, ClassifierMixin, BaseEstimator, ABC)
 
     def _check_tasks(self, names: list[str]) -> None:
         """Refuse hyperparameters that do not fit the tasks, before anything is done."""
+        check_embedding_dim(self.embedding_dim)
         for what in self._layers:
             self._units(what)
 
@@ -199,18 +207,33 @@ default=None
         return self
 
     def _make_net(self, encoder: TableEncoder, names: list[str]) -> MultiTaskModule:
-        embedding = self._make_embedding(
-            names,
-            vocabulary_sizes=encoder.vocabulary_sizes_,
-            bin_sizes=encoder.bin_sizes_,
-            n_numeric=len(encoder.numeric_names_),
-            embedding_dim=self.embedding_dim,
-            bin_dim=self.bin_dim,
-            sparse=self.embedding_optimizer != "adam",
-        )
+        embedding = self._make_embedding(encoder, self._n_embeddings(names))
         sharing = self._make_sharing(embedding.width, names)
         towers = self._make_towers(sharing.width, names)
         return MultiTaskModule(embedding=embedding, sharing=sharing, towers=towers)
+
+    def _make_embedding(self, encoder: TableEncoder, n_sets: int | None) -> Any:
+        """From encoded rows to the input."""
+        columns, sizes = encoder.categorical_names_, encoder.vocabulary_sizes_
+        dims = embedding_dims(self.embedding_dim, columns, sizes)
+        check_memory(
+            columns,
+            sizes,
+            [(n_sets or 1) * dim for dim in dims],
+            optimizer=self.embedding_optimizer,
+            device=self.device,
+        )
+        arguments: dict[str, Any] = {
+            "vocabulary_sizes": sizes,
+            "bin_sizes": encoder.bin_sizes_,
+            "n_numeric": len(encoder.numeric_names_),
+            "embedding_dim": dims,
+            "bin_dim": self.bin_dim,
+            "sparse": self.embedding_optimizer != "adam",
+        }
+        if n_sets is None:
+            return TableEmbedding(**arguments)
+        return TaskEmbedding(n_sets=n_sets, **arguments)
 
     @property
     def n_parameters_(self) -> int:

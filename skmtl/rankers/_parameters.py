@@ -18,7 +18,7 @@ class SharedParameters(TypedDict, total=False):
     """What every ranker's constructor takes beside its own hyperparameters."""
 
     tower_units: Any
-    embedding_dim: int
+    embedding_dim: Any
     bin_dim: int
     dropout: float
     label_weight: Any
@@ -49,7 +49,11 @@ class SharedParameters(TypedDict, total=False):
 
 _ENCODER = TableEncoder._parameter_constraints
 CONSTRAINTS: dict[str, Any] = {
-    "embedding_dim": [Interval(Integral, 1, None, closed="left")],
+    "embedding_dim": [
+        Interval(Integral, 1, None, closed="left"),
+        StrOptions({"auto"}),
+        dict,
+    ],
     "bin_dim": [Interval(Integral, 1, None, closed="left")],
     "tower_units": ["array-like"],
     "dropout": [Interval(Real, 0, 1, closed="left")],
@@ -88,8 +92,11 @@ CONSTRAINTS: dict[str, Any] = {
 SHARED = """
 tower_units : sequence of int, default=(64,)
     Widths of the hidden layers of each tower.
-embedding_dim : int, default=16
-    Width of an id's embedding.
+embedding_dim : int, "auto" or mapping, default=16
+    Width of an id's embedding. "auto" takes about six times the fourth root of the
+    column's number of ids: 8 for ten, 32 for a thousand, 64 from ten thousand on. A
+    mapping goes from names of id columns to widths or "auto"; columns that it does not
+    name get 16.
 bin_dim : int, default=8
     Width of the embedding of a number's bin.
 dropout : float, default=0.0

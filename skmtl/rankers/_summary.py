@@ -123,7 +123,7 @@ def _shapes_of_pass(ranker: Any, n_rows: int) -> dict[int, list[tuple[int, ...]]
     shapes: dict[int, list[tuple[int, ...]]] = {}
 
     def note(one: nn.Module, _: Any, output: Any) -> None:
-        parts = output if isinstance(output, tuple) else (output,)
+        parts = output if isinstance(output, (list, tuple)) else (output,)
         shapes[id(one)] = [tuple(p.shape) for p in parts if torch.is_tensor(p)]
 
     hooks = [one.register_forward_hook(note) for one in module.modules()]
