@@ -49,7 +49,7 @@ def test_each_column_has_its_width(ranker, table):
     sets = {MMoE: 1, SingleTask: 2, STEM: 3}[ranker]
     # User and shop share a table of 301 + 301 rows.
     assert shapes(fitted) == [(602, 4 * sets), (41, 8 * sets)]
-    assert fitted.score(X, y) > 0.9
+    assert fitted.score(X, y) > 0.8  # a table read at the wrong rows gives .5
 
 
 def test_columns_read_their_own_rows(table):
