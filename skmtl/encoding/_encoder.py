@@ -313,6 +313,12 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         tags.input_tags.string = False
         return tags
 
+    @property
+    def vocabulary_places_(self) -> dict[Any, int]:
+        """From each id column and column of lists to the place of its vocabulary."""
+        place = {name: v for v, name in enumerate(self.vocabulary_names_)}
+        return {name: place[owner] for name, owner in self.vocabulary_of_.items()}
+
     def _vocabulary(self, name: Any) -> tuple[Vocabulary, int]:
         """Vocabulary that a column reads, and its first row in the fused table."""
         v = self.vocabulary_names_.index(self.vocabulary_of_[name])

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 
 class IdTables(nn.Module):
-    """Embeddings of id columns, one gather for all columns of the same width.
+    """Embeddings of ids, one gather for all columns of the same width.
 
     Parameters
     ----------
@@ -21,44 +21,52 @@ class IdTables(nn.Module):
     sparse : bool
         Whether tables get sparse gradients, so that rows which a batch does not touch
         cost nothing.
+    columns : sequence of int or None
+        Vocabulary of each id column. None for one column of each vocabulary.
 
     Attributes
     ----------
     tables : torch.nn.ParameterList
         A table for each width, ``(rows, width)``, in the order in which widths first
         appear.
-    width : int
-        Sum of `dims`.
+    widths : list of int
+        Width of the embeddings of each id column.
 
     Notes
     -----
     Shape: ``(batch, n_columns)`` to a list with ``(batch, n_columns of this width,
-    width)`` for each table. Ids are rows of one fused space: the code of an id plus
-    the sizes of all vocabularies before its own. With one width that is the row of the
-    only table; with several, each column is shifted to its place.
+    width)`` for each table that has columns. Ids are rows of one fused space: the code
+    of an id plus the sizes of all vocabularies before its own. With one width that is
+    the row of the only table; with several, each column is shifted to its place.
     """
 
     shifts: Tensor
 
     def __init__(
-        self, *, sizes: Sequence[int], dims: Sequence[int], sparse: bool
+        self,
+        *,
+        sizes: Sequence[int],
+        dims: Sequence[int],
+        sparse: bool,
+        columns: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
-        self.sparse, self.width = sparse, sum(dims)
-        self.columns = [
-            [k for k, dim in enumerate(dims) if dim == width]
+        self.sparse = sparse
+        vocabularies = range(len(sizes)) if columns is None else columns
+        self.widths = [dims[v] for v in vocabularies]
+        groups = [
+            [v for v, dim in enumerate(dims) if dim == width]
             for width in dict.fromkeys(dims)
         ]
         self.tables = nn.ParameterList(
-            _start([sizes[k] for k in columns], dims[columns[0]])
-            for columns in self.columns
+            _start([sizes[v] for v in group], dims[group[0]]) for group in groups
         )
-        shifts = torch.zeros(len(sizes), dtype=torch.int64)
-        first = _first_rows(sizes)
-        for columns in self.columns:
-            own = _first_rows([sizes[k] for k in columns])
-            for k, row in zip(columns, own, strict=True):
-                shifts[k] = first[k] - row
+        self.columns = [
+            [k for k, v in enumerate(vocabularies) if v in group] for group in groups
+        ]
+        self.table_of = {v: g for g, group in enumerate(groups) for v in group}
+        self.shift_of = _shifts(sizes, groups)
+        shifts = torch.tensor([self.shift_of[v] for v in vocabularies])
         self.register_buffer("shifts", shifts, persistent=False)
 
     def forward(self, ids: Tensor) -> list[Tensor]:
@@ -68,10 +76,32 @@ class IdTables(nn.Module):
         return [
             self._rows(ids[:, columns], table)
             for columns, table in zip(self.columns, self.tables, strict=True)
+            if columns
         ]
+
+    def entries(self, ids: Tensor, vocabulary: int) -> Tensor:
+        """Embeddings of ids that are all of one vocabulary, ``(n, width)``."""
+        table = self.tables[self.table_of[vocabulary]]
+        return self._rows(ids - self.shift_of[vocabulary], table)
+
+    def column(self, rows: list[Tensor], k: int) -> Tensor:
+        """Column k of what `forward` gave, ``(batch, width)``."""
+        read = [columns for columns in self.columns if columns]
+        g = next(g for g, columns in enumerate(read) if k in columns)
+        return rows[g][:, read[g].index(k)]
 
     def _rows(self, ids: Tensor, table: Tensor) -> Tensor:
         return F.embedding(ids, table, sparse=self.sparse)
+
+
+def _shifts(sizes: Sequence[int], groups: list[list[int]]) -> list[int]:
+    """From a row of the fused space to that of its table, for each vocabulary."""
+    shifts, first = [0] * len(sizes), _first_rows(sizes)
+    for group in groups:
+        own = _first_rows([sizes[v] for v in group])
+        for v, row in zip(group, own, strict=True):
+            shifts[v] = first[v] - row
+    return shifts
 
 
 def _start(sizes: Sequence[int], dim: int) -> nn.Parameter:

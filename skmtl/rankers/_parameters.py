@@ -19,6 +19,7 @@ class SharedParameters(TypedDict, total=False):
 
     tower_units: Any
     embedding_dim: Any
+    pooling: Any
     bin_dim: int
     dropout: float
     label_weight: Any
@@ -38,6 +39,8 @@ class SharedParameters(TypedDict, total=False):
     categorical_features: Any
     min_frequency: int
     max_categories: int | None
+    share_embedding: dict[Any, Any] | None
+    max_length: int | None
     n_bins: int
     warm_start: bool
     device: str
@@ -54,6 +57,7 @@ CONSTRAINTS: dict[str, Any] = {
         StrOptions({"auto"}),
         dict,
     ],
+    "pooling": [str, tuple, dict],
     "bin_dim": [Interval(Integral, 1, None, closed="left")],
     "tower_units": ["array-like"],
     "dropout": [Interval(Real, 0, 1, closed="left")],
@@ -80,6 +84,8 @@ CONSTRAINTS: dict[str, Any] = {
     "categorical_features": _ENCODER["categorical_features"],
     "min_frequency": _ENCODER["min_frequency"],
     "max_categories": _ENCODER["max_categories"],
+    "share_embedding": _ENCODER["share_embedding"],
+    "max_length": _ENCODER["max_length"],
     "n_bins": _ENCODER["n_bins"],
     "warm_start": ["boolean"],
     "device": [str],
@@ -97,6 +103,12 @@ embedding_dim : int, "auto" or mapping, default=16
     column's number of ids: 8 for ten, 32 for a thousand, 64 from ten thousand on. A
     mapping goes from names of id columns to widths or "auto"; columns that it does not
     name get 16.
+pooling : {"mean", "sum", "max"}, tuple or mapping, default="mean"
+    How the embeddings of the ids in a list become one. ``("attention", "item_id")``
+    sums them, each weighed by its cosine with the embedding of the row's ``item_id``:
+    of a history, what goes with the item counts. A mapping goes from names of columns
+    of lists to one of these; columns that it does not name get "mean". An empty list
+    is 0.
 bin_dim : int, default=8
     Width of the embedding of a number's bin.
 dropout : float, default=0.0
@@ -151,12 +163,17 @@ n_iter_no_change : int, default=3
 tol : float, default=0.0
     Least improvement that counts.
 categorical_features : "from_dtype", None or array-like, default="from_dtype"
-    Which columns hold ids: by dtype (``category``, strings, objects), by name, by
-    index or by a boolean mask. Integer ids must be named, or cast to ``category``.
+    Which columns hold ids: by dtype (``category``, strings, objects, lists), by name,
+    by index or by a boolean mask. Integer ids must be named, or cast to ``category``.
 min_frequency : int, default=2
-    Ids on fewer rows share the column's row for unknown ids.
+    Ids found fewer times share the column's row for unknown ids.
 max_categories : int or None, default=None
     At most this many ids of a column get a row of their own.
+share_embedding : mapping or None, default=None
+    From the name of an id column, or column of lists of ids, to that of another whose
+    embeddings it shares, such as ``{"history": "item_id"}``.
+max_length : int or None, default=None
+    Entries of a list that are kept, the last ones. None for all.
 n_bins : int, default=64
     Bins for each number, about; 0 for none.
 warm_start : bool, default=False
