@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from skmtl.modules.id_tables import IdTables
 from skmtl.modules.ragged import Ragged
@@ -85,15 +86,10 @@ def pool_mean(x: Tensor, bag: Ragged) -> Tensor:
 
 def pool_max(x: Tensor, bag: Ragged) -> Tensor:
     """Greatest number over the entries of each list; 0 for an empty one."""
-    if not len(x):
-        return pool_sum(x, bag)
-    # No list is empty in what is reduced, whose fill would be minus infinity.
-    filled = bag.lengths > 0
-    offsets = torch.cat([bag.offsets[:1], bag.offsets[1:][filled]])
-    found = torch.segment_reduce(x, "max", offsets=offsets, axis=0)
-    return found.new_zeros(len(bag), *x.shape[1:]).index_copy(
-        0, filled.nonzero()[:, 0], found
-    )
+    # torch.segment_reduce would be faster, but where entries tie it gives a negative
+    # gradient to each of them whole.
+    at = torch.arange(len(x), device=x.device)
+    return F.embedding_bag(at, x, bag.offsets, mode="max", include_last_offset=True)
 
 
 def attend(x: Tensor, bag: Ragged, query: Tensor) -> Tensor:
