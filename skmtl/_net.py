@@ -147,6 +147,8 @@ class MultiTaskNet(NeuralNet):
     record nothing, so that no step waits for the device.
     """
 
+    cuda_dependent_attributes_: list[str]
+
     def __init__(
         self,
         module: Any,
@@ -193,6 +195,10 @@ class MultiTaskNet(NeuralNet):
             table_optimizer(self.embedding_optimizer, [t], self.lr, self.weight_decay)
             for t in tables
         ]
+        # Copied and pickled together with the module, so that they go on with its own
+        # tables and not with copies of them.
+        attributes = dict.fromkeys(self.cuda_dependent_attributes_)
+        self.cuda_dependent_attributes_ = [*attributes, "table_optimizers"]
         return self
 
     @property

@@ -23,7 +23,7 @@ class RaggedArray:
     Examples
     --------
     >>> import numpy as np
-    >>> from skmtl.encoding import RaggedArray
+    >>> from skmtl import RaggedArray
     >>> lists = RaggedArray(np.array([4, 7, 5]), np.array([0, 2, 2, 3]))
     >>> lists.lengths
     array([2, 0, 1])

@@ -111,8 +111,15 @@ def attend(x: Tensor, bag: Ragged, query: Tensor) -> Tensor:
 
     Notes
     -----
-    As Zhou et al. and Pi et al. have it, weights are not brought to sum 1: a list with
-    ten entries that go with the item says more than one with a single such entry.
+    Weights are not brought to sum 1, as in the papers: a list with ten entries that go
+    with the query says more than one with a single such entry. Pi et al. take the inner
+    product where we take the cosine, softened: 0.01 is added to both squared lengths.
+
+    References
+    ----------
+    G. Zhou et al., "Deep Interest Network for Click-Through Rate Prediction", KDD 2018,
+    section 4.3. Q. Pi et al., "Search-based User Interest Modeling with Lifelong
+    Sequential Behavior Data for Click-Through Rate Prediction", CIKM 2020.
     """
     towards = _unit(query).index_select(0, bag.row)
     weight = (_unit(x) * towards).sum(dim=2, keepdim=True)
