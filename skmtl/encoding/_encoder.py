@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import re
 import warnings
+from collections.abc import Mapping
 from numbers import Integral
 from typing import Any, ClassVar, Self
 
@@ -20,6 +22,14 @@ from sklearn.utils.validation import (
 from skmtl._sklearn import Interval, StrOptions, _fit_context
 from skmtl._weights import check_row_weight
 from skmtl.encoding._columns import as_float, as_frame, is_frame, select_categorical
+from skmtl.encoding._fallback import (
+    fall_back,
+    fallback_chains,
+    fallbacks,
+    total_sizes,
+)
+from skmtl.encoding._growth import Growth, Layout, growth
+from skmtl.encoding._hashing import HashedIds, check_buckets
 from skmtl.encoding._numbers import NumberScale
 from skmtl.encoding._table import EncodedTable
 from skmtl.encoding._vocabulary import Vocabulary, as_keys
@@ -52,6 +62,18 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         and nothing but missing cells trains row 0.
     max_categories : int or None, default=None
         At most this many ids of a column, the most frequent, get a row of their own.
+    fallback : mapping of column to column or None, default=None
+        What unknown ids of a column fall back to, such as ``{"item_id":
+        "category_id"}``: a row for each known id of the other column, in the table of
+        the first, takes the place of row 0. Where the other's id is unknown too, the
+        column that it falls back to itself is asked, and row 0 at the end.
+    n_buckets : mapping of column to int or None, default=None
+        Id columns without a vocabulary: a hash puts each id in one of so many rows,
+        which ids share by chance. Nothing is rare or unseen there; row 0 is for missing
+        cells.
+    n_hashes : int, default=1
+        Number of hash functions for these columns. With several, the embedding of an id
+        is the sum of so many rows, and few ids share all of them.
     n_bins : int, default=64
         Bins for each number, about. 0 for no bins.
 
@@ -64,7 +86,12 @@ class TableEncoder(TransformerMixin, BaseEstimator):
     categorical_names_, numeric_names_ : list
         Names (or indices) of the id columns and of the numeric columns.
     vocabulary_sizes_ : list of int
-        Rows of each id column, row 0 included.
+        Rows of each id column, row 0 and fallbacks included.
+    layout_ : Layout
+        Where each column's rows lie in the fused table.
+    more_hashes_ : list of int
+        For each further hash, the place of its column among the id columns. Their rows
+        come after those of all columns.
     bin_sizes_ : list of int
         Bins of each number, the missing bin included. Empty without bins.
 
@@ -77,6 +104,11 @@ class TableEncoder(TransformerMixin, BaseEstimator):
     Robust scaling and squashing: D. Holzmüller, L. Grinsztajn and I. Steinwart,
     "Better by Default: Strong Pre-Tuned MLPs and Boosted Trees on Tabular Data",
     NeurIPS 2024, section 3.
+
+    Hashing: K. Weinberger et al., "Feature Hashing for Large Scale Multitask Learning",
+    ICML 2009, section 2; several hashes: D. Svenstrup, J. M. Hansen and O. Winther,
+    "Hash Embeddings for Efficient Word Representations", NeurIPS 2017, section 3,
+    here without its weights of importance, which need a vocabulary.
 
     Examples
     --------
@@ -96,6 +128,9 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         "categorical_features": ["array-like", StrOptions({"from_dtype"}), str, None],
         "min_frequency": [Interval(Integral, 1, None, closed="left")],
         "max_categories": [Interval(Integral, 1, None, closed="left"), None],
+        "fallback": [Mapping, None],
+        "n_buckets": [Mapping, None],
+        "n_hashes": [Interval(Integral, 1, None, closed="left")],
         "n_bins": [Interval(Integral, 0, 65_536, closed="both")],
     }
 
@@ -105,11 +140,17 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         *,
         min_frequency: int = 2,
         max_categories: int | None = None,
+        fallback: Mapping[Any, Any] | None = None,
+        n_buckets: Mapping[Any, int] | None = None,
+        n_hashes: int = 1,
         n_bins: int = 64,
     ) -> None:
         self.categorical_features = categorical_features
         self.min_frequency = min_frequency
         self.max_categories = max_categories
+        self.fallback = fallback
+        self.n_buckets = n_buckets
+        self.n_hashes = n_hashes
         self.n_bins = n_bins
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -148,21 +189,160 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         self.numeric_names_ = [n for n, m in zip(names, mask, strict=True) if not m]
         self._categorical = [i for i, m in enumerate(mask) if m]
         self._numeric = [i for i, m in enumerate(mask) if not m]
-        self._vocabularies = [
-            Vocabulary.fit(
-                as_keys(frame.iloc[:, i], names[i]),
-                min_frequency=self.min_frequency,
-                max_categories=self.max_categories,
-            )
-            for i in self._categorical
-        ]
+        ids = self.categorical_names_
+        hashed = check_buckets(self.n_buckets, ids)
+        self._chains = fallback_chains(self.fallback, ids, list(hashed))
+        vocabularies: list[Any] = []
+        for i in self._categorical:
+            keys = as_keys(frame.iloc[:, i], names[i])
+            if names[i] in hashed:
+                vocabularies.append(HashedIds.fit(keys, hashed[names[i]]))
+            else:
+                vocabularies.append(Vocabulary.fit(keys, **self._limits()))
+        self._set_vocabularies(vocabularies)
+        more = [k for k, name in enumerate(ids) if name in hashed]
+        self.more_hashes_ = more * (self.n_hashes - 1)
         self._scales = [
             NumberScale.fit(as_float(frame.iloc[:, i], names[i]), weight, self.n_bins)
             for i in self._numeric
         ]
-        self.vocabulary_sizes_ = [len(v) for v in self._vocabularies]
         self.bin_sizes_ = [s.n_bins for s in self._scales] if self.n_bins else []
         return self
+
+    def _limits(self) -> dict[str, Any]:
+        return {
+            "min_frequency": self.min_frequency,
+            "max_categories": self.max_categories,
+        }
+
+    def _set_vocabularies(self, vocabularies: list[Any]) -> None:
+        sizes = [len(v) for v in vocabularies]
+        self._vocabularies = vocabularies
+        self.vocabulary_sizes_ = total_sizes(self._chains, sizes)
+        self.layout_ = Layout(
+            sizes, self.vocabulary_sizes_, fallbacks(self._chains, sizes)
+        )
+
+    def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
+        """Let new ids have rows; the first call is that of `fit`.
+
+        Ids keep their rows. An id that has come up on `min_frequency` rows of all calls
+        together gets one, while there are fewer than `max_categories`. Scales and bins
+        stay as they are.
+
+        Parameters
+        ----------
+        X : DataFrame of pandas or polars, or array-like, shape (n_samples, n_features)
+            More rows, with the columns seen in the first call and no others.
+        y : object
+            Ignored.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Rows of weight 0 are left out.
+
+        Returns
+        -------
+        self : TableEncoder
+            The encoder.
+
+        Raises
+        ------
+        ValueError, TypeError
+            For other columns, or ids of another type; the message names the column, and
+            the encoder stays as it was.
+        """
+        if not hasattr(self, "vocabulary_sizes_"):
+            fitted: Self = self.fit(X, sample_weight=sample_weight)
+            return fitted
+        self.__dict__.update(self.grown(X, sample_weight)[0].__dict__)
+        return self
+
+    def grown(self, X: Any, sample_weight: Any = None) -> tuple[TableEncoder, Growth]:
+        """Give an encoder that knows the ids of more rows; this one stays as it is.
+
+        Parameters
+        ----------
+        X : DataFrame of pandas or polars, or array-like, shape (n_samples, n_features)
+            As for `partial_fit`.
+        sample_weight : array-like of shape (n_samples,), default=None
+            As for `partial_fit`.
+
+        Returns
+        -------
+        encoder : TableEncoder
+            The new encoder.
+        growth : Growth
+            For each row of its fused table of ids, ``start``, the row of this encoder's
+            table from which to start, and ``new``, whether it is new.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As `partial_fit`.
+        """
+        check_is_fitted(self)
+        _refuse_more_columns(X, getattr(self, "feature_names_in_", None))
+        frame = self._as_frame(X, reset=False)
+        weight = check_row_weight(sample_weight, len(frame))
+        if weight is not None and not weight.all():
+            frame = frame[weight > 0]
+        encoder = copy.copy(self)
+        encoder._set_vocabularies(
+            [
+                vocabulary.grown(
+                    as_keys(frame.iloc[:, i], name), name, **self._limits()
+                )
+                for i, name, vocabulary in zip(
+                    self._categorical,
+                    self.categorical_names_,
+                    self._vocabularies,
+                    strict=True,
+                )
+            ]
+        )
+        n = len(self._categorical)
+        before, after = (e.encode(frame).ids[:, :n] for e in (self, encoder))
+        return encoder, growth(self.layout_, encoder.layout_, before, after)
+
+    def frequencies(self, X: Any) -> npt.NDArray[np.int64]:
+        """On how many rows of `fit` and `partial_fit` each id of a table was seen.
+
+        Parameters
+        ----------
+        X : DataFrame of pandas or polars, or array-like, shape (n_samples, n_features)
+            As for `encode`.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_id_columns), dtype int64
+            0 for an id that was not seen, -1 for a missing cell. Hashed columns, whose
+            ids nobody counts, have -1 everywhere.
+        """
+        check_is_fitted(self)
+        frame = self._as_frame(X, reset=False)
+        found = np.full((len(frame), len(self._categorical)), -1, dtype=np.int64)
+        for k, (i, vocabulary) in enumerate(
+            zip(self._categorical, self._vocabularies, strict=True)
+        ):
+            if isinstance(vocabulary, Vocabulary):
+                keys = as_keys(frame.iloc[:, i], self.categorical_names_[k])
+                found[:, k] = vocabulary.frequencies(keys)
+        return found
+
+    def row_frequencies(self) -> npt.NDArray[np.int64]:
+        """On how many rows the id of each row of the fused table was seen.
+
+        Returns
+        -------
+        ndarray of shape (sum(vocabulary_sizes_),), dtype int64
+            0 for rows that are no id's own: unknown ids, fallbacks, buckets.
+        """
+        check_is_fitted(self)
+        found = np.zeros(sum(self.vocabulary_sizes_), dtype=np.int64)
+        offsets = _offsets(self.vocabulary_sizes_)
+        for first, vocabulary in zip(offsets, self._vocabularies, strict=True):
+            if isinstance(vocabulary, Vocabulary):
+                found[first + 1 : first + len(vocabulary)] = vocabulary.counts
+        return found
 
     def encode(self, X: Any) -> EncodedTable:
         """Encode a table for the network.
@@ -184,12 +364,13 @@ class TableEncoder(TransformerMixin, BaseEstimator):
             return X
         frame = self._as_frame(X, reset=False)
         n = len(frame)
-        ids = np.empty((n, len(self._vocabularies)), dtype=np.int64)
         columns = [column for _, column in frame.items()]
-        for k, (offset, rows) in enumerate(
-            zip(_offsets(self.vocabulary_sizes_), self._id_rows(columns), strict=True)
-        ):
-            np.add(rows, offset, out=ids[:, k])
+        codes = np.empty((n, len(self._vocabularies)), dtype=np.int64)
+        for k, rows in enumerate(self._id_rows(columns)):
+            codes[:, k] = rows
+        fall_back(codes, self.layout_.fallbacks)
+        ids = self._with_more_hashes(codes, columns)
+        ids += self._id_offsets()
         numeric = np.empty((n, len(self._scales)), dtype=np.float32)
         bins = np.empty((n, len(self.bin_sizes_)), dtype=np.int64)
         offsets = _offsets(self.bin_sizes_)
@@ -211,11 +392,12 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         Returns
         -------
         ndarray of shape (n_samples, n_features_out), dtype float64
-            Codes of the ids, scaled numbers, then bins of the numbers. A DataFrame
-            with integer codes under ``set_output(transform="pandas")``.
+            Codes of the ids (then those of further hashes), scaled numbers, and bins of
+            the numbers. A DataFrame with integer codes under
+            ``set_output(transform="pandas")``.
         """
         table = self.encode(X)
-        ids = table.ids - np.array(_offsets(self.vocabulary_sizes_), dtype=np.int64)
+        ids = table.ids - self._id_offsets()
         bins = table.bins - np.array(_offsets(self.bin_sizes_), dtype=np.int64)
         if not self._wants_frame():
             return np.hstack([ids, table.numeric, bins], dtype=np.float64)
@@ -235,11 +417,14 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         Returns
         -------
         ndarray of str
-            The id columns, the numbers, and ``<name>_bin`` for each number.
+            The id columns, ``<name>_hash2`` and so on with several hashes, the numbers,
+            and ``<name>_bin`` for each number.
         """
         check_is_fitted(self)
         names = _check_input_names(self, input_features)
         ids = [names[i] for i in self._categorical]
+        for k, number in zip(self.more_hashes_, self._hash_numbers(), strict=True):
+            ids.append(f"{ids[k]}_hash{number + 1}")
         numbers = [names[i] for i in self._numeric]
         bins = [f"{n}_bin" for n in numbers] if self.bin_sizes_ else []
         return np.asarray([*ids, *numbers, *bins], dtype=object)
@@ -260,6 +445,27 @@ class TableEncoder(TransformerMixin, BaseEstimator):
             if rows is None:
                 rows = vocabulary.rows(as_keys(columns[i], name))
             yield rows
+
+    def _hash_numbers(self) -> list[int]:
+        """Number of the hash function behind each of `more_hashes_`, from 1."""
+        n_hashed = max(len(set(self.more_hashes_)), 1)
+        return [1 + place // n_hashed for place in range(len(self.more_hashes_))]
+
+    def _with_more_hashes(
+        self, codes: npt.NDArray[np.int64], columns: list[pd.Series]
+    ) -> npt.NDArray[np.int64]:
+        """Append the rows of further hashes."""
+        more = []
+        for k, number in zip(self.more_hashes_, self._hash_numbers(), strict=True):
+            keys = as_keys(columns[self._categorical[k]], self.categorical_names_[k])
+            more.append(self._vocabularies[k].rows(keys, number))
+        return np.column_stack([codes, *more]) if more else codes
+
+    def _id_offsets(self) -> npt.NDArray[np.int64]:
+        """First row in the fused table of what each column of encoded ids holds."""
+        offsets = np.array(_offsets(self.vocabulary_sizes_), dtype=np.int64)
+        places = [*range(len(offsets)), *self.more_hashes_]
+        return offsets[np.array(places, dtype=np.intp)]
 
     def _as_frame(self, X: Any, *, reset: bool) -> pd.DataFrame:
         """Check the table against the one seen in `fit`, columns matched by name."""
@@ -294,6 +500,17 @@ def _select_by_name(X: Any, names: list[str]) -> Any:
             f"{list(X.columns)}."
         )
     return X[names]
+
+
+def _refuse_more_columns(X: Any, names: Any) -> None:
+    if names is None or not is_frame(X):
+        return
+    more = [name for name in X.columns if name not in set(names)]
+    if more:
+        raise ValueError(
+            f"X has columns that were not there in the first call: {more}. Leave them "
+            "out, or fit anew with them."
+        )
 
 
 def _check_input_names(encoder: TableEncoder, given: Any) -> list[str]:

@@ -31,6 +31,8 @@ class TableEmbedding(nn.Module):
     sparse : bool
         Whether the tables of ids get sparse gradients, so that rows which a batch does
         not touch cost nothing.
+    more_hashes : sequence of int
+        For each further hash of an id, its column.
 
     Attributes
     ----------
@@ -39,8 +41,8 @@ class TableEmbedding(nn.Module):
 
     Notes
     -----
-    Shape: ``ids (batch, n_ids)``, ``bins (batch, n_bins)``, ``numeric (batch,
-    n_numeric)`` to ``(batch, width)``.
+    Shape: ``ids (batch, n_ids + n_more_hashes)``, ``bins (batch, n_bins)``, ``numeric
+    (batch, n_numeric)`` to ``(batch, width)``.
     """
 
     def __init__(
@@ -52,10 +54,13 @@ class TableEmbedding(nn.Module):
         embedding_dim: int | Sequence[int],
         bin_dim: int,
         sparse: bool,
+        more_hashes: Sequence[int] = (),
     ) -> None:
         super().__init__()
         dims = widths(embedding_dim, len(vocabulary_sizes))
-        self.ids = IdTables(sizes=vocabulary_sizes, dims=dims, sparse=sparse)
+        self.ids = IdTables(
+            sizes=vocabulary_sizes, dims=dims, sparse=sparse, more=more_hashes
+        )
         self.bins = nn.Parameter(torch.empty(sum(bin_sizes), bin_dim))
         self.width = self.ids.width + len(bin_sizes) * bin_dim + n_numeric
         nn.init.normal_(self.bins, std=bin_dim**-0.5)
@@ -78,7 +83,7 @@ class TaskEmbedding(TableEmbedding):
     ----------
     n_sets : int
         Number of embeddings, most often that of the tasks.
-    vocabulary_sizes, bin_sizes, n_numeric, embedding_dim, bin_dim, sparse
+    vocabulary_sizes, bin_sizes, n_numeric, embedding_dim, bin_dim, sparse, more_hashes
         As in `TableEmbedding`, for each of the embeddings.
 
     Attributes

@@ -21,6 +21,9 @@ class IdTables(nn.Module):
     sparse : bool
         Whether tables get sparse gradients, so that rows which a batch does not touch
         cost nothing.
+    more : sequence of int
+        For each further hash, which column it belongs to. Their rows come after those
+        of the columns, and are added to their column's.
 
     Attributes
     ----------
@@ -32,19 +35,25 @@ class IdTables(nn.Module):
 
     Notes
     -----
-    Shape: ``(batch, n_columns)`` to a list with ``(batch, n_columns of this width,
-    width)`` for each table. Ids are rows of one fused space: the code of an id plus
-    the sizes of all vocabularies before its own. With one width that is the row of the
-    only table; with several, each column is shifted to its place.
+    Shape: ``(batch, n_columns + n_more)`` to a list with ``(batch, n_columns of this
+    width, width)`` for each table. Ids are rows of one fused space: the code of an id
+    plus the sizes of all vocabularies before its own. With one width that is the row of
+    the only table; with several, each column is shifted to its place.
     """
 
     shifts: Tensor
 
     def __init__(
-        self, *, sizes: Sequence[int], dims: Sequence[int], sparse: bool
+        self,
+        *,
+        sizes: Sequence[int],
+        dims: Sequence[int],
+        sparse: bool,
+        more: Sequence[int] = (),
     ) -> None:
         super().__init__()
         self.sparse, self.width = sparse, sum(dims)
+        self.more = list(more)
         self.columns = [
             [k for k, dim in enumerate(dims) if dim == width]
             for width in dict.fromkeys(dims)
@@ -53,25 +62,71 @@ class IdTables(nn.Module):
             _start([sizes[k] for k in columns], dims[columns[0]])
             for columns in self.columns
         )
+        places = [*range(len(sizes)), *self.more]
+        # Which places of the ids each table reads, and whose rows the further ones are.
+        self.places = [
+            [p for p, k in enumerate(places) if k in columns]
+            for columns in self.columns
+        ]
+        for g, columns in enumerate(self.columns):
+            owners = [columns.index(k) for k in self.more if k in columns]
+            owner = torch.tensor(owners, dtype=torch.int64)
+            self.register_buffer(f"owners{g}", owner, persistent=False)
+        self.register_buffer("shifts", self._shifts(sizes), persistent=False)
+
+    def _shifts(self, sizes: Sequence[int]) -> Tensor:
+        """From a row of the fused space to that of the table, for each place."""
         shifts = torch.zeros(len(sizes), dtype=torch.int64)
         first = _first_rows(sizes)
         for columns in self.columns:
             own = _first_rows([sizes[k] for k in columns])
             for k, row in zip(columns, own, strict=True):
                 shifts[k] = first[k] - row
-        self.register_buffer("shifts", shifts, persistent=False)
+        return torch.cat([shifts, shifts[self.more]])
 
     def forward(self, ids: Tensor) -> list[Tensor]:
         if len(self.tables) == 1:
-            return [self._rows(ids, self.tables[0])]
+            return [self._rows(ids, 0)]
         ids = ids - self.shifts.to(ids.dtype)
-        return [
-            self._rows(ids[:, columns], table)
-            for columns, table in zip(self.columns, self.tables, strict=True)
-        ]
+        return [self._rows(ids[:, places], g) for g, places in enumerate(self.places)]
 
-    def _rows(self, ids: Tensor, table: Tensor) -> Tensor:
-        return F.embedding(ids, table, sparse=self.sparse)
+    def _rows(self, ids: Tensor, g: int) -> Tensor:
+        rows = F.embedding(ids, self.tables[g], sparse=self.sparse)
+        n = len(self.columns[g])
+        if rows.shape[1] == n:
+            return rows
+        return rows[:, :n].index_add(1, getattr(self, f"owners{g}"), rows[:, n:])
+
+    def grow(self, sizes: Sequence[int], start: Tensor) -> list[Tensor]:
+        """Give each vocabulary more rows.
+
+        Parameters
+        ----------
+        sizes : sequence of int
+            Rows of each vocabulary from now on.
+        start : Tensor of shape (sum(sizes),), dtype int64
+            For each row of the fused space, the row of the fused space before whose
+            numbers it starts with, of the same vocabulary.
+
+        Returns
+        -------
+        list of Tensor
+            For each table, the places in `start` of its rows.
+        """
+        shifts = self.shifts.cpu()
+        first = _first_rows(sizes)
+        places = []
+        for g, columns in enumerate(self.columns):
+            parts = [torch.arange(first[k], first[k] + sizes[k]) for k in columns]
+            rows = [
+                start[part] - shifts[k] for part, k in zip(parts, columns, strict=True)
+            ]
+            old = self.tables[g]
+            grown = old.detach()[torch.cat(rows).to(old.device)]
+            self.tables[g] = nn.Parameter(grown, requires_grad=old.requires_grad)
+            places.append(torch.cat(parts))
+        self.shifts = self._shifts(sizes).to(self.shifts.device)
+        return places
 
 
 def _start(sizes: Sequence[int], dim: int) -> nn.Parameter:

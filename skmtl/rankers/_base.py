@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -86,6 +87,10 @@ class MultiTaskRanker(CallbackSupportMixin, ClassifierMixin, BaseEstimator, ABC)
         categorical_features: Any = "from_dtype",
         min_frequency: int = 2,
         max_categories: int | None = None,
+        unknown_rate: float = 10.0,
+        fallback: Mapping[Any, Any] | None = None,
+        n_buckets: Mapping[Any, int] | None = None,
+        n_hashes: int = 1,
         n_bins: int = 64,
         warm_start: bool = False,
         device: str = "cpu",
@@ -115,6 +120,10 @@ class MultiTaskRanker(CallbackSupportMixin, ClassifierMixin, BaseEstimator, ABC)
         self.categorical_features = categorical_features
         self.min_frequency = min_frequency
         self.max_categories = max_categories
+        self.unknown_rate = unknown_rate
+        self.fallback = fallback
+        self.n_buckets = n_buckets
+        self.n_hashes = n_hashes
         self.n_bins = n_bins
         self.warm_start = warm_start
         self.device = device
@@ -230,6 +239,7 @@ default=None
             "embedding_dim": dims,
             "bin_dim": self.bin_dim,
             "sparse": self.embedding_optimizer != "adam",
+            "more_hashes": encoder.more_hashes_,
         }
         if n_sets is None:
             return TableEmbedding(**arguments)

@@ -35,6 +35,7 @@ from skmtl.rankers._small import MERGE_ROWS, merge_rows
 from skmtl.rankers._split import validation_rows
 from skmtl.rankers._targets import Targets, check_targets, warn_of_constant_tasks
 from skmtl.rankers._training import logits, seeded, tensor_table, train
+from skmtl.rankers._unknown_ids import unknown_ids
 
 if TYPE_CHECKING:
     from skmtl.rankers._base import MultiTaskRanker
@@ -144,6 +145,7 @@ class Fit:
         net.set_params(
             train_split=None if valid is None else predefined_split(valid[0]),
             callbacks=self._callbacks(context, fitted, valid),
+            unknown_ids=unknown_ids(self.ranker, encoder),
         )
         net.initialize_callbacks()
         fitted["net_"] = net
@@ -151,7 +153,9 @@ class Fit:
             train(net, train_table, targets.names)
         fitted["intercept_"] = self._intercept(net, table, weight, prior)
         # What a fitted net must not carry around: data and the caller's context.
-        net.set_params(train_split=None, callbacks=self.ranker.callbacks)
+        net.set_params(
+            train_split=None, callbacks=self.ranker.callbacks, unknown_ids=None
+        )
         net.callbacks_ = []
         fitted["n_iter_"] = len(net.history)
         fitted["history_"] = history_frame(net.history, targets.names)
@@ -176,6 +180,9 @@ class Fit:
             ranker.categorical_features,
             min_frequency=ranker.min_frequency,
             max_categories=ranker.max_categories,
+            fallback=ranker.fallback,
+            n_buckets=ranker.n_buckets,
+            n_hashes=ranker.n_hashes,
             n_bins=ranker.n_bins,
         )
         return encoder.fit(self.X, sample_weight=self.weight.mean(axis=1))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from numbers import Integral, Real
 from typing import Any, TypedDict, TypeVar
 
@@ -38,6 +39,10 @@ class SharedParameters(TypedDict, total=False):
     categorical_features: Any
     min_frequency: int
     max_categories: int | None
+    unknown_rate: float
+    fallback: Mapping[Any, Any] | None
+    n_buckets: Mapping[Any, int] | None
+    n_hashes: int
     n_bins: int
     warm_start: bool
     device: str
@@ -80,6 +85,10 @@ CONSTRAINTS: dict[str, Any] = {
     "categorical_features": _ENCODER["categorical_features"],
     "min_frequency": _ENCODER["min_frequency"],
     "max_categories": _ENCODER["max_categories"],
+    "unknown_rate": [Interval(Real, 0, None, closed="left")],
+    "fallback": _ENCODER["fallback"],
+    "n_buckets": _ENCODER["n_buckets"],
+    "n_hashes": _ENCODER["n_hashes"],
     "n_bins": _ENCODER["n_bins"],
     "warm_start": ["boolean"],
     "device": [str],
@@ -157,6 +166,19 @@ min_frequency : int, default=2
     Ids on fewer rows share the column's row for unknown ids.
 max_categories : int or None, default=None
     At most this many ids of a column get a row of their own.
+unknown_rate : float, default=10.0
+    How often a known id plays the unknown in training, so that ids which come up later
+    get a sensible score: one seen on n rows is replaced by its column's row for unknown
+    ids with the probability ``unknown_rate / (unknown_rate + n)``, about `unknown_rate`
+    times an epoch. 0 for never.
+fallback : mapping of column to column or None, default=None
+    What an unknown id is replaced by instead, such as ``{"item_id": "category_id"}``: a
+    row for its category. See :class:`~skmtl.TableEncoder`.
+n_buckets : mapping of column to int or None, default=None
+    Id columns that are hashed to so many rows instead of having a vocabulary.
+n_hashes : int, default=1
+    Hash functions of these columns; with several, an id's embedding is the sum of so
+    many rows.
 n_bins : int, default=64
     Bins for each number, about; 0 for none.
 warm_start : bool, default=False
