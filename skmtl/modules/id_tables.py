@@ -97,7 +97,9 @@ class IdTables(nn.Module):
             return rows
         return rows[:, :n].index_add(1, getattr(self, f"owners{g}"), rows[:, n:])
 
-    def grow(self, sizes: Sequence[int], start: Tensor) -> list[Tensor]:
+    def grow(
+        self, sizes: Sequence[int], start: Tensor
+    ) -> tuple[list[Tensor], list[Tensor]]:
         """Give each vocabulary more rows.
 
         Parameters
@@ -110,23 +112,24 @@ class IdTables(nn.Module):
 
         Returns
         -------
-        list of Tensor
-            For each table, the places in `start` of its rows.
+        rows, places : list of Tensor
+            For each table, the row of the table before that each row starts with, and
+            the place of each row in `start`.
         """
-        shifts = self.shifts.cpu()
-        first = _first_rows(sizes)
-        places = []
+        shifts, first = self.shifts.cpu(), _first_rows(sizes)
+        rows, places = [], []
         for g, columns in enumerate(self.columns):
             parts = [torch.arange(first[k], first[k] + sizes[k]) for k in columns]
-            rows = [
-                start[part] - shifts[k] for part, k in zip(parts, columns, strict=True)
-            ]
+            row = torch.cat(
+                [start[p] - shifts[k] for p, k in zip(parts, columns, strict=True)]
+            )
             old = self.tables[g]
-            grown = old.detach()[torch.cat(rows).to(old.device)]
+            grown = old.detach()[row.to(old.device)]
             self.tables[g] = nn.Parameter(grown, requires_grad=old.requires_grad)
+            rows.append(row)
             places.append(torch.cat(parts))
         self.shifts = self._shifts(sizes).to(self.shifts.device)
-        return places
+        return rows, places
 
 
 def _start(sizes: Sequence[int], dim: int) -> nn.Parameter:

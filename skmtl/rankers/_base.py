@@ -26,6 +26,7 @@ from skmtl.modules import (
     TableEmbedding,
     TaskEmbedding,
 )
+from skmtl.rankers._daily import PartialFitMixin
 from skmtl.rankers._embedding_dim import check_embedding_dim, embedding_dims
 from skmtl.rankers._fit import Fit
 from skmtl.rankers._memory import check_memory
@@ -37,7 +38,9 @@ from skmtl.rankers._widths import check_units
 
 
 @shared_parameters
-class MultiTaskRanker(CallbackSupportMixin, ClassifierMixin, BaseEstimator, ABC):
+class MultiTaskRanker(
+    PartialFitMixin, CallbackSupportMixin, ClassifierMixin, BaseEstimator, ABC
+):
     """Base of all rankers.
 
     A ranker adds a constructor, and `_make_sharing`, which builds what lies between the
