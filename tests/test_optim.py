@@ -1,10 +1,18 @@
 """LazyAdam against torch's own optimisers."""
 
+import copy
+
 import pytest
 import torch
 from torch.nn import functional as F
 
-from skmtl._optim import LazyAdam, dense_optimizer, schedule
+from skmtl._optim import (
+    LazyAdam,
+    dense_optimizer,
+    replace_parameter,
+    schedule,
+    table_optimizer,
+)
 
 
 def run(optimizer, table, batches, sparse):
@@ -69,3 +77,32 @@ def test_schedules(name, middle, end):
         rates.append(optimizer.param_groups[0]["lr"])
     assert rates[4] == pytest.approx(middle, abs=1e-6)
     assert rates[9] == pytest.approx(end, abs=1e-6)
+
+
+@pytest.mark.parametrize("name", ["lazy_adam", "adam"])
+def test_a_table_that_grows_goes_on_as_if_it_always_had_the_rows(name):
+    """Rows that were there before move as without growth, to the last bit."""
+    start, batches = problem(1, 30)
+    start = start.float()
+    batches = [(rows, target.float()) for rows, target in batches]
+    small = torch.nn.Parameter(start[:20].clone())
+    optimizer = table_optimizer(name, [small], 0.05, 0.0)
+    sparse = name == "lazy_adam"
+    run(optimizer, small, batches[:10], sparse)
+    # Old rows change places, and two new ones start from row 3.
+    rows = torch.tensor([*range(10), 3, *range(10, 20), 3])
+    fresh = torch.zeros(22, dtype=torch.bool)
+    fresh[[10, 21]] = True
+    place = torch.nonzero(~fresh).ravel()
+    large = torch.nn.Parameter(small.detach()[rows])
+    expected = torch.nn.Parameter(small.detach().clone())
+    alone = copy.deepcopy(optimizer.state[small])
+    replace_parameter(optimizer, small, large, rows, fresh)
+    assert small not in optimizer.state
+    assert (optimizer.state[large]["exp_avg_sq"][fresh] == 0).all()
+    reference = table_optimizer(name, [expected], 0.05, 0.0)
+    reference.state[expected] = alone
+    moved = [(place[rows], target) for rows, target in batches[10:]]
+    found = run(optimizer, large, moved, sparse)
+    assert torch.equal(found[place], run(reference, expected, batches[10:], sparse))
+    assert torch.equal(found[fresh], small.detach()[[3, 3]])  # no batch had them

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import re
 import warnings
 from collections.abc import Mapping
@@ -28,7 +27,8 @@ from skmtl.encoding._fallback import (
     fallbacks,
     total_sizes,
 )
-from skmtl.encoding._growth import Growth, Layout, growth
+from skmtl.encoding._growing import GrowingMixin
+from skmtl.encoding._growth import Layout
 from skmtl.encoding._hashing import HashedIds, check_buckets
 from skmtl.encoding._numbers import NumberScale
 from skmtl.encoding._table import EncodedTable
@@ -40,7 +40,7 @@ _FEW = 1024
 _ID_NAME = re.compile(r"(^|_|(?<=[a-z]))(id|ids|ID|IDs|Id)$")
 
 
-class TableEncoder(TransformerMixin, BaseEstimator):
+class TableEncoder(GrowingMixin, TransformerMixin, BaseEstimator):
     """Turn a table of ids and numbers into what an embedding network reads.
 
     Every id column gets a vocabulary. Row 0 of each is shared by the values that are
@@ -223,127 +223,6 @@ class TableEncoder(TransformerMixin, BaseEstimator):
             sizes, self.vocabulary_sizes_, fallbacks(self._chains, sizes)
         )
 
-    def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
-        """Let new ids have rows; the first call is that of `fit`.
-
-        Ids keep their rows. An id that has come up on `min_frequency` rows of all calls
-        together gets one, while there are fewer than `max_categories`. Scales and bins
-        stay as they are.
-
-        Parameters
-        ----------
-        X : DataFrame of pandas or polars, or array-like, shape (n_samples, n_features)
-            More rows, with the columns seen in the first call and no others.
-        y : object
-            Ignored.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Rows of weight 0 are left out.
-
-        Returns
-        -------
-        self : TableEncoder
-            The encoder.
-
-        Raises
-        ------
-        ValueError, TypeError
-            For other columns, or ids of another type; the message names the column, and
-            the encoder stays as it was.
-        """
-        if not hasattr(self, "vocabulary_sizes_"):
-            fitted: Self = self.fit(X, sample_weight=sample_weight)
-            return fitted
-        self.__dict__.update(self.grown(X, sample_weight)[0].__dict__)
-        return self
-
-    def grown(self, X: Any, sample_weight: Any = None) -> tuple[TableEncoder, Growth]:
-        """Give an encoder that knows the ids of more rows; this one stays as it is.
-
-        Parameters
-        ----------
-        X : DataFrame of pandas or polars, or array-like, shape (n_samples, n_features)
-            As for `partial_fit`.
-        sample_weight : array-like of shape (n_samples,), default=None
-            As for `partial_fit`.
-
-        Returns
-        -------
-        encoder : TableEncoder
-            The new encoder.
-        growth : Growth
-            For each row of its fused table of ids, ``start``, the row of this encoder's
-            table from which to start, and ``new``, whether it is new.
-
-        Raises
-        ------
-        ValueError, TypeError
-            As `partial_fit`.
-        """
-        check_is_fitted(self)
-        _refuse_more_columns(X, getattr(self, "feature_names_in_", None))
-        frame = self._as_frame(X, reset=False)
-        weight = check_row_weight(sample_weight, len(frame))
-        if weight is not None and not weight.all():
-            frame = frame[weight > 0]
-        encoder = copy.copy(self)
-        encoder._set_vocabularies(
-            [
-                vocabulary.grown(
-                    as_keys(frame.iloc[:, i], name), name, **self._limits()
-                )
-                for i, name, vocabulary in zip(
-                    self._categorical,
-                    self.categorical_names_,
-                    self._vocabularies,
-                    strict=True,
-                )
-            ]
-        )
-        n = len(self._categorical)
-        before, after = (e.encode(frame).ids[:, :n] for e in (self, encoder))
-        return encoder, growth(self.layout_, encoder.layout_, before, after)
-
-    def frequencies(self, X: Any) -> npt.NDArray[np.int64]:
-        """On how many rows of `fit` and `partial_fit` each id of a table was seen.
-
-        Parameters
-        ----------
-        X : DataFrame of pandas or polars, or array-like, shape (n_samples, n_features)
-            As for `encode`.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_id_columns), dtype int64
-            0 for an id that was not seen, -1 for a missing cell. Hashed columns, whose
-            ids nobody counts, have -1 everywhere.
-        """
-        check_is_fitted(self)
-        frame = self._as_frame(X, reset=False)
-        found = np.full((len(frame), len(self._categorical)), -1, dtype=np.int64)
-        for k, (i, vocabulary) in enumerate(
-            zip(self._categorical, self._vocabularies, strict=True)
-        ):
-            if isinstance(vocabulary, Vocabulary):
-                keys = as_keys(frame.iloc[:, i], self.categorical_names_[k])
-                found[:, k] = vocabulary.frequencies(keys)
-        return found
-
-    def row_frequencies(self) -> npt.NDArray[np.int64]:
-        """On how many rows the id of each row of the fused table was seen.
-
-        Returns
-        -------
-        ndarray of shape (sum(vocabulary_sizes_),), dtype int64
-            0 for rows that are no id's own: unknown ids, fallbacks, buckets.
-        """
-        check_is_fitted(self)
-        found = np.zeros(sum(self.vocabulary_sizes_), dtype=np.int64)
-        offsets = _offsets(self.vocabulary_sizes_)
-        for first, vocabulary in zip(offsets, self._vocabularies, strict=True):
-            if isinstance(vocabulary, Vocabulary):
-                found[first + 1 : first + len(vocabulary)] = vocabulary.counts
-        return found
-
     def encode(self, X: Any) -> EncodedTable:
         """Encode a table for the network.
 
@@ -500,17 +379,6 @@ def _select_by_name(X: Any, names: list[str]) -> Any:
             f"{list(X.columns)}."
         )
     return X[names]
-
-
-def _refuse_more_columns(X: Any, names: Any) -> None:
-    if names is None or not is_frame(X):
-        return
-    more = [name for name in X.columns if name not in set(names)]
-    if more:
-        raise ValueError(
-            f"X has columns that were not there in the first call: {more}. Leave them "
-            "out, or fit anew with them."
-        )
 
 
 def _check_input_names(encoder: TableEncoder, given: Any) -> list[str]:
