@@ -5,11 +5,13 @@ import warnings
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.optimize import minimize_scalar
 from scipy.special import expit
+from skorch.callbacks import Callback
 
 from skmtl import STEM, MMoE, ShareBottom
 from skmtl.rankers._daily import grow_net
@@ -226,6 +228,30 @@ def test_a_call_that_diverges_changes_nothing():
         ranker.set_params(label_weight=1e39).partial_fit(X1, y1)
     assert_array_equal(ranker.predict_task_proba(X1), before)
     assert ranker.encoder_.frequencies(X1)[0, 1] == 0
+
+
+def test_callbacks_and_lines_of_a_call(capsys):
+    class Count(Callback):
+        epochs = 0
+
+        def on_epoch_end(self, net, **_):
+            Count.epochs += 1
+
+    (X0, y0), (X1, y1) = days(2)
+    ranker = ShareBottom(**{**SMALL, "verbose": 1, "callbacks": [Count()]})
+    ranker.partial_fit(X0, y0).partial_fit(pl.from_pandas(X1), y1)
+    assert Count.epochs == 2
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[1] for line in lines] == ["1/1", "2/2"]
+
+
+def test_label_weights_follow_the_rates_of_all_calls():
+    (X0, y0), (X1, y1) = days(2)
+    ranker = ShareBottom(label_weight="balanced", **SMALL)
+    ranker.partial_fit(X0, y0).partial_fit(X1, y1)
+    rate = pd.concat([y0, y1]).mean()
+    assert_allclose(ranker.label_weight_, (1 - rate) / rate)
+    assert ranker.predict_task_proba(X1).mean() < 0.5  # probabilities of the tables
 
 
 def test_what_partial_fit_cannot_do_is_said():

@@ -1,5 +1,7 @@
 """Known ids play the unknown in training, the rarer the more often."""
 
+import pickle
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -135,6 +137,9 @@ def test_ids_by_several_hashes_are_learnt():
     assert ranker.encoder_.encode(X).ids.shape == (4000, 4)
     assert ranker.net_.module_.embedding.ids.tables[0].shape == (41, 8)
     assert ranker.score(X, y) > 0.65
+    assert "rows" in ranker.summary()
+    again = pickle.loads(pickle.dumps(ranker))
+    assert_array_equal(again.predict_task_proba(X), ranker.predict_task_proba(X))
 
 
 @pytest.mark.parametrize("rate", [-1.0, "often"])
