@@ -126,8 +126,8 @@ default=None
     ``skmtl.weighting``, or an instance of TorchJD's weightings, aggregators and
     scalarizers.
 max_iter : int, default=4
-    Epochs. Tables that are mostly ids are memorised after one or two; take fewer there,
-    or see `early_stopping`.
+    Epochs. Tables that are mostly ids are memorised after one or two where
+    `unknown_rate` is 0; see also `early_stopping`.
 batch_size : int or "auto", default="auto"
     Rows of a batch. "auto" takes about 200 batches an epoch, of 32 to 1024 rows.
 learning_rate : float, default=5e-3
@@ -168,9 +168,9 @@ max_categories : int or None, default=None
     At most this many ids of a column get a row of their own.
 unknown_rate : float, default=10.0
     How often a known id plays the unknown in training, so that ids which come up later
-    get a sensible score: one seen on n rows is replaced by its column's row for unknown
-    ids with the probability ``unknown_rate / (unknown_rate + n)``, about `unknown_rate`
-    times an epoch. 0 for never.
+    get a sensible score, and none are memorised: one seen on n rows is replaced by its
+    column's row for unknown ids with the probability ``unknown_rate / (unknown_rate +
+    n)``, up to `unknown_rate` times an epoch. 0 for never.
 fallback : mapping of column to column or None, default=None
     What an unknown id is replaced by instead, such as ``{"item_id": "category_id"}``: a
     row for its category. See :class:`~skmtl.TableEncoder`.
