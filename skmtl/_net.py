@@ -124,7 +124,7 @@ class MultiTaskNet(NeuralNet):
     ----------
     module : torch.nn.Module
         Gives logits of shape (batch, n_tasks).
-    embedding_optimizer : {"lazy_adam", "adam"}
+    embedding_optimizer : {"lazy_adam", "adagrad", "adam"}
         Optimiser of the table of ids.
     dense_optimizer : {"adam", "sgd"}
         Optimiser of everything else.

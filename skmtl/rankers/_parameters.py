@@ -76,7 +76,7 @@ CONSTRAINTS: dict[str, Any] = {
     ],
     "weight_decay": [Interval(Real, 0, None, closed="left")],
     "optimizer": [StrOptions({"adam", "sgd"})],
-    "embedding_optimizer": [StrOptions({"lazy_adam", "adam"})],
+    "embedding_optimizer": [StrOptions({"lazy_adam", "adam", "adagrad"})],
     "early_stopping": ["boolean"],
     "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
     "scoring": [str, callable, None],
@@ -141,9 +141,11 @@ weight_decay : float, default=0.0
     them.
 optimizer : {"adam", "sgd"}, default="adam"
     Optimiser of everything but the embedding table; "sgd" has momentum 0.9.
-embedding_optimizer : {"lazy_adam", "adam"}, default="lazy_adam"
-    Optimiser of the embedding table. "lazy_adam" updates the rows that a batch
-    touches; "adam" updates all rows at every step, exactly and slowly.
+embedding_optimizer : {"lazy_adam", "adagrad", "adam"}, default="lazy_adam"
+    Optimiser of the embedding tables. "lazy_adam" and "adagrad" update the rows that a
+    batch touches. "adagrad" keeps one number for each row, where Adam keeps twice the
+    row, and wants a larger `learning_rate`. "adam" updates all rows at every step,
+    exactly and slowly.
 early_stopping : bool, default=False
     Whether to set rows aside, or use `X_val`, and stop when the score there no longer
     improves. With `X_val` the best weights are restored in any case.
