@@ -20,7 +20,7 @@ from skmtl.datasets import make_funnel
 from skmtl.metrics import roc_auc
 
 HERE = Path(__file__).parent
-RATES = (0.0, 3.0, 10.0, 30.0)
+RATES = (0.0, 10.0, 30.0)
 N_TRAIN, N_TEST = 200_000, 100_000
 
 
