@@ -150,6 +150,8 @@ class MultiTaskNet(NeuralNet):
         As in the rankers.
     record_gradients : bool
         Whether to record the Gramian of the tasks' gradients at the representation.
+    unknown_ids : callable or None
+        Takes the ids of a batch of training and gives those to train on.
     **kwargs
         As in ``skorch.NeuralNet``.
 
@@ -174,6 +176,7 @@ class MultiTaskNet(NeuralNet):
         weight_decay: float = 0.0,
         learning_rate_schedule: str | Callable[[float], float] = "constant",
         record_gradients: bool = False,
+        unknown_ids: Callable[[Tensor], Tensor] | None = None,
         **kwargs: Any,
     ) -> None:
         self.embedding_optimizer = embedding_optimizer
@@ -181,6 +184,7 @@ class MultiTaskNet(NeuralNet):
         self.weight_decay = weight_decay
         self.learning_rate_schedule = learning_rate_schedule
         self.record_gradients = record_gradients
+        self.unknown_ids = unknown_ids
         super().__init__(module, criterion=kwargs.pop("criterion", Criterion), **kwargs)
 
     @property
@@ -246,6 +250,8 @@ class MultiTaskNet(NeuralNet):
     def train_step(self, batch: Any, **_: Any) -> dict[str, Any]:
         """Take one step of training."""
         Xi, (yi, wi) = batch
+        if self.unknown_ids is not None:
+            Xi = {**Xi, "ids": self.unknown_ids(Xi["ids"])}
         for optimizer in self.all_optimizers:
             optimizer.zero_grad()
         weighting = self.criterion_.weighting

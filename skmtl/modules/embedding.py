@@ -39,6 +39,8 @@ class TableEmbedding(nn.Module):
         The columns of lists.
     n_sets : int
         Embeddings of an id that lie side by side.
+    more_hashes : sequence of int
+        For each further hash of an id, its column.
 
     Attributes
     ----------
@@ -47,9 +49,9 @@ class TableEmbedding(nn.Module):
 
     Notes
     -----
-    Shape: ``ids (batch, n_ids)``, ``bins (batch, n_bins)``, ``numeric (batch,
-    n_numeric)`` and, where there are any, ``bags``, columns of ``batch`` lists, to
-    ``(batch, width)``.
+    Shape: ``ids (batch, n_ids + n_more_hashes)``, ``bins (batch, n_bins)``, ``numeric
+    (batch, n_numeric)`` and, where there are any, ``bags``, columns of ``batch``
+    lists, to ``(batch, width)``.
     """
 
     def __init__(
@@ -62,13 +64,18 @@ class TableEmbedding(nn.Module):
         bin_dim: int,
         sparse: bool,
         columns: Sequence[int] | None = None,
+        more_hashes: Sequence[int] = (),
         bags: Sequence[BagColumn] = (),
         n_sets: int = 1,
     ) -> None:
         super().__init__()
         dims = widths(embedding_dim, len(vocabulary_sizes))
         self.ids = IdTables(
-            sizes=vocabulary_sizes, dims=dims, sparse=sparse, columns=columns
+            sizes=vocabulary_sizes,
+            dims=dims,
+            sparse=sparse,
+            columns=columns,
+            more=more_hashes,
         )
         self.bags = BagPooling(bags, n_sets)
         self.bins = nn.Parameter(torch.empty(sum(bin_sizes), bin_dim))
@@ -103,7 +110,7 @@ class TaskEmbedding(TableEmbedding):
     ----------
     n_sets : int
         Number of embeddings, most often that of the tasks.
-    vocabulary_sizes, bin_sizes, n_numeric, embedding_dim, bin_dim, sparse
+    vocabulary_sizes, bin_sizes, n_numeric, embedding_dim, bin_dim, sparse, more_hashes
         As in `TableEmbedding`, for each of the embeddings.
     columns, bags
         As in `TableEmbedding`.

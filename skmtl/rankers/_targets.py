@@ -54,14 +54,21 @@ class Targets:
         return rates
 
 
-def check_targets(y: Any) -> Targets:
+def check_targets(y: Any, classes: Any = None) -> Targets:
     """Check `y` and bring it to one form.
+
+    Parameters
+    ----------
+    y : array-like or DataFrame
+        The labels.
+    classes : array-like, list of array-like, or None
+        Labels that may come up. For several tasks, those of each.
 
     Raises
     ------
     ValueError
-        For an empty `y`, labels other than 0, 1 and NaN, and more than two classes;
-        the message names the task.
+        For an empty `y`, labels other than 0, 1 and NaN, more than two classes, and
+        labels that are not among `classes`; the message names the task.
     """
     if y is None:
         raise ValueError(
@@ -84,8 +91,10 @@ def check_targets(y: Any) -> Targets:
     if not array.size:
         raise ValueError(f"y is empty: found shape {array.shape}. Give labels.")
     if array.ndim == 2 and array.shape[1] > 1:
-        return _several(array, names)
-    return _single(array.ravel(), names)
+        targets = _several(array, names)
+        _check_zero_one(classes, targets.names)
+        return targets
+    return _single(array.ravel(), names, classes)
 
 
 def _numeric(y: pd.DataFrame) -> bool:
@@ -139,7 +148,39 @@ def _several(array: np.ndarray, names: list[str] | None) -> Targets:
     )
 
 
-def _single(array: np.ndarray, names: list[str] | None) -> Targets:
+def _check_zero_one(classes: Any, names: npt.NDArray[Any]) -> None:
+    """With several tasks, classes can only say what is known."""
+    if classes is None:
+        return
+    if len(classes) != len(names):
+        raise ValueError(
+            f"classes has {len(classes)} entries, but y has {len(names)} tasks. Give "
+            "the classes of each task, or none."
+        )
+    for name, found in zip(names, classes, strict=True):
+        if not set(np.ravel(found).tolist()) <= {0, 1}:
+            raise ValueError(
+                f"classes of task {name!r} are {found!r}. With several tasks labels "
+                "are 0 and 1."
+            )
+
+
+def _within(found: np.ndarray, classes: Any, name: Any) -> np.ndarray:
+    """The classes that were announced, for labels that are among them."""
+    announced = np.unique(classes)
+    unknown = found[~np.isin(found, announced)]
+    if len(unknown):
+        raise ValueError(
+            f"Task {name!r} holds the label {unknown.tolist()[0]!r}, which is none of "
+            f"the classes {announced.tolist()}. Name all labels in `classes` in the "
+            "first call."
+        )
+    return announced
+
+
+def _single(
+    array: np.ndarray, names: list[str] | None, announced: Any = None
+) -> Targets:
     name = np.array(names or ["0"], dtype=object)
     observed = np.ones(len(array), dtype=bool)
     if array.dtype.kind == "f":
@@ -163,6 +204,8 @@ def _single(array: np.ndarray, names: list[str] | None) -> Targets:
     if len(known):
         check_classification_targets(known)
     classes = np.unique(known)
+    if announced is not None:
+        classes = _within(classes, announced, name[0])
     if len(classes) > 2:
         raise ValueError(
             "Only binary classification is supported. The type of the target is "
