@@ -166,7 +166,7 @@ class Vocabulary:
         counts = np.bincount(codes[codes >= 0], minlength=len(uniques))
         order = np.argsort(-counts, kind="stable")
         order = order[counts[order] >= max(min_frequency, 1)][:max_categories]
-        return cls(_plain_index(uniques).take(order))
+        return cls(plain_index(uniques).take(order))
 
     def __len__(self) -> int:
         """Rows of the column, the unknown row included."""
@@ -208,7 +208,7 @@ class Vocabulary:
         codes, uniques = pd.factorize(values)
         # One slot more, so that code -1 (missing) reads row 0.
         rows = np.zeros(len(uniques) + 1, dtype=np.int64)
-        rows[:-1] = self._rows_of_distinct(_plain_index(uniques))
+        rows[:-1] = self._rows_of_distinct(plain_index(uniques))
         return rows[codes]
 
     def _dense_rows(self, values: np.ndarray) -> npt.NDArray[np.int64]:
@@ -219,22 +219,22 @@ class Vocabulary:
 
     def _rows_of_distinct(self, distinct: pd.Index) -> npt.NDArray[np.int64]:
         keys = self.keys
-        if _holds_numbers(keys) != _holds_numbers(distinct):
+        if holds_numbers(keys) != holds_numbers(distinct):
             return np.zeros(len(distinct), dtype=np.int64)  # strings among integers
-        if keys.dtype != distinct.dtype and _holds_numbers(keys):
+        if keys.dtype != distinct.dtype and holds_numbers(keys):
             # int64 and float64 would be compared as floats, inexactly; integers
             # beyond int64 are objects.
             keys, distinct = keys.astype(object), distinct.astype(object)
         return keys.get_indexer(distinct).astype(np.int64) + 1
 
 
-def _holds_numbers(index: pd.Index) -> bool:
+def holds_numbers(index: pd.Index) -> bool:
     if index.dtype == object:
         return bool(len(index)) and not isinstance(index[0], str)
     return bool(types.is_numeric_dtype(index.dtype))
 
 
-def _plain_index(uniques: Any) -> pd.Index:
+def plain_index(uniques: Any) -> pd.Index:
     """Index of distinct keys on plain storage: int64, float64, str or object."""
     index = pd.Index(uniques)
     if isinstance(index.dtype, pd.CategoricalDtype):
