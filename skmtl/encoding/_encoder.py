@@ -261,6 +261,11 @@ class TableEncoder(TransformerMixin, BaseEstimator):
                 rows = vocabulary.rows(as_keys(columns[i], name))
             yield rows
 
+    def _add_ids(self, k: int, keys: pd.Index) -> None:
+        """Give ids that `fit` did not see, or found too rare, rows of their own."""
+        self._vocabularies[k] = self._vocabularies[k].extended(keys)
+        self.vocabulary_sizes_ = [len(v) for v in self._vocabularies]
+
     def _as_frame(self, X: Any, *, reset: bool) -> pd.DataFrame:
         """Check the table against the one seen in `fit`, columns matched by name."""
         seen = getattr(self, "feature_names_in_", None)

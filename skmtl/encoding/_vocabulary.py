@@ -168,6 +168,17 @@ class Vocabulary:
         order = order[counts[order] >= max(min_frequency, 1)][:max_categories]
         return cls(plain_index(uniques).take(order))
 
+    def extended(self, keys: pd.Index) -> Vocabulary:
+        """Give those of `keys` that have no row one, after all others."""
+        new = keys[self.rows(pd.Series(keys)) == 0]
+        if not len(self.keys):
+            return type(self)(new)
+        own = self.keys
+        if own.dtype != new.dtype:
+            # As objects, so that no integer becomes a float.
+            own, new = own.astype(object), new.astype(object)
+        return type(self)(own.append(new))
+
     def __len__(self) -> int:
         """Rows of the column, the unknown row included."""
         return len(self.keys) + 1

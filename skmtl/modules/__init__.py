@@ -5,6 +5,7 @@ from skmtl.modules.composition import MultiTaskModule
 from skmtl.modules.cross_stitch import CrossStitchBottoms
 from skmtl.modules.embedding import TableEmbedding, TaskEmbedding
 from skmtl.modules.esmm import ProductTowers
+from skmtl.modules.id_tables import Pretrained
 from skmtl.modules.layers import TaskLinear, dense_stack
 from skmtl.modules.ple import ProgressiveExtraction
 from skmtl.modules.sharing import ExpertMixture, SharedBottom, TaskBottoms
@@ -20,6 +21,7 @@ __all__ = [
     "MultiTaskModule",
     "ParallelTowers",
     "PooledTower",
+    "Pretrained",
     "ProductTowers",
     "ProgressiveExtraction",
     "SharedBottom",

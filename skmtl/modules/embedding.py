@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from skmtl.modules.id_tables import IdTables
+from skmtl.modules.id_tables import IdTables, Pretrained
 
 
 class TableEmbedding(nn.Module):
@@ -31,6 +31,10 @@ class TableEmbedding(nn.Module):
     sparse : bool
         Whether the tables of ids get sparse gradients, so that rows which a batch does
         not touch cost nothing.
+    pretrained : mapping of int to Pretrained, or None
+        For some id columns, vectors that their rows start from.
+    gain : float
+        Multiplier of what all other rows start from.
 
     Attributes
     ----------
@@ -52,13 +56,23 @@ class TableEmbedding(nn.Module):
         embedding_dim: int | Sequence[int],
         bin_dim: int,
         sparse: bool,
+        pretrained: Mapping[int, Pretrained] | None = None,
+        gain: float = 1.0,
     ) -> None:
         super().__init__()
         dims = widths(embedding_dim, len(vocabulary_sizes))
-        self.ids = IdTables(sizes=vocabulary_sizes, dims=dims, sparse=sparse)
+        self.ids = IdTables(
+            sizes=vocabulary_sizes,
+            dims=dims,
+            sparse=sparse,
+            pretrained=pretrained,
+            gain=gain,
+        )
         self.bins = nn.Parameter(torch.empty(sum(bin_sizes), bin_dim))
         self.width = self.ids.width + len(bin_sizes) * bin_dim + n_numeric
         nn.init.normal_(self.bins, std=bin_dim**-0.5)
+        with torch.no_grad():
+            self.bins.mul_(gain)
 
     def forward(self, ids: Tensor, bins: Tensor, numeric: Tensor) -> Tensor:
         parts = []
@@ -78,8 +92,9 @@ class TaskEmbedding(TableEmbedding):
     ----------
     n_sets : int
         Number of embeddings, most often that of the tasks.
-    vocabulary_sizes, bin_sizes, n_numeric, embedding_dim, bin_dim, sparse
-        As in `TableEmbedding`, for each of the embeddings.
+    vocabulary_sizes, bin_sizes, n_numeric, embedding_dim, bin_dim, sparse, pretrained
+        As in `TableEmbedding`, for each of the embeddings. Vectors of the width of one
+        are the start of all; others are projected to each.
 
     Attributes
     ----------
@@ -100,20 +115,25 @@ class TaskEmbedding(TableEmbedding):
         n_sets: int,
         embedding_dim: int | Sequence[int],
         bin_dim: int,
+        pretrained: Mapping[int, Pretrained] | None = None,
         **sizes: Any,
     ) -> None:
         dims = widths(embedding_dim, len(sizes["vocabulary_sizes"]))
         super().__init__(
             embedding_dim=[n_sets * dim for dim in dims],
             bin_dim=n_sets * bin_dim,
+            pretrained={
+                k: given.repeated(n_sets)
+                if given.vectors.shape[1] == dims[k]
+                else given
+                for k, given in (pretrained or {}).items()
+            },
+            gain=n_sets**0.5,  # as wide as if each set stood alone
             **sizes,
         )
         self.n_sets = n_sets
         n_numeric = sizes["n_numeric"]
         self.width = (self.width - n_numeric) // n_sets + n_numeric
-        with torch.no_grad():  # as wide as if each set stood alone
-            for table in (*self.ids.tables, self.bins):
-                table.mul_(n_sets**0.5)
 
     def forward(self, ids: Tensor, bins: Tensor, numeric: Tensor) -> Tensor:
         parts = []

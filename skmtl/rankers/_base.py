@@ -29,6 +29,7 @@ from skmtl.rankers._embedding_dim import check_embedding_dim, embedding_dims
 from skmtl.rankers._fit import Fit
 from skmtl.rankers._memory import check_memory
 from skmtl.rankers._parameters import CONSTRAINTS, shared_parameters
+from skmtl.rankers._pretrained import PretrainedTables
 from skmtl.rankers._summary import summary_text, visual_block
 from skmtl.rankers._targets import check_targets
 from skmtl.rankers._training import logits
@@ -67,6 +68,7 @@ class MultiTaskRanker(CallbackSupportMixin, ClassifierMixin, BaseEstimator, ABC)
         *,
         tower_units: Any = (64,),
         embedding_dim: Any = 16,
+        embeddings: Any = None,
         bin_dim: int = 8,
         dropout: float = 0.0,
         label_weight: Any = None,
@@ -96,6 +98,7 @@ class MultiTaskRanker(CallbackSupportMixin, ClassifierMixin, BaseEstimator, ABC)
     ) -> None:
         self.tower_units = tower_units
         self.embedding_dim = embedding_dim
+        self.embeddings = embeddings
         self.bin_dim = bin_dim
         self.dropout = dropout
         self.label_weight = label_weight
@@ -206,13 +209,24 @@ default=None
         context.call_on_fit_task_end(estimator=self, X=X, y=y)
         return self
 
-    def _make_net(self, encoder: TableEncoder, names: list[str]) -> MultiTaskModule:
-        embedding = self._make_embedding(encoder, self._n_embeddings(names))
+    def _make_net(
+        self,
+        encoder: TableEncoder,
+        names: list[str],
+        pretrained: PretrainedTables | None = None,
+    ) -> MultiTaskModule:
+        n_sets = self._n_embeddings(names)
+        embedding = self._make_embedding(encoder, n_sets, pretrained)
         sharing = self._make_sharing(embedding.width, names)
         towers = self._make_towers(sharing.width, names)
         return MultiTaskModule(embedding=embedding, sharing=sharing, towers=towers)
 
-    def _make_embedding(self, encoder: TableEncoder, n_sets: int | None) -> Any:
+    def _make_embedding(
+        self,
+        encoder: TableEncoder,
+        n_sets: int | None,
+        pretrained: PretrainedTables | None,
+    ) -> Any:
         """From encoded rows to the input."""
         columns, sizes = encoder.categorical_names_, encoder.vocabulary_sizes_
         dims = embedding_dims(self.embedding_dim, columns, sizes)
@@ -230,6 +244,7 @@ default=None
             "embedding_dim": dims,
             "bin_dim": self.bin_dim,
             "sparse": self.embedding_optimizer != "adam",
+            "pretrained": pretrained.for_network(dims) if pretrained else None,
         }
         if n_sets is None:
             return TableEmbedding(**arguments)

@@ -30,6 +30,7 @@ from skmtl.rankers._monitor import (
     StopWhenAsked,
     ValidScore,
 )
+from skmtl.rankers._pretrained import PretrainedTables
 from skmtl.rankers._scoring import check_scorer, find_scorer, validation_score
 from skmtl.rankers._small import MERGE_ROWS, merge_rows
 from skmtl.rankers._split import validation_rows
@@ -66,6 +67,7 @@ class Fit:
     def _check_hyperparameters(self) -> None:
         ranker, names = self.ranker, self.targets.names
         ranker._check_tasks(self.names)
+        self.pretrained = PretrainedTables(ranker.embeddings)
         self.scorer = None
         if ranker.scoring is not None:
             self.scorer = find_scorer(ranker, len(names))
@@ -138,6 +140,8 @@ class Fit:
         learnable = (prior > 0) & (prior < 1)
         weight = weight * learnable
         fitted = self._attributes(encoder, prior)
+        if not self.warm:
+            fitted["embedding_coverage_"] = self.pretrained.coverage(table)
         device = self.ranker.device
         train_table = tensor_table(table, labels, weight, device)
         net = self._net(fitted, len(table), learnable)
@@ -178,7 +182,9 @@ class Fit:
             max_categories=ranker.max_categories,
             n_bins=ranker.n_bins,
         )
-        return encoder.fit(self.X, sample_weight=self.weight.mean(axis=1))
+        encoder.fit(self.X, sample_weight=self.weight.mean(axis=1))
+        self.pretrained.add_to(encoder)
+        return encoder
 
     def _attributes(self, encoder: TableEncoder, prior: Weights) -> dict[str, Any]:
         targets = self.targets
@@ -208,7 +214,7 @@ class Fit:
                 max_epochs=ranker.max_iter, record_gradients=ranker.record_gradients
             )
         with seeded(self.seed, ranker.device):
-            module = ranker._make_net(fitted["encoder_"], self.names)
+            module = ranker._make_net(fitted["encoder_"], self.names, self.pretrained)
             rates = np.where(learnable, fitted["prior_"], 0.5)
             module.start_at(torch.from_numpy(rates).float())
             net = MultiTaskNet(
