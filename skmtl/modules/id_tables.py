@@ -11,9 +11,6 @@ from torch.nn import functional as F
 
 from skmtl.modules.pretrained_rows import PretrainedRows
 
-# Root mean square of what rows start from, times the root of their width.
-START = 0.2
-
 
 @dataclass(frozen=True)
 class Pretrained:
@@ -155,13 +152,13 @@ class IdTables(nn.Module):
 def _start(sizes: Sequence[int], dim: int, gain: float) -> nn.Parameter:
     """A table with rows near 0, and those of unknown ids at 0.
 
-    `START` is a fifth of what keeps the variance of a layer. What an id drew at the
-    start is noise until its rows are seen; the smaller it is, the better are rare ids.
-    0 is the middle of all others, so that an id never seen is neutral even where
-    training had no missing or rare id.
+    A fifth of what keeps the variance of a layer. What an id drew at the start is noise
+    until its rows are seen; the smaller it is, the better are rare ids. 0 is the middle
+    of all others, so that an id never seen is neutral even where training had no
+    missing or rare id.
     """
     table = torch.empty(sum(sizes), dim)
-    nn.init.normal_(table, std=START * dim**-0.5)
+    nn.init.normal_(table, std=0.2 * dim**-0.5)
     table *= gain
     table[_first_rows(sizes)] = 0.0
     return nn.Parameter(table)

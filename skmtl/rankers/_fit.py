@@ -122,6 +122,7 @@ class Fit:
         """Encode, train, and give the fitted attributes."""
         encoder = self._encoder()
         table = encoder.encode(self.X)
+        coverage = {} if self.warm else self.pretrained.coverage(table)
         targets, weight = self.targets, self.weight
         valid = self._validation_table(encoder, table)
         if valid is not None and self.validation is None:
@@ -139,9 +140,7 @@ class Fit:
             table, labels, weight = merge_rows(table, targets, weight)
         learnable = (prior > 0) & (prior < 1)
         weight = weight * learnable
-        fitted = self._attributes(encoder, prior)
-        if not self.warm:
-            fitted["embedding_coverage_"] = self.pretrained.coverage(table)
+        fitted = {**self._attributes(encoder, prior), **coverage}
         device = self.ranker.device
         train_table = tensor_table(table, labels, weight, device)
         net = self._net(fitted, len(table), learnable)

@@ -16,7 +16,6 @@ from skmtl.embedders import PretrainedEmbedding
 from skmtl.encoding import EncodedTable, TableEncoder
 from skmtl.encoding._vectors import VectorTable
 from skmtl.modules import Pretrained
-from skmtl.modules.id_tables import START
 
 # Share of the training rows with a vector below which something is likely wrong.
 _POOR = 0.5
@@ -36,7 +35,7 @@ class ColumnVectors:
         factor = self.spec.scale
         if factor == "auto":
             size = np.sqrt(np.square(vectors, dtype=np.float64).mean())
-            factor = START * dim**-0.5 / size if size else 1.0
+            factor = dim**-0.5 / size if size else 1.0
         return (vectors * factor).astype(np.float32)
 
 
@@ -74,8 +73,11 @@ class PretrainedTables:
         ]
         self.offsets = [sum(encoder.vocabulary_sizes_[:k]) for k in self.places]
 
-    def coverage(self, table: EncodedTable) -> pd.DataFrame:
-        """How much of the training table has vectors; warns where that is little."""
+    def coverage(self, table: EncodedTable) -> dict[str, pd.DataFrame]:
+        """The attribute that says how much of a table has vectors.
+
+        Warns where that is little.
+        """
         found = []
         for one, k, rows, offset in zip(
             self.columns, self.places, self.rows, self.offsets, strict=True
@@ -95,7 +97,10 @@ class PretrainedTables:
                     stacklevel=5,
                 )
         names = [one.column for one in self.columns]
-        return pd.DataFrame(found, index=names, columns=["ids", "rows", "unseen"])
+        columns = ["ids", "rows", "unseen"]
+        return {
+            "embedding_coverage_": pd.DataFrame(found, index=names, columns=columns)
+        }
 
     def for_network(self, dims: Sequence[int]) -> dict[int, Pretrained]:
         """What the network's embedding takes, for columns of these widths."""
