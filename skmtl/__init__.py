@@ -22,6 +22,7 @@ _PUBLIC: dict[str, str] = {
     "PLE": "skmtl.rankers",
     "PooledTask": "skmtl.rankers",
     "PretrainedEmbedding": "skmtl.embedders",
+    "RaggedArray": "skmtl.encoding",
     "STEM": "skmtl.rankers",
     "OutputWeightSearchCV": "skmtl.output_weights",
     "ShareBottom": "skmtl.rankers",

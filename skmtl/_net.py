@@ -32,7 +32,7 @@ class TensorTable(Dataset[Any]):
 
     Parameters
     ----------
-    X : dict of str to Tensor, each with n_samples rows
+    X : dict of str to Tensor or Bags, each with n_samples rows
         Arguments of the module.
     y : Tensor of shape (n_samples, n_tasks)
         Labels, 0 where not observed.
@@ -40,13 +40,13 @@ class TensorTable(Dataset[Any]):
         Weights, 0 where not observed.
     """
 
-    def __init__(self, X: dict[str, Tensor], y: Tensor, weight: Tensor | None) -> None:
+    def __init__(self, X: dict[str, Any], y: Tensor, weight: Tensor | None) -> None:
         self.X, self.y, self.weight = X, y, weight
 
     def __len__(self) -> int:
         return len(self.y)
 
-    def rows(self, at: Any) -> tuple[dict[str, Tensor], tuple[Tensor, Tensor | None]]:
+    def rows(self, at: Any) -> tuple[dict[str, Any], tuple[Tensor, Tensor | None]]:
         """A batch."""
         weight = None if self.weight is None else self.weight[at]
         return {name: x[at] for name, x in self.X.items()}, (self.y[at], weight)
@@ -124,7 +124,7 @@ class MultiTaskNet(NeuralNet):
     ----------
     module : torch.nn.Module
         Gives logits of shape (batch, n_tasks).
-    embedding_optimizer : {"lazy_adam", "adam"}
+    embedding_optimizer : {"lazy_adam", "adagrad", "adam"}
         Optimiser of the table of ids.
     dense_optimizer : {"adam", "sgd"}
         Optimiser of everything else.
@@ -199,9 +199,8 @@ class MultiTaskNet(NeuralNet):
         ]
         # Copied and pickled together with the module, so that they go on with its own
         # tables and not with copies of them.
-        together = self.cuda_dependent_attributes_
-        if "table_optimizers" not in together:
-            self.cuda_dependent_attributes_ = [*together, "table_optimizers"]
+        attributes = dict.fromkeys(self.cuda_dependent_attributes_)
+        self.cuda_dependent_attributes_ = [*attributes, "table_optimizers"]
         return self
 
     @property
@@ -275,7 +274,7 @@ class MultiTaskNet(NeuralNet):
         """Evaluate one batch."""
         Xi, (yi, wi) = batch
         with torch.inference_mode():
-            logits = self.infer(Xi)
+            logits = self.module_(**Xi)
             losses = self.criterion_.task_losses(logits, yi, wi)
             loss = self.criterion_.weighting.reference() @ losses
         return {"loss": loss, "y_pred": logits, "task_losses": losses}

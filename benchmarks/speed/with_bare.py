@@ -4,7 +4,7 @@ import torch
 from torch.nn import functional as F
 from workload import N_IDS, N_NUMBERS, TASKS
 
-from skmtl._optim import LazyAdam
+from skmtl._lazy import LazyAdam
 from skmtl.modules import (
     ExpertMixture,
     MultiTaskModule,

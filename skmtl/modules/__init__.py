@@ -1,6 +1,7 @@
 """The parts that networks are composed of; torch only."""
 
 from skmtl.modules.aitm import TransferTowers
+from skmtl.modules.bags import BagColumn
 from skmtl.modules.composition import MultiTaskModule
 from skmtl.modules.cross_stitch import CrossStitchBottoms
 from skmtl.modules.embedding import TableEmbedding, TaskEmbedding
@@ -8,12 +9,15 @@ from skmtl.modules.esmm import ProductTowers
 from skmtl.modules.id_tables import Pretrained
 from skmtl.modules.layers import TaskLinear, dense_stack
 from skmtl.modules.ple import ProgressiveExtraction
+from skmtl.modules.ragged import Bags, Ragged
 from skmtl.modules.sharing import ExpertMixture, SharedBottom, TaskBottoms
 from skmtl.modules.soft_sharing import SoftlySharedBottoms
 from skmtl.modules.stem import EmbeddingExperts
 from skmtl.modules.towers import ChainedTowers, ParallelTowers, PooledTower
 
 __all__ = [
+    "BagColumn",
+    "Bags",
     "ChainedTowers",
     "CrossStitchBottoms",
     "EmbeddingExperts",
@@ -24,6 +28,7 @@ __all__ = [
     "Pretrained",
     "ProductTowers",
     "ProgressiveExtraction",
+    "Ragged",
     "SharedBottom",
     "SoftlySharedBottoms",
     "TableEmbedding",

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from skmtl.modules.ragged import Ragged
 
 
 class MultiTaskModule(nn.Module):
@@ -35,9 +38,11 @@ class MultiTaskModule(nn.Module):
         super().__init__()
         self.embedding, self.sharing, self.towers = embedding, sharing, towers
 
-    def forward(self, ids: Tensor, bins: Tensor, numeric: Tensor) -> Tensor:
+    def forward(
+        self, ids: Tensor, bins: Tensor, numeric: Tensor, bags: Iterable[Ragged] = ()
+    ) -> Tensor:
         """Logits of the tasks' probabilities, ``(batch, n_tasks)``."""
-        logits: Tensor = self.towers(self.representation(ids, bins, numeric))
+        logits: Tensor = self.towers(self.representation(ids, bins, numeric, bags))
         return logits
 
     def start_at(self, rates: Tensor) -> None:
@@ -58,13 +63,15 @@ class MultiTaskModule(nn.Module):
         terms = [part.penalty(logits, weight) for part in parts]
         return torch.stack(terms).sum() if terms else None
 
-    def representation(self, ids: Tensor, bins: Tensor, numeric: Tensor) -> Tensor:
+    def representation(
+        self, ids: Tensor, bins: Tensor, numeric: Tensor, bags: Iterable[Ragged] = ()
+    ) -> Tensor:
         """What each task's tower reads, ``(n_tasks, batch, width)``."""
-        shared: Tensor = self.sharing(self.embedding(ids, bins, numeric))
+        shared: Tensor = self.sharing(self.embedding(ids, bins, numeric, bags))
         return shared
 
     def split(
-        self, ids: Tensor, bins: Tensor, numeric: Tensor
+        self, ids: Tensor, bins: Tensor, numeric: Tensor, bags: Iterable[Ragged] = ()
     ) -> tuple[Tensor, Tensor]:
         """Representation, and how it is mixed from what the tasks share.
 
@@ -73,10 +80,10 @@ class MultiTaskModule(nn.Module):
         method `mix` counts as one tensor for each task.
         """
         if hasattr(self.sharing, "mix"):
-            x = self.embedding(ids, bins, numeric)
+            x = self.embedding(ids, bins, numeric, bags)
             mixed: tuple[Tensor, Tensor] = self.sharing.mix(x)
             return mixed
-        shared = self.representation(ids, bins, numeric)
+        shared = self.representation(ids, bins, numeric, bags)
         apart = torch.eye(len(shared), dtype=shared.dtype, device=shared.device)
         return shared, apart[None]
 

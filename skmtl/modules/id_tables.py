@@ -33,8 +33,10 @@ class Pretrained:
     frozen: bool = False
     learning_rate_factor: float = 1.0
 
-    def repeated(self, n: int) -> Pretrained:
-        """The vectors `n` times side by side."""
+    def repeated(self, n: int, dim: int) -> Pretrained:
+        """The vectors `n` times side by side, if that makes them `dim` wide."""
+        if n * self.vectors.shape[1] != dim:
+            return self
         return replace(self, vectors=self.vectors.repeat(1, n))
 
     def apart(self, dim: int) -> bool:
@@ -44,7 +46,7 @@ class Pretrained:
 
 
 class IdTables(nn.Module):
-    """Embeddings of id columns, one gather for all columns of the same width.
+    """Embeddings of ids, one gather for all columns of the same width.
 
     Parameters
     ----------
@@ -55,7 +57,9 @@ class IdTables(nn.Module):
     sparse : bool
         Whether tables get sparse gradients, so that rows which a batch does not touch
         cost nothing.
-    pretrained : mapping of int to Pretrained
+    columns : sequence of int or None
+        Vocabulary of each id column. None for one column of each vocabulary.
+    pretrained : mapping of int to Pretrained, or None
         For some vocabularies, vectors that rows start from. Those that are frozen, have
         a learning rate of their own or another width lie in a table of their own.
     gain : float
@@ -63,21 +67,21 @@ class IdTables(nn.Module):
 
     Attributes
     ----------
-    apart : torch.nn.ModuleDict
-        Tables with pretrained vectors of their own, by the number of the vocabulary.
     tables : torch.nn.ParameterList
         A table for each width, ``(rows, width)``, in the order in which widths first
         appear.
-    width : int
-        Sum of `dims`.
+    apart : torch.nn.ModuleList
+        Tables with pretrained vectors of their own, each of one vocabulary.
+    widths : list of int
+        Width of the embeddings of each id column.
 
     Notes
     -----
     Shape: ``(batch, n_columns)`` to a list with ``(batch, n_columns of this width,
-    width)`` for each table, then ``(batch, 1, width)`` for each table apart. Ids are
-    rows of one fused space: the code of an id plus the sizes of all vocabularies before
-    its own. With one width that is the row of the only table; with several, each column
-    is shifted to its place.
+    width)`` for each table that has columns, those apart last. Ids are rows of one
+    fused space: the code of an id plus the sizes of all vocabularies before its own.
+    With one width that is the row of the only table; with several, each column is
+    shifted to its place.
     """
 
     shifts: Tensor
@@ -88,65 +92,88 @@ class IdTables(nn.Module):
         sizes: Sequence[int],
         dims: Sequence[int],
         sparse: bool,
+        columns: Sequence[int] | None = None,
         pretrained: Mapping[int, Pretrained] | None = None,
         gain: float = 1.0,
     ) -> None:
         super().__init__()
-        self.sparse, self.width = sparse, sum(dims)
-        pretrained = pretrained or {}
-        alone = [k for k, given in pretrained.items() if given.apart(dims[k])]
-        together = [k for k in range(len(dims)) if k not in alone]
-        self.columns = [
-            [k for k in together if dims[k] == width]
-            for width in dict.fromkeys(dims[k] for k in together)
+        self.sparse = sparse
+        vocabularies = range(len(sizes)) if columns is None else columns
+        self.widths = [dims[v] for v in vocabularies]
+        given = pretrained or {}
+        apart = [v for v, one in given.items() if one.apart(dims[v])]
+        together = [v for v in range(len(sizes)) if v not in apart]
+        groups = [
+            [v for v in together if dims[v] == width]
+            for width in dict.fromkeys(dims[v] for v in together)
         ]
         self.tables = nn.ParameterList(
-            _start([sizes[k] for k in columns], dims[columns[0]], gain)
-            for columns in self.columns
+            _start([sizes[v] for v in group], dims[group[0]], gain) for group in groups
         )
-        self.apart = nn.ModuleDict(
-            {
-                str(k): PretrainedRows(
-                    **vars(pretrained[k]),
-                    own=_start([sizes[k]], dims[k], gain),
-                    sparse=sparse,
-                )
-                for k in alone
-            }
+        self.apart = nn.ModuleList(
+            PretrainedRows(
+                **vars(given[v]), own=_start([sizes[v]], dims[v], gain), sparse=sparse
+            )
+            for v in apart
         )
-        shifts = torch.zeros(len(sizes), dtype=torch.int64)
-        first = _first_rows(sizes)
-        for columns in (*self.columns, *([k] for k in alone)):
-            own = _first_rows([sizes[k] for k in columns])
-            for k, row in zip(columns, own, strict=True):
-                shifts[k] = first[k] - row
-        for columns, table in zip(self.columns, self.tables, strict=True):
-            for k in pretrained.keys() & set(columns):
-                row = first[k] - int(shifts[k])
-                with torch.no_grad():
-                    table[row + pretrained[k].rows] = pretrained[k].vectors
+        groups += [[v] for v in apart]
+        self.columns = [
+            [k for k, v in enumerate(vocabularies) if v in group] for group in groups
+        ]
+        self.table_of = {v: g for g, group in enumerate(groups) for v in group}
+        self.shift_of = _shifts(sizes, groups)
+        shifts = torch.tensor([self.shift_of[v] for v in vocabularies])
         self.register_buffer("shifts", shifts, persistent=False)
+        first = _first_rows(sizes)
+        for v in given.keys() - set(apart):
+            rows = first[v] - self.shift_of[v] + given[v].rows
+            with torch.no_grad():
+                self.tables[self.table_of[v]][rows] = given[v].vectors
 
     def trained(self) -> list[tuple[Tensor, float]]:
         """Every table that is trained, and the factor of its learning rate."""
         found = [(table, 1.0) for table in self.tables]
-        for one in self.apart.values():
+        for one in self.apart:
             assert isinstance(one, PretrainedRows)
             found += one.tables()
         return [(table, factor) for table, factor in found if table.numel()]
 
     def forward(self, ids: Tensor) -> list[Tensor]:
         if len(self.tables) == 1 and not self.apart:
-            return [self._rows(ids, self.tables[0])]
+            return [self._rows(ids, 0)]
         ids = ids - self.shifts.to(ids.dtype)
-        together = [
-            self._rows(ids[:, columns], table)
-            for columns, table in zip(self.columns, self.tables, strict=True)
+        return [
+            self._rows(ids[:, columns], g)
+            for g, columns in enumerate(self.columns)
+            if columns
         ]
-        return together + [one(ids[:, [int(k)]]) for k, one in self.apart.items()]
 
-    def _rows(self, ids: Tensor, table: Tensor) -> Tensor:
-        return F.embedding(ids, table, sparse=self.sparse)
+    def entries(self, ids: Tensor, vocabulary: int) -> Tensor:
+        """Embeddings of ids that are all of one vocabulary, ``(n, width)``."""
+        g = self.table_of[vocabulary]
+        return self._rows(ids - self.shift_of[vocabulary], g)
+
+    def column(self, rows: list[Tensor], k: int) -> Tensor:
+        """Column k of what `forward` gave, ``(batch, width)``."""
+        read = [columns for columns in self.columns if columns]
+        g = next(g for g, columns in enumerate(read) if k in columns)
+        return rows[g][:, read[g].index(k)]
+
+    def _rows(self, ids: Tensor, g: int) -> Tensor:
+        if g < len(self.tables):
+            return F.embedding(ids, self.tables[g], sparse=self.sparse)
+        rows: Tensor = self.apart[g - len(self.tables)](ids)
+        return rows
+
+
+def _shifts(sizes: Sequence[int], groups: list[list[int]]) -> list[int]:
+    """From a row of the fused space to that of its table, for each vocabulary."""
+    shifts, first = [0] * len(sizes), _first_rows(sizes)
+    for group in groups:
+        own = _first_rows([sizes[v] for v in group])
+        for v, row in zip(group, own, strict=True):
+            shifts[v] = first[v] - row
+    return shifts
 
 
 def _start(sizes: Sequence[int], dim: int, gain: float) -> nn.Parameter:

@@ -29,6 +29,7 @@ from skmtl.rankers._embedding_dim import check_embedding_dim, embedding_dims
 from skmtl.rankers._fit import Fit
 from skmtl.rankers._memory import check_memory
 from skmtl.rankers._parameters import CONSTRAINTS, shared_parameters
+from skmtl.rankers._pooling import bag_columns, check_pooling
 from skmtl.rankers._pretrained import PretrainedTables
 from skmtl.rankers._summary import summary_text, visual_block
 from skmtl.rankers._targets import check_targets
@@ -69,6 +70,7 @@ class MultiTaskRanker(CallbackSupportMixin, ClassifierMixin, BaseEstimator, ABC)
         tower_units: Any = (64,),
         embedding_dim: Any = 16,
         embeddings: Any = None,
+        pooling: Any = "mean",
         bin_dim: int = 8,
         dropout: float = 0.0,
         label_weight: Any = None,
@@ -88,6 +90,8 @@ class MultiTaskRanker(CallbackSupportMixin, ClassifierMixin, BaseEstimator, ABC)
         categorical_features: Any = "from_dtype",
         min_frequency: int = 2,
         max_categories: int | None = None,
+        share_embedding: dict[Any, Any] | None = None,
+        max_length: int | None = None,
         n_bins: int = 64,
         warm_start: bool = False,
         device: str = "cpu",
@@ -99,6 +103,7 @@ class MultiTaskRanker(CallbackSupportMixin, ClassifierMixin, BaseEstimator, ABC)
         self.tower_units = tower_units
         self.embedding_dim = embedding_dim
         self.embeddings = embeddings
+        self.pooling = pooling
         self.bin_dim = bin_dim
         self.dropout = dropout
         self.label_weight = label_weight
@@ -118,6 +123,8 @@ class MultiTaskRanker(CallbackSupportMixin, ClassifierMixin, BaseEstimator, ABC)
         self.categorical_features = categorical_features
         self.min_frequency = min_frequency
         self.max_categories = max_categories
+        self.share_embedding = share_embedding
+        self.max_length = max_length
         self.n_bins = n_bins
         self.warm_start = warm_start
         self.device = device
@@ -150,6 +157,7 @@ class MultiTaskRanker(CallbackSupportMixin, ClassifierMixin, BaseEstimator, ABC)
     def _check_tasks(self, names: list[str]) -> None:
         """Refuse hyperparameters that do not fit the tasks, before anything is done."""
         check_embedding_dim(self.embedding_dim)
+        check_pooling(self.pooling)
         for what in self._layers:
             self._units(what)
 
@@ -228,10 +236,11 @@ default=None
         pretrained: PretrainedTables | None,
     ) -> Any:
         """From encoded rows to the input."""
-        columns, sizes = encoder.categorical_names_, encoder.vocabulary_sizes_
-        dims = embedding_dims(self.embedding_dim, columns, sizes)
+        names, sizes = encoder.vocabulary_names_, encoder.vocabulary_sizes_
+        dims = embedding_dims(self.embedding_dim, names, sizes)
+        places = encoder.vocabulary_places_
         check_memory(
-            columns,
+            names,
             sizes,
             [(n_sets or 1) * dim for dim in dims],
             optimizer=self.embedding_optimizer,
@@ -245,6 +254,8 @@ default=None
             "bin_dim": self.bin_dim,
             "sparse": self.embedding_optimizer != "adam",
             "pretrained": pretrained.for_network(dims) if pretrained else None,
+            "columns": [places[name] for name in encoder.categorical_names_],
+            "bags": bag_columns(self.pooling, encoder, dims),
         }
         if n_sets is None:
             return TableEmbedding(**arguments)

@@ -122,7 +122,7 @@ class Fit:
         """Encode, train, and give the fitted attributes."""
         encoder = self._encoder()
         table = encoder.encode(self.X)
-        coverage = {} if self.warm else self.pretrained.coverage(table)
+        coverage = {} if self.warm else self.pretrained.coverage(encoder, table)
         targets, weight = self.targets, self.weight
         valid = self._validation_table(encoder, table)
         if valid is not None and self.validation is None:
@@ -179,6 +179,8 @@ class Fit:
             ranker.categorical_features,
             min_frequency=ranker.min_frequency,
             max_categories=ranker.max_categories,
+            share_embedding=ranker.share_embedding,
+            max_length=ranker.max_length,
             n_bins=ranker.n_bins,
         )
         encoder.fit(self.X, sample_weight=self.weight.mean(axis=1))

@@ -20,6 +20,7 @@ class SharedParameters(TypedDict, total=False):
     tower_units: Any
     embedding_dim: Any
     embeddings: Any
+    pooling: Any
     bin_dim: int
     dropout: float
     label_weight: Any
@@ -39,6 +40,8 @@ class SharedParameters(TypedDict, total=False):
     categorical_features: Any
     min_frequency: int
     max_categories: int | None
+    share_embedding: dict[Any, Any] | None
+    max_length: int | None
     n_bins: int
     warm_start: bool
     device: str
@@ -56,6 +59,7 @@ CONSTRAINTS: dict[str, Any] = {
         dict,
     ],
     "embeddings": [dict, None],
+    "pooling": [str, tuple, dict],
     "bin_dim": [Interval(Integral, 1, None, closed="left")],
     "tower_units": ["array-like"],
     "dropout": [Interval(Real, 0, 1, closed="left")],
@@ -73,7 +77,7 @@ CONSTRAINTS: dict[str, Any] = {
     ],
     "weight_decay": [Interval(Real, 0, None, closed="left")],
     "optimizer": [StrOptions({"adam", "sgd"})],
-    "embedding_optimizer": [StrOptions({"lazy_adam", "adam"})],
+    "embedding_optimizer": [StrOptions({"lazy_adam", "adam", "adagrad"})],
     "early_stopping": ["boolean"],
     "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
     "scoring": [str, callable, None],
@@ -82,6 +86,8 @@ CONSTRAINTS: dict[str, Any] = {
     "categorical_features": _ENCODER["categorical_features"],
     "min_frequency": _ENCODER["min_frequency"],
     "max_categories": _ENCODER["max_categories"],
+    "share_embedding": _ENCODER["share_embedding"],
+    "max_length": _ENCODER["max_length"],
     "n_bins": _ENCODER["n_bins"],
     "warm_start": ["boolean"],
     "device": [str],
@@ -106,6 +112,12 @@ embeddings : mapping or None, default=None
     `PretrainedEmbedding` around a table freezes them, or sets their learning rate and
     scale. Ids with a vector but too few training rows, or none, have it too. Vectors of
     another width than `embedding_dim` are brought to it by a learned linear map.
+pooling : {"mean", "sum", "max"}, tuple or mapping, default="mean"
+    How the embeddings of the ids in a list become one. ``("attention", "item_id")``
+    sums them, each weighed by its cosine with the embedding of the row's ``item_id``:
+    of a history, what goes with the item counts. A mapping goes from names of columns
+    of lists to one of these; columns that it does not name get "mean". An empty list
+    is 0.
 bin_dim : int, default=8
     Width of the embedding of a number's bin.
 dropout : float, default=0.0
@@ -141,9 +153,11 @@ weight_decay : float, default=0.0
     them.
 optimizer : {"adam", "sgd"}, default="adam"
     Optimiser of everything but the embedding table; "sgd" has momentum 0.9.
-embedding_optimizer : {"lazy_adam", "adam"}, default="lazy_adam"
-    Optimiser of the embedding table. "lazy_adam" updates the rows that a batch
-    touches; "adam" updates all rows at every step, exactly and slowly.
+embedding_optimizer : {"lazy_adam", "adagrad", "adam"}, default="lazy_adam"
+    Optimiser of the embedding tables. "lazy_adam" and "adagrad" update the rows that a
+    batch touches. "adagrad" keeps one number for each row, where Adam keeps twice the
+    row, and wants a larger `learning_rate`. "adam" updates all rows at every step,
+    exactly and slowly.
 early_stopping : bool, default=False
     Whether to set rows aside, or use `X_val`, and stop when the score there no longer
     improves. With `X_val` the best weights are restored in any case.
@@ -160,12 +174,17 @@ n_iter_no_change : int, default=3
 tol : float, default=0.0
     Least improvement that counts.
 categorical_features : "from_dtype", None or array-like, default="from_dtype"
-    Which columns hold ids: by dtype (``category``, strings, objects), by name, by
-    index or by a boolean mask. Integer ids must be named, or cast to ``category``.
+    Which columns hold ids: by dtype (``category``, strings, objects, lists), by name,
+    by index or by a boolean mask. Integer ids must be named, or cast to ``category``.
 min_frequency : int, default=2
-    Ids on fewer rows share the column's row for unknown ids.
+    Ids found fewer times share the column's row for unknown ids.
 max_categories : int or None, default=None
     At most this many ids of a column get a row of their own.
+share_embedding : mapping or None, default=None
+    From the name of an id column, or column of lists of ids, to that of another whose
+    embeddings it shares, such as ``{"history": "item_id"}``.
+max_length : int or None, default=None
+    Entries of a list that are kept, the last ones. None for all.
 n_bins : int, default=64
     Bins for each number, about; 0 for none.
 warm_start : bool, default=False

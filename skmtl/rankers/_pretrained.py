@@ -61,6 +61,7 @@ class PretrainedTables:
         """Give every id with a vector a row of its own."""
         self.known = list(encoder.vocabulary_sizes_)
         self.places = [_place(encoder, one.column) for one in self.columns]
+        _refuse_two_for_one(self.places, [one.column for one in self.columns])
         keys = [
             one.table.keys_for(encoder._vocabularies[k], one.column)
             for k, one in zip(self.places, self.columns, strict=True)
@@ -73,17 +74,19 @@ class PretrainedTables:
         ]
         self.offsets = [sum(encoder.vocabulary_sizes_[:k]) for k in self.places]
 
-    def coverage(self, table: EncodedTable) -> dict[str, pd.DataFrame]:
+    def coverage(
+        self, encoder: TableEncoder, table: EncodedTable
+    ) -> dict[str, pd.DataFrame]:
         """The attribute that says how much of a table has vectors.
 
-        Warns where that is little.
+        Warns where that is little. The cells of a column of lists are its entries.
         """
         found = []
         for one, k, rows, offset in zip(
             self.columns, self.places, self.rows, self.offsets, strict=True
         ):
-            codes = table.ids[:, k] - offset
-            of_rows = float(np.isin(codes, rows).mean())
+            codes = _cells(table, encoder, one.column) - offset
+            of_rows = float(np.isin(codes, rows).mean()) if len(codes) else np.nan
             n_frequent = self.known[k] - 1
             of_ids = np.sum(rows <= n_frequent) / n_frequent if n_frequent else np.nan
             unseen = len(rows) - int(np.isin(rows, codes).sum())
@@ -124,15 +127,35 @@ class PretrainedTables:
 
 def _place(encoder: TableEncoder, column: Any) -> int:
     """The vocabulary of a column."""
-    if column in encoder.categorical_names_:
-        return encoder.categorical_names_.index(column)
+    if column in encoder.vocabulary_of_:
+        return encoder.vocabulary_places_[column]
     if column in encoder.numeric_names_:
         raise ValueError(
             f"embeddings names {column!r}, which is read as numbers. Name the column "
             "in categorical_features, or cast it to 'category'."
         )
-    names = [*encoder.categorical_names_, *encoder.numeric_names_]
+    names = [*encoder.vocabulary_of_, *encoder.numeric_names_]
     raise ValueError(
         f"embeddings names {column!r}, which is not a column of X. The columns are "
         f"{names}."
     )
+
+
+def _refuse_two_for_one(places: list[int], columns: list[Any]) -> None:
+    """Refuse two tables for columns that share a vocabulary."""
+    for i, place in enumerate(places):
+        if place in places[:i]:
+            raise ValueError(
+                f"embeddings has tables for {columns[places.index(place)]!r} and "
+                f"{columns[i]!r}, which share one embedding. Give one table for both."
+            )
+
+
+def _cells(
+    table: EncodedTable, encoder: TableEncoder, column: Any
+) -> npt.NDArray[np.int64]:
+    """Rows of the fused table that a column reads."""
+    if column in encoder.categorical_names_:
+        return table.ids[:, encoder.categorical_names_.index(column)]
+    bag: npt.NDArray[np.int64] = table.bags[encoder.bag_names_.index(column)].values
+    return bag

@@ -48,7 +48,7 @@ def test_vectors_lie_in_their_rows(how, sparse):
 def test_frozen_vectors_have_no_gradient_and_other_rows_do(sparse):
     net = tables(given(frozen=True), sparse=sparse)
     everything(net).square().sum().backward()
-    part = net.apart["1"]
+    part = net.apart[0]
     assert [n for n, _ in part.named_parameters()] == ["own"]
     gradient = part.own.grad.to_dense() if sparse else part.own.grad
     assert not gradient[0].any()  # the zero that ids with a vector read
@@ -62,7 +62,7 @@ def test_padding_rows_stay_zero_in_training():
         optimizer.zero_grad()
         (everything(net) - 1).square().sum().backward()
         optimizer.step()
-    part = net.apart["1"]
+    part = net.apart[0]
     assert not part.own[0].any()
     assert not part.vectors[0].any()
     assert not torch.equal(part.vectors[1:], given().vectors)
@@ -71,7 +71,7 @@ def test_padding_rows_stay_zero_in_training():
 def test_a_projection_is_a_linear_map_of_the_vectors():
     pretrained = given(width=6)
     net = tables(pretrained, sparse=True)
-    part = net.apart["1"]
+    part = net.apart[0]
     expected = pretrained.vectors.numpy() @ part.projection.weight.detach().numpy().T
     np.testing.assert_allclose(
         everything(net)[[4, 2]].detach().numpy(), expected, rtol=1e-5
