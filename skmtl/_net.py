@@ -194,7 +194,7 @@ class MultiTaskNet(NeuralNet):
     def initialize_optimizer(self, triggered_directly: Any = None) -> MultiTaskNet:
         """Make an optimiser for the table of ids and one for all else."""
         tables = self.module_.id_tables()
-        known = {id(table) for table in tables}
+        known = {id(table) for table, _ in tables}
         every = [p for _, p in self.get_all_learnable_params() if p.numel()]
         rest = [p for p in every if id(p) not in known]
         weighting = self.criterion_.weighting
@@ -212,8 +212,10 @@ class MultiTaskNet(NeuralNet):
             self.dense_optimizer, groups, self.lr, self.weight_decay
         )
         self.table_optimizers = [
-            table_optimizer(self.embedding_optimizer, [t], self.lr, self.weight_decay)
-            for t in tables
+            table_optimizer(
+                self.embedding_optimizer, [table], factor * self.lr, self.weight_decay
+            )
+            for table, factor in tables
         ]
         # Copied and pickled together with the module, so that they go on with its own
         # tables and not with copies of them.

@@ -403,6 +403,16 @@ class TableEncoder(GrowingMixin, TransformerMixin, BaseEstimator):
         places = [*range(len(offsets)), *self.more_hashes_]
         return offsets[np.array(places, dtype=np.intp)]
 
+    def _is_hashed(self, k: int) -> bool:
+        """Whether a vocabulary is none."""
+        return isinstance(self._vocabularies[k], HashedIds)
+
+    def _add_ids(self, k: int, keys: pd.Index) -> None:
+        """Give ids that `fit` did not see, or found too rare, rows of their own."""
+        vocabularies = list(self._vocabularies)
+        vocabularies[k] = vocabularies[k].extended(keys)
+        self._set_vocabularies(vocabularies)
+
     def _as_frame(self, X: Any, *, reset: bool) -> pd.DataFrame:
         """Check the table against the one seen in `fit`, columns matched by name."""
         seen = getattr(self, "feature_names_in_", None)

@@ -213,6 +213,18 @@ class Vocabulary:
         rest = order[len(own) :]
         return cls(ids.take(own), counts[own], ids.take(rest), counts[rest])
 
+    def extended(self, keys: pd.Index) -> Vocabulary:
+        """Give those of `keys` that have no row one, after all others."""
+        new = keys[self.rows(pd.Series(keys)) == 0]
+        counts = np.maximum(self.frequencies(pd.Series(new)), 0)
+        left = _positions(new, self.rest) < 0
+        return type(self)(
+            _append(self.keys, new),
+            np.concatenate([self.counts, counts]),
+            self.rest[left],
+            self.rest_counts[left],
+        )
+
     def __len__(self) -> int:
         """Rows of the column, the unknown row included."""
         return len(self.keys) + 1

@@ -32,6 +32,7 @@ from skmtl.rankers._fit import Fit
 from skmtl.rankers._memory import check_memory
 from skmtl.rankers._parameters import CONSTRAINTS, shared_parameters
 from skmtl.rankers._pooling import bag_columns, check_pooling
+from skmtl.rankers._pretrained import PretrainedTables
 from skmtl.rankers._summary import summary_text, visual_block
 from skmtl.rankers._targets import check_targets
 from skmtl.rankers._training import logits
@@ -72,6 +73,7 @@ class MultiTaskRanker(
         *,
         tower_units: Any = (64,),
         embedding_dim: Any = 16,
+        embeddings: Any = None,
         pooling: Any = "mean",
         bin_dim: int = 8,
         dropout: float = 0.0,
@@ -110,6 +112,7 @@ class MultiTaskRanker(
     ) -> None:
         self.tower_units = tower_units
         self.embedding_dim = embedding_dim
+        self.embeddings = embeddings
         self.pooling = pooling
         self.bin_dim = bin_dim
         self.dropout = dropout
@@ -230,8 +233,14 @@ default=None
         context.call_on_fit_task_end(estimator=self, X=X, y=y)
         return self
 
-    def _make_net(self, encoder: TableEncoder, names: list[str]) -> MultiTaskModule:
-        embedding = self._make_embedding(encoder, self._n_embeddings(names))
+    def _make_net(
+        self,
+        encoder: TableEncoder,
+        names: list[str],
+        pretrained: PretrainedTables | None = None,
+    ) -> MultiTaskModule:
+        n_sets = self._n_embeddings(names)
+        embedding = self._make_embedding(encoder, n_sets, pretrained)
         sharing = self._make_sharing(embedding.width, names)
         towers = self._make_towers(sharing.width, names)
         return MultiTaskModule(
@@ -242,7 +251,12 @@ default=None
             compile=self.compile,
         )
 
-    def _make_embedding(self, encoder: TableEncoder, n_sets: int | None) -> Any:
+    def _make_embedding(
+        self,
+        encoder: TableEncoder,
+        n_sets: int | None,
+        pretrained: PretrainedTables | None,
+    ) -> Any:
         """From encoded rows to the input."""
         names, sizes = encoder.vocabulary_names_, encoder.vocabulary_sizes_
         dims = embedding_dims(self.embedding_dim, names, sizes)
@@ -261,6 +275,7 @@ default=None
             "embedding_dim": dims,
             "bin_dim": self.bin_dim,
             "sparse": self.embedding_optimizer != "adam",
+            "pretrained": pretrained.for_network(dims) if pretrained else None,
             "columns": [places[name] for name in encoder.categorical_names_],
             "bags": bag_columns(self.pooling, encoder, dims),
             "more_hashes": encoder.more_hashes_,

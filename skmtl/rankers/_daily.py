@@ -169,9 +169,7 @@ def grow_net(net: MultiTaskNet, sizes: list[int], growth: Growth) -> None:
     if not growth.new.any():
         return
     ids: Any = net.module_.embedding.ids
-    before = list(ids.tables)
     start, new = torch.from_numpy(growth.start), torch.from_numpy(growth.new)
-    rows, places = ids.grow(sizes, start)
-    for old, table, row, place in zip(before, ids.tables, rows, places, strict=True):
+    for one in ids.grow(sizes, start, new):
         for optimizer in net.all_optimizers:
-            replace_parameter(optimizer, old, table, row, new[place])
+            replace_parameter(optimizer, one.before, one.after, one.rows, one.fresh)

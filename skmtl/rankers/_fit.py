@@ -30,6 +30,7 @@ from skmtl.rankers._monitor import (
     StopWhenAsked,
     ValidScore,
 )
+from skmtl.rankers._pretrained import PretrainedTables
 from skmtl.rankers._scoring import check_scorer, find_scorer, validation_score
 from skmtl.rankers._small import MERGE_ROWS, merge_rows
 from skmtl.rankers._split import validation_rows
@@ -77,6 +78,7 @@ class Fit:
     def _check_hyperparameters(self) -> None:
         ranker, names = self.ranker, self.targets.names
         ranker._check_tasks(self.names)
+        self.pretrained = PretrainedTables(ranker.embeddings)
         self.scorer = None
         if ranker.scoring is not None:
             self.scorer = find_scorer(ranker, len(names))
@@ -133,6 +135,7 @@ class Fit:
         """Encode, train, and give the fitted attributes."""
         encoder = self._encoder()
         table = encoder.encode(self.X)
+        coverage = {} if self.warm else self.pretrained.coverage(encoder, table)
         targets, weight = self.targets, self.weight
         valid = self._validation_table(encoder, table)
         if valid is not None and self.validation is None:
@@ -151,7 +154,7 @@ class Fit:
             table, labels, weight = merge_rows(table, targets, weight)
         learnable = (prior > 0) & (prior < 1)
         weight = weight * learnable
-        fitted = self._attributes(encoder, prior) | {"_masses": masses}
+        fitted = self._attributes(encoder, prior) | coverage | {"_masses": masses}
         device = self.ranker.device
         train_table = tensor_table(table, labels, weight, device)
         net = self._net(fitted, len(table))
@@ -209,7 +212,9 @@ class Fit:
             n_hashes=ranker.n_hashes,
             n_bins=ranker.n_bins,
         )
-        return encoder.fit(self.X, sample_weight=self.weight.mean(axis=1))
+        encoder.fit(self.X, sample_weight=self.weight.mean(axis=1))
+        self.pretrained.add_to(encoder)
+        return encoder
 
     def _attributes(self, encoder: TableEncoder, prior: Weights) -> dict[str, Any]:
         targets = self.targets
@@ -237,7 +242,7 @@ class Fit:
                 max_epochs=self.max_iter, record_gradients=ranker.record_gradients
             )
         with seeded(self.seed, ranker.device):
-            module = ranker._make_net(fitted["encoder_"], self.names)
+            module = ranker._make_net(fitted["encoder_"], self.names, self.pretrained)
             rates = _start_rates(fitted["prior_"], n_rows)
             module.start_at(torch.from_numpy(rates).float())
             net = MultiTaskNet(

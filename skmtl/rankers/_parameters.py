@@ -20,6 +20,7 @@ class SharedParameters(TypedDict, total=False):
 
     tower_units: Any
     embedding_dim: Any
+    embeddings: Any
     pooling: Any
     bin_dim: int
     dropout: float
@@ -64,6 +65,7 @@ CONSTRAINTS: dict[str, Any] = {
         StrOptions({"auto"}),
         dict,
     ],
+    "embeddings": [dict, None],
     "pooling": [str, tuple, dict],
     "bin_dim": [Interval(Integral, 1, None, closed="left")],
     "tower_units": ["array-like"],
@@ -116,6 +118,13 @@ embedding_dim : int, "auto" or mapping, default=16
     column's number of ids: 8 for ten, 32 for a thousand, 64 from ten thousand on. A
     mapping goes from names of id columns to widths or "auto"; columns that it does not
     name get 16.
+embeddings : mapping or None, default=None
+    Pretrained embeddings: from names of id columns to tables of vectors, a DataFrame
+    with the ids as index, a pair ``(ids, matrix)``, gensim's ``KeyedVectors`` or a
+    fitted embedder of ``skmtl.embedders``. Training starts from the vectors;
+    `PretrainedEmbedding` around a table freezes them, or sets their learning rate and
+    scale. Ids with a vector but too few training rows, or none, have it too. Vectors of
+    another width than `embedding_dim` are brought to it by a learned linear map.
 pooling : {"mean", "sum", "max"}, tuple or mapping, default="mean"
     How the embeddings of the ids in a list become one. ``("attention", "item_id")``
     sums them, each weighed by its cosine with the embedding of the row's ``item_id``:
@@ -250,6 +259,10 @@ label_weight_ : ndarray of shape (n_tasks,)
     Label weights in force.
 loss_weight_ : ndarray of shape (n_tasks,)
     Loss weights in force at the end of training.
+embedding_coverage_ : DataFrame
+    A row for each column of `embeddings`: ``ids``, the share of the ids on at least
+    `min_frequency` training rows that have a vector; ``rows``, the share of the
+    training rows; and ``unseen``, the number of ids with a vector and no training row.
 history_ : DataFrame
     One row for each epoch and task: ``epoch``, ``task``, ``train_loss``,
     ``valid_loss`` (NaN without validation) and ``loss_weight``, the mean over the

@@ -106,7 +106,7 @@ def test_tables_and_optimisers_grow_without_a_trace(kind, given):
     proba = [ranker.predict_task_proba(X) for X in (X0, X1)]
     net, encoder = ranker.net_, ranker.encoder_
     before = {name: p.detach().clone() for name, p in net.module_.named_parameters()}
-    moments = [_moments(net, table) for table in net.module_.id_tables()]
+    moments = [_moments(net, table) for table, _ in net.module_.id_tables()]
     ranker.encoder_, growth = encoder.grown(X1)
     assert growth.new.any()
     grow_net(net, ranker.encoder_.vocabulary_sizes_, growth)
@@ -116,7 +116,7 @@ def test_tables_and_optimisers_grow_without_a_trace(kind, given):
     for name, p in net.module_.named_parameters():
         assert "tables" in name or torch.equal(p, before[name])
     n_new = 0
-    for table, old in zip(net.module_.id_tables(), moments, strict=True):
+    for (table, _), old in zip(net.module_.id_tables(), moments, strict=True):
         for name, value in _moments(net, table).items():
             if value.dim() == 0:
                 assert value == old[name]
