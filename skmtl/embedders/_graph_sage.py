@@ -56,7 +56,7 @@ class GraphSAGEEmbedder(ItemEmbedder):
         Steps of the random walks, at most.
     negative : int, default=20
         Random items that each pair is told from; those of a batch are shared.
-    unknown_rate : float, default=0.1
+    unknown_share : float, default=0.1
         Share of the items that training takes for new, so that it learns vectors for
         those too.
     learning_rate : float, default=5e-3
@@ -134,7 +134,7 @@ class GraphSAGEEmbedder(ItemEmbedder):
         "feature_columns": ["array-like", None],
         "n_neighbors": ["array-like"],
         "walk_length": POSITIVE,
-        "unknown_rate": [Interval(Real, 0, 1, closed="left")],
+        "unknown_share": [Interval(Real, 0, 1, closed="left")],
         "learning_rate": [Interval(Real, 0, None, closed="neither")],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
     }
@@ -152,7 +152,7 @@ class GraphSAGEEmbedder(ItemEmbedder):
         n_neighbors: Any = (10, 5),
         walk_length: int = 2,
         negative: int = 20,
-        unknown_rate: float = 0.1,
+        unknown_share: float = 0.1,
         learning_rate: float = 5e-3,
         batch_size: int = 128,
         max_iter: int = 5,
@@ -168,7 +168,7 @@ class GraphSAGEEmbedder(ItemEmbedder):
         self.n_neighbors = n_neighbors
         self.walk_length = walk_length
         self.negative = negative
-        self.unknown_rate = unknown_rate
+        self.unknown_share = unknown_share
         self.learning_rate = learning_rate
         self.batch_size = batch_size
         self.max_iter = max_iter
@@ -198,7 +198,7 @@ class GraphSAGEEmbedder(ItemEmbedder):
             n_neighbors=sizes,
             walk_length=self.walk_length,
             negative=self.negative,
-            unknown_rate=self.unknown_rate,
+            unknown_share=self.unknown_share,
             max_iter=self.max_iter,
             batch_size=self.batch_size,
             learning_rate=self.learning_rate,

@@ -114,7 +114,7 @@ class Walks:
         return np.searchsorted(self.often, at, "right")
 
     def neighborhood(
-        self, nodes: Codes, unknown_rate: float
+        self, nodes: Codes, unknown_share: float
     ) -> tuple[list[dict[str, Tensor]], list[Tensor]]:
         """Nodes, a sample of their neighbours, of these, …, and edges between hops."""
         hops, edges = [nodes], []
@@ -122,13 +122,13 @@ class Walks:
             around = torch.arange(len(hops[-1]) * k)
             edges.append(torch.stack([around, around // k]))
             hops.append(self.graph.sample(hops[-1], k, self.rng).ravel())
-        return [self._encoded(hop, unknown_rate) for hop in hops], edges
+        return [self._encoded(hop, unknown_share) for hop in hops], edges
 
-    def _encoded(self, nodes: Codes, unknown_rate: float) -> dict[str, Tensor]:
+    def _encoded(self, nodes: Codes, unknown_share: float) -> dict[str, Tensor]:
         """Encoded nodes, some made unknown, as new ones are."""
         rows = self.table.take(nodes)
-        if unknown_rate:
-            rows.ids[self.rng.random(len(nodes)) < unknown_rate, 0] = 0
+        if unknown_share:
+            rows.ids[self.rng.random(len(nodes)) < unknown_share, 0] = 0
         return tensors(rows)
 
 
@@ -139,7 +139,7 @@ def train(
     *,
     walk_length: int,
     negative: int,
-    unknown_rate: float,
+    unknown_share: float,
     max_iter: int,
     batch_size: int,
     learning_rate: float,
@@ -160,7 +160,7 @@ def train(
             nodes = order[start : start + batch_size]
             near = walks.graph.walk(nodes, walk_length, walks.rng)
             drawn = np.concatenate([nodes, near, walks.far(negative)])
-            z = net(*walks.neighborhood(drawn, unknown_rate))
+            z = net(*walks.neighborhood(drawn, unknown_share))
             loss = _loss(*z.split([len(nodes), len(nodes), negative]))
             for optimizer in optimizers:
                 optimizer.zero_grad()

@@ -274,3 +274,27 @@ def test_frozen_numbers_are_not_counted_as_trained(world):
     frozen = fit(world, embeddings={"item": table}, max_iter=1)
     # All 200 ids and no more; two rows are those of unknown ids and of padding.
     assert plain.n_parameters_ - frozen.n_parameters_ == (201 - 2) * 16
+
+
+@pytest.mark.parametrize("mode", ["init", "frozen"])
+def test_lists_read_the_vectors_that_they_share(mode):
+    """Lists of ids without a training row are told apart by their vectors."""
+    rng = np.random.default_rng(0)
+    hidden = pd.DataFrame(rng.normal(size=(90, 16)), index=range(90))
+    train = np.arange(1500) < 1000
+    lists = [rng.integers(*((0, 60) if t else (60, 90)), 3) for t in train]
+    logit = np.array([2 * hidden.loc[ids, 0].sum() for ids in lists])
+    X = pd.DataFrame({"item": rng.integers(0, 60, 1500), "history": lists})
+    X = X.astype({"item": "category"})
+    y = (logit + rng.logistic(size=1500) > 0).astype(int)
+    table = PretrainedEmbedding(hidden, mode=mode)
+    common = {"share_embedding": {"history": "item"}, "random_state": 0}
+    ranker = MMoE(embeddings={"history": table}, max_iter=8, **common)
+    ranker.fit(X[train], y[train])
+    auc = roc_auc_score(y[~train], ranker.predict_proba(X[~train])[:, 1])
+    assert auc > 0.8
+    coverage = ranker.embedding_coverage_.loc["history"]
+    assert coverage.tolist() == [1.0, 1.0, 30]
+    both = {"history": table, "item": table}
+    with pytest.raises(ValueError, match="'history' and 'item', which share one"):
+        MMoE(embeddings=both, **common).fit(X[train], y[train])
