@@ -149,6 +149,8 @@ class MultiTaskNet(NeuralNet):
     record nothing, so that no step waits for the device.
     """
 
+    cuda_dependent_attributes_: list[str]  # skorch's: what is copied in one piece
+
     def __init__(
         self,
         module: Any,
@@ -197,6 +199,9 @@ class MultiTaskNet(NeuralNet):
             table_optimizer(self.embedding_optimizer, [t], self.lr, self.weight_decay)
             for t in tables
         ]
+        # Copied and pickled in one piece with the module, whose tables they train.
+        kept = [*self.cuda_dependent_attributes_, "table_optimizers"]
+        self.cuda_dependent_attributes_ = list(dict.fromkeys(kept))
         return self
 
     @property
