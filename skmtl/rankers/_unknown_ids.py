@@ -32,7 +32,7 @@ class UnknownIds:
     References
     ----------
     E. Kiperwasser and Y. Goldberg, "Simple and Accurate Dependency Parsing Using
-    Bidirectional LSTM Feature Representations", TACL 2016, section 4, "word dropout".
+    Bidirectional LSTM Feature Representations", TACL 2016, paragraph "Word dropout".
     """
 
     def __init__(self, rate: float, encoder: TableEncoder, device: str) -> None:

@@ -1,5 +1,6 @@
 """Training as tables arrive."""
 
+import copy
 import pickle
 import warnings
 
@@ -289,3 +290,30 @@ def test_the_intercept_moves_by_what_a_day_can_tell():
     assert_allclose(alone, before, atol=0.05)  # no positive among 50 tells little
     kept = move_intercept(before, z, y, weight * [0, 1], np.array([0.1, 0.0]))
     assert_array_equal(kept, before)
+
+
+@pytest.mark.parametrize(
+    "again", [copy.deepcopy, lambda r: pickle.loads(pickle.dumps(r))]
+)
+@pytest.mark.parametrize("how", ["partial_fit", "warm_start"])
+@pytest.mark.parametrize("embedding_optimizer", ["lazy_adam", "adagrad", "adam"])
+def test_every_part_goes_on_learning(how, again, embedding_optimizer):
+    """Optimisers of a copied ranker train the copied tables."""
+    X, y = make_impressions(600)
+    ranker = ShareBottom(embedding_optimizer=embedding_optimizer, **SMALL)
+    ranker = again(ranker.fit(X, y))
+    net = ranker.net_
+    trained = [
+        p for o in net.all_optimizers for g in o.param_groups for p in g["params"]
+    ]
+    assert {id(p) for p in trained} >= {id(p) for p in net.module_.parameters()}
+    before = [p.detach().clone() for p in net.module_.parameters()]
+    encoder = ranker.encoder_
+    if how == "warm_start":
+        ranker.set_params(warm_start=True).fit(X, y)
+    else:
+        ranker.encoder_.min_frequency = 10**6  # no id becomes frequent enough
+        ranker.partial_fit(X, y)
+    assert encoder.vocabulary_sizes_ == ranker.encoder_.vocabulary_sizes_
+    for p, old in zip(ranker.net_.module_.parameters(), before, strict=True):
+        assert not p.numel() or (p.detach() != old).any()
