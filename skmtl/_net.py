@@ -11,6 +11,7 @@ from skorch.callbacks import EpochTimer
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
+from skmtl._device import fits, send, size_in_bytes
 from skmtl._losses import TaskLosses
 from skmtl._optim import dense_optimizer, schedule, table_optimizer
 from skmtl.weighting import LossWeighting, Step
@@ -42,14 +43,29 @@ class TensorTable(Dataset[Any]):
 
     def __init__(self, X: dict[str, Any], y: Tensor, weight: Tensor | None) -> None:
         self.X, self.y, self.weight = X, y, weight
+        self.device: torch.device | None = None  # where batches go, if elsewhere
 
     def __len__(self) -> int:
         return len(self.y)
 
+    def to(self, device: str) -> TensorTable:
+        """Put the table on a device, or where it does not fit send its batches there.
+
+        A table takes at most half of what is free: parameters, their optimiser and
+        what a step computes need the rest.
+        """
+        parts = (self.X, self.y, self.weight)
+        if torch.device(device).type == "cpu" or fits(2 * size_in_bytes(parts), device):
+            return TensorTable(*send(parts, device))
+        self.device = torch.device(device)
+        return self
+
     def rows(self, at: Any) -> tuple[dict[str, Any], tuple[Tensor, Tensor | None]]:
         """A batch."""
         weight = None if self.weight is None else self.weight[at]
-        return {name: x[at] for name, x in self.X.items()}, (self.y[at], weight)
+        X = {name: x[at] for name, x in self.X.items()}
+        batch = X, (self.y[at], weight)
+        return batch if self.device is None else send(batch, self.device, pin=True)
 
 
 class Batches:

@@ -93,6 +93,8 @@ class MultiTaskRanker(CallbackSupportMixin, ClassifierMixin, BaseEstimator, ABC)
         n_bins: int = 64,
         warm_start: bool = False,
         device: str = "cpu",
+        precision: str = "float32",
+        compile: bool = False,
         callbacks: list[Any] | None = None,
         record_gradients: bool = False,
         random_state: Any = None,
@@ -125,6 +127,8 @@ class MultiTaskRanker(CallbackSupportMixin, ClassifierMixin, BaseEstimator, ABC)
         self.n_bins = n_bins
         self.warm_start = warm_start
         self.device = device
+        self.precision = precision
+        self.compile = compile
         self.callbacks = callbacks
         self.record_gradients = record_gradients
         self.random_state = random_state
@@ -218,7 +222,13 @@ default=None
         embedding = self._make_embedding(encoder, self._n_embeddings(names))
         sharing = self._make_sharing(embedding.width, names)
         towers = self._make_towers(sharing.width, names)
-        return MultiTaskModule(embedding=embedding, sharing=sharing, towers=towers)
+        return MultiTaskModule(
+            embedding=embedding,
+            sharing=sharing,
+            towers=towers,
+            precision=self.precision,
+            compile=self.compile,
+        )
 
     def _make_embedding(self, encoder: TableEncoder, n_sets: int | None) -> Any:
         """From encoded rows to the input."""

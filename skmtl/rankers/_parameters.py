@@ -44,6 +44,8 @@ class SharedParameters(TypedDict, total=False):
     n_bins: int
     warm_start: bool
     device: str
+    precision: str
+    compile: bool
     callbacks: list[Any] | None
     record_gradients: bool
     random_state: Any
@@ -89,6 +91,8 @@ CONSTRAINTS: dict[str, Any] = {
     "n_bins": _ENCODER["n_bins"],
     "warm_start": ["boolean"],
     "device": [str],
+    "precision": [StrOptions({"float32", "bf16"})],
+    "compile": ["boolean"],
     "callbacks": [list, None],
     "record_gradients": ["boolean"],
     "random_state": ["random_state"],
@@ -181,7 +185,15 @@ n_bins : int, default=64
 warm_start : bool, default=False
     Whether `fit` goes on from the last fit: same columns, ids and tasks.
 device : str, default="cpu"
-    Where to train and predict, such as "cuda".
+    Where to train and predict, such as "cuda". Tables that fill more than half of a
+    device's free memory stay outside, and their batches are sent.
+precision : {"float32", "bf16"}, default="float32"
+    Type of the numbers in the layers that tasks share, which hold most of the
+    arithmetic. "bf16" has three significant digits, and is faster where the processor
+    multiplies it by instructions of its own.
+compile : bool, default=False
+    Whether ``torch.compile`` makes code of the layers that tasks share. It takes up to
+    a minute, and pays on GPUs.
 callbacks : list of skorch callbacks or None, default=None
     Passed to the skorch net.
 record_gradients : bool, default=False
