@@ -189,7 +189,7 @@ def draw(compared: pd.DataFrame, path: Path, *, base: str, metric: str = "AUC") 
     figure, panels = plt.subplots(
         1,
         len(tables),
-        figsize=(3.2 * len(tables) + 1, 0.6 * len(models) + 1.6),
+        figsize=(3.4 * len(tables) + 1, 0.5 * len(models) + 1.3),
         sharey=True,
         squeeze=False,
         layout="constrained",
@@ -205,11 +205,14 @@ def draw(compared: pd.DataFrame, path: Path, *, base: str, metric: str = "AUC") 
                 part["difference"], y, xerr=reach, fmt="os^D"[t], label=task, ms=5
             )
         axes.axvline(0, color="0.4", lw=1)
-        axes.set(title=table, xlabel=f"{metric} less that of {base}")
-        axes.ticklabel_format(axis="x", scilimits=(-3, 3))
-        axes.tick_params(axis="x", labelrotation=30)
+        axes.ticklabel_format(axis="x", style="plain", useOffset=False)
+        axes.locator_params(axis="x", nbins=5)
         axes.set_ylim(len(models) - 0.4, -0.6)
         axes.grid(axis="x", alpha=0.4)
-        axes.legend(fontsize="small")
+        axes.legend(
+            fontsize="small", ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.05)
+        )
+        axes.xaxis.set_ticks_position("top")
+        axes.set_title(f"{table}: {metric} less that of {base}", fontsize="medium")
     panels[0, 0].set_yticks(range(len(models)), models)
     figure.savefig(path.with_suffix(".png"), dpi=100)

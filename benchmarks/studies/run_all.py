@@ -3,8 +3,8 @@
     SKMTL_DATA_HOME=... python benchmarks/studies/run_all.py
 
 Every study runs in a process of its own with one thread, and writes its files beside
-this one anew; ``--only NAME`` runs some. Studies without an entry in `ARGUMENTS` are run
-once, as they are.
+this one anew; ``--only NAME`` runs some. Studies without an entry in `ARGUMENTS` are
+run once, as they are.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def commands(only: list[str]) -> list[list[str]]:
 def run(command: list[str]) -> tuple[str, float, int]:
     """Run a study; its output goes to the screen when it is done, in one piece."""
     start = time.perf_counter()
-    one_thread = {name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
+    one_thread = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     done = subprocess.run(
         [sys.executable, str(HERE / command[0]), *command[1:]],
         env=os.environ | one_thread | {"MPLBACKEND": "Agg"},
