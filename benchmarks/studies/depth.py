@@ -1,10 +1,11 @@
-"""Two, three and five layers, with ShareBottom and MMoE.
+"""Two, three and five layers in MMoE, and a shared bottom of two and three.
 
     python benchmarks/studies/depth.py
 
-Counted are the dense layers from the input to a task's logit: two is one shared layer
-(or expert layer) and the output; three adds a hidden layer in each tower, which is the
-default of MMoE; five has two shared layers and two in each tower.
+Counted are the dense layers from the input to a task's logit: two is the experts' layer
+and the output; three adds a hidden layer in each tower, which is the default; five has
+two layers in each expert and two in each tower. "bottom" is ShareBottom with one layer
+and a tower, which is as deep as the default MMoE, and its own default, one deeper.
 """
 
 from __future__ import annotations
@@ -15,26 +16,20 @@ from _study import TABLES, aucs, budget, compare, draw, run, show
 
 from skmtl import MMoE, ShareBottom
 
-# Widths of the shared layers or of each expert, and of each tower.
-BOTTOMS = {2: ((256,), ()), 3: ((256,), (64,)), 5: ((256, 128), (64, 64))}
-EXPERTS = {2: ((128,), ()), 3: ((128,), (64,)), 5: ((128, 128), (64, 64))}
-
-
-def rankers(shared: dict) -> dict:
-    found = {}
-    for depth, (units, towers) in BOTTOMS.items():
-        found[f"ShareBottom {depth}"] = ShareBottom(
-            bottom_units=units, tower_units=towers, **shared
-        )
-    for depth, (units, towers) in EXPERTS.items():
-        found[f"MMoE {depth}"] = MMoE(expert_units=units, tower_units=towers, **shared)
-    return found
+MODELS = {
+    "two": (MMoE, {"expert_units": (128,), "tower_units": ()}),
+    "three": (MMoE, {"expert_units": (128,), "tower_units": (64,)}),
+    "five": (MMoE, {"expert_units": (128, 128), "tower_units": (64, 64)}),
+    "bottom, three": (ShareBottom, {"bottom_units": (256,)}),
+    "bottom, four": (ShareBottom, {"bottom_units": (256, 128)}),
+}
 
 
 def one(table: str, seed: int) -> list[dict]:
     split = TABLES[table](seed)
     rows = []
-    for name, ranker in rankers(budget(table, seed)).items():
+    for name, (kind, units) in MODELS.items():
+        ranker = kind(**units, **budget(table, seed))
         start = time.process_time()
         ranker.fit(split.train.X, split.train.y)
         seconds = time.process_time() - start
@@ -44,10 +39,10 @@ def one(table: str, seed: int) -> list[dict]:
 
 
 def main() -> None:
-    fits, path = run(one, ["funnel", "taobao", "census"], n_seeds=5, doc=__doc__)
-    compared = compare(fits, "MMoE 3")
+    fits, path = run(one, ["funnel", "taobao", "adult"], n_seeds=5, doc=__doc__)
+    compared = compare(fits, "three")
     show(compared)
-    draw(compared, path, base="MMoE with three layers")
+    draw(compared, path, base="MMoE of three layers")
 
 
 if __name__ == "__main__":

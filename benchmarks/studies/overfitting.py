@@ -2,7 +2,7 @@
 
     python benchmarks/studies/overfitting.py
 
-MMoE for six epochs at a step size that does not fall, with equal loss weights and with
+MMoE for five epochs at a step size that does not fall, with equal loss weights and with
 each strategy, on a common and a rare task. A row is an epoch and a task: loss and AUC
 on the training rows, taken before the step on each batch, and on validation rows. The
 table has, by task, the epoch of the least validation loss, the best validation AUC of
@@ -30,7 +30,7 @@ STRATEGIES = {
     "gradnorm": {"loss_weight": "gradnorm"},
     "mgda": {"loss_weight": "mgda"},
 }
-EPOCHS = 6
+EPOCHS = 5
 
 
 def one(table: str, seed: int) -> list[dict]:
