@@ -63,7 +63,7 @@ def of_gates(ranker: MMoE, X) -> dict[str, dict[str, float]]:
 
 
 def main() -> None:
-    fits, path = run(one, ["funnel", "taobao"], n_seeds=5, doc=__doc__)
+    fits, path = run(one, ["taobao"], n_seeds=5, doc=__doc__)
     compared = compare(fits, "default step, 0")
     show(compared)
     numbers = ["entropy", "one_expert", "collapsed", "n_dead", "similarity"]
