@@ -1,71 +1,14 @@
-"""Optimisers: rows that a batch does not touch cost nothing."""
+"""Optimisers and learning rates."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-
-class LazyAdam(torch.optim.Optimizer):
-    """Adam on the rows of a table that a batch touches.
-
-    The moments of a row that no batch touches stay as they are, where dense Adam
-    lets them decay and goes on moving the row. Bias correction counts all steps, as
-    in ``torch.optim.SparseAdam``; weight decay is decoupled, and applies to the rows
-    touched.
-
-    Parameters
-    ----------
-    params : iterable
-        Parameters with sparse gradients along their first axis.
-    lr, betas, eps, weight_decay : float
-        As in ``torch.optim.AdamW``.
-    """
-
-    def __init__(
-        self,
-        params: Iterable[Any],
-        lr: float = 1e-3,
-        betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-8,
-        weight_decay: float = 0.0,
-    ) -> None:
-        defaults = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
-        super().__init__(params, defaults)
-
-    @torch.no_grad()
-    def step(self, closure: Any = None) -> None:  # type: ignore[override]
-        """Update the rows that have a gradient."""
-        for group in self.param_groups:
-            for table in group["params"]:
-                if table.grad is not None:
-                    self._update(table, group)
-
-    def _update(self, table: Tensor, group: dict[str, Any]) -> None:
-        gradient = table.grad.coalesce()  # type: ignore[union-attr]
-        rows, g = gradient.indices()[0], gradient.values()
-        state = self.state[table]
-        if not state:
-            state["step"] = 0
-            state["exp_avg"] = torch.zeros_like(table)
-            state["exp_avg_sq"] = torch.zeros_like(table)
-        state["step"] += 1
-        beta1, beta2 = group["betas"]
-        m = state["exp_avg"].index_select(0, rows).lerp_(g, 1 - beta1)
-        v = state["exp_avg_sq"].index_select(0, rows).mul_(beta2)
-        v.addcmul_(g, g, value=1 - beta2)
-        state["exp_avg"].index_copy_(0, rows, m)
-        state["exp_avg_sq"].index_copy_(0, rows, v)
-        correction1 = 1 - beta1 ** state["step"]
-        correction2 = 1 - beta2 ** state["step"]
-        spread = v.sqrt_().div_(correction2**0.5).add_(group["eps"])
-        moved = table.index_select(0, rows)
-        moved.mul_(1 - group["lr"] * group["weight_decay"])
-        moved.addcdiv_(m, spread, value=-group["lr"] / correction1)
-        table.index_copy_(0, rows, moved)
+from skmtl._lazy import LazyAdam, RowAdagrad
 
 
 def dense_optimizer(
@@ -84,6 +27,8 @@ def table_optimizer(
     """Optimiser of the table of ids."""
     if name == "lazy_adam":
         return LazyAdam(params, lr, weight_decay=weight_decay)
+    if name == "adagrad":
+        return RowAdagrad(params, lr, weight_decay=weight_decay)
     return dense_optimizer("adam", params, lr, weight_decay)
 
 

@@ -1,53 +1,9 @@
-"""LazyAdam against torch's own optimisers."""
+"""Optimisers and learning rates."""
 
 import pytest
 import torch
-from torch.nn import functional as F
 
-from skmtl._optim import LazyAdam, dense_optimizer, schedule
-
-
-def run(optimizer, table, batches, sparse):
-    for rows, target in batches:
-        table.grad = None
-        (F.embedding(rows, table, sparse=sparse) - target).square().sum().backward()
-        optimizer.step()
-    return table.detach()
-
-
-def problem(seed, n_rows, touch_all=False):
-    generator = torch.Generator().manual_seed(seed)
-    start = torch.randn(n_rows, 3, generator=generator, dtype=torch.float64)
-    batches = []
-    for _ in range(20):
-        rows = torch.randint(0, n_rows // 2, (16,), generator=generator)
-        if touch_all:
-            rows = torch.cat([rows, torch.arange(n_rows)])
-        target = torch.randn(len(rows), 3, generator=generator, dtype=torch.float64)
-        batches.append((rows, target))
-    return start, batches
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_equals_sparse_adam(seed):
-    start, batches = problem(seed, 40)
-    ours, theirs = (torch.nn.Parameter(start.clone()) for _ in range(2))
-    # SparseAdam adds eps before it corrects the bias; without eps they are equal.
-    reference = torch.optim.SparseAdam([theirs], lr=0.05, eps=1e-30)
-    found = run(LazyAdam([ours], lr=0.05, eps=1e-30), ours, batches, True)
-    expected = run(reference, theirs, batches, True)
-    torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-12)
-    assert torch.equal(found[20:], start[20:])  # rows that no batch touches
-
-
-@pytest.mark.parametrize("decay", [0.0, 0.1])
-def test_equals_dense_adamw_where_every_row_is_touched(decay):
-    start, batches = problem(0, 10, touch_all=True)
-    ours, theirs = (torch.nn.Parameter(start.clone()) for _ in range(2))
-    found = run(LazyAdam([ours], lr=0.05, weight_decay=decay), ours, batches, True)
-    reference = torch.optim.AdamW([theirs], lr=0.05, weight_decay=decay)
-    expected = run(reference, theirs, batches, False)
-    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-11)
+from skmtl._optim import dense_optimizer, schedule
 
 
 def test_dense_adam_is_fused():

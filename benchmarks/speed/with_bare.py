@@ -4,7 +4,7 @@ import torch
 from torch.nn import functional as F
 from workload import N_IDS, N_NUMBERS, TASKS
 
-from skmtl._optim import LazyAdam
+from skmtl._lazy import LazyAdam
 from skmtl.modules import (
     ExpertMixture,
     MultiTaskModule,
@@ -55,7 +55,7 @@ def fit(data, options):
     torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)
     net = network(data, options)
-    table = net.embedding.ids
+    table = net.embedding.ids.tables[0]
     rest = [p for p in net.parameters() if p is not table and p.numel()]
     dense = torch.optim.Adam(rest, 1e-3, fused=True)
     rows = LazyAdam([table], 1e-3)

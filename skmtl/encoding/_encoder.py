@@ -20,7 +20,10 @@ from sklearn.utils.validation import (
 from skmtl._sklearn import Interval, StrOptions, _fit_context
 from skmtl._weights import check_row_weight
 from skmtl.encoding._columns import as_float, as_frame, is_frame, select_categorical
+from skmtl.encoding._lists import flat_keys, holds_lists
 from skmtl.encoding._numbers import NumberScale
+from skmtl.encoding._ragged import RaggedArray
+from skmtl.encoding._sharing import joined_keys, vocabulary_owners
 from skmtl.encoding._table import EncodedTable
 from skmtl.encoding._vocabulary import Vocabulary, as_keys
 
@@ -37,6 +40,10 @@ class TableEncoder(TransformerMixin, BaseEstimator):
     missing, rare or unseen; the other rows are ordered by frequency. Ids stay
     integers or strings from the cell to the row: 16,777,217 is not 16,777,216.
 
+    A column of lists of ids (what a user viewed before, the tags of an item) becomes a
+    bag: the rows of all its ids, one list after the other. Missing entries of a list
+    are left out, unseen ones read row 0, and a missing list is an empty one.
+
     Every number is scaled robustly (median and quartiles, then squashed), and also
     binned by quantiles for an embedding of its own. A value that carries a whole bin's
     share of the rows, such as the zeros of capital gains, gets a bin to itself, and
@@ -45,13 +52,20 @@ class TableEncoder(TransformerMixin, BaseEstimator):
     Parameters
     ----------
     categorical_features : "from_dtype", None or array-like, default="from_dtype"
-        Which columns hold ids: by dtype (``category``, strings and objects), by
+        Which columns hold ids: by dtype (``category``, strings, objects and lists), by
         name, by index or by a boolean mask. ``None`` takes all columns for numbers.
     min_frequency : int, default=2
-        Ids on fewer rows share row 0. With 1 every id that is seen has its own row,
+        Ids found fewer times share row 0. With 1 every id that is seen has its own row,
         and nothing but missing cells trains row 0.
     max_categories : int or None, default=None
         At most this many ids of a column, the most frequent, get a row of their own.
+    share_embedding : mapping or None, default=None
+        From the name of an id column, or column of lists, to that of another whose
+        vocabulary it shares, such as ``{"history": "item_id"}``. The frequencies of
+        an id in all its columns add up.
+    max_length : int or None, default=None
+        Entries of a list that are kept, the last ones, since histories are written
+        from the oldest to the newest. None for all.
     n_bins : int, default=64
         Bins for each number, about. 0 for no bins.
 
@@ -61,10 +75,16 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         Columns seen in `fit`.
     feature_names_in_ : ndarray of shape (n_features,)
         Their names, if `X` had any that are all strings.
-    categorical_names_, numeric_names_ : list
-        Names (or indices) of the id columns and of the numeric columns.
+    categorical_names_, bag_names_, numeric_names_ : list
+        Names (or indices) of the id columns, the columns of lists and the numeric
+        columns.
+    vocabulary_of_ : dict
+        From each id column and column of lists to the column that gives its
+        vocabulary the name: itself, if nothing is shared.
+    vocabulary_names_ : list
+        Names of the vocabularies.
     vocabulary_sizes_ : list of int
-        Rows of each id column, row 0 included.
+        Rows of each vocabulary, row 0 included.
     bin_sizes_ : list of int
         Bins of each number, the missing bin included. Empty without bins.
 
@@ -96,6 +116,8 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         "categorical_features": ["array-like", StrOptions({"from_dtype"}), str, None],
         "min_frequency": [Interval(Integral, 1, None, closed="left")],
         "max_categories": [Interval(Integral, 1, None, closed="left"), None],
+        "share_embedding": [dict, None],
+        "max_length": [Interval(Integral, 1, None, closed="left"), None],
         "n_bins": [Interval(Integral, 0, 65_536, closed="both")],
     }
 
@@ -105,11 +127,15 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         *,
         min_frequency: int = 2,
         max_categories: int | None = None,
+        share_embedding: dict[Any, Any] | None = None,
+        max_length: int | None = None,
         n_bins: int = 64,
     ) -> None:
         self.categorical_features = categorical_features
         self.min_frequency = min_frequency
         self.max_categories = max_categories
+        self.share_embedding = share_embedding
+        self.max_length = max_length
         self.n_bins = n_bins
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -140,29 +166,52 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         weight = check_row_weight(sample_weight, len(frame))
         if weight is not None and not weight.all():
             frame, weight = frame[weight > 0], weight[weight > 0]
+        names = list(frame.columns)
         mask = select_categorical(frame, self.categorical_features)
         if isinstance(self.categorical_features, str):
             _warn_of_integer_ids(frame, mask)
-        names = list(frame.columns)
-        self.categorical_names_ = [n for n, m in zip(names, mask, strict=True) if m]
-        self.numeric_names_ = [n for n, m in zip(names, mask, strict=True) if not m]
-        self._categorical = [i for i, m in enumerate(mask) if m]
-        self._numeric = [i for i, m in enumerate(mask) if not m]
-        self._vocabularies = [
-            Vocabulary.fit(
-                as_keys(frame.iloc[:, i], names[i]),
-                min_frequency=self.min_frequency,
-                max_categories=self.max_categories,
-            )
-            for i in self._categorical
-        ]
-        self._scales = [
+        ids = [i for i, is_id in enumerate(mask) if is_id]
+        lists = [i for i in ids if holds_lists(frame.iloc[:, i])]
+        single = [i for i in ids if i not in lists]
+        numeric = [i for i, is_id in enumerate(mask) if not is_id]
+        owners = vocabulary_owners(
+            self.share_embedding, [names[i] for i in (*single, *lists)], names
+        )
+        vocabularies = self._fit_vocabularies(frame, owners, {names[i] for i in lists})
+        scales = [
             NumberScale.fit(as_float(frame.iloc[:, i], names[i]), weight, self.n_bins)
-            for i in self._numeric
+            for i in numeric
         ]
+        self._categorical, self._lists, self._numeric = single, lists, numeric
+        self.categorical_names_ = [names[i] for i in single]
+        self.bag_names_ = [names[i] for i in lists]
+        self.numeric_names_ = [names[i] for i in numeric]
+        self.vocabulary_of_ = owners
+        self.vocabulary_names_ = list(vocabularies)
+        self._vocabularies, self._scales = list(vocabularies.values()), scales
         self.vocabulary_sizes_ = [len(v) for v in self._vocabularies]
         self.bin_sizes_ = [s.n_bins for s in self._scales] if self.n_bins else []
         return self
+
+    def _fit_vocabularies(
+        self, frame: pd.DataFrame, owners: dict[Any, Any], lists: set[Any]
+    ) -> dict[Any, Vocabulary]:
+        """Learn the vocabulary of every owner, on all columns that read it together."""
+        found = {}
+        for owner in dict.fromkeys(owners.values()):
+            columns = [name for name in owners if owners[name] == owner]
+            keys = [
+                flat_keys(frame[name], name, self.max_length)[0]
+                if name in lists
+                else as_keys(frame[name], name)
+                for name in columns
+            ]
+            found[owner] = Vocabulary.fit(
+                joined_keys(keys, columns),
+                min_frequency=self.min_frequency,
+                max_categories=self.max_categories,
+            )
+        return found
 
     def encode(self, X: Any) -> EncodedTable:
         """Encode a table for the network.
@@ -184,12 +233,16 @@ class TableEncoder(TransformerMixin, BaseEstimator):
             return X
         frame = self._as_frame(X, reset=False)
         n = len(frame)
-        ids = np.empty((n, len(self._vocabularies)), dtype=np.int64)
         columns = [column for _, column in frame.items()]
-        for k, (offset, rows) in enumerate(
-            zip(_offsets(self.vocabulary_sizes_), self._id_rows(columns), strict=True)
-        ):
+        ids = np.empty((n, len(self._categorical)), dtype=np.int64)
+        for k, i in enumerate(self._categorical):
+            vocabulary, offset = self._vocabulary(self.categorical_names_[k])
+            rows = _rows(vocabulary, columns[i], self.categorical_names_[k])
             np.add(rows, offset, out=ids[:, k])
+        bags = tuple(
+            self._bag(columns[i], name)
+            for i, name in zip(self._lists, self.bag_names_, strict=True)
+        )
         numeric = np.empty((n, len(self._scales)), dtype=np.float32)
         bins = np.empty((n, len(self.bin_sizes_)), dtype=np.int64)
         offsets = _offsets(self.bin_sizes_)
@@ -198,7 +251,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
             numeric[:, k] = scale.scaled(x)
             if self.bin_sizes_:
                 np.add(scale.bins(x), offsets[k], out=bins[:, k])
-        return EncodedTable(ids, bins, numeric)
+        return EncodedTable(ids, bins, numeric, bags)
 
     def transform(self, X: Any) -> npt.NDArray[np.float64] | pd.DataFrame:
         """Encode a table as one array, for use outside skmtl.
@@ -211,15 +264,22 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         Returns
         -------
         ndarray of shape (n_samples, n_features_out), dtype float64
-            Codes of the ids, scaled numbers, then bins of the numbers. A DataFrame
-            with integer codes under ``set_output(transform="pandas")``.
+            Codes of the ids, lengths of the lists, scaled numbers, then bins of the
+            numbers. A DataFrame with integer codes under
+            ``set_output(transform="pandas")``. The ids in lists, which fit in no
+            column, are in what `encode` gives.
         """
         table = self.encode(X)
-        ids = table.ids - np.array(_offsets(self.vocabulary_sizes_), dtype=np.int64)
+        first = [self._vocabulary(name)[1] for name in self.categorical_names_]
+        ids = table.ids - np.array(first, dtype=np.int64)
         bins = table.bins - np.array(_offsets(self.bin_sizes_), dtype=np.int64)
+        lengths = np.empty((len(table), len(table.bags)), dtype=np.int64)
+        for k, bag in enumerate(table.bags):
+            lengths[:, k] = bag.lengths
+        arrays = (ids, lengths, table.numeric, bins)
         if not self._wants_frame():
-            return np.hstack([ids, table.numeric, bins], dtype=np.float64)
-        blocks = [pd.DataFrame(block) for block in (ids, table.numeric, bins)]
+            return np.hstack(arrays, dtype=np.float64)
+        blocks = [pd.DataFrame(block) for block in arrays]
         index = X.index if isinstance(X, pd.DataFrame) else None
         out = pd.concat(blocks, axis=1)
         return out if index is None else out.set_axis(index)
@@ -235,14 +295,16 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         Returns
         -------
         ndarray of str
-            The id columns, the numbers, and ``<name>_bin`` for each number.
+            The id columns, ``<name>_length`` for each column of lists, the numbers,
+            and ``<name>_bin`` for each number.
         """
         check_is_fitted(self)
         names = _check_input_names(self, input_features)
         ids = [names[i] for i in self._categorical]
+        lengths = [f"{names[i]}_length" for i in self._lists]
         numbers = [names[i] for i in self._numeric]
         bins = [f"{n}_bin" for n in numbers] if self.bin_sizes_ else []
-        return np.asarray([*ids, *numbers, *bins], dtype=object)
+        return np.asarray([*ids, *lengths, *numbers, *bins], dtype=object)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -251,15 +313,22 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         tags.input_tags.string = False
         return tags
 
-    def _id_rows(self, columns: list[pd.Series]) -> Any:
-        for i, name, vocabulary in zip(
-            self._categorical, self.categorical_names_, self._vocabularies, strict=True
-        ):
-            few = len(columns[i]) <= _FEW
-            rows = vocabulary.rows_of_few(columns[i]) if few else None
-            if rows is None:
-                rows = vocabulary.rows(as_keys(columns[i], name))
-            yield rows
+    @property
+    def vocabulary_places_(self) -> dict[Any, int]:
+        """From each id column and column of lists to the place of its vocabulary."""
+        place = {name: v for v, name in enumerate(self.vocabulary_names_)}
+        return {name: place[owner] for name, owner in self.vocabulary_of_.items()}
+
+    def _vocabulary(self, name: Any) -> tuple[Vocabulary, int]:
+        """Vocabulary that a column reads, and its first row in the fused table."""
+        v = self.vocabulary_names_.index(self.vocabulary_of_[name])
+        return self._vocabularies[v], sum(self.vocabulary_sizes_[:v])
+
+    def _bag(self, column: pd.Series, name: Any) -> RaggedArray:
+        keys, lengths = flat_keys(column, name, self.max_length)
+        vocabulary, offset = self._vocabulary(name)
+        rows = _rows(vocabulary, keys, name)
+        return RaggedArray.from_lengths(rows + offset, lengths)
 
     def _as_frame(self, X: Any, *, reset: bool) -> pd.DataFrame:
         """Check the table against the one seen in `fit`, columns matched by name."""
@@ -284,6 +353,12 @@ class TableEncoder(TransformerMixin, BaseEstimator):
     def _wants_frame(self) -> bool:
         config = getattr(self, "_sklearn_output_config", {})
         return config.get("transform") in ("pandas", "polars")
+
+
+def _rows(vocabulary: Vocabulary, column: pd.Series, name: Any) -> Any:
+    """Row of every id of a column within its vocabulary."""
+    rows = vocabulary.rows_of_few(column) if len(column) <= _FEW else None
+    return vocabulary.rows(as_keys(column, name)) if rows is None else rows
 
 
 def _select_by_name(X: Any, names: list[str]) -> Any:

@@ -98,13 +98,20 @@ def _object_keys(values: pd.Series, name: object) -> pd.Series:
     if kind == "string":
         return values
     if kind in ("integer", "boolean"):
-        small = values.dropna().map(lambda v: -(2**63) <= v < 2**63).all()
-        return values.astype("Int64") if small else values
+        try:
+            return _object_integers(values)
+        except OverflowError:  # beyond int64: exact, if slow, as Python's integers
+            return values
     if kind == "floating":
         return _float_keys(values.astype(float), name)
     if kind == "empty":  # all missing
         return pd.Series(np.full(len(values), np.nan))
     bad = next((v for v in values if not _hashable(v)), None)
+    if isinstance(bad, (list, np.ndarray)):
+        raise TypeError(
+            f"Column {name!r} holds lists, but also single ids, here or when fitting. "
+            "Make every cell of it a list, or none; missing cells may stay."
+        )
     if bad is not None:
         raise TypeError(
             f"Column {name!r} holds a {type(bad).__name__}, which cannot be an id: an "
@@ -121,6 +128,15 @@ def _object_keys(values: pd.Series, name: object) -> pd.Series:
         f"Column {name!r} mixes types ({', '.join(found)}), so equal ids cannot be "
         "told. Turn all its cells into strings, or all into integers."
     )
+
+
+def _object_integers(values: pd.Series) -> pd.Series:
+    missing = values.isna().to_numpy()
+    if not missing.any():
+        return pd.Series(values.to_numpy().astype(np.int64))
+    filled = values.to_numpy(copy=True)
+    filled[missing] = 0
+    return pd.Series(pd.arrays.IntegerArray(filled.astype(np.int64), missing))
 
 
 def _hashable(value: object) -> bool:
@@ -166,7 +182,7 @@ class Vocabulary:
         counts = np.bincount(codes[codes >= 0], minlength=len(uniques))
         order = np.argsort(-counts, kind="stable")
         order = order[counts[order] >= max(min_frequency, 1)][:max_categories]
-        return cls(_plain_index(uniques).take(order))
+        return cls(plain_index(uniques).take(order))
 
     def __len__(self) -> int:
         """Rows of the column, the unknown row included."""
@@ -208,7 +224,7 @@ class Vocabulary:
         codes, uniques = pd.factorize(values)
         # One slot more, so that code -1 (missing) reads row 0.
         rows = np.zeros(len(uniques) + 1, dtype=np.int64)
-        rows[:-1] = self._rows_of_distinct(_plain_index(uniques))
+        rows[:-1] = self._rows_of_distinct(plain_index(uniques))
         return rows[codes]
 
     def _dense_rows(self, values: np.ndarray) -> npt.NDArray[np.int64]:
@@ -219,22 +235,22 @@ class Vocabulary:
 
     def _rows_of_distinct(self, distinct: pd.Index) -> npt.NDArray[np.int64]:
         keys = self.keys
-        if _holds_numbers(keys) != _holds_numbers(distinct):
+        if holds_numbers(keys) != holds_numbers(distinct):
             return np.zeros(len(distinct), dtype=np.int64)  # strings among integers
-        if keys.dtype != distinct.dtype and _holds_numbers(keys):
+        if keys.dtype != distinct.dtype and holds_numbers(keys):
             # int64 and float64 would be compared as floats, inexactly; integers
             # beyond int64 are objects.
             keys, distinct = keys.astype(object), distinct.astype(object)
         return keys.get_indexer(distinct).astype(np.int64) + 1
 
 
-def _holds_numbers(index: pd.Index) -> bool:
+def holds_numbers(index: pd.Index) -> bool:
     if index.dtype == object:
         return bool(len(index)) and not isinstance(index[0], str)
     return bool(types.is_numeric_dtype(index.dtype))
 
 
-def _plain_index(uniques: Any) -> pd.Index:
+def plain_index(uniques: Any) -> pd.Index:
     """Index of distinct keys on plain storage: int64, float64, str or object."""
     index = pd.Index(uniques)
     if isinstance(index.dtype, pd.CategoricalDtype):

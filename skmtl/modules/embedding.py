@@ -2,43 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from skmtl.modules.bags import BagColumn, BagPooling
+from skmtl.modules.id_tables import IdTables
+from skmtl.modules.ragged import Ragged
+
 
 class TableEmbedding(nn.Module):
-    """Embed ids and bins, and append the scaled numbers.
+    """Embed ids, lists of ids and bins, and append the scaled numbers.
 
     Parameters
     ----------
     vocabulary_sizes : sequence of int
-        Rows of each id column, row 0 (unknown) included. All columns live in one
-        table, so that one gather reads them.
+        Rows of each vocabulary, row 0 (unknown) included.
     bin_sizes : sequence of int
         Bins of each number, bin 0 (missing) included; empty without bins.
     n_numeric : int
         Numbers of a row.
-    embedding_dim, bin_dim : int
-        Width of an id's and of a bin's embedding.
+    embedding_dim : int or sequence of int
+        Width of an id's embedding, or of those of each vocabulary. Vocabularies of the
+        same width lie in one table, so that one gather reads them.
+    bin_dim : int
+        Width of a bin's embedding.
     sparse : bool
-        Whether the id table gets sparse gradients, so that rows which a batch does
+        Whether the tables of ids get sparse gradients, so that rows which a batch does
         not touch cost nothing.
+    columns : sequence of int or None
+        Vocabulary of each id column. None for one column of each vocabulary.
+    bags : sequence of BagColumn
+        The columns of lists.
+    n_sets : int
+        Embeddings of an id that lie side by side.
 
     Attributes
     ----------
     width : int
-        ``n_ids * embedding_dim + n_bins * bin_dim + n_numeric``.
+        Sum of the widths of the embeddings of all columns, plus ``n_numeric``.
 
     Notes
     -----
     Shape: ``ids (batch, n_ids)``, ``bins (batch, n_bins)``, ``numeric (batch,
-    n_numeric)`` to ``(batch, width)``. The rows of unknown ids start at zero, the
-    middle of all others, so that an id never seen is neutral even where training had
-    no missing or rare id.
+    n_numeric)`` and, where there are any, ``bags``, columns of ``batch`` lists, to
+    ``(batch, width)``.
     """
 
     def __init__(
@@ -47,36 +58,42 @@ class TableEmbedding(nn.Module):
         vocabulary_sizes: Sequence[int],
         bin_sizes: Sequence[int],
         n_numeric: int,
-        embedding_dim: int,
+        embedding_dim: int | Sequence[int],
         bin_dim: int,
         sparse: bool,
+        columns: Sequence[int] | None = None,
+        bags: Sequence[BagColumn] = (),
+        n_sets: int = 1,
     ) -> None:
         super().__init__()
-        self.sparse = sparse
-        self.ids = nn.Parameter(torch.empty(sum(vocabulary_sizes), embedding_dim))
-        self.bins = nn.Parameter(torch.empty(sum(bin_sizes), bin_dim))
-        self.width = (
-            len(vocabulary_sizes) * embedding_dim + len(bin_sizes) * bin_dim + n_numeric
+        dims = widths(embedding_dim, len(vocabulary_sizes))
+        self.ids = IdTables(
+            sizes=vocabulary_sizes, dims=dims, sparse=sparse, columns=columns
         )
-        # A fifth of what keeps the variance of a layer. What an id drew at the start is
-        # noise until its rows are seen; the smaller it is, the better are rare ids.
-        nn.init.normal_(self.ids, std=0.2 * embedding_dim**-0.5)
+        self.bags = BagPooling(bags, n_sets)
+        self.bins = nn.Parameter(torch.empty(sum(bin_sizes), bin_dim))
+        of_ids = sum(self.ids.widths) + sum(dims[bag.vocabulary] for bag in bags)
+        self.width = of_ids + len(bin_sizes) * bin_dim + n_numeric
         nn.init.normal_(self.bins, std=bin_dim**-0.5)
-        with torch.no_grad():
-            first = 0
-            for size in vocabulary_sizes:
-                self.ids[first] = 0.0
-                first += size
 
-    def forward(self, ids: Tensor, bins: Tensor, numeric: Tensor) -> Tensor:
-        parts = []
-        if ids.shape[1]:
-            parts.append(F.embedding(ids, self.ids, sparse=self.sparse).flatten(1))
-        if bins.shape[1]:
-            parts.append(F.embedding(bins, self.bins).flatten(1))
+    def forward(
+        self, ids: Tensor, bins: Tensor, numeric: Tensor, bags: Iterable[Ragged] = ()
+    ) -> Tensor:
+        parts = [rows.flatten(1) for rows in self._embedded(ids, bins, bags)]
         if numeric.shape[1]:
             parts.append(numeric)
         return torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]
+
+    def _embedded(
+        self, ids: Tensor, bins: Tensor, bags: Iterable[Ragged]
+    ) -> list[Tensor]:
+        """Embeddings, each ``(batch, columns, dim)``."""
+        found: list[Tensor] = self.ids(ids) if ids.shape[1] else []
+        if self.bags.columns:
+            found = found + self.bags(bags, self.ids, found)
+        if bins.shape[1]:
+            found = [*found, F.embedding(bins, self.bins)]
+        return found
 
 
 class TaskEmbedding(TableEmbedding):
@@ -88,6 +105,8 @@ class TaskEmbedding(TableEmbedding):
         Number of embeddings, most often that of the tasks.
     vocabulary_sizes, bin_sizes, n_numeric, embedding_dim, bin_dim, sparse
         As in `TableEmbedding`, for each of the embeddings.
+    columns, bags
+        As in `TableEmbedding`.
 
     Attributes
     ----------
@@ -103,24 +122,31 @@ class TaskEmbedding(TableEmbedding):
     """
 
     def __init__(
-        self, *, n_sets: int, embedding_dim: int, bin_dim: int, **sizes: Any
+        self,
+        *,
+        n_sets: int,
+        embedding_dim: int | Sequence[int],
+        bin_dim: int,
+        **sizes: Any,
     ) -> None:
+        dims = widths(embedding_dim, len(sizes["vocabulary_sizes"]))
         super().__init__(
-            embedding_dim=n_sets * embedding_dim, bin_dim=n_sets * bin_dim, **sizes
+            embedding_dim=[n_sets * dim for dim in dims],
+            bin_dim=n_sets * bin_dim,
+            n_sets=n_sets,
+            **sizes,
         )
         self.n_sets = n_sets
         n_numeric = sizes["n_numeric"]
         self.width = (self.width - n_numeric) // n_sets + n_numeric
         with torch.no_grad():  # as wide as if each set stood alone
-            self.ids.mul_(n_sets**0.5)
-            self.bins.mul_(n_sets**0.5)
+            for table in (*self.ids.tables, self.bins):
+                table.mul_(n_sets**0.5)
 
-    def forward(self, ids: Tensor, bins: Tensor, numeric: Tensor) -> Tensor:
-        parts = []
-        if ids.shape[1]:
-            parts.append(self._by_set(F.embedding(ids, self.ids, sparse=self.sparse)))
-        if bins.shape[1]:
-            parts.append(self._by_set(F.embedding(bins, self.bins)))
+    def forward(
+        self, ids: Tensor, bins: Tensor, numeric: Tensor, bags: Iterable[Ragged] = ()
+    ) -> Tensor:
+        parts = [self._by_set(rows) for rows in self._embedded(ids, bins, bags)]
         if numeric.shape[1]:
             parts.append(numeric.expand(self.n_sets, *numeric.shape))
         return torch.cat(parts, dim=2) if len(parts) > 1 else parts[0]
@@ -128,3 +154,10 @@ class TaskEmbedding(TableEmbedding):
     def _by_set(self, rows: Tensor) -> Tensor:
         """``(batch, columns, n_sets * dim)`` to ``(n_sets, batch, columns * dim)``."""
         return rows.unflatten(2, (self.n_sets, -1)).permute(2, 0, 1, 3).flatten(2)
+
+
+def widths(embedding_dim: int | Sequence[int], n_columns: int) -> list[int]:
+    """One width for each column."""
+    if isinstance(embedding_dim, int):
+        return [embedding_dim] * n_columns
+    return list(embedding_dim)

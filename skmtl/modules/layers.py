@@ -7,15 +7,12 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+
+from skmtl.modules.products import linear, linear_each
 
 
 class Dense(nn.Linear):
     """``torch.nn.Linear`` with the same bits on any number of threads.
-
-    The gradient of a weight of 5 to 11 rows is a product that MKL sums in another order
-    on every number of threads (seen with version 2024.2 on processors with AVX-512).
-    Such a layer is computed with 12 rows, of which the last are zero.
 
     Notes
     -----
@@ -23,13 +20,7 @@ class Dense(nn.Linear):
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        n_units = self.out_features
-        if not 4 < n_units < 12:
-            return F.linear(x, self.weight, self.bias)
-        more = 12 - n_units
-        weight = F.pad(self.weight, (0, 0, 0, more))
-        bias = self.bias if self.bias is None else F.pad(self.bias, (0, more))
-        return F.linear(x, weight, bias)[..., :n_units]
+        return linear(x, self.weight, self.bias)
 
 
 def dense_stack(width: int, units: Sequence[int], dropout: float) -> nn.Sequential:
@@ -83,7 +74,7 @@ class TaskLinear(nn.Module):
         nn.init.uniform_(self.bias, -bound, bound)
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.baddbmm(self.bias, x, self.weight)
+        return linear_each(x, self.weight, self.bias)
 
 
 def side_by_side(

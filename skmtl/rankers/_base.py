@@ -19,9 +19,17 @@ from sklearn.utils.validation import check_is_fitted
 from skmtl._losses import TaskLosses
 from skmtl._sklearn import _fit_context
 from skmtl.encoding import EncodedTable, TableEncoder
-from skmtl.modules import MultiTaskModule, ParallelTowers, TableEmbedding
+from skmtl.modules import (
+    MultiTaskModule,
+    ParallelTowers,
+    TableEmbedding,
+    TaskEmbedding,
+)
+from skmtl.rankers._embedding_dim import check_embedding_dim, embedding_dims
 from skmtl.rankers._fit import Fit
+from skmtl.rankers._memory import check_memory
 from skmtl.rankers._parameters import CONSTRAINTS, shared_parameters
+from skmtl.rankers._pooling import bag_columns, check_pooling
 from skmtl.rankers._summary import summary_text, visual_block
 from skmtl.rankers._targets import check_targets
 from skmtl.rankers._training import logits
@@ -59,7 +67,8 @@ class MultiTaskRanker(CallbackSupportMixin, ClassifierMixin, BaseEstimator, ABC)
         self,
         *,
         tower_units: Any = (64,),
-        embedding_dim: int = 16,
+        embedding_dim: Any = 16,
+        pooling: Any = "mean",
         bin_dim: int = 8,
         dropout: float = 0.0,
         label_weight: Any = None,
@@ -79,9 +88,13 @@ class MultiTaskRanker(CallbackSupportMixin, ClassifierMixin, BaseEstimator, ABC)
         categorical_features: Any = "from_dtype",
         min_frequency: int = 2,
         max_categories: int | None = None,
+        share_embedding: dict[Any, Any] | None = None,
+        max_length: int | None = None,
         n_bins: int = 64,
         warm_start: bool = False,
         device: str = "cpu",
+        precision: str = "float32",
+        compile: bool = False,
         callbacks: list[Any] | None = None,
         record_gradients: bool = False,
         random_state: Any = None,
@@ -89,6 +102,7 @@ class MultiTaskRanker(CallbackSupportMixin, ClassifierMixin, BaseEstimator, ABC)
     ) -> None:
         self.tower_units = tower_units
         self.embedding_dim = embedding_dim
+        self.pooling = pooling
         self.bin_dim = bin_dim
         self.dropout = dropout
         self.label_weight = label_weight
@@ -108,9 +122,13 @@ class MultiTaskRanker(CallbackSupportMixin, ClassifierMixin, BaseEstimator, ABC)
         self.categorical_features = categorical_features
         self.min_frequency = min_frequency
         self.max_categories = max_categories
+        self.share_embedding = share_embedding
+        self.max_length = max_length
         self.n_bins = n_bins
         self.warm_start = warm_start
         self.device = device
+        self.precision = precision
+        self.compile = compile
         self.callbacks = callbacks
         self.record_gradients = record_gradients
         self.random_state = random_state
@@ -129,9 +147,9 @@ class MultiTaskRanker(CallbackSupportMixin, ClassifierMixin, BaseEstimator, ABC)
             dropout=self.dropout,
         )
 
-    def _make_embedding(self, names: list[str], **sizes: Any) -> Any:
-        """From encoded rows to the input."""
-        return TableEmbedding(**sizes)
+    def _n_embeddings(self, names: list[str]) -> int | None:
+        """How many embeddings an id has; None for one that all tasks read."""
+        return None
 
     def _units(self, what: str) -> list[int]:
         """Widths of layers, checked."""
@@ -139,6 +157,8 @@ class MultiTaskRanker(CallbackSupportMixin, ClassifierMixin, BaseEstimator, ABC)
 
     def _check_tasks(self, names: list[str]) -> None:
         """Refuse hyperparameters that do not fit the tasks, before anything is done."""
+        check_embedding_dim(self.embedding_dim)
+        check_pooling(self.pooling)
         for what in self._layers:
             self._units(what)
 
@@ -199,18 +219,42 @@ default=None
         return self
 
     def _make_net(self, encoder: TableEncoder, names: list[str]) -> MultiTaskModule:
-        embedding = self._make_embedding(
-            names,
-            vocabulary_sizes=encoder.vocabulary_sizes_,
-            bin_sizes=encoder.bin_sizes_,
-            n_numeric=len(encoder.numeric_names_),
-            embedding_dim=self.embedding_dim,
-            bin_dim=self.bin_dim,
-            sparse=self.embedding_optimizer != "adam",
-        )
+        embedding = self._make_embedding(encoder, self._n_embeddings(names))
         sharing = self._make_sharing(embedding.width, names)
         towers = self._make_towers(sharing.width, names)
-        return MultiTaskModule(embedding=embedding, sharing=sharing, towers=towers)
+        return MultiTaskModule(
+            embedding=embedding,
+            sharing=sharing,
+            towers=towers,
+            precision=self.precision,
+            compile=self.compile,
+        )
+
+    def _make_embedding(self, encoder: TableEncoder, n_sets: int | None) -> Any:
+        """From encoded rows to the input."""
+        names, sizes = encoder.vocabulary_names_, encoder.vocabulary_sizes_
+        dims = embedding_dims(self.embedding_dim, names, sizes)
+        places = encoder.vocabulary_places_
+        check_memory(
+            names,
+            sizes,
+            [(n_sets or 1) * dim for dim in dims],
+            optimizer=self.embedding_optimizer,
+            device=self.device,
+        )
+        arguments: dict[str, Any] = {
+            "vocabulary_sizes": sizes,
+            "bin_sizes": encoder.bin_sizes_,
+            "n_numeric": len(encoder.numeric_names_),
+            "embedding_dim": dims,
+            "bin_dim": self.bin_dim,
+            "sparse": self.embedding_optimizer != "adam",
+            "columns": [places[name] for name in encoder.categorical_names_],
+            "bags": bag_columns(self.pooling, encoder, dims),
+        }
+        if n_sets is None:
+            return TableEmbedding(**arguments)
+        return TaskEmbedding(n_sets=n_sets, **arguments)
 
     @property
     def n_parameters_(self) -> int:

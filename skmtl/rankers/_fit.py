@@ -176,6 +176,8 @@ class Fit:
             ranker.categorical_features,
             min_frequency=ranker.min_frequency,
             max_categories=ranker.max_categories,
+            share_embedding=ranker.share_embedding,
+            max_length=ranker.max_length,
             n_bins=ranker.n_bins,
         )
         return encoder.fit(self.X, sample_weight=self.weight.mean(axis=1))

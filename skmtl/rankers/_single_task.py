@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from skmtl.modules import TaskEmbedding
 from skmtl.rankers._bottoms import BottomRanker
 from skmtl.rankers._parameters import shared_parameters
 
@@ -58,5 +55,5 @@ class SingleTask(BottomRanker):
     (1000, 2)
     """
 
-    def _make_embedding(self, names: list[str], **sizes: Any) -> Any:
-        return TaskEmbedding(n_sets=len(names), **sizes)
+    def _n_embeddings(self, names: list[str]) -> int:
+        return len(names)

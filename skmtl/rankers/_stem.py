@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from skmtl.modules import EmbeddingExperts, TaskEmbedding
+from skmtl.modules import EmbeddingExperts
 from skmtl.rankers._own_experts import OwnExpertRanker
 from skmtl.rankers._parameters import shared_parameters
 
@@ -67,8 +67,8 @@ class STEM(OwnExpertRanker):
             n_task_experts=n_task_experts, n_shared_experts=n_shared_experts, **shared
         )
 
-    def _make_embedding(self, names: list[str], **sizes: Any) -> Any:
-        return TaskEmbedding(n_sets=len(names) + 1, **sizes)
+    def _n_embeddings(self, names: list[str]) -> int:
+        return len(names) + 1
 
     def _make_sharing(self, width: int, names: list[str]) -> Any:
         return EmbeddingExperts(**self._sizes(width, names))

@@ -40,7 +40,7 @@ def dense(p, name, x):
 
 
 def embed(p, ids, bins, numeric):
-    parts = [p["embedding.ids"][ids[:, k]] for k in range(ids.shape[1])]
+    parts = [p["embedding.ids.tables.0"][ids[:, k]] for k in range(ids.shape[1])]
     return np.hstack([*parts, p["embedding.bins"][bins[:, 0]], numeric])
 
 

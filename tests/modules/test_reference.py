@@ -176,7 +176,7 @@ def test_every_expert_starts_differently():
 
 
 def test_unknown_rows_start_at_zero():
-    table = embedding().ids.detach()
+    table = embedding().ids.tables[0].detach()
     assert (table[[0, 5]] == 0).all()
     assert (table[[1, 6]] != 0).all()
 

@@ -27,6 +27,8 @@ from tests.modules.reference import (
     stack,
 )
 
+TABLE = "embedding.ids.tables.0"
+
 
 def task_embedding(n_sets):
     return TaskEmbedding(
@@ -43,7 +45,7 @@ def task_embedding(n_sets):
 def columns_of(p, t):
     """The embedding tables of one task."""
     return {
-        "embedding.ids": p["embedding.ids"][:, t * DIM : (t + 1) * DIM],
+        TABLE: p[TABLE][:, t * DIM : (t + 1) * DIM],
         "embedding.bins": p["embedding.bins"][:, t * BIN_DIM : (t + 1) * BIN_DIM],
     }
 
@@ -97,12 +99,10 @@ def test_embeddings_start_as_wide_as_alone():
         "sparse": True,
     }
     together, alone = TaskEmbedding(n_sets=5, **sizes), TableEmbedding(**sizes)
-    for name in ("ids", "bins"):
-        found, expected = (
-            float(getattr(module, name).detach().std()) for module in (together, alone)
-        )
+    for of in (lambda module: module.ids.tables[0], lambda module: module.bins):
+        found, expected = (float(of(m).detach().std()) for m in (together, alone))
         assert found == pytest.approx(expected, rel=0.02)
-    assert not together.ids[0].any()
+    assert not together.ids.tables[0][0].any()
 
 
 def test_only_some_kinds_of_columns():

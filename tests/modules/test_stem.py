@@ -22,6 +22,8 @@ from tests.modules.reference import (
 from tests.modules.test_ple import OWN, SHARED, TOTAL
 from tests.modules.test_single_task import columns_of, task_embedding
 
+TABLE = "embedding.ids.tables.0"
+
 
 def stem(units):
     sharing = EmbeddingExperts(
@@ -77,7 +79,8 @@ def test_a_loss_changes_its_own_and_the_shared_embedding_only(task):
     torch.manual_seed(0)
     net, data = stem([5]), batch(0)
     net(*tensors(data))[:, task].sum().backward()
-    gradient = net.embedding.ids.grad.unflatten(1, (TASKS + 1, DIM)).abs().sum((0, 2))
+    gradient = net.embedding.ids.tables[0].grad
+    gradient = gradient.unflatten(1, (TASKS + 1, DIM)).abs().sum((0, 2))
     assert (gradient > 0).tolist() == [t in (task, TASKS) for t in range(TASKS + 1)]
     experts = net.sharing.experts
     touched = experts.of_tasks[0].weight.grad.abs().sum((1, 2)) > 0
@@ -91,14 +94,13 @@ def test_what_has_a_gradient_has_the_derivative(task):
     net, data = stem([5]), batch(1)
     p = values(net)
     net(*tensors(data))[:, task].sum().backward()
-    table = net.embedding.ids
+    table = net.embedding.ids.tables[0]
     own = slice(task * DIM, (task + 1) * DIM)
     # The gate reads the task's own embedding, whose derivative is therefore whole.
     step = np.zeros(table.shape)
     step[:, own] = np.random.default_rng(0).normal(size=(len(step), DIM))
     up, down = (
-        reference({**p, "embedding.ids": p["embedding.ids"] + s * step}, data, [5])
-        for s in (1e-6, -1e-6)
+        reference({**p, TABLE: p[TABLE] + s * step}, data, [5]) for s in (1e-6, -1e-6)
     )
     slope = (up - down)[:, task].sum() / 2e-6
     assert (table.grad.numpy() * step).sum() == pytest.approx(slope, rel=1e-5)

@@ -1,0 +1,120 @@
+"""Products of dense layers against float64, forward and backward."""
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose
+from torch.nn import functional as F
+
+from skmtl.modules import products
+from skmtl.modules.products import linear, linear_each
+
+available = pytest.mark.skipif(
+    not products._available(), reason="torch was built without oneDNN"
+)
+
+
+@pytest.fixture
+def threads():
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
+def gradients(function, arguments, out_gradient):
+    out = function(*arguments)
+    return out, *torch.autograd.grad(out, arguments, out_gradient)
+
+
+def single(batch, width, n_units, generator):
+    x = torch.randn(batch, width, generator=generator)
+    weight = torch.randn(n_units, width, generator=generator)
+    bias = torch.randn(n_units, generator=generator)
+    return x, weight, bias
+
+
+def several(batch, width, n_units, generator):
+    x = torch.randn(3, batch, width, generator=generator)
+    weight = torch.randn(3, width, n_units, generator=generator)
+    bias = torch.randn(3, 1, n_units, generator=generator)
+    return x, weight, bias
+
+
+KINDS = [
+    (linear, F.linear, single),
+    (linear_each, lambda x, w, b: torch.baddbmm(b, x, w), several),
+]
+SHAPES = [(1, 1, 1), (1, 30, 7), (7, 3, 128), (64, 330, 5), (300, 17, 24), (33, 64, 1)]
+
+
+@available
+@pytest.mark.parametrize(("ours", "theirs", "make"), KINDS)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_equals_float64(ours, theirs, make, shape):
+    generator = torch.Generator().manual_seed(sum(shape))
+    arguments = [a.requires_grad_() for a in make(*shape, generator)]
+    assert products._takes(arguments[0])
+    g = torch.randn(ours(*arguments).shape, generator=generator)
+    found = gradients(ours, arguments, g)
+    exact = [a.detach().double().requires_grad_() for a in arguments]
+    expected = gradients(theirs, exact, g.double())
+    for a, b in zip(found, expected, strict=True):
+        # Rounding of a sum of up to 330 products.
+        assert_allclose(a.detach(), b.detach(), rtol=1e-5, atol=2e-4)
+    with torch.no_grad():
+        assert torch.equal(ours(*arguments), found[0])
+
+
+@available
+@pytest.mark.parametrize(("ours", "theirs", "make"), KINDS)
+def test_views_and_broadcast_gradients(ours, theirs, make):
+    generator = torch.Generator().manual_seed(0)
+    arguments = list(make(20, 6, 5, generator))
+    x = arguments[0]
+    arguments[0] = x.transpose(-1, -2).contiguous().transpose(-1, -2)
+    arguments = [a.requires_grad_() for a in arguments]
+    g = torch.ones(()).expand(ours(*arguments).shape)
+    found, expected = (gradients(f, arguments, g) for f in (ours, theirs))
+    for a, b in zip(found, expected, strict=True):
+        assert_allclose(a.detach(), b.detach(), rtol=1e-5, atol=1e-5)
+
+
+@available
+@pytest.mark.parametrize(("ours", "theirs", "make"), KINDS)
+@pytest.mark.parametrize("shape", [*SHAPES[1:], (1024, 338, 10)])
+def test_same_bits_on_any_number_of_threads(ours, theirs, make, shape, threads):
+    generator = torch.Generator().manual_seed(sum(shape))
+    arguments = [a.requires_grad_() for a in make(*shape, generator)]
+    g = torch.randn(ours(*arguments).shape, generator=generator)
+    results = []
+    for n in (1, 2):
+        threads(n)
+        results.append(gradients(ours, arguments, g))
+    for a, b in zip(*results, strict=True):
+        assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize(("ours", "theirs", "make"), KINDS)
+def test_other_types_take_torchs_way(ours, theirs, make):
+    arguments = [a.double() for a in make(9, 4, 3, torch.Generator().manual_seed(0))]
+    assert not products._takes(arguments[0])
+    assert torch.equal(ours(*arguments), theirs(*arguments))
+    empty = make(0, 4, 3, torch.Generator())
+    assert torch.equal(ours(*empty), theirs(*empty))
+
+
+@available
+def test_only_what_is_needed_is_computed():
+    x, weight, bias = single(8, 4, 3, torch.Generator().manual_seed(0))
+    weight.requires_grad_()
+    linear(x, weight, bias).sum().backward()
+    assert x.grad is None
+    assert bias.grad is None
+    assert_allclose(weight.grad, np.tile(x.sum(0), (3, 1)), rtol=1e-5)
+
+
+@available
+def test_more_axes_than_two():
+    x, weight, bias = single(24, 4, 3, torch.Generator().manual_seed(0))
+    found = linear(x.reshape(2, 3, 4, 4), weight, bias)
+    assert torch.equal(found.reshape(24, 3), linear(x, weight, bias))

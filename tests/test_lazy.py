@@ -1,0 +1,108 @@
+"""Lazy optimisers against torch's own and numpy."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose
+from torch.nn import functional as F
+
+from skmtl._lazy import LazyAdam, RowAdagrad, touched_rows
+
+
+def run(optimizer, table, batches, sparse):
+    for rows, target in batches:
+        table.grad = None
+        (F.embedding(rows, table, sparse=sparse) - target).square().sum().backward()
+        optimizer.step()
+    return table.detach()
+
+
+def problem(seed, n_rows, touch_all=False):
+    generator = torch.Generator().manual_seed(seed)
+    start = torch.randn(n_rows, 3, generator=generator, dtype=torch.float64)
+    batches = []
+    for _ in range(20):
+        rows = torch.randint(0, n_rows // 2, (16,), generator=generator)
+        if touch_all:
+            rows = torch.cat([rows, torch.arange(n_rows)])
+        target = torch.randn(len(rows), 3, generator=generator, dtype=torch.float64)
+        batches.append((rows, target))
+    return start, batches
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_equals_sparse_adam(seed):
+    start, batches = problem(seed, 40)
+    ours, theirs = (torch.nn.Parameter(start.clone()) for _ in range(2))
+    # SparseAdam adds eps before it corrects the bias; without eps they are equal.
+    reference = torch.optim.SparseAdam([theirs], lr=0.05, eps=1e-30)
+    found = run(LazyAdam([ours], lr=0.05, eps=1e-30), ours, batches, True)
+    expected = run(reference, theirs, batches, True)
+    torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-12)
+    assert torch.equal(found[20:], start[20:])  # rows that no batch touches
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.1])
+def test_equals_dense_adamw_where_every_row_is_touched(decay):
+    start, batches = problem(0, 10, touch_all=True)
+    ours, theirs = (torch.nn.Parameter(start.clone()) for _ in range(2))
+    found = run(LazyAdam([ours], lr=0.05, weight_decay=decay), ours, batches, True)
+    reference = torch.optim.AdamW([theirs], lr=0.05, weight_decay=decay)
+    expected = run(reference, theirs, batches, False)
+    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-11)
+
+
+def test_adagrad_equals_torch_where_rows_hold_one_number():
+    start, batches = problem(1, 40)
+    batches = [(rows, target[:, :1]) for rows, target in batches]
+    ours, theirs = (torch.nn.Parameter(start[:, :1].clone()) for _ in range(2))
+    found = run(RowAdagrad([ours], lr=0.05), ours, batches, True)
+    expected = run(torch.optim.Adagrad([theirs], lr=0.05), theirs, batches, False)
+    torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.1])
+def test_adagrad_equals_numpy(decay):
+    start, batches = problem(2, 40)
+    table = torch.nn.Parameter(start.clone())
+    optimizer = RowAdagrad([table], lr=0.05, eps=1e-3, weight_decay=decay)
+    found = run(optimizer, table, batches, True)
+    expected, total = start.numpy().copy(), np.zeros(40)
+    for rows, target in batches:
+        gradient = np.zeros((40, 3))
+        np.add.at(gradient, rows, 2 * (expected[rows] - target.numpy()))
+        seen = np.unique(rows)
+        total[seen] += (gradient[seen] ** 2).mean(axis=1)
+        expected[seen] *= 1 - 0.05 * decay
+        expected[seen] -= 0.05 * gradient[seen] / (np.sqrt(total[seen]) + 1e-3)[:, None]
+    assert_allclose(found, expected, rtol=1e-10)
+    assert torch.equal(found[20:], start[20:])  # rows that no batch touches
+
+
+@given(
+    rows=st.lists(st.integers(0, 50), min_size=0, max_size=80),
+    n_rows=st.sampled_from([51, 2**40, 2**58]),
+)
+def test_touched_rows(rows, n_rows):
+    values = np.random.default_rng(len(rows)).normal(size=(len(rows), 4))
+    # The last rows of the table, so that keys are as large as they get.
+    indices = torch.tensor(rows, dtype=torch.int64) + (n_rows - 51)
+    gradient = torch.sparse_coo_tensor(
+        indices[None], torch.from_numpy(values), (n_rows, 4), check_invariants=False
+    )
+    found, sums = touched_rows(gradient)
+    assert found.tolist() == sorted(set(indices.tolist()))
+    expected = [values[(indices == row).numpy()].sum(axis=0) for row in found]
+    assert_allclose(sums, np.reshape(expected, (-1, 4)), rtol=1e-12, atol=1e-12)
+
+
+def test_gradients_of_two_look_ups_add_up():
+    table = torch.nn.Parameter(torch.randn(9, 4))
+    first, second = torch.tensor([1, 3, 3]), torch.tensor([3, 8])
+    (F.embedding(first, table, sparse=True).sum()).backward()
+    (2 * F.embedding(second, table, sparse=True).sum()).backward()
+    rows, values = touched_rows(table.grad)
+    assert rows.tolist() == [1, 3, 8]
+    assert values[:, 0].tolist() == [1, 4, 2]
