@@ -125,7 +125,7 @@ def run(
     parser = argparse.ArgumentParser(
         description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--tables", nargs="+", default=list(tables), choices=tables)
+    parser.add_argument("--tables", nargs="+", default=list(tables), choices=TABLES)
     parser.add_argument("--seeds", type=int, default=n_seeds)
     parser.add_argument("--out", type=Path, default=HERE, help="folder of the results")
     options = parser.parse_args()
