@@ -2,7 +2,8 @@
 
 The best of 25 static weights is chosen by the mean AUC on validation rows, over all
 seeds, and judged on test rows like all others. The rankers are MMoE with 4 experts of
-64 units, and defaults elsewhere. It writes ``loss_weights.csv`` beside this file:
+64 units, and defaults elsewhere. It writes ``loss_weights.csv`` and ``.png`` beside
+this file:
 
     SKMTL_DATA_HOME=... python benchmarks/studies/loss_weights.py --jobs 2
 """
@@ -17,7 +18,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from _study import draw
 from joblib import Parallel, delayed
+from scipy import stats
 from sklearn.model_selection import train_test_split
 
 from skmtl import MMoE
@@ -115,8 +118,22 @@ def summary(runs: pd.DataFrame) -> pd.DataFrame:
     return shown.sort_values(["table", "mean"], ascending=[True, False]).round(4)
 
 
+def picture(table: pd.DataFrame, path: Path) -> None:
+    """Gain over equal weights, with the t interval of 95 %."""
+    reach = stats.t.ppf(0.975, len(SEEDS) - 1) * table["gain_se"]
+    rows = table[table["loss_weight"] != "equal"].assign(
+        task="mean AUC",
+        model=table["loss_weight"].str.replace(
+            r"best static.*", "best static", regex=True
+        ),
+        difference=table["gain"],
+        high=table["gain"] + reach,
+    )
+    draw(rows, path, base="equal weights")
+
+
 def main() -> None:
-    """Run, print and write."""
+    """Run, print, write and draw."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--tables", nargs="+", default=list(TABLES))
@@ -129,6 +146,7 @@ def main() -> None:
     table = summary(runs)
     print(table.to_string(index=False))
     table.to_csv(options.csv, index=False)
+    picture(table, options.csv)
 
 
 if __name__ == "__main__":
