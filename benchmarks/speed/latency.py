@@ -78,6 +78,7 @@ def main() -> None:
     options = parser.parse_args()
     options.batch_size, options.predict_batch_size, options.epochs = 1024, 1024, 1
     options.adam, options.precision = False, "float32"
+    options.full_vocabulary = False
     with contextlib.redirect_stdout(sys.stderr):
         calls = calls_of(options.competitor, options)
         found = {f"ms_{n}": median_ms(call) for n, call in calls.items()}

@@ -68,6 +68,7 @@ def parse():
     parser.add_argument("--predict-rows", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--adam", action="store_true", help="skmtl: dense Adam of ids")
+    parser.add_argument("--full-vocabulary", action="store_true", help="skmtl: hash")
     parser.add_argument("--precision", default="float32", help="skmtl: float32 or bf16")
     return parser.parse_args()
 

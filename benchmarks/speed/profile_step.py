@@ -44,6 +44,7 @@ def main() -> None:
     options = parser.parse_args()
     options.rows, options.epochs, options.seed = STEPS * options.batch_size, 1, 0
     options.adam, options.precision = False, "float32"
+    options.full_vocabulary = False
     torch.set_num_threads(options.threads)
     work = make_workload(options.rows, options.largest)
     fit(prepare(work.head(2000)), options)

@@ -1,4 +1,9 @@
-"""skmtl, from a DataFrame, encoding included."""
+"""skmtl, from a DataFrame, encoding included.
+
+``unknown_rate`` is 0, for no peer trains for ids that it has not seen. With
+``--full-vocabulary`` every column has as many rows as ids exist, whether they are seen
+or not, by hashing; a vocabulary has rows for those that are seen.
+"""
 
 import torch
 
@@ -6,22 +11,30 @@ from skmtl import MMoE, ShareBottom
 
 
 def prepare(work):
-    return {"train": work.frame(test=False), "test": work.frame(test=True)}
+    return {
+        "train": work.frame(test=False),
+        "test": work.frame(test=True),
+        "vocabulary": work.vocabulary,
+    }
 
 
 def fit(data, options):
     torch.set_num_threads(options.threads)
     X, y = data["train"]
+    ids = [name for name in X if name.startswith("id")]
+    sizes = dict(zip(ids, data.get("vocabulary", []), strict=False))
     shared = {
+        "n_buckets": sizes if options.full_vocabulary else None,
         "tower_units": (64,),
         "embedding_dim": 16,
         "n_bins": 0,
         "min_frequency": 1,
+        "unknown_rate": 0,
         "batch_size": options.batch_size,
         "learning_rate": 1e-3,
         "learning_rate_schedule": "constant",
         "max_iter": options.epochs,
-        "categorical_features": [name for name in X if name.startswith("id")],
+        "categorical_features": ids,
         "embedding_optimizer": "adam" if options.adam else "lazy_adam",
         "precision": options.precision,
         "random_state": options.seed,

@@ -191,11 +191,12 @@ class Fit:
         weight: Weights,
         prior: Weights,
     ) -> Weights:
-        n_rows = n_rows_to_read(len(table), len(net.history))
+        n_rows, chosen = n_rows_to_read(len(table), len(net.history)), None
         if n_rows < len(table):
             chosen = np.sort(self.rng.choice(len(table), n_rows, replace=False))
-            table, weight = table.take(chosen), weight[chosen]
-        return fit_intercept(logits(net, table).astype(np.float64), weight, prior)
+            weight = weight[chosen]
+        z = logits(net, table, chosen).astype(np.float64)
+        return fit_intercept(z, weight, prior)
 
     def _encoder(self) -> TableEncoder:
         ranker = self.ranker

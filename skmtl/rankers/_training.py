@@ -110,15 +110,19 @@ def _last_good(net: MultiTaskNet) -> dict[str, Tensor] | None:
     return None
 
 
-def logits(net: MultiTaskNet, table: EncodedTable) -> npt.NDArray[np.float32]:
-    """Logits of every row and task, in blocks that fit the cache."""
+def logits(
+    net: MultiTaskNet,
+    table: EncodedTable,
+    rows: npt.NDArray[np.int64] | None = None,
+) -> npt.NDArray[np.float32]:
+    """Logits of all rows, or of some, in blocks that fit the cache."""
     module = net.module_
     was_training = module.training
     if was_training:
         module.eval()
     with torch.inference_mode():
         out: npt.NDArray[np.float32] = (
-            torch.cat([module(**block) for block in blocks(table, net.device)])
+            torch.cat([module(**block) for block in blocks(table, net.device, rows)])
             .cpu()
             .numpy()
         )
@@ -127,8 +131,14 @@ def logits(net: MultiTaskNet, table: EncodedTable) -> npt.NDArray[np.float32]:
     return out
 
 
-def blocks(table: EncodedTable, device: str) -> Iterator[dict[str, Any]]:
+def blocks(
+    table: EncodedTable, device: str, rows: npt.NDArray[np.int64] | None = None
+) -> Iterator[dict[str, Any]]:
     """Arguments of the module, some rows at a time."""
     tensors = as_tensors(table)
-    for start in range(0, len(table), BLOCK):
-        yield {name: x[start : start + BLOCK].to(device) for name, x in tensors.items()}
+    chosen = None if rows is None else torch.from_numpy(rows)
+    for start in range(0, len(table) if rows is None else len(rows), BLOCK):
+        at: Any = slice(start, start + BLOCK)
+        if chosen is not None:
+            at = chosen[at]
+        yield {name: x[at].to(device) for name, x in tensors.items()}
