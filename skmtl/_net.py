@@ -11,6 +11,7 @@ from skorch.callbacks import EpochTimer
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
+from skmtl._device import fits, send, size_in_bytes
 from skmtl._losses import TaskLosses
 from skmtl._optim import dense_optimizer, schedule, table_optimizer
 from skmtl.weighting import LossWeighting, Step
@@ -32,7 +33,7 @@ class TensorTable(Dataset[Any]):
 
     Parameters
     ----------
-    X : dict of str to Tensor, each with n_samples rows
+    X : dict of str to Tensor or Bags, each with n_samples rows
         Arguments of the module.
     y : Tensor of shape (n_samples, n_tasks)
         Labels, 0 where not observed.
@@ -40,16 +41,31 @@ class TensorTable(Dataset[Any]):
         Weights, 0 where not observed.
     """
 
-    def __init__(self, X: dict[str, Tensor], y: Tensor, weight: Tensor | None) -> None:
+    def __init__(self, X: dict[str, Any], y: Tensor, weight: Tensor | None) -> None:
         self.X, self.y, self.weight = X, y, weight
+        self.device: torch.device | None = None  # where batches go, if elsewhere
 
     def __len__(self) -> int:
         return len(self.y)
 
-    def rows(self, at: Any) -> tuple[dict[str, Tensor], tuple[Tensor, Tensor | None]]:
+    def to(self, device: str) -> TensorTable:
+        """Put the table on a device, or where it does not fit send its batches there.
+
+        A table takes at most half of what is free: parameters, their optimiser and
+        what a step computes need the rest.
+        """
+        parts = (self.X, self.y, self.weight)
+        if torch.device(device).type == "cpu" or fits(2 * size_in_bytes(parts), device):
+            return TensorTable(*send(parts, device))
+        self.device = torch.device(device)
+        return self
+
+    def rows(self, at: Any) -> tuple[dict[str, Any], tuple[Tensor, Tensor | None]]:
         """A batch."""
         weight = None if self.weight is None else self.weight[at]
-        return {name: x[at] for name, x in self.X.items()}, (self.y[at], weight)
+        X = {name: x[at] for name, x in self.X.items()}
+        batch = X, (self.y[at], weight)
+        return batch if self.device is None else send(batch, self.device, pin=True)
 
 
 class Batches:
@@ -149,7 +165,7 @@ class MultiTaskNet(NeuralNet):
     record nothing, so that no step waits for the device.
     """
 
-    cuda_dependent_attributes_: list[str]  # skorch's: what is copied in one piece
+    cuda_dependent_attributes_: list[str]
 
     def __init__(
         self,
@@ -199,9 +215,10 @@ class MultiTaskNet(NeuralNet):
             table_optimizer(self.embedding_optimizer, [t], self.lr, self.weight_decay)
             for t in tables
         ]
-        # Copied and pickled in one piece with the module, whose tables they train.
-        kept = [*self.cuda_dependent_attributes_, "table_optimizers"]
-        self.cuda_dependent_attributes_ = list(dict.fromkeys(kept))
+        # Copied and pickled together with the module, so that they go on with its own
+        # tables and not with copies of them.
+        attributes = dict.fromkeys(self.cuda_dependent_attributes_)
+        self.cuda_dependent_attributes_ = [*attributes, "table_optimizers"]
         return self
 
     @property
@@ -277,7 +294,7 @@ class MultiTaskNet(NeuralNet):
         """Evaluate one batch."""
         Xi, (yi, wi) = batch
         with torch.inference_mode():
-            logits = self.infer(Xi)
+            logits = self.module_(**Xi)
             losses = self.criterion_.task_losses(logits, yi, wi)
             loss = self.criterion_.weighting.reference() @ losses
         return {"loss": loss, "y_pred": logits, "task_losses": losses}

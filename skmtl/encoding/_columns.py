@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from pandas.api import types
 from sklearn.utils import check_array
+
+from skmtl.encoding._lists import holds_lists
 
 
 def is_frame(X: Any) -> bool:
@@ -45,7 +48,9 @@ def as_frame(X: Any, *, estimator: object = None) -> pd.DataFrame:
 
 def _from_polars(column: Any) -> pd.Series:
     kind = str(column.dtype)
-    if kind.startswith(("List", "Array", "Struct")):
+    if kind.startswith(("List", "Array")):
+        return _from_polars_lists(column)
+    if kind.startswith("Struct"):
         return pd.Series(column.to_list(), dtype=object)
     if kind.startswith(("Categorical", "Enum")):
         column = column.cast(_polars_string(column))
@@ -59,6 +64,17 @@ def _from_polars(column: Any) -> pd.Series:
         filled = column.fill_null(False).to_numpy()
         return pd.Series(pd.arrays.BooleanArray(filled, mask))
     return pd.Series(column.to_numpy())
+
+
+def _from_polars_lists(column: Any) -> pd.Series:
+    if not find_spec("pyarrow"):
+        return pd.Series(column.to_list(), dtype=object)
+    import polars
+
+    if isinstance(column.dtype.inner, (polars.Categorical, polars.Enum)):
+        column = column.cast(polars.List(polars.String))
+    lists = column.to_arrow(compat_level=polars.CompatLevel.oldest())
+    return pd.Series(pd.arrays.ArrowExtensionArray(lists))
 
 
 def _polars_string(column: Any) -> Any:
@@ -136,6 +152,7 @@ def _looks_categorical(column: pd.Series) -> bool:
         isinstance(dtype, pd.CategoricalDtype)
         or types.is_string_dtype(dtype)
         or types.is_object_dtype(dtype)
+        or holds_lists(column)
     )
 
 
@@ -153,6 +170,11 @@ def as_float(column: pd.Series, name: object) -> np.ndarray:
         return _finite(column.to_numpy(copy=True), name)
     if types.is_complex_dtype(column.dtype):
         raise ValueError(f"Complex data not supported: column {name!r} of X.")
+    if holds_lists(column):
+        raise TypeError(
+            f"Column {name!r} must hold numbers, found lists. Name it in "
+            "categorical_features when fitting, or spread it over columns."
+        )
     if not (
         types.is_numeric_dtype(column.dtype) or types.is_object_dtype(column.dtype)
     ):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from numbers import Integral
 from typing import Any, ClassVar, Self
 
@@ -21,16 +21,14 @@ from sklearn.utils.validation import (
 from skmtl._sklearn import Interval, StrOptions, _fit_context
 from skmtl._weights import check_row_weight
 from skmtl.encoding._columns import as_float, as_frame, is_frame, select_categorical
-from skmtl.encoding._fallback import (
-    fall_back,
-    fallback_chains,
-    fallbacks,
-    total_sizes,
-)
+from skmtl.encoding._fallback import fall_back, fallback_chains
 from skmtl.encoding._growing import GrowingMixin
 from skmtl.encoding._growth import Layout
 from skmtl.encoding._hashing import HashedIds, check_buckets
+from skmtl.encoding._lists import flat_keys, holds_lists
 from skmtl.encoding._numbers import NumberScale
+from skmtl.encoding._ragged import RaggedArray
+from skmtl.encoding._sharing import joined_keys, vocabulary_owners
 from skmtl.encoding._table import EncodedTable
 from skmtl.encoding._vocabulary import Vocabulary, as_keys
 
@@ -47,6 +45,10 @@ class TableEncoder(GrowingMixin, TransformerMixin, BaseEstimator):
     missing, rare or unseen; the other rows are ordered by frequency. Ids stay
     integers or strings from the cell to the row: 16,777,217 is not 16,777,216.
 
+    A column of lists of ids (what a user viewed before, the tags of an item) becomes a
+    bag: the rows of all its ids, one list after the other. Missing entries of a list
+    are left out, unseen ones read row 0, and a missing list is an empty one.
+
     Every number is scaled robustly (median and quartiles, then squashed), and also
     binned by quantiles for an embedding of its own. A value that carries a whole bin's
     share of the rows, such as the zeros of capital gains, gets a bin to itself, and
@@ -55,13 +57,20 @@ class TableEncoder(GrowingMixin, TransformerMixin, BaseEstimator):
     Parameters
     ----------
     categorical_features : "from_dtype", None or array-like, default="from_dtype"
-        Which columns hold ids: by dtype (``category``, strings and objects), by
+        Which columns hold ids: by dtype (``category``, strings, objects and lists), by
         name, by index or by a boolean mask. ``None`` takes all columns for numbers.
     min_frequency : int, default=2
-        Ids on fewer rows share row 0. With 1 every id that is seen has its own row,
+        Ids found fewer times share row 0. With 1 every id that is seen has its own row,
         and nothing but missing cells trains row 0.
     max_categories : int or None, default=None
         At most this many ids of a column, the most frequent, get a row of their own.
+    share_embedding : mapping or None, default=None
+        From the name of an id column, or column of lists, to that of another whose
+        vocabulary it shares, such as ``{"history": "item_id"}``. The frequencies of
+        an id in all its columns add up.
+    max_length : int or None, default=None
+        Entries of a list that are kept, the last ones, since histories are written
+        from the oldest to the newest. None for all.
     fallback : mapping of column to column or None, default=None
         What unknown ids of a column fall back to, such as ``{"item_id":
         "category_id"}``: a row for each known id of the other column, in the table of
@@ -83,12 +92,18 @@ class TableEncoder(GrowingMixin, TransformerMixin, BaseEstimator):
         Columns seen in `fit`.
     feature_names_in_ : ndarray of shape (n_features,)
         Their names, if `X` had any that are all strings.
-    categorical_names_, numeric_names_ : list
-        Names (or indices) of the id columns and of the numeric columns.
+    categorical_names_, bag_names_, numeric_names_ : list
+        Names (or indices) of the id columns, the columns of lists and the numeric
+        columns.
+    vocabulary_of_ : dict
+        From each id column and column of lists to the column that gives its
+        vocabulary the name: itself, if nothing is shared.
+    vocabulary_names_ : list
+        Names of the vocabularies.
     vocabulary_sizes_ : list of int
-        Rows of each id column, row 0 and fallbacks included.
+        Rows of each vocabulary, row 0 and fallbacks included.
     layout_ : Layout
-        Where each column's rows lie in the fused table.
+        Where each vocabulary's rows lie in the fused table.
     more_hashes_ : list of int
         For each further hash, the place of its column among the id columns. Their rows
         come after those of all columns.
@@ -128,6 +143,8 @@ class TableEncoder(GrowingMixin, TransformerMixin, BaseEstimator):
         "categorical_features": ["array-like", StrOptions({"from_dtype"}), str, None],
         "min_frequency": [Interval(Integral, 1, None, closed="left")],
         "max_categories": [Interval(Integral, 1, None, closed="left"), None],
+        "share_embedding": [dict, None],
+        "max_length": [Interval(Integral, 1, None, closed="left"), None],
         "fallback": [Mapping, None],
         "n_buckets": [Mapping, None],
         "n_hashes": [Interval(Integral, 1, None, closed="left")],
@@ -140,6 +157,8 @@ class TableEncoder(GrowingMixin, TransformerMixin, BaseEstimator):
         *,
         min_frequency: int = 2,
         max_categories: int | None = None,
+        share_embedding: dict[Any, Any] | None = None,
+        max_length: int | None = None,
         fallback: Mapping[Any, Any] | None = None,
         n_buckets: Mapping[Any, int] | None = None,
         n_hashes: int = 1,
@@ -148,6 +167,8 @@ class TableEncoder(GrowingMixin, TransformerMixin, BaseEstimator):
         self.categorical_features = categorical_features
         self.min_frequency = min_frequency
         self.max_categories = max_categories
+        self.share_embedding = share_embedding
+        self.max_length = max_length
         self.fallback = fallback
         self.n_buckets = n_buckets
         self.n_hashes = n_hashes
@@ -181,33 +202,55 @@ class TableEncoder(GrowingMixin, TransformerMixin, BaseEstimator):
         weight = check_row_weight(sample_weight, len(frame))
         if weight is not None and not weight.all():
             frame, weight = frame[weight > 0], weight[weight > 0]
+        names = list(frame.columns)
         mask = select_categorical(frame, self.categorical_features)
         if isinstance(self.categorical_features, str):
             _warn_of_integer_ids(frame, mask)
-        names = list(frame.columns)
-        self.categorical_names_ = [n for n, m in zip(names, mask, strict=True) if m]
-        self.numeric_names_ = [n for n, m in zip(names, mask, strict=True) if not m]
-        self._categorical = [i for i, m in enumerate(mask) if m]
-        self._numeric = [i for i, m in enumerate(mask) if not m]
-        ids = self.categorical_names_
-        hashed = check_buckets(self.n_buckets, ids)
-        self._chains = fallback_chains(self.fallback, ids, list(hashed))
-        vocabularies: list[Any] = []
-        for i in self._categorical:
-            keys = as_keys(frame.iloc[:, i], names[i])
-            if names[i] in hashed:
-                vocabularies.append(HashedIds.fit(keys, hashed[names[i]]))
-            else:
-                vocabularies.append(Vocabulary.fit(keys, **self._limits()))
-        self._set_vocabularies(vocabularies)
-        more = [k for k, name in enumerate(ids) if name in hashed]
-        self.more_hashes_ = more * (self.n_hashes - 1)
-        self._scales = [
-            NumberScale.fit(as_float(frame.iloc[:, i], names[i]), weight, self.n_bins)
-            for i in self._numeric
+        ids = [i for i, is_id in enumerate(mask) if is_id]
+        lists = [i for i in ids if holds_lists(frame.iloc[:, i])]
+        single = [i for i in ids if i not in lists]
+        numeric = [i for i, is_id in enumerate(mask) if not is_id]
+        bags, categorical = ([names[i] for i in at] for at in (lists, single))
+        owners = vocabulary_owners(self.share_embedding, [*categorical, *bags], names)
+        hashed = check_buckets(self.n_buckets, owners, bags, self.n_hashes)
+        chains = fallback_chains(self.fallback, categorical, owners, list(hashed))
+        keys = self._keys(frame, owners, bags)
+        vocabularies: list[Any] = [
+            HashedIds.fit(column, hashed[owner])
+            if owner in hashed
+            else Vocabulary.fit(column, **self._limits())
+            for owner, column in keys.items()
         ]
+        scales = [
+            NumberScale.fit(as_float(frame.iloc[:, i], names[i]), weight, self.n_bins)
+            for i in numeric
+        ]
+        self._categorical, self._lists, self._numeric = single, lists, numeric
+        self.categorical_names_, self.bag_names_ = categorical, bags
+        self.numeric_names_ = [names[i] for i in numeric]
+        self.vocabulary_of_, self.vocabulary_names_ = owners, list(keys)
+        self._chains, self._scales = chains, scales
+        self._set_vocabularies(vocabularies)
+        more = [k for k, name in enumerate(categorical) if owners[name] in hashed]
+        self.more_hashes_ = more * (self.n_hashes - 1)
         self.bin_sizes_ = [s.n_bins for s in self._scales] if self.n_bins else []
         return self
+
+    def _keys(
+        self, frame: pd.DataFrame, owners: dict[Any, Any], lists: Sequence[Any]
+    ) -> dict[Any, pd.Series]:
+        """Keys of every vocabulary, from all columns that read it together."""
+        found = {}
+        for owner in dict.fromkeys(owners.values()):
+            columns = [name for name in owners if owners[name] == owner]
+            keys = [
+                flat_keys(frame[name], name, self.max_length)[0]
+                if name in lists
+                else as_keys(frame[name], name)
+                for name in columns
+            ]
+            found[owner] = joined_keys(keys, columns)
+        return found
 
     def _limits(self) -> dict[str, Any]:
         return {
@@ -216,12 +259,11 @@ class TableEncoder(GrowingMixin, TransformerMixin, BaseEstimator):
         }
 
     def _set_vocabularies(self, vocabularies: list[Any]) -> None:
-        sizes = [len(v) for v in vocabularies]
         self._vocabularies = vocabularies
-        self.vocabulary_sizes_ = total_sizes(self._chains, sizes)
-        self.layout_ = Layout(
-            sizes, self.vocabulary_sizes_, fallbacks(self._chains, sizes)
-        )
+        places = self.vocabulary_places_
+        columns = [places[name] for name in self.categorical_names_]
+        self.layout_ = Layout.of(self._chains, columns, [len(v) for v in vocabularies])
+        self.vocabulary_sizes_ = list(self.layout_.totals)
 
     def encode(self, X: Any) -> EncodedTable:
         """Encode a table for the network.
@@ -244,12 +286,17 @@ class TableEncoder(GrowingMixin, TransformerMixin, BaseEstimator):
         frame = self._as_frame(X, reset=False)
         n = len(frame)
         columns = [column for _, column in frame.items()]
-        codes = np.empty((n, len(self._vocabularies)), dtype=np.int64)
-        for k, rows in enumerate(self._id_rows(columns)):
-            codes[:, k] = rows
+        codes = np.empty((n, len(self._categorical)), dtype=np.int64)
+        for k, i in enumerate(self._categorical):
+            vocabulary = self._vocabularies[self.layout_.columns[k]]
+            codes[:, k] = _rows(vocabulary, columns[i], self.categorical_names_[k])
         fall_back(codes, self.layout_.fallbacks)
         ids = self._with_more_hashes(codes, columns)
         ids += self._id_offsets()
+        bags = tuple(
+            self._bag(columns[i], name)
+            for i, name in zip(self._lists, self.bag_names_, strict=True)
+        )
         numeric = np.empty((n, len(self._scales)), dtype=np.float32)
         bins = np.empty((n, len(self.bin_sizes_)), dtype=np.int64)
         offsets = _offsets(self.bin_sizes_)
@@ -258,7 +305,7 @@ class TableEncoder(GrowingMixin, TransformerMixin, BaseEstimator):
             numeric[:, k] = scale.scaled(x)
             if self.bin_sizes_:
                 np.add(scale.bins(x), offsets[k], out=bins[:, k])
-        return EncodedTable(ids, bins, numeric)
+        return EncodedTable(ids, bins, numeric, bags)
 
     def transform(self, X: Any) -> npt.NDArray[np.float64] | pd.DataFrame:
         """Encode a table as one array, for use outside skmtl.
@@ -271,16 +318,21 @@ class TableEncoder(GrowingMixin, TransformerMixin, BaseEstimator):
         Returns
         -------
         ndarray of shape (n_samples, n_features_out), dtype float64
-            Codes of the ids (then those of further hashes), scaled numbers, and bins of
-            the numbers. A DataFrame with integer codes under
-            ``set_output(transform="pandas")``.
+            Codes of the ids (then those of further hashes), lengths of the lists,
+            scaled numbers, and bins of the numbers. A DataFrame with integer codes
+            under ``set_output(transform="pandas")``. The ids in lists, which fit in no
+            column, are in what `encode` gives.
         """
         table = self.encode(X)
         ids = table.ids - self._id_offsets()
         bins = table.bins - np.array(_offsets(self.bin_sizes_), dtype=np.int64)
+        lengths = np.empty((len(table), len(table.bags)), dtype=np.int64)
+        for k, bag in enumerate(table.bags):
+            lengths[:, k] = bag.lengths
+        arrays = (ids, lengths, table.numeric, bins)
         if not self._wants_frame():
-            return np.hstack([ids, table.numeric, bins], dtype=np.float64)
-        blocks = [pd.DataFrame(block) for block in (ids, table.numeric, bins)]
+            return np.hstack(arrays, dtype=np.float64)
+        blocks = [pd.DataFrame(block) for block in arrays]
         index = X.index if isinstance(X, pd.DataFrame) else None
         out = pd.concat(blocks, axis=1)
         return out if index is None else out.set_axis(index)
@@ -296,7 +348,8 @@ class TableEncoder(GrowingMixin, TransformerMixin, BaseEstimator):
         Returns
         -------
         ndarray of str
-            The id columns, ``<name>_hash2`` and so on with several hashes, the numbers,
+            The id columns, ``<name>_hash2`` and so on with several hashes,
+            ``<name>_length`` for each column of lists, the numbers,
             and ``<name>_bin`` for each number.
         """
         check_is_fitted(self)
@@ -304,9 +357,10 @@ class TableEncoder(GrowingMixin, TransformerMixin, BaseEstimator):
         ids = [names[i] for i in self._categorical]
         for k, number in zip(self.more_hashes_, self._hash_numbers(), strict=True):
             ids.append(f"{ids[k]}_hash{number + 1}")
+        lengths = [f"{names[i]}_length" for i in self._lists]
         numbers = [names[i] for i in self._numeric]
         bins = [f"{n}_bin" for n in numbers] if self.bin_sizes_ else []
-        return np.asarray([*ids, *numbers, *bins], dtype=object)
+        return np.asarray([*ids, *lengths, *numbers, *bins], dtype=object)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -315,15 +369,17 @@ class TableEncoder(GrowingMixin, TransformerMixin, BaseEstimator):
         tags.input_tags.string = False
         return tags
 
-    def _id_rows(self, columns: list[pd.Series]) -> Any:
-        for i, name, vocabulary in zip(
-            self._categorical, self.categorical_names_, self._vocabularies, strict=True
-        ):
-            few = len(columns[i]) <= _FEW
-            rows = vocabulary.rows_of_few(columns[i]) if few else None
-            if rows is None:
-                rows = vocabulary.rows(as_keys(columns[i], name))
-            yield rows
+    @property
+    def vocabulary_places_(self) -> dict[Any, int]:
+        """From each id column and column of lists to the place of its vocabulary."""
+        place = {name: v for v, name in enumerate(self.vocabulary_names_)}
+        return {name: place[owner] for name, owner in self.vocabulary_of_.items()}
+
+    def _bag(self, column: pd.Series, name: Any) -> RaggedArray:
+        keys, lengths = flat_keys(column, name, self.max_length)
+        place = self.vocabulary_places_[name]
+        rows = _rows(self._vocabularies[place], keys, name)
+        return RaggedArray.from_lengths(rows + self.layout_.first[place], lengths)
 
     def _hash_numbers(self) -> list[int]:
         """Number of the hash function behind each of `more_hashes_`, from 1."""
@@ -337,12 +393,13 @@ class TableEncoder(GrowingMixin, TransformerMixin, BaseEstimator):
         more = []
         for k, number in zip(self.more_hashes_, self._hash_numbers(), strict=True):
             keys = as_keys(columns[self._categorical[k]], self.categorical_names_[k])
-            more.append(self._vocabularies[k].rows(keys, number))
+            vocabulary = self._vocabularies[self.layout_.columns[k]]
+            more.append(vocabulary.rows(keys, number))
         return np.column_stack([codes, *more]) if more else codes
 
     def _id_offsets(self) -> npt.NDArray[np.int64]:
         """First row in the fused table of what each column of encoded ids holds."""
-        offsets = np.array(_offsets(self.vocabulary_sizes_), dtype=np.int64)
+        offsets = np.array(self.layout_.column_first, dtype=np.int64)
         places = [*range(len(offsets)), *self.more_hashes_]
         return offsets[np.array(places, dtype=np.intp)]
 
@@ -369,6 +426,12 @@ class TableEncoder(GrowingMixin, TransformerMixin, BaseEstimator):
     def _wants_frame(self) -> bool:
         config = getattr(self, "_sklearn_output_config", {})
         return config.get("transform") in ("pandas", "polars")
+
+
+def _rows(vocabulary: Any, column: pd.Series, name: Any) -> Any:
+    """Row of every id of a column within its vocabulary."""
+    rows = vocabulary.rows_of_few(column) if len(column) <= _FEW else None
+    return vocabulary.rows(as_keys(column, name)) if rows is None else rows
 
 
 def _select_by_name(X: Any, names: list[str]) -> Any:

@@ -32,7 +32,10 @@ class Fallback:
 
 
 def fallback_chains(
-    fallback: Mapping[Any, Any] | None, names: Sequence[Any], hashed: Sequence[Any]
+    fallback: Mapping[Any, Any] | None,
+    names: Sequence[Any],
+    owners: Mapping[Any, Any],
+    hashed: Sequence[Any],
 ) -> list[list[int]]:
     """Columns that each id column falls back to, in order.
 
@@ -42,13 +45,16 @@ def fallback_chains(
         As in `TableEncoder`.
     names : sequence of str or int
         The id columns.
+    owners : mapping of str or int to str or int
+        From each column to the one whose vocabulary it reads.
     hashed : sequence of str or int
-        Those of them that have no vocabulary.
+        Owners that have no vocabulary.
 
     Raises
     ------
     ValueError
-        For columns that are no id columns or are hashed, and for cycles.
+        For columns that are no id columns or are hashed, for one that falls back though
+        it reads another's vocabulary, and for cycles.
     """
     follows = dict(fallback or {})
     for name in (*follows, *follows.values()):
@@ -57,10 +63,15 @@ def fallback_chains(
                 f"fallback names {name!r}, which is not an id column of X. The id "
                 f"columns are {list(names)}."
             )
-        if name in hashed:
+        if owners[name] in hashed:
             raise ValueError(
                 f"fallback names {name!r}, which is hashed (n_buckets) and so has no "
                 "unknown ids. Leave it out of one of the two."
+            )
+        if name in follows and owners[name] != name:
+            raise ValueError(
+                f"fallback lets {name!r} fall back, which shares the embeddings of "
+                f"{owners[name]!r} (share_embedding). Let {owners[name]!r} fall back."
             )
     chains = []
     for name in names:
@@ -97,14 +108,6 @@ def fallbacks(chains: Sequence[Sequence[int]], sizes: Sequence[int]) -> list[Fal
             rows = tuple(int(row) for row in first)
             found.append(Fallback(column, tuple(chain), rows))
     return found
-
-
-def total_sizes(chains: Sequence[Sequence[int]], sizes: Sequence[int]) -> list[int]:
-    """Rows of each column, those of its fallbacks included."""
-    return [
-        sizes[column] + sum(sizes[c] - 1 for c in chain)
-        for column, chain in enumerate(chains)
-    ]
 
 
 def fall_back(codes: Codes, found: Sequence[Fallback]) -> None:

@@ -21,10 +21,13 @@ class GrowingMixin:
     _vocabularies: list[Any]
     _categorical: list[int]
     categorical_names_: list[Any]
+    bag_names_: list[Any]
+    vocabulary_of_: dict[Any, Any]
     layout_: Any
     fit: Any
     encode: Any
     _as_frame: Any
+    _keys: Any
     _limits: Any
     _set_vocabularies: Any
 
@@ -91,22 +94,23 @@ class GrowingMixin:
         if weight is not None and not weight.all():
             frame = frame[weight > 0]
         encoder = copy.copy(self)
+        keys = self._keys(frame, self.vocabulary_of_, self.bag_names_)
         encoder._set_vocabularies(
             [
-                vocabulary.grown(
-                    as_keys(frame.iloc[:, i], name), name, **self._limits()
-                )
-                for i, name, vocabulary in zip(
-                    self._categorical,
-                    self.categorical_names_,
-                    self._vocabularies,
-                    strict=True,
+                vocabulary.grown(values, name, **self._limits())
+                for (name, values), vocabulary in zip(
+                    keys.items(), self._vocabularies, strict=True
                 )
             ]
         )
-        n = len(self._categorical)
-        before, after = (e.encode(frame).ids[:, :n] for e in (self, encoder))
+        before, after = (e._all_ids(frame) for e in (self, encoder))
         return encoder, growth(self.layout_, encoder.layout_, before, after)
+
+    def _all_ids(self, frame: Any) -> npt.NDArray[np.int64]:
+        """Ids of all cells, those of lists first; of single ones the first hash."""
+        table = self.encode(frame)
+        ids = table.ids[:, : len(self._categorical)]
+        return np.concatenate([*(bag.values for bag in table.bags), ids.ravel()])
 
     def frequencies(self, X: Any) -> npt.NDArray[np.int64]:
         """On how many rows of `fit` and `partial_fit` each id of a table was seen.
@@ -125,9 +129,8 @@ class GrowingMixin:
         check_is_fitted(self)
         frame = self._as_frame(X, reset=False)
         found = np.full((len(frame), len(self._categorical)), -1, dtype=np.int64)
-        for k, (i, vocabulary) in enumerate(
-            zip(self._categorical, self._vocabularies, strict=True)
-        ):
+        for k, i in enumerate(self._categorical):
+            vocabulary = self._vocabularies[self.layout_.columns[k]]
             if isinstance(vocabulary, Vocabulary):
                 keys = as_keys(frame.iloc[:, i], self.categorical_names_[k])
                 found[:, k] = vocabulary.frequencies(keys)

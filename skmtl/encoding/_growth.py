@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from skmtl.encoding._fallback import Fallback
+from skmtl.encoding._fallback import Fallback, fallbacks
 
 
 @dataclass(frozen=True)
@@ -31,35 +31,63 @@ class Growth:
 
 @dataclass(frozen=True)
 class Layout:
-    """How the rows of the columns lie in the fused table.
+    """How the rows of the vocabularies lie in the fused table.
 
     Attributes
     ----------
+    columns : sequence of int
+        The vocabulary that each id column reads.
     sizes : sequence of int
-        Rows of each column's ids, row 0 included, without fallbacks.
+        Rows of each vocabulary's ids, row 0 included, without fallbacks.
     totals : sequence of int
         With fallbacks.
     fallbacks : sequence of Fallback
         The fallbacks.
     """
 
+    columns: Sequence[int]
     sizes: Sequence[int]
     totals: Sequence[int]
     fallbacks: Sequence[Fallback]
 
+    @classmethod
+    def of(
+        cls,
+        chains: Sequence[Sequence[int]],
+        columns: Sequence[int],
+        sizes: Sequence[int],
+    ) -> Layout:
+        """Lay out vocabularies of these sizes, with columns that fall back."""
+        found = fallbacks(chains, [sizes[v] for v in columns])
+        totals = list(sizes)
+        for one in found:
+            totals[columns[one.column]] += sum(sizes[columns[c]] - 1 for c in one.chain)
+        return cls(columns, sizes, totals, found)
+
     @property
     def first(self) -> list[int]:
-        """First row of each column."""
-        return [sum(self.totals[:column]) for column in range(len(self.totals))]
+        """First row of each vocabulary."""
+        return [sum(self.totals[:v]) for v in range(len(self.totals))]
 
-    def blocks(self, column: int) -> list[tuple[int, int]]:
-        """First row and length of a column's parts: own ids, then each fallback."""
-        found = [(0, self.sizes[column])]
+    @property
+    def column_first(self) -> list[int]:
+        """First row of the vocabulary of each id column."""
+        first = self.first
+        return [first[v] for v in self.columns]
+
+    @property
+    def column_sizes(self) -> list[int]:
+        """Rows of the ids of each id column's vocabulary."""
+        return [self.sizes[v] for v in self.columns]
+
+    def blocks(self, vocabulary: int) -> list[tuple[int, int]]:
+        """First row and length of a vocabulary's parts: ids, then each fallback."""
+        found = [(0, self.sizes[vocabulary])]
         for one in self.fallbacks:
-            if one.column == column:
-                lengths = [self.sizes[c] - 1 for c in one.chain]
+            if self.columns[one.column] == vocabulary:
+                lengths = [self.column_sizes[c] - 1 for c in one.chain]
                 found += list(zip(one.first, lengths, strict=True))
-        first = self.first[column]
+        first = self.first[vocabulary]
         return [(first + row, length) for row, length in found]
 
 
@@ -75,15 +103,15 @@ def growth(
     ----------
     before, after : Layout
         Of the two tables.
-    ids_before, ids_after : ndarray of shape (n_samples, n_columns)
-        The new rows of data, encoded for either. They say what a new id was before,
-        which may differ from row to row; the last says it.
+    ids_before, ids_after : ndarray of shape (n_ids,)
+        All ids of the new data, encoded for either. They say what a new id was before,
+        which may differ from cell to cell; the last says it.
     """
     start = np.empty(sum(after.totals), dtype=np.int64)
     new = np.ones(len(start), dtype=bool)
-    for column in range(len(after.sizes)):
-        parts = zip(before.blocks(column), after.blocks(column), strict=True)
-        unknown = before.first[column]
+    for vocabulary in range(len(after.sizes)):
+        parts = zip(before.blocks(vocabulary), after.blocks(vocabulary), strict=True)
+        unknown = before.first[vocabulary]
         for (old_row, old_length), (row, length) in parts:
             start[row : row + length] = unknown
             start[row : row + old_length] = np.arange(old_row, old_row + old_length)

@@ -74,27 +74,51 @@ class HashedIds:
 
 
 def check_buckets(
-    n_buckets: Mapping[Any, Any] | None, names: Sequence[Any]
+    n_buckets: Mapping[Any, Any] | None,
+    owners: Mapping[Any, Any],
+    lists: Sequence[Any],
+    n_hashes: int,
 ) -> dict[Any, int]:
     """Check the columns to hash, and their numbers of buckets.
+
+    Parameters
+    ----------
+    n_buckets, n_hashes
+        As in `TableEncoder`.
+    owners : mapping of str or int to str or int
+        From each id column and column of lists to the one whose rows it reads.
+    lists : sequence of str or int
+        The columns of lists.
 
     Raises
     ------
     ValueError
-        For columns that are no id columns, and numbers below 1.
+        For columns that are no id columns or share another's rows, numbers below 1, and
+        several hashes of lists.
     """
     found = dict(n_buckets or {})
     for name, number in found.items():
-        if name not in names:
+        if name not in owners:
             raise ValueError(
                 f"n_buckets names {name!r}, which is not an id column of X. The id "
-                f"columns are {list(names)}."
+                f"columns are {list(owners)}."
+            )
+        if owners[name] != name:
+            raise ValueError(
+                f"n_buckets names {name!r}, which shares the embeddings of "
+                f"{owners[name]!r} (share_embedding). Name {owners[name]!r}."
             )
         whole = isinstance(number, Integral) and not isinstance(number, bool)
         if not whole or number < 1:
             raise ValueError(
                 f"n_buckets of column {name!r} must be an integer of at least 1, found "
                 f"{number!r}."
+            )
+    for name in lists:
+        if n_hashes > 1 and owners[name] in found:
+            raise ValueError(
+                f"n_hashes is {n_hashes}, but {name!r} holds lists, whose ids are "
+                "hashed once. Set n_hashes=1, or leave the column out of n_buckets."
             )
     return found
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from skmtl.encoding._ragged import RaggedArray
 
 
 @dataclass(frozen=True)
@@ -21,6 +24,8 @@ class EncodedTable:
         Rows of the fused bin table, offsets included. Width 0 without bins.
     numeric : ndarray of shape (n_samples, n_numeric), dtype float32
         Scaled numbers; 0 where the number is missing.
+    bags : tuple of RaggedArray of n_samples rows, default=()
+        One for each column of lists: rows of the fused embedding table, as `ids`.
 
     Examples
     --------
@@ -37,6 +42,7 @@ class EncodedTable:
     ids: npt.NDArray[np.int64]
     bins: npt.NDArray[np.int64]
     numeric: npt.NDArray[np.float32]
+    bags: tuple[RaggedArray, ...] = ()
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -44,7 +50,8 @@ class EncodedTable:
     @property
     def shape(self) -> tuple[int, int]:
         """Rows and columns of the table that was encoded."""
-        return len(self.ids), self.ids.shape[1] + self.numeric.shape[1]
+        n_columns = self.ids.shape[1] + self.numeric.shape[1] + len(self.bags)
+        return len(self.ids), n_columns
 
     def take(self, rows: npt.ArrayLike | slice) -> EncodedTable:
         """Select rows.
@@ -61,14 +68,21 @@ class EncodedTable:
         """
         if not isinstance(rows, slice):
             rows = np.asarray(rows)
-        return EncodedTable(self.ids[rows], self.bins[rows], self.numeric[rows])
+        return EncodedTable(
+            self.ids[rows],
+            self.bins[rows],
+            self.numeric[rows],
+            tuple(bag.take(rows) for bag in self.bags),
+        )
 
-    def as_dict(self) -> dict[str, np.ndarray]:
+    def as_dict(self) -> dict[str, Any]:
         """Name the arrays as the network's ``forward`` does.
 
         Returns
         -------
         dict of str to ndarray
-            ``ids``, ``bins`` and ``numeric``.
+            ``ids``, ``bins`` and ``numeric``, and ``bags``, the tuple, where there are
+            columns of lists.
         """
-        return {"ids": self.ids, "bins": self.bins, "numeric": self.numeric}
+        arrays = {"ids": self.ids, "bins": self.bins, "numeric": self.numeric}
+        return {**arrays, "bags": self.bags} if self.bags else arrays

@@ -100,13 +100,20 @@ def _object_keys(values: pd.Series, name: object) -> pd.Series:
     if kind == "string":
         return values
     if kind in ("integer", "boolean"):
-        small = values.dropna().map(lambda v: -(2**63) <= v < 2**63).all()
-        return values.astype("Int64") if small else values
+        try:
+            return _object_integers(values)
+        except OverflowError:  # beyond int64: exact, if slow, as Python's integers
+            return values
     if kind == "floating":
         return _float_keys(values.astype(float), name)
     if kind == "empty":  # all missing
         return pd.Series(np.full(len(values), np.nan))
     bad = next((v for v in values if not _hashable(v)), None)
+    if isinstance(bad, (list, np.ndarray)):
+        raise TypeError(
+            f"Column {name!r} holds lists, but also single ids, here or when fitting. "
+            "Make every cell of it a list, or none; missing cells may stay."
+        )
     if bad is not None:
         raise TypeError(
             f"Column {name!r} holds a {type(bad).__name__}, which cannot be an id: an "
@@ -123,6 +130,15 @@ def _object_keys(values: pd.Series, name: object) -> pd.Series:
         f"Column {name!r} mixes types ({', '.join(found)}), so equal ids cannot be "
         "told. Turn all its cells into strings, or all into integers."
     )
+
+
+def _object_integers(values: pd.Series) -> pd.Series:
+    missing = values.isna().to_numpy()
+    if not missing.any():
+        return pd.Series(values.to_numpy().astype(np.int64))
+    filled = values.to_numpy(copy=True)
+    filled[missing] = 0
+    return pd.Series(pd.arrays.IntegerArray(filled.astype(np.int64), missing))
 
 
 def _hashable(value: object) -> bool:

@@ -1,18 +1,22 @@
 """The parts that networks are composed of; torch only."""
 
 from skmtl.modules.aitm import TransferTowers
+from skmtl.modules.bags import BagColumn
 from skmtl.modules.composition import MultiTaskModule
 from skmtl.modules.cross_stitch import CrossStitchBottoms
 from skmtl.modules.embedding import TableEmbedding, TaskEmbedding
 from skmtl.modules.esmm import ProductTowers
 from skmtl.modules.layers import TaskLinear, dense_stack
 from skmtl.modules.ple import ProgressiveExtraction
+from skmtl.modules.ragged import Bags, Ragged
 from skmtl.modules.sharing import ExpertMixture, SharedBottom, TaskBottoms
 from skmtl.modules.soft_sharing import SoftlySharedBottoms
 from skmtl.modules.stem import EmbeddingExperts
 from skmtl.modules.towers import ChainedTowers, ParallelTowers, PooledTower
 
 __all__ = [
+    "BagColumn",
+    "Bags",
     "ChainedTowers",
     "CrossStitchBottoms",
     "EmbeddingExperts",
@@ -22,6 +26,7 @@ __all__ = [
     "PooledTower",
     "ProductTowers",
     "ProgressiveExtraction",
+    "Ragged",
     "SharedBottom",
     "SoftlySharedBottoms",
     "TableEmbedding",

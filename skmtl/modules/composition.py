@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from skmtl.modules.ragged import Ragged
 
 
 class MultiTaskModule(nn.Module):
@@ -19,6 +22,11 @@ class MultiTaskModule(nn.Module):
         Input to the representation of each task, ``(n_tasks, batch, width)``.
     towers : torch.nn.Module
         Representations to logits, ``(batch, n_tasks)``.
+    precision : {"float32", "bf16"}, default="float32"
+        Type of the numbers in `sharing`, which holds most of the arithmetic.
+        Embeddings, towers and all parameters stay in float32.
+    compile : bool, default=False
+        Whether ``torch.compile`` makes code of `sharing`.
 
     Notes
     -----
@@ -30,14 +38,28 @@ class MultiTaskModule(nn.Module):
     towers: Any
 
     def __init__(
-        self, *, embedding: nn.Module, sharing: nn.Module, towers: nn.Module
+        self,
+        *,
+        embedding: nn.Module,
+        sharing: nn.Module,
+        towers: nn.Module,
+        precision: str = "float32",
+        compile: bool = False,
     ) -> None:
         super().__init__()
         self.embedding, self.sharing, self.towers = embedding, sharing, towers
+        self.precision, self.compile_sharing = precision, compile
+        self._compiled: dict[str, Any] = {}
 
-    def forward(self, ids: Tensor, bins: Tensor, numeric: Tensor) -> Tensor:
+    def __getstate__(self) -> dict[str, Any]:
+        # Compiled code cannot be pickled; it is made again where it is needed.
+        return super().__getstate__() | {"_compiled": {}}
+
+    def forward(
+        self, ids: Tensor, bins: Tensor, numeric: Tensor, bags: Iterable[Ragged] = ()
+    ) -> Tensor:
         """Logits of the tasks' probabilities, ``(batch, n_tasks)``."""
-        logits: Tensor = self.towers(self.representation(ids, bins, numeric))
+        logits: Tensor = self.towers(self.representation(ids, bins, numeric, bags))
         return logits
 
     def start_at(self, rates: Tensor) -> None:
@@ -58,13 +80,17 @@ class MultiTaskModule(nn.Module):
         terms = [part.penalty(logits, weight) for part in parts]
         return torch.stack(terms).sum() if terms else None
 
-    def representation(self, ids: Tensor, bins: Tensor, numeric: Tensor) -> Tensor:
+    def representation(
+        self, ids: Tensor, bins: Tensor, numeric: Tensor, bags: Iterable[Ragged] = ()
+    ) -> Tensor:
         """What each task's tower reads, ``(n_tasks, batch, width)``."""
-        shared: Tensor = self.sharing(self.embedding(ids, bins, numeric))
+        shared: Tensor = self._share(
+            "forward", self.embedding(ids, bins, numeric, bags)
+        )
         return shared
 
     def split(
-        self, ids: Tensor, bins: Tensor, numeric: Tensor
+        self, ids: Tensor, bins: Tensor, numeric: Tensor, bags: Iterable[Ragged] = ()
     ) -> tuple[Tensor, Tensor]:
         """Representation, and how it is mixed from what the tasks share.
 
@@ -73,12 +99,26 @@ class MultiTaskModule(nn.Module):
         method `mix` counts as one tensor for each task.
         """
         if hasattr(self.sharing, "mix"):
-            x = self.embedding(ids, bins, numeric)
-            mixed: tuple[Tensor, Tensor] = self.sharing.mix(x)
+            mixed: tuple[Tensor, Tensor] = self._share(
+                "mix", self.embedding(ids, bins, numeric, bags)
+            )
             return mixed
-        shared = self.representation(ids, bins, numeric)
+        shared = self.representation(ids, bins, numeric, bags)
         apart = torch.eye(len(shared), dtype=shared.dtype, device=shared.device)
         return shared, apart[None]
+
+    def _share(self, how: str, x: Tensor) -> Any:
+        """Call a method of the sharing, in its precision."""
+        share = self._compiled.get(how) or getattr(self.sharing, how)
+        if self.compile_sharing and how not in self._compiled:
+            share = self._compiled[how] = torch.compile(share)
+        if self.precision == "float32":
+            return share(x)
+        with torch.autocast(x.device.type, torch.bfloat16):
+            found = share(x)
+        if isinstance(found, tuple):
+            return tuple(part.float() for part in found)
+        return found.float()
 
     def id_tables(self) -> list[Tensor]:
         """Tables of ids, of whose rows a batch touches few."""

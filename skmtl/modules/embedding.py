@@ -2,47 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from skmtl.modules.bags import BagColumn, BagPooling
 from skmtl.modules.id_tables import IdTables
+from skmtl.modules.ragged import Ragged
 
 
 class TableEmbedding(nn.Module):
-    """Embed ids and bins, and append the scaled numbers.
+    """Embed ids, lists of ids and bins, and append the scaled numbers.
 
     Parameters
     ----------
     vocabulary_sizes : sequence of int
-        Rows of each id column, row 0 (unknown) included.
+        Rows of each vocabulary, row 0 (unknown) included.
     bin_sizes : sequence of int
         Bins of each number, bin 0 (missing) included; empty without bins.
     n_numeric : int
         Numbers of a row.
     embedding_dim : int or sequence of int
-        Width of an id's embedding, or of those of each column. Columns of the same
-        width lie in one table, so that one gather reads them.
+        Width of an id's embedding, or of those of each vocabulary. Vocabularies of the
+        same width lie in one table, so that one gather reads them.
     bin_dim : int
         Width of a bin's embedding.
     sparse : bool
         Whether the tables of ids get sparse gradients, so that rows which a batch does
         not touch cost nothing.
+    columns : sequence of int or None
+        Vocabulary of each id column. None for one column of each vocabulary.
+    bags : sequence of BagColumn
+        The columns of lists.
+    n_sets : int
+        Embeddings of an id that lie side by side.
     more_hashes : sequence of int
         For each further hash of an id, its column.
 
     Attributes
     ----------
     width : int
-        ``sum(embedding_dim) + n_bins * bin_dim + n_numeric``.
+        Sum of the widths of the embeddings of all columns, plus ``n_numeric``.
 
     Notes
     -----
     Shape: ``ids (batch, n_ids + n_more_hashes)``, ``bins (batch, n_bins)``, ``numeric
-    (batch, n_numeric)`` to ``(batch, width)``.
+    (batch, n_numeric)`` and, where there are any, ``bags``, columns of ``batch``
+    lists, to ``(batch, width)``.
     """
 
     def __init__(
@@ -54,26 +63,44 @@ class TableEmbedding(nn.Module):
         embedding_dim: int | Sequence[int],
         bin_dim: int,
         sparse: bool,
+        columns: Sequence[int] | None = None,
         more_hashes: Sequence[int] = (),
+        bags: Sequence[BagColumn] = (),
+        n_sets: int = 1,
     ) -> None:
         super().__init__()
         dims = widths(embedding_dim, len(vocabulary_sizes))
         self.ids = IdTables(
-            sizes=vocabulary_sizes, dims=dims, sparse=sparse, more=more_hashes
+            sizes=vocabulary_sizes,
+            dims=dims,
+            sparse=sparse,
+            columns=columns,
+            more=more_hashes,
         )
+        self.bags = BagPooling(bags, n_sets)
         self.bins = nn.Parameter(torch.empty(sum(bin_sizes), bin_dim))
-        self.width = self.ids.width + len(bin_sizes) * bin_dim + n_numeric
+        of_ids = sum(self.ids.widths) + sum(dims[bag.vocabulary] for bag in bags)
+        self.width = of_ids + len(bin_sizes) * bin_dim + n_numeric
         nn.init.normal_(self.bins, std=bin_dim**-0.5)
 
-    def forward(self, ids: Tensor, bins: Tensor, numeric: Tensor) -> Tensor:
-        parts = []
-        if ids.shape[1]:
-            parts += [rows.flatten(1) for rows in self.ids(ids)]
-        if bins.shape[1]:
-            parts.append(F.embedding(bins, self.bins).flatten(1))
+    def forward(
+        self, ids: Tensor, bins: Tensor, numeric: Tensor, bags: Iterable[Ragged] = ()
+    ) -> Tensor:
+        parts = [rows.flatten(1) for rows in self._embedded(ids, bins, bags)]
         if numeric.shape[1]:
             parts.append(numeric)
         return torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]
+
+    def _embedded(
+        self, ids: Tensor, bins: Tensor, bags: Iterable[Ragged]
+    ) -> list[Tensor]:
+        """Embeddings, each ``(batch, columns, dim)``."""
+        found: list[Tensor] = self.ids(ids) if ids.shape[1] else []
+        if self.bags.columns:
+            found = found + self.bags(bags, self.ids, found)
+        if bins.shape[1]:
+            found = [*found, F.embedding(bins, self.bins)]
+        return found
 
 
 class TaskEmbedding(TableEmbedding):
@@ -85,6 +112,8 @@ class TaskEmbedding(TableEmbedding):
         Number of embeddings, most often that of the tasks.
     vocabulary_sizes, bin_sizes, n_numeric, embedding_dim, bin_dim, sparse, more_hashes
         As in `TableEmbedding`, for each of the embeddings.
+    columns, bags
+        As in `TableEmbedding`.
 
     Attributes
     ----------
@@ -111,6 +140,7 @@ class TaskEmbedding(TableEmbedding):
         super().__init__(
             embedding_dim=[n_sets * dim for dim in dims],
             bin_dim=n_sets * bin_dim,
+            n_sets=n_sets,
             **sizes,
         )
         self.n_sets = n_sets
@@ -120,12 +150,10 @@ class TaskEmbedding(TableEmbedding):
             for table in (*self.ids.tables, self.bins):
                 table.mul_(n_sets**0.5)
 
-    def forward(self, ids: Tensor, bins: Tensor, numeric: Tensor) -> Tensor:
-        parts = []
-        if ids.shape[1]:
-            parts += [self._by_set(rows) for rows in self.ids(ids)]
-        if bins.shape[1]:
-            parts.append(self._by_set(F.embedding(bins, self.bins)))
+    def forward(
+        self, ids: Tensor, bins: Tensor, numeric: Tensor, bags: Iterable[Ragged] = ()
+    ) -> Tensor:
+        parts = [self._by_set(rows) for rows in self._embedded(ids, bins, bags)]
         if numeric.shape[1]:
             parts.append(numeric.expand(self.n_sets, *numeric.shape))
         return torch.cat(parts, dim=2) if len(parts) > 1 else parts[0]

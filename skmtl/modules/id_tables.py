@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +11,7 @@ from torch.nn import functional as F
 
 
 class IdTables(nn.Module):
-    """Embeddings of id columns, one gather for all columns of the same width.
+    """Embeddings of ids, one gather for all columns of the same width.
 
     Parameters
     ----------
@@ -21,6 +22,8 @@ class IdTables(nn.Module):
     sparse : bool
         Whether tables get sparse gradients, so that rows which a batch does not touch
         cost nothing.
+    columns : sequence of int or None
+        Vocabulary of each id column. None for one column of each vocabulary.
     more : sequence of int
         For each further hash, which column it belongs to. Their rows come after those
         of the columns, and are added to their column's.
@@ -30,15 +33,15 @@ class IdTables(nn.Module):
     tables : torch.nn.ParameterList
         A table for each width, ``(rows, width)``, in the order in which widths first
         appear.
-    width : int
-        Sum of `dims`.
+    widths : list of int
+        Width of the embeddings of each id column.
 
     Notes
     -----
-    Shape: ``(batch, n_columns + n_more)`` to a list with ``(batch, n_columns of this
-    width, width)`` for each table. Ids are rows of one fused space: the code of an id
-    plus the sizes of all vocabularies before its own. With one width that is the row of
-    the only table; with several, each column is shifted to its place.
+    Shape: ``(batch, n_columns)`` to a list with ``(batch, n_columns of this width,
+    width)`` for each table that has columns. Ids are rows of one fused space: the code
+    of an id plus the sizes of all vocabularies before its own. With one width that is
+    the row of the only table; with several, each column is shifted to its place.
     """
 
     shifts: Tensor
@@ -49,46 +52,68 @@ class IdTables(nn.Module):
         sizes: Sequence[int],
         dims: Sequence[int],
         sparse: bool,
+        columns: Sequence[int] | None = None,
         more: Sequence[int] = (),
     ) -> None:
         super().__init__()
-        self.sparse, self.width = sparse, sum(dims)
-        self.more = list(more)
-        self.columns = [
-            [k for k, dim in enumerate(dims) if dim == width]
+        self.sparse, self.more = sparse, list(more)
+        of_column = range(len(sizes)) if columns is None else columns
+        self.vocabularies = list(of_column)
+        self.widths = [dims[v] for v in self.vocabularies]
+        self.groups = [
+            [v for v, dim in enumerate(dims) if dim == width]
             for width in dict.fromkeys(dims)
         ]
         self.tables = nn.ParameterList(
-            _start([sizes[k] for k in columns], dims[columns[0]])
-            for columns in self.columns
+            _start([sizes[v] for v in group], dims[group[0]]) for group in self.groups
         )
-        places = [*range(len(sizes)), *self.more]
-        # Which places of the ids each table reads, and whose rows the further ones are.
-        self.places = [
-            [p for p, k in enumerate(places) if k in columns]
-            for columns in self.columns
-        ]
-        for g, columns in enumerate(self.columns):
-            owners = [columns.index(k) for k in self.more if k in columns]
+        places = [*self.vocabularies, *(self.vocabularies[k] for k in self.more)]
+        # Columns of each table, and which places of the ids it reads: those of its
+        # columns, and after them those of their further hashes.
+        self.columns, self.places = [], []
+        for g, group in enumerate(self.groups):
+            read = [p for p, v in enumerate(places) if v in group]
+            columns = [p for p in read if p < len(self.vocabularies)]
+            owners = [
+                columns.index(self.more[p - len(self.vocabularies)])
+                for p in read[len(columns) :]
+            ]
+            self.columns.append(columns)
+            self.places.append(read)
             owner = torch.tensor(owners, dtype=torch.int64)
             self.register_buffer(f"owners{g}", owner, persistent=False)
-        self.register_buffer("shifts", self._shifts(sizes), persistent=False)
+        self.table_of = {v: g for g, group in enumerate(self.groups) for v in group}
+        self._set_shifts(sizes)
 
-    def _shifts(self, sizes: Sequence[int]) -> Tensor:
-        """From a row of the fused space to that of the table, for each place."""
-        shifts = torch.zeros(len(sizes), dtype=torch.int64)
-        first = _first_rows(sizes)
-        for columns in self.columns:
-            own = _first_rows([sizes[k] for k in columns])
-            for k, row in zip(columns, own, strict=True):
-                shifts[k] = first[k] - row
-        return torch.cat([shifts, shifts[self.more]])
+    def _set_shifts(self, sizes: Sequence[int], device: Any = None) -> None:
+        """From a row of the fused space to that of its table."""
+        self.shift_of = _shifts(sizes, self.groups)
+        shifts = [self.shift_of[v] for v in self.vocabularies]
+        shifts += [shifts[k] for k in self.more]
+        tensor = torch.tensor(shifts, dtype=torch.int64, device=device)
+        self.register_buffer("shifts", tensor, persistent=False)
 
     def forward(self, ids: Tensor) -> list[Tensor]:
         if len(self.tables) == 1:
             return [self._rows(ids, 0)]
         ids = ids - self.shifts.to(ids.dtype)
-        return [self._rows(ids[:, places], g) for g, places in enumerate(self.places)]
+        return [
+            self._rows(ids[:, places], g)
+            for g, places in enumerate(self.places)
+            if places
+        ]
+
+    def entries(self, ids: Tensor, vocabulary: int) -> Tensor:
+        """Embeddings of ids that are all of one vocabulary, ``(n, width)``."""
+        table = self.tables[self.table_of[vocabulary]]
+        ids = ids - self.shift_of[vocabulary]
+        return F.embedding(ids, table, sparse=self.sparse)
+
+    def column(self, rows: list[Tensor], k: int) -> Tensor:
+        """Column k of what `forward` gave, ``(batch, width)``."""
+        read = [columns for columns in self.columns if columns]
+        g = next(g for g, columns in enumerate(read) if k in columns)
+        return rows[g][:, read[g].index(k)]
 
     def _rows(self, ids: Tensor, g: int) -> Tensor:
         rows = F.embedding(ids, self.tables[g], sparse=self.sparse)
@@ -116,20 +141,27 @@ class IdTables(nn.Module):
             For each table, the row of the table before that each row starts with, and
             the place of each row in `start`.
         """
-        shifts, first = self.shifts.cpu(), _first_rows(sizes)
-        rows, places = [], []
-        for g, columns in enumerate(self.columns):
-            parts = [torch.arange(first[k], first[k] + sizes[k]) for k in columns]
-            row = torch.cat(
-                [start[p] - shifts[k] for p, k in zip(parts, columns, strict=True)]
-            )
+        first, rows, places = _first_rows(sizes), [], []
+        for g, group in enumerate(self.groups):
+            parts = {v: torch.arange(first[v], first[v] + sizes[v]) for v in group}
+            row = torch.cat([start[p] - self.shift_of[v] for v, p in parts.items()])
             old = self.tables[g]
             grown = old.detach()[row.to(old.device)]
             self.tables[g] = nn.Parameter(grown, requires_grad=old.requires_grad)
             rows.append(row)
-            places.append(torch.cat(parts))
-        self.shifts = self._shifts(sizes).to(self.shifts.device)
+            places.append(torch.cat(list(parts.values())))
+        self._set_shifts(sizes, self.shifts.device)
         return rows, places
+
+
+def _shifts(sizes: Sequence[int], groups: list[list[int]]) -> list[int]:
+    """From a row of the fused space to that of its table, for each vocabulary."""
+    shifts, first = [0] * len(sizes), _first_rows(sizes)
+    for group in groups:
+        own = _first_rows([sizes[v] for v in group])
+        for v, row in zip(group, own, strict=True):
+            shifts[v] = first[v] - row
+    return shifts
 
 
 def _start(sizes: Sequence[int], dim: int) -> nn.Parameter:

@@ -31,6 +31,7 @@ from skmtl.rankers._embedding_dim import check_embedding_dim, embedding_dims
 from skmtl.rankers._fit import Fit
 from skmtl.rankers._memory import check_memory
 from skmtl.rankers._parameters import CONSTRAINTS, shared_parameters
+from skmtl.rankers._pooling import bag_columns, check_pooling
 from skmtl.rankers._summary import summary_text, visual_block
 from skmtl.rankers._targets import check_targets
 from skmtl.rankers._training import logits
@@ -71,6 +72,7 @@ class MultiTaskRanker(
         *,
         tower_units: Any = (64,),
         embedding_dim: Any = 16,
+        pooling: Any = "mean",
         bin_dim: int = 8,
         dropout: float = 0.0,
         label_weight: Any = None,
@@ -90,6 +92,8 @@ class MultiTaskRanker(
         categorical_features: Any = "from_dtype",
         min_frequency: int = 2,
         max_categories: int | None = None,
+        share_embedding: dict[Any, Any] | None = None,
+        max_length: int | None = None,
         unknown_rate: float = 10.0,
         fallback: Mapping[Any, Any] | None = None,
         n_buckets: Mapping[Any, int] | None = None,
@@ -97,6 +101,8 @@ class MultiTaskRanker(
         n_bins: int = 64,
         warm_start: bool = False,
         device: str = "cpu",
+        precision: str = "float32",
+        compile: bool = False,
         callbacks: list[Any] | None = None,
         record_gradients: bool = False,
         random_state: Any = None,
@@ -104,6 +110,7 @@ class MultiTaskRanker(
     ) -> None:
         self.tower_units = tower_units
         self.embedding_dim = embedding_dim
+        self.pooling = pooling
         self.bin_dim = bin_dim
         self.dropout = dropout
         self.label_weight = label_weight
@@ -123,6 +130,8 @@ class MultiTaskRanker(
         self.categorical_features = categorical_features
         self.min_frequency = min_frequency
         self.max_categories = max_categories
+        self.share_embedding = share_embedding
+        self.max_length = max_length
         self.unknown_rate = unknown_rate
         self.fallback = fallback
         self.n_buckets = n_buckets
@@ -130,6 +139,8 @@ class MultiTaskRanker(
         self.n_bins = n_bins
         self.warm_start = warm_start
         self.device = device
+        self.precision = precision
+        self.compile = compile
         self.callbacks = callbacks
         self.record_gradients = record_gradients
         self.random_state = random_state
@@ -159,6 +170,7 @@ class MultiTaskRanker(
     def _check_tasks(self, names: list[str]) -> None:
         """Refuse hyperparameters that do not fit the tasks, before anything is done."""
         check_embedding_dim(self.embedding_dim)
+        check_pooling(self.pooling)
         for what in self._layers:
             self._units(what)
 
@@ -222,14 +234,21 @@ default=None
         embedding = self._make_embedding(encoder, self._n_embeddings(names))
         sharing = self._make_sharing(embedding.width, names)
         towers = self._make_towers(sharing.width, names)
-        return MultiTaskModule(embedding=embedding, sharing=sharing, towers=towers)
+        return MultiTaskModule(
+            embedding=embedding,
+            sharing=sharing,
+            towers=towers,
+            precision=self.precision,
+            compile=self.compile,
+        )
 
     def _make_embedding(self, encoder: TableEncoder, n_sets: int | None) -> Any:
         """From encoded rows to the input."""
-        columns, sizes = encoder.categorical_names_, encoder.vocabulary_sizes_
-        dims = embedding_dims(self.embedding_dim, columns, sizes)
+        names, sizes = encoder.vocabulary_names_, encoder.vocabulary_sizes_
+        dims = embedding_dims(self.embedding_dim, names, sizes)
+        places = encoder.vocabulary_places_
         check_memory(
-            columns,
+            names,
             sizes,
             [(n_sets or 1) * dim for dim in dims],
             optimizer=self.embedding_optimizer,
@@ -242,6 +261,8 @@ default=None
             "embedding_dim": dims,
             "bin_dim": self.bin_dim,
             "sparse": self.embedding_optimizer != "adam",
+            "columns": [places[name] for name in encoder.categorical_names_],
+            "bags": bag_columns(self.pooling, encoder, dims),
             "more_hashes": encoder.more_hashes_,
         }
         if n_sets is None:

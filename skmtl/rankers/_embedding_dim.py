@@ -62,8 +62,8 @@ def embedding_dims(
     unknown = [name for name in embedding_dim if name not in names]
     if unknown:
         raise ValueError(
-            f"embedding_dim names {unknown}, which are not id columns of X. The id "
-            f"columns are {list(names)}."
+            f"embedding_dim names {unknown}, which are not id columns of X with a "
+            f"table of their own. These are {list(names)}."
         )
     wanted = [embedding_dim.get(name, DEFAULT) for name in names]
     return [

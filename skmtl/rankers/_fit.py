@@ -202,6 +202,8 @@ class Fit:
             ranker.categorical_features,
             min_frequency=ranker.min_frequency,
             max_categories=ranker.max_categories,
+            share_embedding=ranker.share_embedding,
+            max_length=ranker.max_length,
             fallback=ranker.fallback,
             n_buckets=ranker.n_buckets,
             n_hashes=ranker.n_hashes,

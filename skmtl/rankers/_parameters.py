@@ -20,6 +20,7 @@ class SharedParameters(TypedDict, total=False):
 
     tower_units: Any
     embedding_dim: Any
+    pooling: Any
     bin_dim: int
     dropout: float
     label_weight: Any
@@ -39,6 +40,8 @@ class SharedParameters(TypedDict, total=False):
     categorical_features: Any
     min_frequency: int
     max_categories: int | None
+    share_embedding: dict[Any, Any] | None
+    max_length: int | None
     unknown_rate: float
     fallback: Mapping[Any, Any] | None
     n_buckets: Mapping[Any, int] | None
@@ -46,6 +49,8 @@ class SharedParameters(TypedDict, total=False):
     n_bins: int
     warm_start: bool
     device: str
+    precision: str
+    compile: bool
     callbacks: list[Any] | None
     record_gradients: bool
     random_state: Any
@@ -59,6 +64,7 @@ CONSTRAINTS: dict[str, Any] = {
         StrOptions({"auto"}),
         dict,
     ],
+    "pooling": [str, tuple, dict],
     "bin_dim": [Interval(Integral, 1, None, closed="left")],
     "tower_units": ["array-like"],
     "dropout": [Interval(Real, 0, 1, closed="left")],
@@ -85,6 +91,8 @@ CONSTRAINTS: dict[str, Any] = {
     "categorical_features": _ENCODER["categorical_features"],
     "min_frequency": _ENCODER["min_frequency"],
     "max_categories": _ENCODER["max_categories"],
+    "share_embedding": _ENCODER["share_embedding"],
+    "max_length": _ENCODER["max_length"],
     "unknown_rate": [Interval(Real, 0, None, closed="left")],
     "fallback": _ENCODER["fallback"],
     "n_buckets": _ENCODER["n_buckets"],
@@ -92,6 +100,8 @@ CONSTRAINTS: dict[str, Any] = {
     "n_bins": _ENCODER["n_bins"],
     "warm_start": ["boolean"],
     "device": [str],
+    "precision": [StrOptions({"float32", "bf16"})],
+    "compile": ["boolean"],
     "callbacks": [list, None],
     "record_gradients": ["boolean"],
     "random_state": ["random_state"],
@@ -106,6 +116,12 @@ embedding_dim : int, "auto" or mapping, default=16
     column's number of ids: 8 for ten, 32 for a thousand, 64 from ten thousand on. A
     mapping goes from names of id columns to widths or "auto"; columns that it does not
     name get 16.
+pooling : {"mean", "sum", "max"}, tuple or mapping, default="mean"
+    How the embeddings of the ids in a list become one. ``("attention", "item_id")``
+    sums them, each weighed by its cosine with the embedding of the row's ``item_id``:
+    of a history, what goes with the item counts. A mapping goes from names of columns
+    of lists to one of these; columns that it does not name get "mean". An empty list
+    is 0.
 bin_dim : int, default=8
     Width of the embedding of a number's bin.
 dropout : float, default=0.0
@@ -162,12 +178,17 @@ n_iter_no_change : int, default=3
 tol : float, default=0.0
     Least improvement that counts.
 categorical_features : "from_dtype", None or array-like, default="from_dtype"
-    Which columns hold ids: by dtype (``category``, strings, objects), by name, by
-    index or by a boolean mask. Integer ids must be named, or cast to ``category``.
+    Which columns hold ids: by dtype (``category``, strings, objects, lists), by name,
+    by index or by a boolean mask. Integer ids must be named, or cast to ``category``.
 min_frequency : int, default=2
-    Ids on fewer rows share the column's row for unknown ids.
+    Ids found fewer times share the column's row for unknown ids.
 max_categories : int or None, default=None
     At most this many ids of a column get a row of their own.
+share_embedding : mapping or None, default=None
+    From the name of an id column, or column of lists of ids, to that of another whose
+    embeddings it shares, such as ``{"history": "item_id"}``.
+max_length : int or None, default=None
+    Entries of a list that are kept, the last ones. None for all.
 unknown_rate : float, default=10.0
     How often a known id plays the unknown in training, so that ids which come up later
     get a sensible score, and none are memorised: one seen on n rows is replaced by its
@@ -186,7 +207,15 @@ n_bins : int, default=64
 warm_start : bool, default=False
     Whether `fit` goes on from the last fit: same columns, ids and tasks.
 device : str, default="cpu"
-    Where to train and predict, such as "cuda".
+    Where to train and predict, such as "cuda". Tables that fill more than half of a
+    device's free memory stay outside, and their batches are sent.
+precision : {"float32", "bf16"}, default="float32"
+    Type of the numbers in the layers that tasks share, which hold most of the
+    arithmetic. "bf16" has three significant digits, and is faster where the processor
+    multiplies it by instructions of its own.
+compile : bool, default=False
+    Whether ``torch.compile`` makes code of the layers that tasks share. It takes up to
+    a minute, and pays on GPUs.
 callbacks : list of skorch callbacks or None, default=None
     Passed to the skorch net.
 record_gradients : bool, default=False

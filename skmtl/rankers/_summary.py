@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from skmtl._sklearn import VisualBlock
+from skmtl.rankers._training import blocks
 
 # Two numbers of rows: what differs between the outputs of two passes counts rows.
 _ROWS = (2, 3)
@@ -129,8 +130,8 @@ def _shapes_of_pass(ranker: Any, n_rows: int) -> dict[int, list[tuple[int, ...]]
     hooks = [one.register_forward_hook(note) for one in module.modules()]
     try:
         with torch.inference_mode():
-            table = _missing_rows(ranker, n_rows).as_dict()
-            module(**{k: torch.from_numpy(x).to(device) for k, x in table.items()})
+            (block,) = blocks(_missing_rows(ranker, n_rows), device)
+            module(**block)
     finally:
         for hook in hooks:
             hook.remove()

@@ -75,7 +75,7 @@ def check_targets(y: Any, classes: Any = None) -> Targets:
             "This ranker requires y to be passed, but the target y is None."
         )
     names = _names(y)
-    if is_polars(y):
+    if is_polars(y) or (isinstance(y, pd.DataFrame) and _plain(y)):
         y = y.to_numpy()
     elif isinstance(y, pd.DataFrame):
         y = y.to_numpy(dtype=np.float64 if _numeric(y) else object, na_value=np.nan)
@@ -101,6 +101,14 @@ def _numeric(y: pd.DataFrame) -> bool:
     return all(pd.api.types.is_numeric_dtype(t) for t in y.dtypes)
 
 
+def _plain(y: pd.DataFrame) -> bool:
+    """Whether columns are of one numpy type of numbers, so that none is copied."""
+    first = y.dtypes.iloc[0] if y.shape[1] else None
+    return (
+        isinstance(first, np.dtype) and first.kind in "fiu" and all(y.dtypes == first)
+    )
+
+
 def _names(y: Any) -> list[str] | None:
     if isinstance(y, pd.DataFrame) or (is_polars(y) and hasattr(y, "columns")):
         return [str(name) for name in y.columns]
@@ -115,7 +123,7 @@ def _several(array: np.ndarray, names: list[str] | None) -> Targets:
     if len(set(names)) < len(names):
         raise ValueError(f"y has columns of the same name: {names}. Rename them.")
     try:
-        values = array.astype(np.float64)
+        values = array if array.dtype.kind == "f" else array.astype(np.float64)
     except (TypeError, ValueError) as error:
         raise ValueError(
             f"With several tasks y must hold 0, 1 and NaN (not observed): {error}"
@@ -132,7 +140,8 @@ def _several(array: np.ndarray, names: list[str] | None) -> Targets:
             "several tasks labels must be 0, 1 or NaN (not observed). Unknown label "
             "type: turn the column into 0 and 1."
         )
-    labels = np.where(observed, values, 0.0).astype(np.float32)
+    labels = values.astype(np.float32)
+    labels[~observed] = 0.0
     classes = [np.array([0, 1]) for _ in range(n_tasks)]
     return Targets(
         labels, observed, np.array(names, dtype=object), classes, True, named

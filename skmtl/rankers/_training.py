@@ -15,6 +15,7 @@ from torch import Tensor
 
 from skmtl._net import DivergedError, MultiTaskNet, TensorTable
 from skmtl.encoding import EncodedTable
+from skmtl.modules import Bags, Ragged
 from skmtl.rankers._monitor import BestWeights, LastGood
 
 # Rows of a block in prediction: what the block computes stays in the cache.
@@ -32,10 +33,23 @@ def tensor_table(
     scaled = np.divide(weight, mean, out=np.zeros_like(weight), where=mean > 0)
     plain = bool((scaled == 1).all())
     return TensorTable(
-        {name: torch.from_numpy(x).to(device) for name, x in table.as_dict().items()},
-        torch.from_numpy(labels).to(device),
-        None if plain else torch.from_numpy(scaled.astype(np.float32)).to(device),
-    )
+        as_tensors(table),
+        torch.from_numpy(labels),
+        None if plain else torch.from_numpy(scaled.astype(np.float32)),
+    ).to(device)
+
+
+def as_tensors(table: EncodedTable) -> dict[str, Any]:
+    """Arguments of the module for all rows of a table, on the memory of its arrays."""
+    arrays = table.as_dict()
+    bags = arrays.pop("bags", ())
+    tensors: dict[str, Any] = {k: torch.from_numpy(x) for k, x in arrays.items()}
+    if bags:
+        tensors["bags"] = Bags(
+            Ragged(torch.from_numpy(bag.values), torch.from_numpy(bag.offsets))
+            for bag in bags
+        )
+    return tensors
 
 
 @contextmanager
@@ -113,8 +127,8 @@ def logits(net: MultiTaskNet, table: EncodedTable) -> npt.NDArray[np.float32]:
     return out
 
 
-def blocks(table: EncodedTable, device: str) -> Iterator[dict[str, Tensor]]:
+def blocks(table: EncodedTable, device: str) -> Iterator[dict[str, Any]]:
     """Arguments of the module, some rows at a time."""
-    tensors = {name: torch.from_numpy(x) for name, x in table.as_dict().items()}
+    tensors = as_tensors(table)
     for start in range(0, len(table), BLOCK):
         yield {name: x[start : start + BLOCK].to(device) for name, x in tensors.items()}

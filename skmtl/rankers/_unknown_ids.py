@@ -25,9 +25,9 @@ class UnknownIds:
     Notes
     -----
     Shape: ``(batch, n_columns)`` to the same. Rows of further hashes, which come after
-    those of the columns, stay as they are. Where an id's fallback is itself replaced,
-    that of the fallback is taken. Random numbers come from torch's generator of the
-    device.
+    those of the columns, stay as they are, and so do the entries of lists. Where an
+    id's fallback is itself replaced, that of the fallback is taken. Random numbers come
+    from torch's generator of the device.
 
     References
     ----------
@@ -39,14 +39,15 @@ class UnknownIds:
         n = torch.from_numpy(encoder.row_frequencies()).to(device).float()
         self.probability = torch.where(n > 0, rate / (rate + n), 0.0)
         layout = encoder.layout_
-        self.first = torch.tensor(layout.first, dtype=torch.int64, device=device)
-        self.sizes = torch.tensor(layout.sizes, dtype=torch.int64, device=device)
+        self.first = torch.tensor(layout.column_first, dtype=torch.int64, device=device)
+        self.sizes = torch.tensor(layout.column_sizes, dtype=torch.int64, device=device)
+        first = layout.column_first
         # For each column of a chain, what turns its id to the row that stands for it.
         self.chains = [
             (
                 one.column,
                 [
-                    (c, layout.first[one.column] + row - layout.first[c] - 1)
+                    (c, first[one.column] + row - first[c] - 1)
                     for c, row in zip(one.chain, one.first, strict=True)
                 ],
             )

@@ -146,3 +146,35 @@ def test_numbers_after_strings_are_refused():
     with pytest.raises(TypeError, match="held strings in earlier calls"):
         encoder.partial_fit(one_column([1, 1]))
     encoder.partial_fit(one_column([None, None]))  # nothing says which
+
+
+def test_lists_and_shared_vocabularies_grow_too():
+    X = pd.DataFrame({"item": ["a", "b"], "history": [["b"], ["a", "a"]]})
+    encoder = TableEncoder(min_frequency=1, share_embedding={"history": "item"}).fit(X)
+    more = pd.DataFrame({"item": ["c", "a"], "history": [["d", "a"], []]})
+    grown, growth = encoder.grown(more)
+    assert grown.vocabulary_sizes_ == [5]  # unknown, a, b, c, d
+    assert sorted(grown.encode(more).bags[0].values.tolist()) == [1, 4]
+    assert growth.new.tolist() == [False] * 3 + [True] * 2
+    assert growth.start.tolist() == [0, 1, 2, 0, 0]
+
+
+def test_what_hashing_and_falling_back_refuse_of_shared_columns():
+    X = pd.DataFrame({"item": ["a", "b"], "seen": ["b", "a"], "kind": ["x", "y"]})
+    X["history"] = [["b"], ["a", "a"]]
+    share = {"seen": "item", "history": "item"}
+    for parameters, message in (
+        ({"fallback": {"seen": "kind"}}, "lets 'seen' fall back, which shares"),
+        ({"n_buckets": {"seen": 9}}, "n_buckets names 'seen', which shares"),
+        ({"n_buckets": {"item": 9}, "n_hashes": 2}, "'history' holds lists"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            TableEncoder(share_embedding=share, **parameters).fit(X)
+    hashed = TableEncoder(share_embedding=share, n_buckets={"item": 9}).fit(X)
+    table = hashed.encode(X)
+    assert table.bags[0].values.tolist() == [*table.ids[1:, 0], *[table.ids[0, 0]] * 2]
+    falls = TableEncoder(
+        share_embedding=share, fallback={"item": "kind"}, min_frequency=1
+    )
+    new = falls.fit(X).encode(X.assign(item=["z", "a"]))
+    assert new.ids[0, 0] == falls.vocabulary_sizes_[0] - 2  # the row of kind x

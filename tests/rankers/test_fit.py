@@ -387,7 +387,7 @@ BAD = [
     (lambda X, y: (X, y[:-1]), "inconsistent numbers of samples"),
     (lambda X, y: (X, y.replace({"cart": {1: 2}})), "'cart' holds the labels"),
     (lambda X, y: (X.assign(price=np.inf), y), "column 'price'"),
-    (lambda X, y: (X.assign(item=[[1]] * len(X)), y), "'item' holds a list"),
+    (lambda X, y: (X.assign(item=[{1}] * len(X)), y), "'item' holds a set"),
     (lambda X, y: (X, y.assign(cart=np.inf)), "infinity: task 'cart'"),
     (lambda X, y: (X, y.set_axis(["a", "a"], axis=1)), "same name"),
 ]

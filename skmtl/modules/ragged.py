@@ -1,0 +1,99 @@
+"""Columns of lists as tensors, from which batches are taken."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+class Ragged:
+    """A column of lists on the device.
+
+    Parameters
+    ----------
+    values : Tensor of shape (n_entries,)
+        Entries of all rows, one row after the other.
+    offsets : Tensor of shape (n_rows + 1,), dtype int64
+        Row ``i`` is ``values[offsets[i]:offsets[i + 1]]``.
+    """
+
+    def __init__(self, values: Tensor, offsets: Tensor) -> None:
+        self.values, self.offsets = values, offsets
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @cached_property
+    def lengths(self) -> Tensor:
+        """Number of entries of each row."""
+        return self.offsets.diff()
+
+    @cached_property
+    def row(self) -> Tensor:
+        """Row of each entry."""
+        return torch.repeat_interleave(self.lengths, output_size=len(self.values))
+
+    def __getitem__(self, rows: Any) -> Ragged:
+        if isinstance(rows, slice) and rows.step in (None, 1):
+            start, stop, _ = rows.indices(len(self))
+            offsets = self.offsets[start : max(start, stop) + 1]
+            return Ragged(self.values[offsets[0] : offsets[-1]], offsets - offsets[0])
+        lengths = self.lengths[rows]
+        offsets = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
+        total = int(offsets[-1])
+        jump = self.offsets[:-1][rows] - offsets[:-1]
+        at = torch.repeat_interleave(jump, lengths, output_size=total)
+        at += torch.arange(total, device=at.device)
+        return Ragged(self.values[at], offsets)
+
+    def to(self, device: Any, *, non_blocking: bool = False) -> Ragged:
+        """Move to a device."""
+        return self._map(lambda x: x.to(device, non_blocking=non_blocking))
+
+    def pin_memory(self) -> Ragged:
+        """Copy to memory that a GPU reads by itself."""
+        return self._map(Tensor.pin_memory)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of entries and offsets."""
+        return self.values.nbytes + self.offsets.nbytes
+
+    def _map(self, change: Callable[[Tensor], Tensor]) -> Ragged:
+        return Ragged(change(self.values), change(self.offsets))
+
+
+class Bags:
+    """Columns of lists of one table, from which rows are taken together.
+
+    Parameters
+    ----------
+    columns : iterable of Ragged
+        The columns, each with a list for every row.
+    """
+
+    def __init__(self, columns: Iterable[Ragged]) -> None:
+        self.columns = tuple(columns)
+
+    def __iter__(self) -> Iterator[Ragged]:
+        return iter(self.columns)
+
+    def __getitem__(self, rows: Any) -> Bags:
+        return Bags([column[rows] for column in self.columns])
+
+    def to(self, device: Any, *, non_blocking: bool = False) -> Bags:
+        """Move to a device."""
+        return Bags(c.to(device, non_blocking=non_blocking) for c in self.columns)
+
+    def pin_memory(self) -> Bags:
+        """Copy to memory that a GPU reads by itself."""
+        return Bags(column.pin_memory() for column in self.columns)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all columns."""
+        return sum(column.nbytes for column in self.columns)

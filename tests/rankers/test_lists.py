@@ -1,0 +1,270 @@
+"""Rankers read columns of lists."""
+
+import pickle
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+import torch
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV, KFold, cross_val_predict
+
+from skmtl import STEM, MMoE, ShareBottom
+from skmtl.encoding import TableEncoder
+from skmtl.rankers._small import merge_rows
+from skmtl.rankers._targets import check_targets
+from tests.rankers.test_fit import MAKERS
+
+PARAMS = {
+    "max_iter": 3,
+    "tower_units": (8,),
+    "random_state": 0,
+    "categorical_features": ["item", "history", "tags"],
+    "share_embedding": {"history": "item"},
+    "pooling": {"history": ("attention", "item"), "tags": "max"},
+}
+ATTENTION = ("attention", "item")
+
+
+def make_histories(n=1200, seed=0, n_items=60, longest=12):
+    """Whether an item is liked hangs on the items like it in the history."""
+    rng = np.random.default_rng(seed)
+    item = rng.integers(0, n_items, n)
+    history = [
+        rng.integers(0, n_items, k).tolist() for k in rng.integers(0, longest, n)
+    ]
+    like = [sum(v % 5 == i % 5 for v in h) for h, i in zip(history, item, strict=True)]
+    X = pd.DataFrame(
+        {
+            "item": item,
+            "history": pd.Series(history, dtype=object),
+            "tags": pd.Series([[f"t{i % 7}", f"t{i % 5}"] for i in item], dtype=object),
+            "price": rng.random(n),
+        }
+    )
+    X.loc[::50, "history"] = None
+    X.at[1, "history"] = [3, None, 3]
+    noise = rng.logistic(size=(n, 2))
+    y = np.asarray(like)[:, None] * 2 - [2, 4] + noise > 0
+    return X, pd.DataFrame(y.astype(int), columns=["click", "order"])
+
+
+@pytest.fixture(scope="module")
+def table():
+    return make_histories()
+
+
+def as_polars(X):
+    return pl.DataFrame({name: X[name].to_list() for name in X})
+
+
+@pytest.fixture(params=MAKERS)
+def maker(request):
+    return MAKERS[request.param]
+
+
+def test_every_ranker_and_every_frame(maker, table):
+    X, y = table
+    ranker = maker(**PARAMS).fit(X, y)
+    expected = ranker.predict_task_proba(X)
+    assert np.isfinite(expected).all()
+    assert_array_equal(ranker.predict_task_proba(as_polars(X)), expected)
+    again = pickle.loads(pickle.dumps(ranker))
+    assert_array_equal(again.predict_task_proba(X), expected)
+    polars = clone(ranker).fit(as_polars(X), y)
+    assert_array_equal(polars.predict_task_proba(X), expected)
+    assert "BagPooling" not in ranker.summary()  # it has no parameters of its own
+    one = ranker.predict_task_proba(X[7:8])
+    assert_allclose(one, expected[7:8], rtol=1e-4)
+
+
+@pytest.mark.parametrize("kind", [MMoE, STEM])
+@pytest.mark.parametrize("pooling", ["mean", "sum", "max", ATTENTION])
+def test_unseen_empty_and_missing_lists(kind, pooling, table):
+    X, y = table
+    ranker = kind(**{**PARAMS, "pooling": pooling}).fit(X, y)
+    asked = X[:6].assign(
+        history=pd.Series([[], None, [10**9], [-1, 3], np.array([3]), (3,)])
+    )
+    found = ranker.predict_task_proba(asked)
+    assert np.isfinite(found).all()
+    empty = X[:6].assign(history=[[]] * 6, item=3, tags=[[]] * 6)
+    missing = empty.assign(history=np.nan, tags=None)
+    assert_array_equal(
+        ranker.predict_task_proba(empty), ranker.predict_task_proba(missing)
+    )
+
+
+@pytest.mark.parametrize("kind", [ShareBottom, STEM])
+def test_only_empty_lists_to_fit_on(kind, table):
+    X, y = table
+    X = X.assign(history=[[]] * len(X), tags=[[]] * len(X))
+    ranker = kind(**PARAMS).fit(X, y)
+    assert ranker.encoder_.vocabulary_names_ == ["item", "tags"]
+    assert np.isfinite(ranker.predict_task_proba(table[0])).all()
+
+
+def test_attention_finds_what_a_mean_does_not():
+    X, y = make_histories(10_000, n_items=100)
+    train, test = slice(0, 8000), slice(8000, None)
+    params = {**PARAMS, "max_iter": 4, "tower_units": (64,)}
+    attention, mean = (
+        MMoE(**{**params, "pooling": pooling})
+        .fit(X[train], y[train])
+        .score(X[test], y[test])
+        for pooling in ({"history": ATTENTION}, "mean")
+    )
+    assert attention > mean + 0.05
+
+
+def test_equal_rows_of_a_small_table_count_once(table):
+    X, y = (part[:60] for part in table)
+    encoded = TableEncoder(["item", "history", "tags"]).fit(X).encode(X)
+    targets, weight = check_targets(y), np.tile(np.arange(60) % 3, (2, 1)).T + 0.0
+    expected = merge_rows(encoded, targets, weight)
+    assert len(expected[0]) == 40
+    order = np.random.default_rng(0).permutation(
+        np.repeat(np.arange(60), [0, 1, 2] * 20)
+    )
+    ones = np.ones((len(order), 2))
+    found = merge_rows(encoded.take(order), targets.take(order), ones)
+    for one, other in zip(expected[0].bags, found[0].bags, strict=True):
+        assert_array_equal(one.values, other.values)
+        assert_array_equal(one.offsets, other.offsets)
+    assert_array_equal(expected[0].ids, found[0].ids)
+    for one, other in zip(expected[1:], found[1:], strict=True):
+        assert_array_equal(one, other)
+
+
+def test_lists_that_differ_are_other_rows():
+    X = pd.DataFrame({"h": [["a"], ["b"], ["a", "b"], ["b", "a"]] * 10, "x": 1.0})
+    y = np.array([1, 0, 1, 0] * 10)
+    ranker = ShareBottom(random_state=0, max_iter=200, pooling="sum").fit(X, y)
+    proba = ranker.predict_proba(X)[:4, 1]
+    assert proba[0] > proba[2] > proba[1]
+    assert proba[2] == pytest.approx(proba[3])
+
+
+def test_a_step_leaves_other_rows_alone(table):
+    X, y = table
+    params = {**PARAMS, "min_frequency": 1, "pooling": "mean", "max_iter": 1}
+    params["unknown_rate"] = 0  # which moves the rows of unknown ids too
+    ranker = MMoE(**params).fit(X, y)
+    before = ranker.net_.module_.embedding.ids.tables[0].detach().clone()
+    # One batch of rows whose items are 1 and whose histories hold 2 and 3.
+    more = X[:32].assign(item=1, history=[[2, 3, 2]] * 32, tags=[[]] * 32)
+    ranker.set_params(warm_start=True).fit(more, y[:32])
+    after = ranker.net_.module_.embedding.ids.tables[0].detach()
+    moved = (before != after).any(dim=1).nonzero().ravel()
+    encoded = ranker.encoder_.encode(more)
+    expected = np.unique(np.r_[encoded.ids.ravel(), encoded.bags[0].values])
+    assert_array_equal(moved, expected)
+
+
+def test_same_seed_same_predictions_on_any_number_of_threads(table):
+    X, y = (part[:300] for part in table)
+    ranker = MMoE(**{**PARAMS, "batch_size": 150, "max_iter": 2})
+    expected = ranker.fit(X, y).predict_task_proba(X)
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1 if before > 1 else 2)
+        assert_array_equal(ranker.fit(X, y).predict_task_proba(X), expected)
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("optimizer", ["lazy_adam", "adam"])
+def test_early_stopping_and_cross_validation(optimizer, table):
+    X, y = table
+    ranker = MMoE(**PARAMS, early_stopping=True, embedding_optimizer=optimizer)
+    proba = cross_val_predict(ranker, X, y, cv=KFold(2), method="predict_proba")
+    assert [p.shape for p in proba] == [(len(X), 2)] * 2
+    grid = {"pooling": ["mean", {"history": ATTENTION}], "max_length": [2, None]}
+    search = GridSearchCV(ranker, grid, cv=KFold(2)).fit(X, y)
+    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+
+
+def test_the_last_entries_are_kept(table):
+    X, y = table
+    ranker = MMoE(**PARAMS, max_length=2).fit(X, y)
+    cut = X.assign(history=[None if h is None else h[-2:] for h in X["history"]])
+    cut.at[1, "history"] = [3, 3]
+    assert_array_equal(ranker.predict_task_proba(cut), ranker.predict_task_proba(X))
+
+
+def test_scalar_columns_share_a_table(table):
+    X, y = table
+    X = X.assign(other=X["item"].to_numpy()[::-1])
+    features = ["item", "other", "history", "tags"]
+    params = {**PARAMS, "categorical_features": features}
+    own = MMoE(**{**params, "share_embedding": None}).fit(X, y)
+    params["share_embedding"] = {"other": "item", "history": "item"}
+    shared = MMoE(**params).fit(X, y)
+    tables = [r.net_.module_.embedding.ids.tables[0] for r in (own, shared)]
+    sizes = own.encoder_.vocabulary_sizes_
+    assert len(tables[0]) == sum(sizes)
+    assert len(tables[1]) == sizes[0] + sizes[-1]
+    assert np.isfinite(shared.predict_task_proba(X)).all()
+
+
+def test_widths_by_column(table):
+    X, y = table
+    dims = {"item": 4, "tags": 2}
+    ranker = MMoE(**PARAMS, embedding_dim=dims).fit(X, y)
+    widths = [t.shape[1] for t in ranker.net_.module_.embedding.ids.tables]
+    assert widths == [4, 2]
+    auto = MMoE(**PARAMS, embedding_dim="auto").fit(X, y)
+    assert np.isfinite(auto.predict_task_proba(X)).all()
+
+
+BAD = [
+    ({"pooling": "attention"}, "pooling must be 'mean', 'sum', 'max' or"),
+    ({"pooling": {"history": "median"}}, "pooling of column 'history' must be"),
+    ({"pooling": {"histroy": "sum"}}, r"\['histroy'\], which are not columns of lists"),
+    ({"pooling": {"item": "sum"}}, r"\['item'\], which are not columns of lists"),
+    (
+        {"pooling": {"history": ("attention", "tags")}},
+        "compares column 'history' with 'tags', which is not a column of single ids",
+    ),
+    (
+        {"pooling": {"history": ("attention", "price")}},
+        "'price', which is not a column of single ids",
+    ),
+    (
+        {"pooling": {"tags": ATTENTION}, "embedding_dim": {"tags": 4}},
+        "'tags', whose embeddings have width 4, with 'item', whose have 16",
+    ),
+    ({"embedding_dim": {"history": 4}}, r"\['history'\], which .* table of their own"),
+    ({"share_embedding": {"tags": "item"}}, "'item', which holds numbers"),
+    ({"share_embedding": {"history": "itme"}}, "'itme', which is not a column"),
+    ({"share_embedding": {"history": "history"}}, "circle"),
+    ({"max_length": 0}, "'max_length' parameter"),
+]
+
+
+@pytest.mark.parametrize(("params", "message"), BAD)
+def test_bad_parameters_are_named_before_anything_changes(params, message, table):
+    X, y = table
+    ranker = MMoE(**PARAMS).fit(X, y)
+    expected = ranker.predict_task_proba(X)
+    with pytest.raises((TypeError, ValueError), match=message):
+        ranker.set_params(**params).fit(X, y)
+    assert_array_equal(ranker.predict_task_proba(X), expected)
+
+
+def test_bad_lists_are_named_before_anything_changes(table):
+    X, y = table
+    ranker = MMoE(**PARAMS).fit(X, y)
+    expected = ranker.predict_task_proba(X)
+    for cells, message in (
+        ([[[1]]] * len(X), "'history' holds lists of lists"),
+        ([[1], 2] * (len(X) // 2), "'history' mixes lists with single values"),
+        ([[1], ["a"]] * (len(X) // 2), "'history' mixes types"),
+    ):
+        with pytest.raises(TypeError, match=message):
+            ranker.fit(X.assign(history=cells), y)
+        with pytest.raises(TypeError, match=message):
+            ranker.predict(X.assign(history=cells))
+    assert_array_equal(ranker.predict_task_proba(X), expected)
