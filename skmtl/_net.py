@@ -11,6 +11,7 @@ from skorch.callbacks import EpochTimer
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
+from skmtl._device import fits, send, size_in_bytes
 from skmtl._losses import TaskLosses
 from skmtl._optim import dense_optimizer, schedule, table_optimizer
 from skmtl.weighting import LossWeighting, Step
@@ -42,14 +43,29 @@ class TensorTable(Dataset[Any]):
 
     def __init__(self, X: dict[str, Any], y: Tensor, weight: Tensor | None) -> None:
         self.X, self.y, self.weight = X, y, weight
+        self.device: torch.device | None = None  # where batches go, if elsewhere
 
     def __len__(self) -> int:
         return len(self.y)
 
+    def to(self, device: str) -> TensorTable:
+        """Put the table on a device, or where it does not fit send its batches there.
+
+        A table takes at most half of what is free: parameters, their optimiser and
+        what a step computes need the rest.
+        """
+        parts = (self.X, self.y, self.weight)
+        if torch.device(device).type == "cpu" or fits(2 * size_in_bytes(parts), device):
+            return TensorTable(*send(parts, device))
+        self.device = torch.device(device)
+        return self
+
     def rows(self, at: Any) -> tuple[dict[str, Any], tuple[Tensor, Tensor | None]]:
         """A batch."""
         weight = None if self.weight is None else self.weight[at]
-        return {name: x[at] for name, x in self.X.items()}, (self.y[at], weight)
+        X = {name: x[at] for name, x in self.X.items()}
+        batch = X, (self.y[at], weight)
+        return batch if self.device is None else send(batch, self.device, pin=True)
 
 
 class Batches:
@@ -134,6 +150,8 @@ class MultiTaskNet(NeuralNet):
         As in the rankers.
     record_gradients : bool
         Whether to record the Gramian of the tasks' gradients at the representation.
+    unknown_ids : callable or None
+        Takes the ids of a batch of training and gives those to train on.
     **kwargs
         As in ``skorch.NeuralNet``.
 
@@ -158,6 +176,7 @@ class MultiTaskNet(NeuralNet):
         weight_decay: float = 0.0,
         learning_rate_schedule: str | Callable[[float], float] = "constant",
         record_gradients: bool = False,
+        unknown_ids: Callable[[Tensor], Tensor] | None = None,
         **kwargs: Any,
     ) -> None:
         self.embedding_optimizer = embedding_optimizer
@@ -165,6 +184,7 @@ class MultiTaskNet(NeuralNet):
         self.weight_decay = weight_decay
         self.learning_rate_schedule = learning_rate_schedule
         self.record_gradients = record_gradients
+        self.unknown_ids = unknown_ids
         super().__init__(module, criterion=kwargs.pop("criterion", Criterion), **kwargs)
 
     @property
@@ -232,6 +252,8 @@ class MultiTaskNet(NeuralNet):
     def train_step(self, batch: Any, **_: Any) -> dict[str, Any]:
         """Take one step of training."""
         Xi, (yi, wi) = batch
+        if self.unknown_ids is not None:
+            Xi = {**Xi, "ids": self.unknown_ids(Xi["ids"])}
         for optimizer in self.all_optimizers:
             optimizer.zero_grad()
         weighting = self.criterion_.weighting

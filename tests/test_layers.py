@@ -18,6 +18,7 @@ LAYERS = {
     "metrics": 1,
     "model_selection": 1,
     "datasets": 1,
+    "_device": 0,
     "_lazy": 0,
     "_optim": 1,
     "_losses": 2,

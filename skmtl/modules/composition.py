@@ -22,6 +22,11 @@ class MultiTaskModule(nn.Module):
         Input to the representation of each task, ``(n_tasks, batch, width)``.
     towers : torch.nn.Module
         Representations to logits, ``(batch, n_tasks)``.
+    precision : {"float32", "bf16"}, default="float32"
+        Type of the numbers in `sharing`, which holds most of the arithmetic.
+        Embeddings, towers and all parameters stay in float32.
+    compile : bool, default=False
+        Whether ``torch.compile`` makes code of `sharing`.
 
     Notes
     -----
@@ -33,10 +38,22 @@ class MultiTaskModule(nn.Module):
     towers: Any
 
     def __init__(
-        self, *, embedding: nn.Module, sharing: nn.Module, towers: nn.Module
+        self,
+        *,
+        embedding: nn.Module,
+        sharing: nn.Module,
+        towers: nn.Module,
+        precision: str = "float32",
+        compile: bool = False,
     ) -> None:
         super().__init__()
         self.embedding, self.sharing, self.towers = embedding, sharing, towers
+        self.precision, self.compile_sharing = precision, compile
+        self._compiled: dict[str, Any] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Compiled code cannot be pickled; it is made again where it is needed.
+        return super().__getstate__() | {"_compiled": {}}
 
     def forward(
         self, ids: Tensor, bins: Tensor, numeric: Tensor, bags: Iterable[Ragged] = ()
@@ -67,7 +84,9 @@ class MultiTaskModule(nn.Module):
         self, ids: Tensor, bins: Tensor, numeric: Tensor, bags: Iterable[Ragged] = ()
     ) -> Tensor:
         """What each task's tower reads, ``(n_tasks, batch, width)``."""
-        shared: Tensor = self.sharing(self.embedding(ids, bins, numeric, bags))
+        shared: Tensor = self._share(
+            "forward", self.embedding(ids, bins, numeric, bags)
+        )
         return shared
 
     def split(
@@ -80,8 +99,9 @@ class MultiTaskModule(nn.Module):
         method `mix` counts as one tensor for each task.
         """
         if hasattr(self.sharing, "mix"):
-            x = self.embedding(ids, bins, numeric, bags)
-            mixed: tuple[Tensor, Tensor] = self.sharing.mix(x)
+            mixed: tuple[Tensor, Tensor] = self._share(
+                "mix", self.embedding(ids, bins, numeric, bags)
+            )
             return mixed
         shared = self.representation(ids, bins, numeric, bags)
         apart = torch.eye(len(shared), dtype=shared.dtype, device=shared.device)
@@ -94,6 +114,19 @@ class MultiTaskModule(nn.Module):
         """
         ids: Any = getattr(self.embedding, "ids", None)
         return [] if ids is None else ids.trained()
+
+    def _share(self, how: str, x: Tensor) -> Any:
+        """Call a method of the sharing, in its precision."""
+        share = self._compiled.get(how) or getattr(self.sharing, how)
+        if self.compile_sharing and how not in self._compiled:
+            share = self._compiled[how] = torch.compile(share)
+        if self.precision == "float32":
+            return share(x)
+        with torch.autocast(x.device.type, torch.bfloat16):
+            found = share(x)
+        if isinstance(found, tuple):
+            return tuple(part.float() for part in found)
+        return found.float()
 
     def shared_parameters(self) -> list[Tensor]:
         """Parameters that more than one task trains, and that are no task's own."""

@@ -43,6 +43,8 @@ class TableEmbedding(nn.Module):
         For some vocabularies, vectors that their rows start from. Those of the width of
         one embedding are the start of all that lie side by side; others are projected
         to each.
+    more_hashes : sequence of int
+        For each further hash of an id, its column.
 
     Attributes
     ----------
@@ -51,9 +53,9 @@ class TableEmbedding(nn.Module):
 
     Notes
     -----
-    Shape: ``ids (batch, n_ids)``, ``bins (batch, n_bins)``, ``numeric (batch,
-    n_numeric)`` and, where there are any, ``bags``, columns of ``batch`` lists, to
-    ``(batch, width)``.
+    Shape: ``ids (batch, n_ids + n_more_hashes)``, ``bins (batch, n_bins)``, ``numeric
+    (batch, n_numeric)`` and, where there are any, ``bags``, columns of ``batch``
+    lists, to ``(batch, width)``.
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class TableEmbedding(nn.Module):
         bin_dim: int,
         sparse: bool,
         columns: Sequence[int] | None = None,
+        more_hashes: Sequence[int] = (),
         bags: Sequence[BagColumn] = (),
         n_sets: int = 1,
         pretrained: Mapping[int, Pretrained] | None = None,
@@ -78,6 +81,7 @@ class TableEmbedding(nn.Module):
             dims=dims,
             sparse=sparse,
             columns=columns,
+            more=more_hashes,
             pretrained={
                 v: given.repeated(n_sets, dims[v])
                 for v, given in (pretrained or {}).items()
@@ -119,7 +123,7 @@ class TaskEmbedding(TableEmbedding):
     ----------
     n_sets : int
         Number of embeddings, most often that of the tasks.
-    vocabulary_sizes, bin_sizes, n_numeric, embedding_dim, bin_dim, sparse
+    vocabulary_sizes, bin_sizes, n_numeric, embedding_dim, bin_dim, sparse, more_hashes
         As in `TableEmbedding`, for each of the embeddings.
     columns, bags, pretrained
         As in `TableEmbedding`.

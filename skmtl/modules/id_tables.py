@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -64,6 +65,9 @@ class IdTables(nn.Module):
         a learning rate of their own or another width lie in a table of their own.
     gain : float
         Multiplier of what rows without a vector start from.
+    more : sequence of int
+        For each further hash, which column it belongs to. Their rows come after those
+        of the columns, and are added to their column's.
 
     Attributes
     ----------
@@ -93,22 +97,25 @@ class IdTables(nn.Module):
         dims: Sequence[int],
         sparse: bool,
         columns: Sequence[int] | None = None,
+        more: Sequence[int] = (),
         pretrained: Mapping[int, Pretrained] | None = None,
         gain: float = 1.0,
     ) -> None:
         super().__init__()
-        self.sparse = sparse
-        vocabularies = range(len(sizes)) if columns is None else columns
-        self.widths = [dims[v] for v in vocabularies]
+        self.sparse, self.more = sparse, list(more)
+        of_column = range(len(sizes)) if columns is None else columns
+        self.vocabularies = list(of_column)
+        self.widths = [dims[v] for v in self.vocabularies]
         given = pretrained or {}
         apart = [v for v, one in given.items() if one.apart(dims[v])]
         together = [v for v in range(len(sizes)) if v not in apart]
-        groups = [
+        self.groups = [
             [v for v in together if dims[v] == width]
             for width in dict.fromkeys(dims[v] for v in together)
         ]
         self.tables = nn.ParameterList(
-            _start([sizes[v] for v in group], dims[group[0]], gain) for group in groups
+            _start([sizes[v] for v in group], dims[group[0]], gain)
+            for group in self.groups
         )
         self.apart = nn.ModuleList(
             PretrainedRows(
@@ -116,14 +123,24 @@ class IdTables(nn.Module):
             )
             for v in apart
         )
-        groups += [[v] for v in apart]
-        self.columns = [
-            [k for k, v in enumerate(vocabularies) if v in group] for group in groups
-        ]
-        self.table_of = {v: g for g, group in enumerate(groups) for v in group}
-        self.shift_of = _shifts(sizes, groups)
-        shifts = torch.tensor([self.shift_of[v] for v in vocabularies])
-        self.register_buffer("shifts", shifts, persistent=False)
+        self.groups += [[v] for v in apart]
+        places = [*self.vocabularies, *(self.vocabularies[k] for k in self.more)]
+        # Columns of each table, and which places of the ids it reads: those of its
+        # columns, and after them those of their further hashes.
+        self.columns, self.places = [], []
+        for g, group in enumerate(self.groups):
+            read = [p for p, v in enumerate(places) if v in group]
+            columns = [p for p in read if p < len(self.vocabularies)]
+            owners = [
+                columns.index(self.more[p - len(self.vocabularies)])
+                for p in read[len(columns) :]
+            ]
+            self.columns.append(columns)
+            self.places.append(read)
+            owner = torch.tensor(owners, dtype=torch.int64)
+            self.register_buffer(f"owners{g}", owner, persistent=False)
+        self.table_of = {v: g for g, group in enumerate(self.groups) for v in group}
+        self._set_shifts(sizes)
         first = _first_rows(sizes)
         for v in given.keys() - set(apart):
             rows = first[v] - self.shift_of[v] + given[v].rows
@@ -132,26 +149,38 @@ class IdTables(nn.Module):
 
     def trained(self) -> list[tuple[Tensor, float]]:
         """Every table that is trained, and the factor of its learning rate."""
-        found = [(table, 1.0) for table in self.tables]
+        found: list[tuple[Tensor, float]] = [(table, 1.0) for table in self.tables]
         for one in self.apart:
             assert isinstance(one, PretrainedRows)
             found += one.tables()
         return [(table, factor) for table, factor in found if table.numel()]
+
+    def growing(self) -> list[Tensor]:
+        """Tables that get rows for new ids, in the order of `grow`."""
+        return [*self.tables, *(one.own for one in self.apart)]
+
+    def _set_shifts(self, sizes: Sequence[int], device: Any = None) -> None:
+        """From a row of the fused space to that of its table."""
+        self.shift_of = _shifts(sizes, self.groups)
+        shifts = [self.shift_of[v] for v in self.vocabularies]
+        shifts += [shifts[k] for k in self.more]
+        tensor = torch.tensor(shifts, dtype=torch.int64, device=device)
+        self.register_buffer("shifts", tensor, persistent=False)
 
     def forward(self, ids: Tensor) -> list[Tensor]:
         if len(self.tables) == 1 and not self.apart:
             return [self._rows(ids, 0)]
         ids = ids - self.shifts.to(ids.dtype)
         return [
-            self._rows(ids[:, columns], g)
-            for g, columns in enumerate(self.columns)
-            if columns
+            self._rows(ids[:, places], g)
+            for g, places in enumerate(self.places)
+            if places
         ]
 
     def entries(self, ids: Tensor, vocabulary: int) -> Tensor:
         """Embeddings of ids that are all of one vocabulary, ``(n, width)``."""
-        g = self.table_of[vocabulary]
-        return self._rows(ids - self.shift_of[vocabulary], g)
+        ids = ids - self.shift_of[vocabulary]
+        return self._read(ids, self.table_of[vocabulary])
 
     def column(self, rows: list[Tensor], k: int) -> Tensor:
         """Column k of what `forward` gave, ``(batch, width)``."""
@@ -160,10 +189,55 @@ class IdTables(nn.Module):
         return rows[g][:, read[g].index(k)]
 
     def _rows(self, ids: Tensor, g: int) -> Tensor:
+        rows = self._read(ids, g)
+        n = len(self.columns[g])
+        if rows.shape[1] == n:
+            return rows
+        return rows[:, :n].index_add(1, getattr(self, f"owners{g}"), rows[:, n:])
+
+    def _read(self, ids: Tensor, g: int) -> Tensor:
         if g < len(self.tables):
             return F.embedding(ids, self.tables[g], sparse=self.sparse)
         rows: Tensor = self.apart[g - len(self.tables)](ids)
         return rows
+
+    def grow(
+        self, sizes: Sequence[int], start: Tensor
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """Give each vocabulary more rows.
+
+        Parameters
+        ----------
+        sizes : sequence of int
+            Rows of each vocabulary from now on.
+        start : Tensor of shape (sum(sizes),), dtype int64
+            For each row of the fused space, the row of the fused space before whose
+            numbers it starts with, of the same vocabulary.
+
+        Returns
+        -------
+        rows, places : list of Tensor
+            For each table, the row of the table before that each row starts with, and
+            the place of each row in `start`.
+        """
+        first, rows, places = _first_rows(sizes), [], []
+        for g, group in enumerate(self.groups):
+            parts = {v: torch.arange(first[v], first[v] + sizes[v]) for v in group}
+            row = torch.cat([start[p] - self.shift_of[v] for v, p in parts.items()])
+            place = torch.cat(list(parts.values()))
+            if g >= len(self.tables):
+                part: Any = self.apart[g - len(self.tables)]
+                row, at = part.grow(row)
+                rows.append(row)
+                places.append(place[at])
+                continue
+            old = self.tables[g]
+            grown = old.detach()[row.to(old.device)]
+            self.tables[g] = nn.Parameter(grown, requires_grad=old.requires_grad)
+            rows.append(row)
+            places.append(place)
+        self._set_shifts(sizes, self.shifts.device)
+        return rows, places
 
 
 def _shifts(sizes: Sequence[int], groups: list[list[int]]) -> list[int]:

@@ -81,6 +81,29 @@ class PretrainedRows(nn.Module):
             trained.append((self.vectors, self.learning_rate_factor))
         return trained
 
+    def grow(self, row: Tensor) -> tuple[Tensor, Tensor]:
+        """Give the vocabulary more rows; vectors stay with their ids.
+
+        Parameters
+        ----------
+        row : Tensor of shape (size,), int64
+            For each row from now on, the row before that it starts with.
+
+        Returns
+        -------
+        rows, places : Tensor
+            For each row of `own`, the one before that it starts with, and a row of the
+            vocabulary that reads it; for the one that stays at zero, row 0.
+        """
+        row = row.to(self.own.device)
+        self.vector_of = self.vector_of[row]
+        without = self.vector_of == 0
+        places = F.pad(without.nonzero()[:, 0], (1, 0))
+        rows = F.pad(self.own_of[row][without], (1, 0))
+        self.own_of = without.cumsum(0) * without
+        self.own = nn.Parameter(self.own.detach()[rows])
+        return rows.cpu(), places.cpu()
+
     def forward(self, ids: Tensor) -> Tensor:
         vectors = F.embedding(
             self.vector_of[ids],

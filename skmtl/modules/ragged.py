@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from typing import Any
 
@@ -50,9 +50,21 @@ class Ragged:
         at += torch.arange(total, device=at.device)
         return Ragged(self.values[at], offsets)
 
-    def to(self, device: str) -> Ragged:
+    def to(self, device: Any, *, non_blocking: bool = False) -> Ragged:
         """Move to a device."""
-        return Ragged(self.values.to(device), self.offsets.to(device))
+        return self._map(lambda x: x.to(device, non_blocking=non_blocking))
+
+    def pin_memory(self) -> Ragged:
+        """Copy to memory that a GPU reads by itself."""
+        return self._map(Tensor.pin_memory)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of entries and offsets."""
+        return self.values.nbytes + self.offsets.nbytes
+
+    def _map(self, change: Callable[[Tensor], Tensor]) -> Ragged:
+        return Ragged(change(self.values), change(self.offsets))
 
 
 class Bags:
@@ -73,6 +85,15 @@ class Bags:
     def __getitem__(self, rows: Any) -> Bags:
         return Bags([column[rows] for column in self.columns])
 
-    def to(self, device: str) -> Bags:
+    def to(self, device: Any, *, non_blocking: bool = False) -> Bags:
         """Move to a device."""
-        return Bags([column.to(device) for column in self.columns])
+        return Bags(c.to(device, non_blocking=non_blocking) for c in self.columns)
+
+    def pin_memory(self) -> Bags:
+        """Copy to memory that a GPU reads by itself."""
+        return Bags(column.pin_memory() for column in self.columns)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all columns."""
+        return sum(column.nbytes for column in self.columns)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -25,6 +26,7 @@ from skmtl.modules import (
     TableEmbedding,
     TaskEmbedding,
 )
+from skmtl.rankers._daily import PartialFitMixin
 from skmtl.rankers._embedding_dim import check_embedding_dim, embedding_dims
 from skmtl.rankers._fit import Fit
 from skmtl.rankers._memory import check_memory
@@ -38,7 +40,9 @@ from skmtl.rankers._widths import check_units
 
 
 @shared_parameters
-class MultiTaskRanker(CallbackSupportMixin, ClassifierMixin, BaseEstimator, ABC):
+class MultiTaskRanker(
+    PartialFitMixin, CallbackSupportMixin, ClassifierMixin, BaseEstimator, ABC
+):
     """Base of all rankers.
 
     A ranker adds a constructor, and `_make_sharing`, which builds what lies between the
@@ -92,9 +96,15 @@ class MultiTaskRanker(CallbackSupportMixin, ClassifierMixin, BaseEstimator, ABC)
         max_categories: int | None = None,
         share_embedding: dict[Any, Any] | None = None,
         max_length: int | None = None,
+        unknown_rate: float = 10.0,
+        fallback: Mapping[Any, Any] | None = None,
+        n_buckets: Mapping[Any, int] | None = None,
+        n_hashes: int = 1,
         n_bins: int = 64,
         warm_start: bool = False,
         device: str = "cpu",
+        precision: str = "float32",
+        compile: bool = False,
         callbacks: list[Any] | None = None,
         record_gradients: bool = False,
         random_state: Any = None,
@@ -125,9 +135,15 @@ class MultiTaskRanker(CallbackSupportMixin, ClassifierMixin, BaseEstimator, ABC)
         self.max_categories = max_categories
         self.share_embedding = share_embedding
         self.max_length = max_length
+        self.unknown_rate = unknown_rate
+        self.fallback = fallback
+        self.n_buckets = n_buckets
+        self.n_hashes = n_hashes
         self.n_bins = n_bins
         self.warm_start = warm_start
         self.device = device
+        self.precision = precision
+        self.compile = compile
         self.callbacks = callbacks
         self.record_gradients = record_gradients
         self.random_state = random_state
@@ -227,7 +243,13 @@ default=None
         embedding = self._make_embedding(encoder, n_sets, pretrained)
         sharing = self._make_sharing(embedding.width, names)
         towers = self._make_towers(sharing.width, names)
-        return MultiTaskModule(embedding=embedding, sharing=sharing, towers=towers)
+        return MultiTaskModule(
+            embedding=embedding,
+            sharing=sharing,
+            towers=towers,
+            precision=self.precision,
+            compile=self.compile,
+        )
 
     def _make_embedding(
         self,
@@ -256,6 +278,7 @@ default=None
             "pretrained": pretrained.for_network(dims) if pretrained else None,
             "columns": [places[name] for name in encoder.categorical_names_],
             "bags": bag_columns(self.pooling, encoder, dims),
+            "more_hashes": encoder.more_hashes_,
         }
         if n_sets is None:
             return TableEmbedding(**arguments)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from typing import Any
 
-import torch
+from skmtl._device import free_bytes
 
 # Numbers of four bytes that each optimiser keeps for a row of `dim` numbers: Adam two
 # moments of each, row-wise Adagrad one sum.
@@ -62,20 +61,3 @@ def table_bytes(size: int, dim: int, optimizer: str) -> int:
     if optimizer == "adam":  # dense: a gradient of every row too
         return 4 * size * 4 * dim
     return 4 * size * (dim + _STATE[optimizer](dim))
-
-
-def free_bytes(device: str) -> int | None:
-    """Memory that may be taken, or None where nobody says."""
-    if torch.device(device).type == "cuda":
-        return int(torch.cuda.mem_get_info(torch.device(device))[0])
-    try:
-        with open("/proc/meminfo") as file:
-            for line in file:
-                if line.startswith("MemAvailable:"):
-                    return 1024 * int(line.split()[1])
-    except OSError:
-        pass
-    try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, OSError, ValueError):  # Windows
-        return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from numbers import Integral, Real
 from typing import Any, TypedDict, TypeVar
 
@@ -42,9 +43,15 @@ class SharedParameters(TypedDict, total=False):
     max_categories: int | None
     share_embedding: dict[Any, Any] | None
     max_length: int | None
+    unknown_rate: float
+    fallback: Mapping[Any, Any] | None
+    n_buckets: Mapping[Any, int] | None
+    n_hashes: int
     n_bins: int
     warm_start: bool
     device: str
+    precision: str
+    compile: bool
     callbacks: list[Any] | None
     record_gradients: bool
     random_state: Any
@@ -88,9 +95,15 @@ CONSTRAINTS: dict[str, Any] = {
     "max_categories": _ENCODER["max_categories"],
     "share_embedding": _ENCODER["share_embedding"],
     "max_length": _ENCODER["max_length"],
+    "unknown_rate": [Interval(Real, 0, None, closed="left")],
+    "fallback": _ENCODER["fallback"],
+    "n_buckets": _ENCODER["n_buckets"],
+    "n_hashes": _ENCODER["n_hashes"],
     "n_bins": _ENCODER["n_bins"],
     "warm_start": ["boolean"],
     "device": [str],
+    "precision": [StrOptions({"float32", "bf16"})],
+    "compile": ["boolean"],
     "callbacks": [list, None],
     "record_gradients": ["boolean"],
     "random_state": ["random_state"],
@@ -138,8 +151,8 @@ default=None
     ``skmtl.weighting``, or an instance of TorchJD's weightings, aggregators and
     scalarizers.
 max_iter : int, default=4
-    Epochs. Tables that are mostly ids are memorised after one or two; take fewer there,
-    or see `early_stopping`.
+    Epochs. Tables that are mostly ids are memorised after one or two where
+    `unknown_rate` is 0; see also `early_stopping`.
 batch_size : int or "auto", default="auto"
     Rows of a batch. "auto" takes about 200 batches an epoch, of 32 to 1024 rows.
 learning_rate : float, default=5e-3
@@ -185,12 +198,33 @@ share_embedding : mapping or None, default=None
     embeddings it shares, such as ``{"history": "item_id"}``.
 max_length : int or None, default=None
     Entries of a list that are kept, the last ones. None for all.
+unknown_rate : float, default=10.0
+    How often a known id plays the unknown in training, so that ids which come up later
+    get a sensible score, and none are memorised: one seen on n rows is replaced by its
+    column's row for unknown ids with the probability ``unknown_rate / (unknown_rate +
+    n)``, up to `unknown_rate` times an epoch. 0 for never.
+fallback : mapping of column to column or None, default=None
+    What an unknown id is replaced by instead, such as ``{"item_id": "category_id"}``: a
+    row for its category. See :class:`~skmtl.TableEncoder`.
+n_buckets : mapping of column to int or None, default=None
+    Id columns that are hashed to so many rows instead of having a vocabulary.
+n_hashes : int, default=1
+    Hash functions of these columns; with several, an id's embedding is the sum of so
+    many rows.
 n_bins : int, default=64
     Bins for each number, about; 0 for none.
 warm_start : bool, default=False
     Whether `fit` goes on from the last fit: same columns, ids and tasks.
 device : str, default="cpu"
-    Where to train and predict, such as "cuda".
+    Where to train and predict, such as "cuda". Tables that fill more than half of a
+    device's free memory stay outside, and their batches are sent.
+precision : {"float32", "bf16"}, default="float32"
+    Type of the numbers in the layers that tasks share, which hold most of the
+    arithmetic. "bf16" has three significant digits, and is faster where the processor
+    multiplies it by instructions of its own.
+compile : bool, default=False
+    Whether ``torch.compile`` makes code of the layers that tasks share. It takes up to
+    a minute, and pays on GPUs.
 callbacks : list of skorch callbacks or None, default=None
     Passed to the skorch net.
 record_gradients : bool, default=False

@@ -15,6 +15,7 @@ import torch
 from skmtl.embedders import PretrainedEmbedding
 from skmtl.encoding import EncodedTable, TableEncoder
 from skmtl.encoding._vectors import VectorTable
+from skmtl.encoding._vocabulary import Vocabulary
 from skmtl.modules import Pretrained
 
 # Share of the training rows with a vector below which something is likely wrong.
@@ -59,9 +60,9 @@ class PretrainedTables:
 
     def add_to(self, encoder: TableEncoder) -> None:
         """Give every id with a vector a row of its own."""
-        self.known = list(encoder.vocabulary_sizes_)
         self.places = [_place(encoder, one.column) for one in self.columns]
         _refuse_two_for_one(self.places, [one.column for one in self.columns])
+        self.known = [len(v) for v in encoder._vocabularies]
         keys = [
             one.table.keys_for(encoder._vocabularies[k], one.column)
             for k, one in zip(self.places, self.columns, strict=True)
@@ -128,7 +129,13 @@ class PretrainedTables:
 def _place(encoder: TableEncoder, column: Any) -> int:
     """The vocabulary of a column."""
     if column in encoder.vocabulary_of_:
-        return encoder.vocabulary_places_[column]
+        place = encoder.vocabulary_places_[column]
+        if not isinstance(encoder._vocabularies[place], Vocabulary):
+            raise ValueError(
+                f"embeddings names {column!r}, whose ids are hashed (n_buckets), so "
+                "that none has a vector of its own. Give the column a vocabulary."
+            )
+        return place
     if column in encoder.numeric_names_:
         raise ValueError(
             f"embeddings names {column!r}, which is read as numbers. Name the column "

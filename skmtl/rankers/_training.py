@@ -33,10 +33,10 @@ def tensor_table(
     scaled = np.divide(weight, mean, out=np.zeros_like(weight), where=mean > 0)
     plain = bool((scaled == 1).all())
     return TensorTable(
-        {name: x.to(device) for name, x in as_tensors(table).items()},
-        torch.from_numpy(labels).to(device),
-        None if plain else torch.from_numpy(scaled.astype(np.float32)).to(device),
-    )
+        as_tensors(table),
+        torch.from_numpy(labels),
+        None if plain else torch.from_numpy(scaled.astype(np.float32)),
+    ).to(device)
 
 
 def as_tensors(table: EncodedTable) -> dict[str, Any]:

@@ -1,0 +1,72 @@
+"""Memory of devices, and the way of tensors to them."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import torch
+
+
+def send(parts: Any, device: Any, *, pin: bool = False) -> Any:
+    """Move tensors, in dicts and tuples, to a device.
+
+    Parameters
+    ----------
+    parts : Tensor, None, dict or tuple of such
+        What to move. Anything with a method ``to`` counts as a tensor.
+    device : str or torch.device
+        Where to.
+    pin : bool, default=False
+        Whether to go through pinned memory, from which a GPU takes the tensors while
+        the processor goes on with the next ones.
+
+    Returns
+    -------
+    Tensor, None, dict or tuple of such
+        The same, moved.
+    """
+    if parts is None:
+        return None
+    if isinstance(parts, dict):
+        return {name: send(part, device, pin=pin) for name, part in parts.items()}
+    if isinstance(parts, tuple):
+        return tuple(send(part, device, pin=pin) for part in parts)
+    if pin and torch.device(device).type == "cuda":
+        return parts.pin_memory().to(device, non_blocking=True)
+    return parts.to(device)
+
+
+def size_in_bytes(parts: Any) -> int:
+    """Bytes of tensors in dicts and tuples."""
+    if isinstance(parts, dict):
+        parts = tuple(parts.values())
+    if isinstance(parts, tuple):
+        return sum(size_in_bytes(part) for part in parts)
+    return 0 if parts is None else int(parts.nbytes)
+
+
+def fits(n_bytes: int, device: str) -> bool:
+    """Whether so much memory is free, as far as it is known."""
+    free = free_bytes(device)
+    return free is None or n_bytes <= free
+
+
+def free_bytes(device: str) -> int | None:
+    """Memory that may be taken, or None where nobody says."""
+    kind = torch.device(device).type
+    if kind == "cuda":
+        return int(torch.cuda.mem_get_info(torch.device(device))[0])
+    if kind != "cpu":
+        return None
+    try:
+        with open("/proc/meminfo") as file:
+            for line in file:
+                if line.startswith("MemAvailable:"):
+                    return 1024 * int(line.split()[1])
+    except OSError:
+        pass
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):  # Windows
+        return None

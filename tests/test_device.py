@@ -1,0 +1,59 @@
+"""Where tensors lie, and how batches get there."""
+
+import pytest
+import torch
+
+from skmtl import _device, _net
+from skmtl._net import Batches, TensorTable
+from skmtl.modules.ragged import Bags, Ragged
+
+
+def table(n=10):
+    lists = Ragged(torch.arange(2 * n), torch.arange(0, 2 * n + 1, 2))
+    X = {"ids": torch.arange(n)[:, None], "bags": Bags([lists])}
+    return TensorTable(X, torch.ones(n, 2), None)
+
+
+def test_free_memory_is_known():
+    assert _device.free_bytes("cpu") > 2**20
+    assert _device.free_bytes("meta") is None
+
+
+def test_sizes_add_up():
+    assert _device.size_in_bytes((table().X, None)) == 8 * (10 + 20 + 11)
+
+
+def test_a_table_that_fits_lies_on_the_device():
+    moved = table().to("meta")
+    assert moved.y.device.type == moved.X["ids"].device.type == "meta"
+    (bag,) = moved.X["bags"]
+    assert bag.values.device.type == "meta"
+    assert moved.device is None
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_batches_of_one_that_does_not_are_sent(shuffle, monkeypatch):
+    monkeypatch.setattr(_net, "fits", lambda n_bytes, device: False)
+    kept = table().to("meta")
+    assert kept.y.device.type == "cpu"
+    batches = list(Batches(kept, 4, shuffle=shuffle))
+    assert len(batches) == 3
+    for X, (y, weight) in batches:
+        assert X["ids"].device.type == y.device.type == "meta"
+        assert weight is None
+        (bag,) = X["bags"]
+        assert bag.offsets.device.type == "meta"
+        assert len(bag) == len(y)
+
+
+def test_memory_is_not_asked_for_on_the_processor(monkeypatch):
+    monkeypatch.setattr(_net, "fits", lambda n_bytes, device: False)
+    assert table().to("cpu").device is None
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_pinned_batches_on_a_gpu(monkeypatch):
+    monkeypatch.setattr(_net, "fits", lambda n_bytes, device: False)
+    kept = table().to("cuda")
+    seen = [X["ids"].cpu() for X, _ in Batches(kept, 4, shuffle=False)]
+    assert torch.equal(torch.cat(seen), table().X["ids"])
