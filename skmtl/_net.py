@@ -193,7 +193,7 @@ class MultiTaskNet(NeuralNet):
 
     def initialize_optimizer(self, triggered_directly: Any = None) -> MultiTaskNet:
         """Make an optimiser for the table of ids and one for all else."""
-        tables = self.module_.id_tables()
+        tables = self.module_.id_tables_and_factors()
         known = {id(table) for table, _ in tables}
         every = [p for _, p in self.get_all_learnable_params() if p.numel()]
         rest = [p for p in every if id(p) not in known]

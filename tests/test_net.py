@@ -13,7 +13,6 @@ class Linear(torch.nn.Module):
         self.layer = torch.nn.Linear(3, 2)
 
         self.towers = lambda representation: self.layer(representation[0])
-        self.id_tables = list  # none
 
     def forward(self, numeric):
         return self.layer(numeric)
@@ -24,7 +23,7 @@ class Linear(torch.nn.Module):
     def penalty(self, logits, weight):
         return None
 
-    def id_tables(self):
+    def id_tables_and_factors(self):
         return []
 
 

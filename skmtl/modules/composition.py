@@ -107,11 +107,12 @@ class MultiTaskModule(nn.Module):
         apart = torch.eye(len(shared), dtype=shared.dtype, device=shared.device)
         return shared, apart[None]
 
-    def id_tables(self) -> list[tuple[Tensor, float]]:
-        """Tables of ids, of whose rows a batch touches few.
+    def id_tables(self) -> list[Tensor]:
+        """Tables of ids, of whose rows a batch touches few."""
+        return [table for table, _ in self.id_tables_and_factors()]
 
-        Each with the factor of its learning rate.
-        """
+    def id_tables_and_factors(self) -> list[tuple[Tensor, float]]:
+        """Tables of ids, each with the factor of its learning rate."""
         ids: Any = getattr(self.embedding, "ids", None)
         return [] if ids is None else ids.trained()
 
