@@ -298,3 +298,29 @@ def test_lists_read_the_vectors_that_they_share(mode):
     both = {"history": table, "item": table}
     with pytest.raises(ValueError, match="'history' and 'item', which share one"):
         MMoE(embeddings=both, **common).fit(X[train], y[train])
+
+
+@pytest.mark.parametrize("mode", ["init", "frozen"])
+def test_partial_fit_keeps_vectors_and_adds_ids(world, mode):
+    _, X, y, train = world
+    table = PretrainedEmbedding(world[0], mode=mode, scale=1.0)
+    ranker = MMoE(embeddings={"item": table}, max_iter=1, random_state=0)
+    ranker.partial_fit(X[train], y[train])
+    before = vectors_of(ranker, range(N_ITEMS))
+    rng = np.random.default_rng(1)
+    later = pd.DataFrame({"item": rng.integers(1000, 1020, 400), "price": 0.5})
+    later = later.astype({"item": "category"})
+    ranker.partial_fit(
+        later, pd.DataFrame(rng.integers(0, 2, (400, 2)), columns=y.columns)
+    )
+    np.testing.assert_array_equal(vectors_of(ranker, range(200, N_ITEMS)), before[200:])
+    new = vectors_of(ranker, range(1000, 1020))
+    assert len(np.unique(new, axis=0)) == 20
+    ranker.partial_fit(X[train], y[train])
+    moved = vectors_of(ranker, range(200)) != before[:200]
+    assert moved.any() == (mode == "init")
+
+
+def test_hashed_columns_have_no_vectors(world):
+    with pytest.raises(ValueError, match="'item', whose ids are hashed"):
+        fit(world, embeddings={"item": world[0]}, n_buckets={"item": 64})
