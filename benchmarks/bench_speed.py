@@ -6,61 +6,51 @@ Each fit runs in a process of its own, in turn, for as many rounds as asked; wha
 printed is the median. A peer that cannot live beside skmtl gets an interpreter of its
 own: ``--python deepctr=PATH/bin/python``. Peers: ``pip install -e ".[bench]"``.
 
-skmtl fits from a DataFrame, and its time includes encoding. The peers get arrays of
-integer ids, and the time of encoding is not counted. ``bare`` is the same network in a
-plain loop on encoded rows, ``floor`` only its matrix products.
+skmtl fits from a DataFrame, and its time includes encoding and everything else that
+`fit` does. The peers get arrays of integer ids, and the time of encoding is not
+counted. ``bare`` is the same network, on the same products, in a plain loop over
+encoded rows; ``floor`` only its matrix products, by torch's own BLAS.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import subprocess
 import sys
-from collections import defaultdict
 from pathlib import Path
 from statistics import median
 
-HERE = Path(__file__).parent
+sys.path.insert(0, str(Path(__file__).parent / "speed"))
+from run import add_common, interleaved, launch
+
 COMPETITORS = ["skmtl", "bare", "floor", "deepctr", "rechub"]
-
-
-def measure(name: str, python: str, options: list[str], threads: int) -> dict:
-    """One fit in a process of its own."""
-    command = [python, str(HERE / "speed" / "measure.py"), name, *options]
-    root = str(HERE.parent)
-    path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
-    env = os.environ | {
-        "OMP_NUM_THREADS": str(threads),
-        "MKL_NUM_THREADS": str(threads),
-        "PYTHONPATH": path,
-    }
-    done = subprocess.run(command, capture_output=True, text=True, env=env)
-    if done.returncode:
-        raise SystemExit(f"{name} failed:\n{done.stderr[-2000:]}")
-    result: dict = json.loads(done.stdout.splitlines()[-1])
-    return result
 
 
 def table(found: dict[str, list[dict]]) -> list[str]:
     """Lines of the table: medians, ratios to skmtl round by round, AUC."""
     tasks = list(found["skmtl"][0]["auc"])
     head = f"{'':<10}{'rows/s':>10}{'skmtl ×':>9}{'peak MiB':>10}"
+    head += f"{'predict/s':>12}{'skmtl ×':>9}"
     lines = [head + "".join(f"{'AUC ' + task:>11}" for task in tasks)]
-    ours = [run["rows_per_s"] for run in found["skmtl"]]
     for name, runs in found.items():
-        speed = [run["rows_per_s"] for run in runs]
-        ratio = median(a / b for a, b in zip(ours, speed, strict=True))
-        memory = median(run["peak_mib"] for run in runs)
-        areas = [median(run["auc"][task] for run in runs) for task in tasks]
-        shown = "".join(
-            f"{a:>11.4f}" if name != "floor" else f"{'':>11}" for a in areas
-        )
-        lines.append(
-            f"{name:<10}{median(speed):>10,.0f}{ratio:>9.2f}{memory:>10,.0f}{shown}"
-        )
+        line = f"{name:<10}{middle(runs, 'rows_per_s'):>10,.0f}"
+        line += f"{ratio(found, name, 'rows_per_s'):>9.2f}"
+        line += f"{middle(runs, 'peak_mib'):>10,.0f}"
+        if name != "floor":
+            line += f"{middle(runs, 'predict_rows_per_s'):>12,.0f}"
+            line += f"{ratio(found, name, 'predict_rows_per_s'):>9.2f}"
+            areas = [median(run["auc"][task] for run in runs) for task in tasks]
+            line += "".join(f"{area:>11.4f}" for area in areas)
+        lines.append(line)
     return lines
+
+
+def middle(runs: list[dict], what: str) -> float:
+    return median(run[what] for run in runs)
+
+
+def ratio(found: dict[str, list[dict]], name: str, what: str) -> float:
+    pairs = zip(found["skmtl"], found[name], strict=True)
+    return median(ours[what] / theirs[what] for ours, theirs in pairs)
 
 
 def main() -> None:
@@ -71,30 +61,32 @@ def main() -> None:
     parser.add_argument("--competitors", nargs="+", default=COMPETITORS)
     parser.add_argument("--models", nargs="+", default=["mmoe", "share_bottom"])
     parser.add_argument("--batch-sizes", nargs="+", default=["512", "1024", "8192"])
-    parser.add_argument("--rows", default="400000")
-    parser.add_argument("--largest", default="200000", help="ids of the largest column")
-    parser.add_argument("--epochs", default="1")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--python", nargs="*", default=[], metavar="NAME=PATH")
+    parser.add_argument("--rows", type=int, default=400_000)
+    parser.add_argument("--largest", type=int, default=200_000, help="ids of a column")
+    parser.add_argument("--epochs", type=int, default=1)
+    parser.add_argument("--predict-rows", type=int, default=100_000)
+    parser.add_argument("--predict-batch-size", type=int, default=8192)
+    parser.add_argument("--precision", default="float32")
+    parser.add_argument("--profile", action="store_true", help="where a step's time is")
+    add_common(parser)
     options = parser.parse_args()
-    pythons = dict(pair.split("=", 1) for pair in options.python)
     names = list(dict.fromkeys(["skmtl", *options.competitors]))
+    passed = ("rows", "epochs", "largest", "predict_rows", "predict_batch_size")
     for model in options.models:
         for size in options.batch_sizes:
-            found = defaultdict(list)
-            for seed in range(options.rounds):
-                for name in names:
-                    arguments = ["--model", model, "--batch-size", size]
-                    arguments += ["--rows", options.rows, "--epochs", options.epochs]
-                    arguments += ["--largest", options.largest, "--seed", str(seed)]
-                    arguments += ["--threads", str(options.threads)]
-                    python = pythons.get(name, sys.executable)
-                    found[name].append(
-                        measure(name, python, arguments, options.threads)
-                    )
+            asked = {name: getattr(options, name) for name in (*passed, "precision")}
+            asked |= {"model": model, "batch_size": size}
+            found = interleaved(names, options, **asked)
             print(f"\n{model}, batch {size}, {options.threads} thread(s)")
             print("\n".join(table(found)), flush=True)
+            if options.profile:
+                profile(model, size, options)
+
+
+def profile(model: str, size: str, options: argparse.Namespace) -> None:
+    """Print where the time of skmtl's steps goes."""
+    asked = {"model": model, "batch_size": size, "largest": options.largest}
+    print(launch("skmtl", options.threads, {}, "profile_step", **asked), flush=True)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ _PUBLIC: dict[str, str] = {
     "MultiTaskRanker": "skmtl.rankers",
     "PLE": "skmtl.rankers",
     "PooledTask": "skmtl.rankers",
+    "PretrainedEmbedding": "skmtl.embedders",
     "RaggedArray": "skmtl.encoding",
     "STEM": "skmtl.rankers",
     "OutputWeightSearchCV": "skmtl.output_weights",

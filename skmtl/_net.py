@@ -150,6 +150,8 @@ class MultiTaskNet(NeuralNet):
         As in the rankers.
     record_gradients : bool
         Whether to record the Gramian of the tasks' gradients at the representation.
+    unknown_ids : callable or None
+        Takes the ids of a batch of training and gives those to train on.
     **kwargs
         As in ``skorch.NeuralNet``.
 
@@ -174,6 +176,7 @@ class MultiTaskNet(NeuralNet):
         weight_decay: float = 0.0,
         learning_rate_schedule: str | Callable[[float], float] = "constant",
         record_gradients: bool = False,
+        unknown_ids: Callable[[Tensor], Tensor] | None = None,
         **kwargs: Any,
     ) -> None:
         self.embedding_optimizer = embedding_optimizer
@@ -181,6 +184,7 @@ class MultiTaskNet(NeuralNet):
         self.weight_decay = weight_decay
         self.learning_rate_schedule = learning_rate_schedule
         self.record_gradients = record_gradients
+        self.unknown_ids = unknown_ids
         super().__init__(module, criterion=kwargs.pop("criterion", Criterion), **kwargs)
 
     @property
@@ -190,7 +194,7 @@ class MultiTaskNet(NeuralNet):
     def initialize_optimizer(self, triggered_directly: Any = None) -> MultiTaskNet:
         """Make an optimiser for the table of ids and one for all else."""
         tables = self.module_.id_tables()
-        known = {id(table) for table in tables}
+        known = {id(table) for table, _ in tables}
         every = [p for _, p in self.get_all_learnable_params() if p.numel()]
         rest = [p for p in every if id(p) not in known]
         weighting = self.criterion_.weighting
@@ -208,8 +212,10 @@ class MultiTaskNet(NeuralNet):
             self.dense_optimizer, groups, self.lr, self.weight_decay
         )
         self.table_optimizers = [
-            table_optimizer(self.embedding_optimizer, [t], self.lr, self.weight_decay)
-            for t in tables
+            table_optimizer(
+                self.embedding_optimizer, [table], factor * self.lr, self.weight_decay
+            )
+            for table, factor in tables
         ]
         # Copied and pickled together with the module, so that they go on with its own
         # tables and not with copies of them.
@@ -246,6 +252,8 @@ class MultiTaskNet(NeuralNet):
     def train_step(self, batch: Any, **_: Any) -> dict[str, Any]:
         """Take one step of training."""
         Xi, (yi, wi) = batch
+        if self.unknown_ids is not None:
+            Xi = {**Xi, "ids": self.unknown_ids(Xi["ids"])}
         for optimizer in self.all_optimizers:
             optimizer.zero_grad()
         weighting = self.criterion_.weighting

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from skmtl._lazy import LazyAdam, RowAdagrad
 
@@ -30,6 +30,34 @@ def table_optimizer(
     if name == "adagrad":
         return RowAdagrad(params, lr, weight_decay=weight_decay)
     return dense_optimizer("adam", params, lr, weight_decay)
+
+
+def replace_parameter(
+    optimizer: torch.optim.Optimizer, old: Tensor, new: Tensor, rows: Tensor, fresh: Any
+) -> None:
+    """Put a table with more rows in the place of one, and keep what is known of rows.
+
+    Parameters
+    ----------
+    optimizer : torch.optim.Optimizer
+        Changed in place; one that does not train `old` stays as it is.
+    old, new : Tensor with n_before and n_rows rows
+        The tables.
+    rows : Tensor of shape (n_rows,), dtype int64
+        For each row of `new`, the row of `old` it started with.
+    fresh : Tensor of shape (n_rows,), dtype bool
+        Rows that begin without moments.
+    """
+    for group in optimizer.param_groups:
+        group["params"] = [new if p is old else p for p in group["params"]]
+    state = optimizer.state.pop(old, None)
+    if state is None:
+        return
+    for name, value in state.items():
+        if torch.is_tensor(value) and value.shape[:1] == old.shape[:1]:
+            value = value[rows.to(value.device)]
+            value[fresh.to(value.device)] = 0
+        optimizer.state[new][name] = value
 
 
 def schedule(

@@ -11,6 +11,7 @@ import skmtl
 MODULES = [
     "skmtl.datasets",
     "skmtl.displays",
+    "skmtl.embedders",
     "skmtl.inspection",
     "skmtl.metrics",
     "skmtl.model_selection",

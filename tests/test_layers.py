@@ -24,6 +24,7 @@ LAYERS = {
     "_losses": 2,
     "output_weights": 2,
     "displays": 2,
+    "embedders": 2,
     "inspection": 2,
     "_net": 3,
     "rankers": 4,

@@ -1,5 +1,7 @@
 """Lazy optimisers against torch's own and numpy."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ from numpy.testing import assert_allclose
 from torch.nn import functional as F
 
 from skmtl._lazy import LazyAdam, RowAdagrad, touched_rows
+from skmtl._optim import replace_parameter, table_optimizer
 
 
 def run(optimizer, table, batches, sparse):
@@ -106,3 +109,33 @@ def test_gradients_of_two_look_ups_add_up():
     rows, values = touched_rows(table.grad)
     assert rows.tolist() == [1, 3, 8]
     assert values[:, 0].tolist() == [1, 4, 2]
+
+
+@pytest.mark.parametrize("name", ["lazy_adam", "adagrad", "adam"])
+def test_a_table_that_grows_goes_on_as_if_it_always_had_the_rows(name):
+    """Rows that were there before move as without growth, to the last bit."""
+    start, batches = problem(1, 30)
+    start = start.float()
+    batches = [(rows, target.float()) for rows, target in batches]
+    small = torch.nn.Parameter(start[:20].clone())
+    optimizer = table_optimizer(name, [small], 0.05, 0.0)
+    sparse = name != "adam"
+    run(optimizer, small, batches[:10], sparse)
+    # Old rows change places, and two new ones start from row 3.
+    rows = torch.tensor([*range(10), 3, *range(10, 20), 3])
+    fresh = torch.zeros(22, dtype=torch.bool)
+    fresh[[10, 21]] = True
+    place = torch.nonzero(~fresh).ravel()
+    large = torch.nn.Parameter(small.detach()[rows])
+    expected = torch.nn.Parameter(small.detach().clone())
+    alone = copy.deepcopy(optimizer.state[small])
+    replace_parameter(optimizer, small, large, rows, fresh)
+    assert small not in optimizer.state
+    kept = "sum" if name == "adagrad" else "exp_avg_sq"
+    assert (optimizer.state[large][kept][fresh] == 0).all()
+    reference = table_optimizer(name, [expected], 0.05, 0.0)
+    reference.state[expected] = alone
+    moved = [(place[rows], target) for rows, target in batches[10:]]
+    found = run(optimizer, large, moved, sparse)
+    assert torch.equal(found[place], run(reference, expected, batches[10:], sparse))
+    assert torch.equal(found[fresh], small.detach()[[3, 3]])  # no batch had them

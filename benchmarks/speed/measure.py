@@ -1,13 +1,17 @@
 """One competitor's fit in a process of its own; prints one line of JSON.
 
-Run by ``bench_speed.py``. Seconds are those of `fit` alone, from the table in memory to
-the fitted model; memory is the peak over what the data took.
+Run by the ``bench_*.py`` scripts of this folder's parent. Every competitor first fits a
+few rows, so that what it imports at the first call does not count. Seconds are those of
+`fit` alone, from the table in memory to the fitted model; memory is the peak over what
+was in use before. Prediction runs over `--predict-rows` rows.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import copy
+import ctypes
 import importlib
 import json
 import os
@@ -16,6 +20,8 @@ import sys
 import time
 
 from workload import TASKS, make_workload
+
+WARM_UP_ROWS = 2_000
 
 
 def auc(y, score):
@@ -27,59 +33,73 @@ def auc(y, score):
     return float(ranks / (positives * (len(y) - positives)))
 
 
-def peak_mib():
-    """Peak memory of the process so far, MiB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+def status_mib(field):
+    """A size of this process in MiB, from the kernel."""
+    with open("/proc/self/status") as file:
+        line = next(line for line in file if line.startswith(field))
+    return int(line.split()[1]) / 1024
 
 
-def current_mib():
-    """Memory of the process now, MiB."""
-    with open("/proc/self/statm") as file:
-        return int(file.read().split()[1]) * resource.getpagesize() / 2**20
+def start_of_peak():
+    """Forget the peak so far, give free memory back, and say what is in use."""
+    ctypes.CDLL(None).malloc_trim(0)
+    with open("/proc/self/clear_refs", "w") as file:
+        file.write("5")
+    return status_mib("VmRSS")
 
 
-def main():
+def timed(function, *arguments):
+    """Result and seconds."""
+    start = time.perf_counter()
+    result = function(*arguments)
+    return result, time.perf_counter() - start
+
+
+def parse():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("competitor", help="module in this folder")
     parser.add_argument("--model", default="mmoe")
     parser.add_argument("--batch-size", type=int, default=1024)
+    parser.add_argument("--predict-batch-size", type=int, default=8192)
     parser.add_argument("--rows", type=int, default=400_000)
     parser.add_argument("--largest", type=int, default=200_000)
     parser.add_argument("--epochs", type=int, default=1)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--predict-rows", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args()
-    os.environ["OMP_NUM_THREADS"] = str(options.threads)
+    parser.add_argument("--adam", action="store_true", help="skmtl: dense Adam of ids")
+    parser.add_argument("--precision", default="float32", help="skmtl: float32 or bf16")
+    return parser.parse_args()
 
+
+def main():
+    options = parse()
+    os.environ["OMP_NUM_THREADS"] = str(options.threads)
     work = make_workload(options.rows, options.largest)
     with contextlib.redirect_stdout(sys.stderr):
-        competitor = importlib.import_module(competitor_module(options.competitor))
+        competitor = importlib.import_module(f"with_{options.competitor}")
+        few = copy.copy(options)
+        few.rows, few.epochs = WARM_UP_ROWS, 1
+        competitor.fit(competitor.prepare(work.head(WARM_UP_ROWS)), few)
         data = competitor.prepare(work)
-        before = current_mib()
-        start = time.perf_counter()
-        model = competitor.fit(data, options)
-        seconds = time.perf_counter() - start
-        peak = peak_mib() - before
-        start = time.perf_counter()
-        proba = competitor.predict(model, data)
-        predict_seconds = time.perf_counter() - start
+        before = start_of_peak()
+        model, seconds = timed(competitor.fit, data, options)
+        peak = status_mib("VmHWM") - before
+        rows = competitor.prepare(work.repeated(options.predict_rows))
+        _, predict_seconds = timed(competitor.predict, model, rows, options)
+        proba = competitor.predict(model, data, options)
     y = work.part(test=True)[2]
-    print(
-        json.dumps(
-            {
-                "seconds": seconds,
-                "rows_per_s": options.rows * options.epochs / seconds,
-                "predict_rows_per_s": len(y) / predict_seconds,
-                "peak_mib": peak,
-                "auc": {t: auc(y[:, i], proba[:, i]) for i, t in enumerate(TASKS)},
-            }
-        )
-    )
-
-
-def competitor_module(name):
-    """Name of the module beside this file that drives a competitor."""
-    return f"with_{name}"
+    result = {
+        "seconds": seconds,
+        "rows_per_s": options.rows * options.epochs / seconds,
+        "predict_rows_per_s": options.predict_rows / predict_seconds,
+        "peak_mib": peak,
+        "rss_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "auc": {t: auc(y[:, i], proba[:, i]) for i, t in enumerate(TASKS)},
+    }
+    if hasattr(competitor, "more"):
+        result |= competitor.more(model, data, options)
+    print(json.dumps(result))
 
 
 if __name__ == "__main__":

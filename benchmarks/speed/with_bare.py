@@ -76,7 +76,7 @@ def fit(data, options):
     return net.eval()
 
 
-def predict(net, data):
+def predict(net, data, options):
     ids, numbers = data["test"]
     bins = torch.empty(len(ids), 0, dtype=torch.int32)
     with torch.inference_mode():

@@ -58,5 +58,6 @@ def fit(data, options):
     return model
 
 
-def predict(model, data):
-    return np.asarray(model.predict(data["test"], batch_size=8192))
+def predict(model, data, options):
+    size = options.predict_batch_size
+    return np.asarray(model.predict(data["test"], batch_size=size))

@@ -76,5 +76,5 @@ def _towers(size, n_tasks, width, units):
     ]
 
 
-def predict(model, data):
+def predict(model, data, options):
     return np.zeros((data["n_test"], len(TASKS)))

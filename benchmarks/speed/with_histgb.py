@@ -36,7 +36,7 @@ def fit(data, options):
     return encoder, models
 
 
-def predict(fitted, data):
+def predict(fitted, data, options):
     encoder, models = fitted
     ids, numbers, _ = data["test"]
     X = np.hstack([encoder.transform(ids), numbers])

@@ -32,5 +32,5 @@ def fit(data, options):
     return models
 
 
-def predict(models, data):
+def predict(models, data, options):
     return np.column_stack([m.predict_proba(data["test"])[:, 1] for m in models])

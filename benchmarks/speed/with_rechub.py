@@ -55,10 +55,10 @@ def fit(data, options):
     return trainer
 
 
-def predict(trainer, data):
+def predict(trainer, data, options):
     from torch_rechub.utils.data import PredictDataset
 
     loader = torch.utils.data.DataLoader(
-        PredictDataset(data["test"][0]), batch_size=8192
+        PredictDataset(data["test"][0]), batch_size=options.predict_batch_size
     )
     return np.asarray(trainer.predict(trainer.model, loader))

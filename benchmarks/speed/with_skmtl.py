@@ -22,6 +22,8 @@ def fit(data, options):
         "learning_rate_schedule": "constant",
         "max_iter": options.epochs,
         "categorical_features": [name for name in X if name.startswith("id")],
+        "embedding_optimizer": "adam" if options.adam else "lazy_adam",
+        "precision": options.precision,
         "random_state": options.seed,
     }
     if options.model == "mmoe":
@@ -31,5 +33,19 @@ def fit(data, options):
     return ranker.fit(X, y)
 
 
-def predict(ranker, data):
+def predict(ranker, data, options):
     return ranker.predict_task_proba(data["test"][0])
+
+
+def more(ranker, data, options):
+    """Seconds of each epoch, and the sizes of the encoded table and of the network."""
+    X, y = data["train"]
+    n = min(1000, len(X))
+    encoded = ranker.encoder_.encode(X.head(n))
+    row = sum(a.nbytes for a in (encoded.ids, encoded.bins, encoded.numeric)) / n
+    labels = 4 * y.shape[1]
+    return {
+        "epoch_seconds": list(ranker.net_.history[:, "dur"]),
+        "encoded_mib": (row + labels) * len(X) / 2**20,
+        "model_mib": sum(p.nbytes for p in ranker.net_.module_.parameters()) / 2**20,
+    }

@@ -27,10 +27,28 @@ class Workload:
         rows = slice(self.n_train, None) if test else slice(self.n_train)
         return self.ids[rows], self.numbers[rows], self.y[rows]
 
-    def frame(self, test: bool) -> tuple[pd.DataFrame, pd.DataFrame]:
+    def head(self, n: int) -> Workload:
+        """The first `n` training rows, and as many for the test."""
+        rows = np.r_[:n, self.n_train : self.n_train + n]
+        return self._take(rows, min(n, self.n_train))
+
+    def repeated(self, n: int) -> Workload:
+        """One training row, and `n` for the test: those there are, over and over."""
+        tests = len(self.y) - self.n_train
+        return self._take(np.r_[0, self.n_train + np.arange(n) % tests], 1)
+
+    def _take(self, rows: np.ndarray, n_train: int) -> Workload:
+        parts = self.ids[rows], self.numbers[rows], self.y[rows]
+        return Workload(*parts, self.vocabulary, n_train)
+
+    def frame(
+        self, test: bool, strings: bool = False
+    ) -> tuple[pd.DataFrame, pd.DataFrame]:
         """The same as a user has it: DataFrames of the table and of the labels."""
         ids, numbers, y = self.part(test)
         X = pd.DataFrame(ids, columns=[f"id{i}" for i in range(N_IDS)])
+        if strings:
+            X = pd.DataFrame({name: "n" + X[name].astype(str) for name in X})
         X[[f"number{i}" for i in range(N_NUMBERS)]] = numbers
         return X, pd.DataFrame(y, columns=list(TASKS))
 

@@ -54,7 +54,8 @@ auc.round(3)
 
 # %%
 # On the right, the cosines between the embeddings that attention has learnt, items
-# sorted by kind: the five kinds, of which no one told it.
+# sorted by kind: it has found the five kinds, of which no one told it. Within a kind
+# they are near 1 or -1, since an entry and its opposite add the same to the sum.
 tables = rankers["attention"].net_.module_.embedding.ids.tables
 encoder = rankers["attention"].encoder_
 order = np.argsort(np.arange(n_items) % n_kinds, kind="stable")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
+from collections.abc import Mapping, Sequence
 from numbers import Integral
 from typing import Any, ClassVar, Self
 
@@ -20,6 +21,10 @@ from sklearn.utils.validation import (
 from skmtl._sklearn import Interval, StrOptions, _fit_context
 from skmtl._weights import check_row_weight
 from skmtl.encoding._columns import as_float, as_frame, is_frame, select_categorical
+from skmtl.encoding._fallback import fall_back, fallback_chains
+from skmtl.encoding._growing import GrowingMixin
+from skmtl.encoding._growth import Layout
+from skmtl.encoding._hashing import HashedIds, check_buckets
 from skmtl.encoding._lists import flat_keys, holds_lists
 from skmtl.encoding._numbers import NumberScale
 from skmtl.encoding._ragged import RaggedArray
@@ -33,7 +38,7 @@ _FEW = 1024
 _ID_NAME = re.compile(r"(^|_|(?<=[a-z]))(id|ids|ID|IDs|Id)$")
 
 
-class TableEncoder(TransformerMixin, BaseEstimator):
+class TableEncoder(GrowingMixin, TransformerMixin, BaseEstimator):
     """Turn a table of ids and numbers into what an embedding network reads.
 
     Every id column gets a vocabulary. Row 0 of each is shared by the values that are
@@ -66,6 +71,18 @@ class TableEncoder(TransformerMixin, BaseEstimator):
     max_length : int or None, default=None
         Entries of a list that are kept, the last ones, since histories are written
         from the oldest to the newest. None for all.
+    fallback : mapping of column to column or None, default=None
+        What unknown ids of a column fall back to, such as ``{"item_id":
+        "category_id"}``: a row for each known id of the other column, in the table of
+        the first, takes the place of row 0. Where the other's id is unknown too, the
+        column that it falls back to itself is asked, and row 0 at the end.
+    n_buckets : mapping of column to int or None, default=None
+        Id columns without a vocabulary: a hash puts each id in one of so many rows,
+        which ids share by chance. Nothing is rare or unseen there; row 0 is for missing
+        cells.
+    n_hashes : int, default=1
+        Number of hash functions for these columns. With several, the embedding of an id
+        is the sum of so many rows, and few ids share all of them.
     n_bins : int, default=64
         Bins for each number, about. 0 for no bins.
 
@@ -84,7 +101,12 @@ class TableEncoder(TransformerMixin, BaseEstimator):
     vocabulary_names_ : list
         Names of the vocabularies.
     vocabulary_sizes_ : list of int
-        Rows of each vocabulary, row 0 included.
+        Rows of each vocabulary, row 0 and fallbacks included.
+    layout_ : Layout
+        Where each vocabulary's rows lie in the fused table.
+    more_hashes_ : list of int
+        For each further hash, the place of its column among the id columns. Their rows
+        come after those of all columns.
     bin_sizes_ : list of int
         Bins of each number, the missing bin included. Empty without bins.
 
@@ -97,6 +119,11 @@ class TableEncoder(TransformerMixin, BaseEstimator):
     Robust scaling and squashing: D. Holzmüller, L. Grinsztajn and I. Steinwart,
     "Better by Default: Strong Pre-Tuned MLPs and Boosted Trees on Tabular Data",
     NeurIPS 2024, section 3.
+
+    Hashing: K. Weinberger et al., "Feature Hashing for Large Scale Multitask Learning",
+    ICML 2009, section 2; several hashes: D. Svenstrup, J. M. Hansen and O. Winther,
+    "Hash Embeddings for Efficient Word Representations", NeurIPS 2017, section 3,
+    here without its weights of importance, which need a vocabulary.
 
     Examples
     --------
@@ -118,6 +145,9 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         "max_categories": [Interval(Integral, 1, None, closed="left"), None],
         "share_embedding": [dict, None],
         "max_length": [Interval(Integral, 1, None, closed="left"), None],
+        "fallback": [Mapping, None],
+        "n_buckets": [Mapping, None],
+        "n_hashes": [Interval(Integral, 1, None, closed="left")],
         "n_bins": [Interval(Integral, 0, 65_536, closed="both")],
     }
 
@@ -129,6 +159,9 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         max_categories: int | None = None,
         share_embedding: dict[Any, Any] | None = None,
         max_length: int | None = None,
+        fallback: Mapping[Any, Any] | None = None,
+        n_buckets: Mapping[Any, int] | None = None,
+        n_hashes: int = 1,
         n_bins: int = 64,
     ) -> None:
         self.categorical_features = categorical_features
@@ -136,6 +169,9 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         self.max_categories = max_categories
         self.share_embedding = share_embedding
         self.max_length = max_length
+        self.fallback = fallback
+        self.n_buckets = n_buckets
+        self.n_hashes = n_hashes
         self.n_bins = n_bins
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -174,29 +210,36 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         lists = [i for i in ids if holds_lists(frame.iloc[:, i])]
         single = [i for i in ids if i not in lists]
         numeric = [i for i, is_id in enumerate(mask) if not is_id]
-        owners = vocabulary_owners(
-            self.share_embedding, [names[i] for i in (*single, *lists)], names
-        )
-        vocabularies = self._fit_vocabularies(frame, owners, {names[i] for i in lists})
+        bags, categorical = ([names[i] for i in at] for at in (lists, single))
+        owners = vocabulary_owners(self.share_embedding, [*categorical, *bags], names)
+        hashed = check_buckets(self.n_buckets, owners, bags, self.n_hashes)
+        chains = fallback_chains(self.fallback, categorical, owners, list(hashed))
+        keys = self._keys(frame, owners, bags)
+        vocabularies: list[Any] = [
+            HashedIds.fit(column, hashed[owner])
+            if owner in hashed
+            else Vocabulary.fit(column, **self._limits())
+            for owner, column in keys.items()
+        ]
         scales = [
             NumberScale.fit(as_float(frame.iloc[:, i], names[i]), weight, self.n_bins)
             for i in numeric
         ]
         self._categorical, self._lists, self._numeric = single, lists, numeric
-        self.categorical_names_ = [names[i] for i in single]
-        self.bag_names_ = [names[i] for i in lists]
+        self.categorical_names_, self.bag_names_ = categorical, bags
         self.numeric_names_ = [names[i] for i in numeric]
-        self.vocabulary_of_ = owners
-        self.vocabulary_names_ = list(vocabularies)
-        self._vocabularies, self._scales = list(vocabularies.values()), scales
-        self.vocabulary_sizes_ = [len(v) for v in self._vocabularies]
+        self.vocabulary_of_, self.vocabulary_names_ = owners, list(keys)
+        self._chains, self._scales = chains, scales
+        self._set_vocabularies(vocabularies)
+        more = [k for k, name in enumerate(categorical) if owners[name] in hashed]
+        self.more_hashes_ = more * (self.n_hashes - 1)
         self.bin_sizes_ = [s.n_bins for s in self._scales] if self.n_bins else []
         return self
 
-    def _fit_vocabularies(
-        self, frame: pd.DataFrame, owners: dict[Any, Any], lists: set[Any]
-    ) -> dict[Any, Vocabulary]:
-        """Learn the vocabulary of every owner, on all columns that read it together."""
+    def _keys(
+        self, frame: pd.DataFrame, owners: dict[Any, Any], lists: Sequence[Any]
+    ) -> dict[Any, pd.Series]:
+        """Keys of every vocabulary, from all columns that read it together."""
         found = {}
         for owner in dict.fromkeys(owners.values()):
             columns = [name for name in owners if owners[name] == owner]
@@ -206,12 +249,21 @@ class TableEncoder(TransformerMixin, BaseEstimator):
                 else as_keys(frame[name], name)
                 for name in columns
             ]
-            found[owner] = Vocabulary.fit(
-                joined_keys(keys, columns),
-                min_frequency=self.min_frequency,
-                max_categories=self.max_categories,
-            )
+            found[owner] = joined_keys(keys, columns)
         return found
+
+    def _limits(self) -> dict[str, Any]:
+        return {
+            "min_frequency": self.min_frequency,
+            "max_categories": self.max_categories,
+        }
+
+    def _set_vocabularies(self, vocabularies: list[Any]) -> None:
+        self._vocabularies = vocabularies
+        places = self.vocabulary_places_
+        columns = [places[name] for name in self.categorical_names_]
+        self.layout_ = Layout.of(self._chains, columns, [len(v) for v in vocabularies])
+        self.vocabulary_sizes_ = list(self.layout_.totals)
 
     def encode(self, X: Any) -> EncodedTable:
         """Encode a table for the network.
@@ -234,11 +286,13 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         frame = self._as_frame(X, reset=False)
         n = len(frame)
         columns = [column for _, column in frame.items()]
-        ids = np.empty((n, len(self._categorical)), dtype=np.int64)
+        codes = np.empty((n, len(self._categorical)), dtype=np.int64)
         for k, i in enumerate(self._categorical):
-            vocabulary, offset = self._vocabulary(self.categorical_names_[k])
-            rows = _rows(vocabulary, columns[i], self.categorical_names_[k])
-            np.add(rows, offset, out=ids[:, k])
+            vocabulary = self._vocabularies[self.layout_.columns[k]]
+            codes[:, k] = _rows(vocabulary, columns[i], self.categorical_names_[k])
+        fall_back(codes, self.layout_.fallbacks)
+        ids = self._with_more_hashes(codes, columns)
+        ids += self._id_offsets()
         bags = tuple(
             self._bag(columns[i], name)
             for i, name in zip(self._lists, self.bag_names_, strict=True)
@@ -264,14 +318,13 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         Returns
         -------
         ndarray of shape (n_samples, n_features_out), dtype float64
-            Codes of the ids, lengths of the lists, scaled numbers, then bins of the
-            numbers. A DataFrame with integer codes under
-            ``set_output(transform="pandas")``. The ids in lists, which fit in no
+            Codes of the ids (then those of further hashes), lengths of the lists,
+            scaled numbers, and bins of the numbers. A DataFrame with integer codes
+            under ``set_output(transform="pandas")``. The ids in lists, which fit in no
             column, are in what `encode` gives.
         """
         table = self.encode(X)
-        first = [self._vocabulary(name)[1] for name in self.categorical_names_]
-        ids = table.ids - np.array(first, dtype=np.int64)
+        ids = table.ids - self._id_offsets()
         bins = table.bins - np.array(_offsets(self.bin_sizes_), dtype=np.int64)
         lengths = np.empty((len(table), len(table.bags)), dtype=np.int64)
         for k, bag in enumerate(table.bags):
@@ -295,12 +348,15 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         Returns
         -------
         ndarray of str
-            The id columns, ``<name>_length`` for each column of lists, the numbers,
+            The id columns, ``<name>_hash2`` and so on with several hashes,
+            ``<name>_length`` for each column of lists, the numbers,
             and ``<name>_bin`` for each number.
         """
         check_is_fitted(self)
         names = _check_input_names(self, input_features)
         ids = [names[i] for i in self._categorical]
+        for k, number in zip(self.more_hashes_, self._hash_numbers(), strict=True):
+            ids.append(f"{ids[k]}_hash{number + 1}")
         lengths = [f"{names[i]}_length" for i in self._lists]
         numbers = [names[i] for i in self._numeric]
         bins = [f"{n}_bin" for n in numbers] if self.bin_sizes_ else []
@@ -319,16 +375,43 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         place = {name: v for v, name in enumerate(self.vocabulary_names_)}
         return {name: place[owner] for name, owner in self.vocabulary_of_.items()}
 
-    def _vocabulary(self, name: Any) -> tuple[Vocabulary, int]:
-        """Vocabulary that a column reads, and its first row in the fused table."""
-        v = self.vocabulary_names_.index(self.vocabulary_of_[name])
-        return self._vocabularies[v], sum(self.vocabulary_sizes_[:v])
-
     def _bag(self, column: pd.Series, name: Any) -> RaggedArray:
         keys, lengths = flat_keys(column, name, self.max_length)
-        vocabulary, offset = self._vocabulary(name)
-        rows = _rows(vocabulary, keys, name)
-        return RaggedArray.from_lengths(rows + offset, lengths)
+        place = self.vocabulary_places_[name]
+        rows = _rows(self._vocabularies[place], keys, name)
+        return RaggedArray.from_lengths(rows + self.layout_.first[place], lengths)
+
+    def _hash_numbers(self) -> list[int]:
+        """Number of the hash function behind each of `more_hashes_`, from 1."""
+        n_hashed = max(len(set(self.more_hashes_)), 1)
+        return [1 + place // n_hashed for place in range(len(self.more_hashes_))]
+
+    def _with_more_hashes(
+        self, codes: npt.NDArray[np.int64], columns: list[pd.Series]
+    ) -> npt.NDArray[np.int64]:
+        """Append the rows of further hashes."""
+        more = []
+        for k, number in zip(self.more_hashes_, self._hash_numbers(), strict=True):
+            keys = as_keys(columns[self._categorical[k]], self.categorical_names_[k])
+            vocabulary = self._vocabularies[self.layout_.columns[k]]
+            more.append(vocabulary.rows(keys, number))
+        return np.column_stack([codes, *more]) if more else codes
+
+    def _id_offsets(self) -> npt.NDArray[np.int64]:
+        """First row in the fused table of what each column of encoded ids holds."""
+        offsets = np.array(self.layout_.column_first, dtype=np.int64)
+        places = [*range(len(offsets)), *self.more_hashes_]
+        return offsets[np.array(places, dtype=np.intp)]
+
+    def _is_hashed(self, k: int) -> bool:
+        """Whether a vocabulary is none."""
+        return isinstance(self._vocabularies[k], HashedIds)
+
+    def _add_ids(self, k: int, keys: pd.Index) -> None:
+        """Give ids that `fit` did not see, or found too rare, rows of their own."""
+        vocabularies = list(self._vocabularies)
+        vocabularies[k] = vocabularies[k].extended(keys)
+        self._set_vocabularies(vocabularies)
 
     def _as_frame(self, X: Any, *, reset: bool) -> pd.DataFrame:
         """Check the table against the one seen in `fit`, columns matched by name."""
@@ -355,7 +438,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         return config.get("transform") in ("pandas", "polars")
 
 
-def _rows(vocabulary: Vocabulary, column: pd.Series, name: Any) -> Any:
+def _rows(vocabulary: Any, column: pd.Series, name: Any) -> Any:
     """Row of every id of a column within its vocabulary."""
     rows = vocabulary.rows_of_few(column) if len(column) <= _FEW else None
     return vocabulary.rows(as_keys(column, name)) if rows is None else rows

@@ -19,7 +19,7 @@ class EncodedTable:
     ----------
     ids : ndarray of shape (n_samples, n_categorical), dtype int64
         Rows of the fused embedding table: the code of each id plus the offset of its
-        column.
+        column. Where columns are hashed by several functions, more columns follow.
     bins : ndarray of shape (n_samples, n_numeric), dtype int64
         Rows of the fused bin table, offsets included. Width 0 without bins.
     numeric : ndarray of shape (n_samples, n_numeric), dtype float32

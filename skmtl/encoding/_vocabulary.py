@@ -17,6 +17,8 @@ _DENSE_SPAN = 8
 _INT64_MAX = np.iinfo(np.int64).max
 _EXACT_FLOAT = 2**53
 
+Counts = npt.NDArray[np.int64]
+
 
 def as_keys(values: pd.Series, name: object) -> pd.Series:
     """Bring one categorical column to a form in which equal ids are equal keys.
@@ -155,15 +157,24 @@ class Vocabulary:
     keys : pandas.Index
         The ids with a row of their own, the most frequent first, so that the rows
         that are read most lie together.
+    counts : ndarray of int64
+        On how many rows each was seen.
+    rest : pandas.Index
+        Ids that were seen, but are too rare or too many for a row of their own.
+    rest_counts : ndarray of int64
+        On how many rows each of them was seen.
 
     Attributes
     ----------
-    keys : pandas.Index
+    keys, counts, rest, rest_counts
         As given.
     """
 
-    def __init__(self, keys: pd.Index) -> None:
-        self.keys = keys
+    def __init__(
+        self, keys: pd.Index, counts: Counts, rest: pd.Index, rest_counts: Counts
+    ) -> None:
+        self.keys, self.counts = keys, counts
+        self.rest, self.rest_counts = rest, rest_counts
         self._lookup, self._low = _dense_lookup(keys)
 
     @classmethod
@@ -180,9 +191,39 @@ class Vocabulary:
         """
         codes, uniques = pd.factorize(values)
         counts = np.bincount(codes[codes >= 0], minlength=len(uniques))
+        return cls.of_counts(
+            plain_index(uniques),
+            counts,
+            min_frequency=min_frequency,
+            max_categories=max_categories,
+        )
+
+    @classmethod
+    def of_counts(
+        cls,
+        ids: pd.Index,
+        counts: Counts,
+        *,
+        min_frequency: int,
+        max_categories: int | None,
+    ) -> Vocabulary:
+        """Keep the frequent ones of different ids."""
         order = np.argsort(-counts, kind="stable")
-        order = order[counts[order] >= max(min_frequency, 1)][:max_categories]
-        return cls(plain_index(uniques).take(order))
+        own = order[counts[order] >= max(min_frequency, 1)][:max_categories]
+        rest = order[len(own) :]
+        return cls(ids.take(own), counts[own], ids.take(rest), counts[rest])
+
+    def extended(self, keys: pd.Index) -> Vocabulary:
+        """Give those of `keys` that have no row one, after all others."""
+        new = keys[self.rows(pd.Series(keys)) == 0]
+        counts = np.maximum(self.frequencies(pd.Series(new)), 0)
+        left = _positions(new, self.rest) < 0
+        return type(self)(
+            _append(self.keys, new),
+            np.concatenate([self.counts, counts]),
+            self.rest[left],
+            self.rest_counts[left],
+        )
 
     def __len__(self) -> int:
         """Rows of the column, the unknown row included."""
@@ -190,10 +231,15 @@ class Vocabulary:
 
     def __getstate__(self) -> dict[str, Any]:
         # A fresh Index, without the hash table that look-ups have cached.
-        return {"keys": self.keys.copy()}
+        return {
+            "keys": self.keys.copy(),
+            "counts": self.counts,
+            "rest": self.rest.copy(),
+            "rest_counts": self.rest_counts,
+        }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(state["keys"])  # type: ignore[misc]
+        self.__init__(**state)  # type: ignore[misc]
 
     def rows_of_few(self, values: pd.Series) -> npt.NDArray[np.int64] | None:
         """Rows of a short column as it came; None where the long way must be gone.
@@ -234,14 +280,99 @@ class Vocabulary:
         return self._lookup[np.where(inside, values - self._low, size)]
 
     def _rows_of_distinct(self, distinct: pd.Index) -> npt.NDArray[np.int64]:
-        keys = self.keys
-        if holds_numbers(keys) != holds_numbers(distinct):
-            return np.zeros(len(distinct), dtype=np.int64)  # strings among integers
-        if keys.dtype != distinct.dtype and holds_numbers(keys):
-            # int64 and float64 would be compared as floats, inexactly; integers
-            # beyond int64 are objects.
-            keys, distinct = keys.astype(object), distinct.astype(object)
-        return keys.get_indexer(distinct).astype(np.int64) + 1
+        return _positions(self.keys, distinct) + 1
+
+    def frequencies(self, values: pd.Series) -> Counts:
+        """Rows on which each value was seen, of a column that went through `as_keys`.
+
+        0 for an id that was not seen, -1 for a missing cell.
+        """
+        codes, uniques = pd.factorize(values)
+        distinct = plain_index(uniques)
+        found = np.full(len(distinct) + 1, -1, dtype=np.int64)
+        found[:-1] = 0
+        for ids, counts in ((self.keys, self.counts), (self.rest, self.rest_counts)):
+            at = _positions(ids, distinct)
+            found[:-1][at >= 0] = counts[at[at >= 0]]
+        return found[codes]
+
+    def grown(
+        self,
+        values: pd.Series,
+        name: object,
+        *,
+        min_frequency: int,
+        max_categories: int | None,
+    ) -> Vocabulary:
+        """A vocabulary that has seen these values too.
+
+        Ids keep their rows; those that have become frequent enough get rows after them.
+
+        Raises
+        ------
+        TypeError
+            For strings after integers, or integers after strings.
+        """
+        codes, uniques = pd.factorize(values)
+        distinct = plain_index(uniques)
+        seen = np.bincount(codes[codes >= 0], minlength=len(distinct))
+        if len(distinct) and (len(self.keys) or len(self.rest)):
+            known = self.keys if len(self.keys) else self.rest
+            check_same_kind(holds_numbers(known), distinct, name)
+        at = _positions(self.keys, distinct)
+        counts = self.counts.copy()
+        counts[at[at >= 0]] += seen[at >= 0]
+        others = _joined(self.rest, distinct[at < 0], seen[at < 0], self.rest_counts)
+        room = None if max_categories is None else max(max_categories - len(counts), 0)
+        new = Vocabulary.of_counts(
+            *others, min_frequency=min_frequency, max_categories=room
+        )
+        return Vocabulary(
+            _append(self.keys, new.keys),
+            np.concatenate([counts, new.counts]),
+            new.rest,
+            new.rest_counts,
+        )
+
+
+def _positions(keys: pd.Index, distinct: pd.Index) -> npt.NDArray[np.int64]:
+    """Place of each of `distinct` in `keys`, -1 where it is not there."""
+    if holds_numbers(keys) != holds_numbers(distinct):
+        return np.full(len(distinct), -1)  # strings among integers
+    if keys.dtype != distinct.dtype and holds_numbers(keys):
+        # int64 and float64 would be compared as floats, inexactly; integers
+        # beyond int64 are objects.
+        keys, distinct = keys.astype(object), distinct.astype(object)
+    return keys.get_indexer(distinct).astype(np.int64)
+
+
+def _joined(
+    ids: pd.Index, more: pd.Index, seen: Counts, counts: Counts
+) -> tuple[pd.Index, Counts]:
+    """Different ids of both, with the sums of their counts."""
+    at = _positions(ids, more)
+    counts = counts.copy()
+    counts[at[at >= 0]] += seen[at >= 0]
+    return _append(ids, more[at < 0]), np.concatenate([counts, seen[at < 0]])
+
+
+def _append(ids: pd.Index, more: pd.Index) -> pd.Index:
+    """Both, in a type that holds them exactly."""
+    if not len(more) or not len(ids):
+        return more if len(more) else ids
+    if ids.dtype != more.dtype:
+        ids, more = ids.astype(object), more.astype(object)
+    return ids.append(more)
+
+
+def check_same_kind(numbers: bool, found: pd.Index, name: object) -> None:
+    """Refuse strings where ids were numbers until now, and numbers where strings."""
+    if holds_numbers(found) != numbers:
+        was, is_now = ("numbers", "strings") if numbers else ("strings", "numbers")
+        raise TypeError(
+            f"Column {name!r} held {was} in earlier calls and holds {is_now} now, so "
+            f"equal ids cannot be told. Turn it into {was}."
+        )
 
 
 def holds_numbers(index: pd.Index) -> bool:

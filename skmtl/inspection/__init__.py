@@ -1,6 +1,13 @@
-"""Did sharing help, and what do the gates do? Reports on fitted rankers."""
+"""Did sharing help, what do gates do, and how are new ids ranked? Reports."""
 
+from skmtl.inspection._cold_start import cold_start_report
 from skmtl.inspection._gates import GateWarning, expert_similarity, gate_report
 from skmtl.inspection._transfer import transfer_report
 
-__all__ = ["GateWarning", "expert_similarity", "gate_report", "transfer_report"]
+__all__ = [
+    "GateWarning",
+    "cold_start_report",
+    "expert_similarity",
+    "gate_report",
+    "transfer_report",
+]

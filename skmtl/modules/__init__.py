@@ -6,6 +6,7 @@ from skmtl.modules.composition import MultiTaskModule
 from skmtl.modules.cross_stitch import CrossStitchBottoms
 from skmtl.modules.embedding import TableEmbedding, TaskEmbedding
 from skmtl.modules.esmm import ProductTowers
+from skmtl.modules.id_tables import Pretrained
 from skmtl.modules.layers import TaskLinear, dense_stack
 from skmtl.modules.ple import ProgressiveExtraction
 from skmtl.modules.ragged import Bags, Ragged
@@ -24,6 +25,7 @@ __all__ = [
     "MultiTaskModule",
     "ParallelTowers",
     "PooledTower",
+    "Pretrained",
     "ProductTowers",
     "ProgressiveExtraction",
     "Ragged",

@@ -120,10 +120,13 @@ class MultiTaskModule(nn.Module):
             return tuple(part.float() for part in found)
         return found.float()
 
-    def id_tables(self) -> list[Tensor]:
-        """Tables of ids, of whose rows a batch touches few."""
-        ids = getattr(self.embedding, "ids", None)
-        return [] if ids is None else [t for t in ids.tables if t.numel()]
+    def id_tables(self) -> list[tuple[Tensor, float]]:
+        """Tables of ids, of whose rows a batch touches few.
+
+        Each with the factor of its learning rate.
+        """
+        ids: Any = getattr(self.embedding, "ids", None)
+        return [] if ids is None else ids.trained()
 
     def shared_parameters(self) -> list[Tensor]:
         """Parameters that more than one task trains, and that are no task's own."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from skmtl.modules.bags import BagColumn, BagPooling
-from skmtl.modules.id_tables import IdTables
+from skmtl.modules.id_tables import IdTables, Pretrained
 from skmtl.modules.ragged import Ragged
 
 
@@ -39,6 +39,12 @@ class TableEmbedding(nn.Module):
         The columns of lists.
     n_sets : int
         Embeddings of an id that lie side by side.
+    more_hashes : sequence of int
+        For each further hash of an id, its column.
+    pretrained : mapping of int to Pretrained, or None
+        For some vocabularies, vectors that their rows start from. Those of the width of
+        one embedding are the start of all that lie side by side; others are projected
+        to each.
 
     Attributes
     ----------
@@ -47,9 +53,9 @@ class TableEmbedding(nn.Module):
 
     Notes
     -----
-    Shape: ``ids (batch, n_ids)``, ``bins (batch, n_bins)``, ``numeric (batch,
-    n_numeric)`` and, where there are any, ``bags``, columns of ``batch`` lists, to
-    ``(batch, width)``.
+    Shape: ``ids (batch, n_ids + n_more_hashes)``, ``bins (batch, n_bins)``, ``numeric
+    (batch, n_numeric)`` and, where there are any, ``bags``, columns of ``batch``
+    lists, to ``(batch, width)``.
     """
 
     def __init__(
@@ -62,19 +68,33 @@ class TableEmbedding(nn.Module):
         bin_dim: int,
         sparse: bool,
         columns: Sequence[int] | None = None,
+        more_hashes: Sequence[int] = (),
         bags: Sequence[BagColumn] = (),
         n_sets: int = 1,
+        pretrained: Mapping[int, Pretrained] | None = None,
     ) -> None:
         super().__init__()
         dims = widths(embedding_dim, len(vocabulary_sizes))
+        gain = n_sets**0.5  # as wide as if each set stood alone
         self.ids = IdTables(
-            sizes=vocabulary_sizes, dims=dims, sparse=sparse, columns=columns
+            sizes=vocabulary_sizes,
+            dims=dims,
+            sparse=sparse,
+            columns=columns,
+            more=more_hashes,
+            pretrained={
+                v: given.repeated(n_sets, dims[v])
+                for v, given in (pretrained or {}).items()
+            },
+            gain=gain,
         )
         self.bags = BagPooling(bags, n_sets)
         self.bins = nn.Parameter(torch.empty(sum(bin_sizes), bin_dim))
         of_ids = sum(self.ids.widths) + sum(dims[bag.vocabulary] for bag in bags)
         self.width = of_ids + len(bin_sizes) * bin_dim + n_numeric
         nn.init.normal_(self.bins, std=bin_dim**-0.5)
+        with torch.no_grad():
+            self.bins.mul_(gain)
 
     def forward(
         self, ids: Tensor, bins: Tensor, numeric: Tensor, bags: Iterable[Ragged] = ()
@@ -103,9 +123,9 @@ class TaskEmbedding(TableEmbedding):
     ----------
     n_sets : int
         Number of embeddings, most often that of the tasks.
-    vocabulary_sizes, bin_sizes, n_numeric, embedding_dim, bin_dim, sparse
+    vocabulary_sizes, bin_sizes, n_numeric, embedding_dim, bin_dim, sparse, more_hashes
         As in `TableEmbedding`, for each of the embeddings.
-    columns, bags
+    columns, bags, pretrained
         As in `TableEmbedding`.
 
     Attributes
@@ -139,9 +159,6 @@ class TaskEmbedding(TableEmbedding):
         self.n_sets = n_sets
         n_numeric = sizes["n_numeric"]
         self.width = (self.width - n_numeric) // n_sets + n_numeric
-        with torch.no_grad():  # as wide as if each set stood alone
-            for table in (*self.ids.tables, self.bins):
-                table.mul_(n_sets**0.5)
 
     def forward(
         self, ids: Tensor, bins: Tensor, numeric: Tensor, bags: Iterable[Ragged] = ()

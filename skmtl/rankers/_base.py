@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -25,11 +26,13 @@ from skmtl.modules import (
     TableEmbedding,
     TaskEmbedding,
 )
+from skmtl.rankers._daily import PartialFitMixin
 from skmtl.rankers._embedding_dim import check_embedding_dim, embedding_dims
 from skmtl.rankers._fit import Fit
 from skmtl.rankers._memory import check_memory
 from skmtl.rankers._parameters import CONSTRAINTS, shared_parameters
 from skmtl.rankers._pooling import bag_columns, check_pooling
+from skmtl.rankers._pretrained import PretrainedTables
 from skmtl.rankers._summary import summary_text, visual_block
 from skmtl.rankers._targets import check_targets
 from skmtl.rankers._training import logits
@@ -37,7 +40,9 @@ from skmtl.rankers._widths import check_units
 
 
 @shared_parameters
-class MultiTaskRanker(CallbackSupportMixin, ClassifierMixin, BaseEstimator, ABC):
+class MultiTaskRanker(
+    PartialFitMixin, CallbackSupportMixin, ClassifierMixin, BaseEstimator, ABC
+):
     """Base of all rankers.
 
     A ranker adds a constructor, and `_make_sharing`, which builds what lies between the
@@ -68,6 +73,7 @@ class MultiTaskRanker(CallbackSupportMixin, ClassifierMixin, BaseEstimator, ABC)
         *,
         tower_units: Any = (64,),
         embedding_dim: Any = 16,
+        embeddings: Any = None,
         pooling: Any = "mean",
         bin_dim: int = 8,
         dropout: float = 0.0,
@@ -90,6 +96,10 @@ class MultiTaskRanker(CallbackSupportMixin, ClassifierMixin, BaseEstimator, ABC)
         max_categories: int | None = None,
         share_embedding: dict[Any, Any] | None = None,
         max_length: int | None = None,
+        unknown_rate: float = 10.0,
+        fallback: Mapping[Any, Any] | None = None,
+        n_buckets: Mapping[Any, int] | None = None,
+        n_hashes: int = 1,
         n_bins: int = 64,
         warm_start: bool = False,
         device: str = "cpu",
@@ -102,6 +112,7 @@ class MultiTaskRanker(CallbackSupportMixin, ClassifierMixin, BaseEstimator, ABC)
     ) -> None:
         self.tower_units = tower_units
         self.embedding_dim = embedding_dim
+        self.embeddings = embeddings
         self.pooling = pooling
         self.bin_dim = bin_dim
         self.dropout = dropout
@@ -124,6 +135,10 @@ class MultiTaskRanker(CallbackSupportMixin, ClassifierMixin, BaseEstimator, ABC)
         self.max_categories = max_categories
         self.share_embedding = share_embedding
         self.max_length = max_length
+        self.unknown_rate = unknown_rate
+        self.fallback = fallback
+        self.n_buckets = n_buckets
+        self.n_hashes = n_hashes
         self.n_bins = n_bins
         self.warm_start = warm_start
         self.device = device
@@ -218,8 +233,14 @@ default=None
         context.call_on_fit_task_end(estimator=self, X=X, y=y)
         return self
 
-    def _make_net(self, encoder: TableEncoder, names: list[str]) -> MultiTaskModule:
-        embedding = self._make_embedding(encoder, self._n_embeddings(names))
+    def _make_net(
+        self,
+        encoder: TableEncoder,
+        names: list[str],
+        pretrained: PretrainedTables | None = None,
+    ) -> MultiTaskModule:
+        n_sets = self._n_embeddings(names)
+        embedding = self._make_embedding(encoder, n_sets, pretrained)
         sharing = self._make_sharing(embedding.width, names)
         towers = self._make_towers(sharing.width, names)
         return MultiTaskModule(
@@ -230,7 +251,12 @@ default=None
             compile=self.compile,
         )
 
-    def _make_embedding(self, encoder: TableEncoder, n_sets: int | None) -> Any:
+    def _make_embedding(
+        self,
+        encoder: TableEncoder,
+        n_sets: int | None,
+        pretrained: PretrainedTables | None,
+    ) -> Any:
         """From encoded rows to the input."""
         names, sizes = encoder.vocabulary_names_, encoder.vocabulary_sizes_
         dims = embedding_dims(self.embedding_dim, names, sizes)
@@ -249,8 +275,10 @@ default=None
             "embedding_dim": dims,
             "bin_dim": self.bin_dim,
             "sparse": self.embedding_optimizer != "adam",
+            "pretrained": pretrained.for_network(dims) if pretrained else None,
             "columns": [places[name] for name in encoder.categorical_names_],
             "bags": bag_columns(self.pooling, encoder, dims),
+            "more_hashes": encoder.more_hashes_,
         }
         if n_sets is None:
             return TableEmbedding(**arguments)

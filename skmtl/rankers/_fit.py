@@ -30,11 +30,13 @@ from skmtl.rankers._monitor import (
     StopWhenAsked,
     ValidScore,
 )
+from skmtl.rankers._pretrained import PretrainedTables
 from skmtl.rankers._scoring import check_scorer, find_scorer, validation_score
 from skmtl.rankers._small import MERGE_ROWS, merge_rows
 from skmtl.rankers._split import validation_rows
 from skmtl.rankers._targets import Targets, check_targets, warn_of_constant_tasks
 from skmtl.rankers._training import logits, seeded, tensor_table, train
+from skmtl.rankers._unknown_ids import unknown_ids
 
 if TYPE_CHECKING:
     from skmtl.rankers._base import MultiTaskRanker
@@ -45,10 +47,14 @@ Weights = npt.NDArray[np.float64]
 class Fit:
     """Checked input of one fit, and its run."""
 
+    # What goes on with a fitted ranker, in errors.
+    goes_on = "warm_start"
+
     def __init__(self, ranker: MultiTaskRanker, X: Any, y: Any, weight: Any) -> None:
         self.ranker = ranker
-        self.warm = ranker.warm_start and hasattr(ranker, "net_")
-        self.targets = check_targets(y)
+        self.max_iter = ranker.max_iter
+        self.warm = self._is_warm()
+        self.targets = self._check_targets(y)
         check_consistent_length(X, self.targets.labels)
         if not self.targets.observed.any():
             raise ValueError(
@@ -63,27 +69,36 @@ class Fit:
         self.X = X
         self.validation: tuple[Any, Targets, Weights] | None = None
 
+    def _is_warm(self) -> bool:
+        return self.ranker.warm_start and hasattr(self.ranker, "net_")
+
+    def _check_targets(self, y: Any) -> Targets:
+        return check_targets(y)
+
     def _check_hyperparameters(self) -> None:
         ranker, names = self.ranker, self.targets.names
         ranker._check_tasks(self.names)
+        self.pretrained = PretrainedTables(ranker.embeddings)
         self.scorer = None
         if ranker.scoring is not None:
             self.scorer = find_scorer(ranker, len(names))
         self._set_weights(self.targets.rates(self.weight))
         if self.warm and list(ranker.task_names_) != list(names):
             raise ValueError(
-                f"warm_start goes on with the tasks {list(ranker.task_names_)}, but y "
-                f"has {list(names)}."
+                f"{self.goes_on} goes on with the tasks {list(ranker.task_names_)}, "
+                f"but y has {list(names)}."
             )
         if self.warm:
-            check_same_strategy(ranker.net_.criterion_.weighting, self.weighting)
+            check_same_strategy(
+                ranker.net_.criterion_.weighting, self.weighting, self.goes_on
+            )
         if (
             self.warm
             and not ranker._multioutput
             and not np.array_equal(ranker.classes_, self.targets.classes)
         ):
             raise ValueError(
-                f"warm_start goes on with the classes {ranker.classes_}, but y has "
+                f"{self.goes_on} goes on with the classes {ranker.classes_}, but y has "
                 f"{self.targets.classes}."
             )
 
@@ -120,6 +135,7 @@ class Fit:
         """Encode, train, and give the fitted attributes."""
         encoder = self._encoder()
         table = encoder.encode(self.X)
+        coverage = {} if self.warm else self.pretrained.coverage(encoder, table)
         targets, weight = self.targets, self.weight
         valid = self._validation_table(encoder, table)
         if valid is not None and self.validation is None:
@@ -129,7 +145,8 @@ class Fit:
                 targets.take(keep),
                 weight[keep],
             )
-        prior = targets.rates(weight)
+        masses = self._masses(targets, weight)
+        prior = _ratio(*masses)
         warn_of_constant_tasks(targets, prior)
         self._set_weights(prior)
         labels = targets.labels
@@ -137,21 +154,24 @@ class Fit:
             table, labels, weight = merge_rows(table, targets, weight)
         learnable = (prior > 0) & (prior < 1)
         weight = weight * learnable
-        fitted = self._attributes(encoder, prior)
+        fitted = self._attributes(encoder, prior) | coverage | {"_masses": masses}
         device = self.ranker.device
         train_table = tensor_table(table, labels, weight, device)
-        net = self._net(fitted, len(table), learnable)
+        net = self._net(fitted, len(table))
         net.set_params(
             train_split=None if valid is None else predefined_split(valid[0]),
             callbacks=self._callbacks(context, fitted, valid),
+            unknown_ids=unknown_ids(self.ranker, encoder),
         )
         net.initialize_callbacks()
         fitted["net_"] = net
         with seeded(self.seed ^ 1, device):
             train(net, train_table, targets.names)
-        fitted["intercept_"] = self._intercept(net, table, weight, prior)
+        fitted["intercept_"] = self._intercept(net, table, labels, weight, prior)
         # What a fitted net must not carry around: data and the caller's context.
-        net.set_params(train_split=None, callbacks=self.ranker.callbacks)
+        net.set_params(
+            train_split=None, callbacks=self.ranker.callbacks, unknown_ids=None
+        )
         net.callbacks_ = []
         fitted["n_iter_"] = len(net.history)
         fitted["history_"] = history_frame(net.history, targets.names)
@@ -159,8 +179,17 @@ class Fit:
         fitted["loss_weight_"] = final.detach().cpu().numpy().astype(np.float64)
         return fitted
 
+    def _masses(self, targets: Targets, weight: Weights) -> tuple[Weights, Weights]:
+        """Weight of each task's positives, and of its observed labels."""
+        return (weight * targets.labels).sum(axis=0), weight.sum(axis=0)
+
     def _intercept(
-        self, net: MultiTaskNet, table: EncodedTable, weight: Weights, prior: Weights
+        self,
+        net: MultiTaskNet,
+        table: EncodedTable,
+        labels: npt.NDArray[np.float32],
+        weight: Weights,
+        prior: Weights,
     ) -> Weights:
         n_rows = n_rows_to_read(len(table), len(net.history))
         if n_rows < len(table):
@@ -178,9 +207,14 @@ class Fit:
             max_categories=ranker.max_categories,
             share_embedding=ranker.share_embedding,
             max_length=ranker.max_length,
+            fallback=ranker.fallback,
+            n_buckets=ranker.n_buckets,
+            n_hashes=ranker.n_hashes,
             n_bins=ranker.n_bins,
         )
-        return encoder.fit(self.X, sample_weight=self.weight.mean(axis=1))
+        encoder.fit(self.X, sample_weight=self.weight.mean(axis=1))
+        self.pretrained.add_to(encoder)
+        return encoder
 
     def _attributes(self, encoder: TableEncoder, prior: Weights) -> dict[str, Any]:
         targets = self.targets
@@ -198,20 +232,18 @@ class Fit:
             fitted["feature_names_in_"] = encoder.feature_names_in_
         return fitted
 
-    def _net(
-        self, fitted: dict[str, Any], n_rows: int, learnable: npt.NDArray[np.bool_]
-    ) -> MultiTaskNet:
+    def _net(self, fitted: dict[str, Any], n_rows: int) -> MultiTaskNet:
         ranker = self.ranker
         if self.warm:
             # A copy, so that a fit that fails leaves the fitted ranker as it was.
             net = copy.deepcopy(ranker.net_)
             net.criterion_.reweigh(self.weighting, self.label_weight.tolist())
             return net.set_params(
-                max_epochs=ranker.max_iter, record_gradients=ranker.record_gradients
+                max_epochs=self.max_iter, record_gradients=ranker.record_gradients
             )
         with seeded(self.seed, ranker.device):
-            module = ranker._make_net(fitted["encoder_"], self.names)
-            rates = np.where(learnable, fitted["prior_"], 0.5)
+            module = ranker._make_net(fitted["encoder_"], self.names, self.pretrained)
+            rates = _start_rates(fitted["prior_"], n_rows)
             module.start_at(torch.from_numpy(rates).float())
             net = MultiTaskNet(
                 module,
@@ -224,8 +256,8 @@ class Fit:
                 dense_optimizer=ranker.optimizer,
                 embedding_optimizer=ranker.embedding_optimizer,
                 record_gradients=ranker.record_gradients,
-                max_epochs=ranker.max_iter,
-                batch_size=_batch_size(ranker.batch_size, n_rows),
+                max_epochs=self.max_iter,
+                batch_size=batch_size(ranker.batch_size, n_rows),
                 train_split=None,
                 device=ranker.device,
                 verbose=0,
@@ -296,8 +328,19 @@ def _scorer_labels(targets: Targets) -> npt.NDArray[Any]:
     return np.where(targets.observed[:, 0], labels, np.nan)
 
 
-def _batch_size(batch_size: int | str, n_rows: int) -> int:
+def _start_rates(prior: Weights, n_rows: int) -> Weights:
+    """Rates of the first predictions: those observed, but never 0 or 1."""
+    edge = 1 / (n_rows + 2)
+    return np.nan_to_num(prior, nan=0.5).clip(edge, 1 - edge)
+
+
+def _ratio(part: Weights, whole: Weights) -> Weights:
+    with np.errstate(invalid="ignore"):
+        return np.asarray(part / whole)
+
+
+def batch_size(wanted: int | str, n_rows: int) -> int:
     """About 200 batches, of 32 to 1024 rows, a power of two."""
-    if isinstance(batch_size, str):
+    if isinstance(wanted, str):
         return int(2 ** np.clip(np.round(np.log2(max(n_rows, 1) / 200)), 5, 10))
-    return batch_size
+    return wanted

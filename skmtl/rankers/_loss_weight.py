@@ -46,7 +46,9 @@ def loss_weighting(value: Any, names: npt.NDArray[Any], rates: Floats) -> LossWe
     return weighting.start(list(names))
 
 
-def check_same_strategy(old: LossWeighting, new: LossWeighting) -> None:
+def check_same_strategy(
+    old: LossWeighting, new: LossWeighting, goes_on: str = "warm_start"
+) -> None:
     """Refuse to go on training with another strategy, whose state would be missing.
 
     Raises
@@ -57,7 +59,7 @@ def check_same_strategy(old: LossWeighting, new: LossWeighting) -> None:
     fixed = isinstance(old, StaticWeighting) and isinstance(new, StaticWeighting)
     if not fixed and repr(old) != repr(new):
         raise ValueError(
-            f"warm_start goes on with loss_weight={old!r}, found {new!r}. Fit anew "
+            f"{goes_on} goes on with loss_weight={old!r}, found {new!r}. Fit anew "
             "with warm_start=False."
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from numbers import Integral, Real
 from typing import Any, TypedDict, TypeVar
 
@@ -19,6 +20,7 @@ class SharedParameters(TypedDict, total=False):
 
     tower_units: Any
     embedding_dim: Any
+    embeddings: Any
     pooling: Any
     bin_dim: int
     dropout: float
@@ -41,6 +43,10 @@ class SharedParameters(TypedDict, total=False):
     max_categories: int | None
     share_embedding: dict[Any, Any] | None
     max_length: int | None
+    unknown_rate: float
+    fallback: Mapping[Any, Any] | None
+    n_buckets: Mapping[Any, int] | None
+    n_hashes: int
     n_bins: int
     warm_start: bool
     device: str
@@ -59,6 +65,7 @@ CONSTRAINTS: dict[str, Any] = {
         StrOptions({"auto"}),
         dict,
     ],
+    "embeddings": [dict, None],
     "pooling": [str, tuple, dict],
     "bin_dim": [Interval(Integral, 1, None, closed="left")],
     "tower_units": ["array-like"],
@@ -88,6 +95,10 @@ CONSTRAINTS: dict[str, Any] = {
     "max_categories": _ENCODER["max_categories"],
     "share_embedding": _ENCODER["share_embedding"],
     "max_length": _ENCODER["max_length"],
+    "unknown_rate": [Interval(Real, 0, None, closed="left")],
+    "fallback": _ENCODER["fallback"],
+    "n_buckets": _ENCODER["n_buckets"],
+    "n_hashes": _ENCODER["n_hashes"],
     "n_bins": _ENCODER["n_bins"],
     "warm_start": ["boolean"],
     "device": [str],
@@ -107,6 +118,13 @@ embedding_dim : int, "auto" or mapping, default=16
     column's number of ids: 8 for ten, 32 for a thousand, 64 from ten thousand on. A
     mapping goes from names of id columns to widths or "auto"; columns that it does not
     name get 16.
+embeddings : mapping or None, default=None
+    Pretrained embeddings: from names of id columns to tables of vectors, a DataFrame
+    with the ids as index, a pair ``(ids, matrix)``, gensim's ``KeyedVectors`` or a
+    fitted embedder of ``skmtl.embedders``. Training starts from the vectors;
+    `PretrainedEmbedding` around a table freezes them, or sets their learning rate and
+    scale. Ids with a vector but too few training rows, or none, have it too. Vectors of
+    another width than `embedding_dim` are brought to it by a learned linear map.
 pooling : {"mean", "sum", "max"}, tuple or mapping, default="mean"
     How the embeddings of the ids in a list become one. ``("attention", "item_id")``
     sums them, each weighed by its cosine with the embedding of the row's ``item_id``:
@@ -133,8 +151,8 @@ default=None
     ``skmtl.weighting``, or an instance of TorchJD's weightings, aggregators and
     scalarizers.
 max_iter : int, default=4
-    Epochs. Tables that are mostly ids are memorised after one or two; take fewer there,
-    or see `early_stopping`.
+    Epochs. Tables that are mostly ids are memorised after one or two where
+    `unknown_rate` is 0; see also `early_stopping`.
 batch_size : int or "auto", default="auto"
     Rows of a batch. "auto" takes about 200 batches an epoch, of 32 to 1024 rows.
 learning_rate : float, default=5e-3
@@ -180,6 +198,19 @@ share_embedding : mapping or None, default=None
     embeddings it shares, such as ``{"history": "item_id"}``.
 max_length : int or None, default=None
     Entries of a list that are kept, the last ones. None for all.
+unknown_rate : float, default=10.0
+    How often a known id plays the unknown in training, so that ids which come up later
+    get a sensible score, and none are memorised: one seen on n rows is replaced by its
+    column's row for unknown ids with the probability ``unknown_rate / (unknown_rate +
+    n)``, up to `unknown_rate` times an epoch. 0 for never.
+fallback : mapping of column to column or None, default=None
+    What an unknown id is replaced by instead, such as ``{"item_id": "category_id"}``: a
+    row for its category. See :class:`~skmtl.TableEncoder`.
+n_buckets : mapping of column to int or None, default=None
+    Id columns that are hashed to so many rows instead of having a vocabulary.
+n_hashes : int, default=1
+    Hash functions of these columns; with several, an id's embedding is the sum of so
+    many rows.
 n_bins : int, default=64
     Bins for each number, about; 0 for none.
 warm_start : bool, default=False
@@ -228,6 +259,10 @@ label_weight_ : ndarray of shape (n_tasks,)
     Label weights in force.
 loss_weight_ : ndarray of shape (n_tasks,)
     Loss weights in force at the end of training.
+embedding_coverage_ : DataFrame
+    A row for each column of `embeddings`: ``ids``, the share of the ids on at least
+    `min_frequency` training rows that have a vector; ``rows``, the share of the
+    training rows; and ``unseen``, the number of ids with a vector and no training row.
 history_ : DataFrame
     One row for each epoch and task: ``epoch``, ``task``, ``train_loss``,
     ``valid_loss`` (NaN without validation) and ``loss_weight``, the mean over the

@@ -54,21 +54,28 @@ class Targets:
         return rates
 
 
-def check_targets(y: Any) -> Targets:
+def check_targets(y: Any, classes: Any = None) -> Targets:
     """Check `y` and bring it to one form.
+
+    Parameters
+    ----------
+    y : array-like or DataFrame
+        The labels.
+    classes : array-like, list of array-like, or None
+        Labels that may come up. For several tasks, those of each.
 
     Raises
     ------
     ValueError
-        For an empty `y`, labels other than 0, 1 and NaN, and more than two classes;
-        the message names the task.
+        For an empty `y`, labels other than 0, 1 and NaN, more than two classes, and
+        labels that are not among `classes`; the message names the task.
     """
     if y is None:
         raise ValueError(
             "This ranker requires y to be passed, but the target y is None."
         )
     names = _names(y)
-    if is_polars(y):
+    if is_polars(y) or (isinstance(y, pd.DataFrame) and _plain(y)):
         y = y.to_numpy()
     elif isinstance(y, pd.DataFrame):
         y = y.to_numpy(dtype=np.float64 if _numeric(y) else object, na_value=np.nan)
@@ -84,12 +91,22 @@ def check_targets(y: Any) -> Targets:
     if not array.size:
         raise ValueError(f"y is empty: found shape {array.shape}. Give labels.")
     if array.ndim == 2 and array.shape[1] > 1:
-        return _several(array, names)
-    return _single(array.ravel(), names)
+        targets = _several(array, names)
+        _check_zero_one(classes, targets.names)
+        return targets
+    return _single(array.ravel(), names, classes)
 
 
 def _numeric(y: pd.DataFrame) -> bool:
     return all(pd.api.types.is_numeric_dtype(t) for t in y.dtypes)
+
+
+def _plain(y: pd.DataFrame) -> bool:
+    """Whether columns are of one numpy type of numbers, so that none is copied."""
+    first = y.dtypes.iloc[0] if y.shape[1] else None
+    return (
+        isinstance(first, np.dtype) and first.kind in "fiu" and all(y.dtypes == first)
+    )
 
 
 def _names(y: Any) -> list[str] | None:
@@ -106,7 +123,7 @@ def _several(array: np.ndarray, names: list[str] | None) -> Targets:
     if len(set(names)) < len(names):
         raise ValueError(f"y has columns of the same name: {names}. Rename them.")
     try:
-        values = array.astype(np.float64)
+        values = array if array.dtype.kind == "f" else array.astype(np.float64)
     except (TypeError, ValueError) as error:
         raise ValueError(
             f"With several tasks y must hold 0, 1 and NaN (not observed): {error}"
@@ -123,14 +140,47 @@ def _several(array: np.ndarray, names: list[str] | None) -> Targets:
             "several tasks labels must be 0, 1 or NaN (not observed). Unknown label "
             "type: turn the column into 0 and 1."
         )
-    labels = np.where(observed, values, 0.0).astype(np.float32)
+    labels = values.astype(np.float32)
+    labels[~observed] = 0.0
     classes = [np.array([0, 1]) for _ in range(n_tasks)]
     return Targets(
         labels, observed, np.array(names, dtype=object), classes, True, named
     )
 
 
-def _single(array: np.ndarray, names: list[str] | None) -> Targets:
+def _check_zero_one(classes: Any, names: npt.NDArray[Any]) -> None:
+    """With several tasks, classes can only say what is known."""
+    if classes is None:
+        return
+    if len(classes) != len(names):
+        raise ValueError(
+            f"classes has {len(classes)} entries, but y has {len(names)} tasks. Give "
+            "the classes of each task, or none."
+        )
+    for name, found in zip(names, classes, strict=True):
+        if not set(np.ravel(found).tolist()) <= {0, 1}:
+            raise ValueError(
+                f"classes of task {name!r} are {found!r}. With several tasks labels "
+                "are 0 and 1."
+            )
+
+
+def _within(found: np.ndarray, classes: Any, name: Any) -> np.ndarray:
+    """The classes that were announced, for labels that are among them."""
+    announced = np.unique(classes)
+    unknown = found[~np.isin(found, announced)]
+    if len(unknown):
+        raise ValueError(
+            f"Task {name!r} holds the label {unknown.tolist()[0]!r}, which is none of "
+            f"the classes {announced.tolist()}. Name all labels in `classes` in the "
+            "first call."
+        )
+    return announced
+
+
+def _single(
+    array: np.ndarray, names: list[str] | None, announced: Any = None
+) -> Targets:
     name = np.array(names or ["0"], dtype=object)
     observed = np.ones(len(array), dtype=bool)
     if array.dtype.kind == "f":
@@ -154,6 +204,8 @@ def _single(array: np.ndarray, names: list[str] | None) -> Targets:
     if len(known):
         check_classification_targets(known)
     classes = np.unique(known)
+    if announced is not None:
+        classes = _within(classes, announced, name[0])
     if len(classes) > 2:
         raise ValueError(
             "Only binary classification is supported. The type of the target is "

@@ -275,6 +275,9 @@ def test_warm_start_goes_on(impressions):
     ranker.fit(X, y)
     assert ranker.n_iter_ == 6
     assert ranker.net_.history[-1, "train_loss"] < before
+    tables = ranker.net_.module_.embedding.ids.tables
+    trained = [o.param_groups[0]["params"][0] for o in ranker.net_.table_optimizers]
+    assert [id(t) for t in trained] == [id(t) for t in tables]
     with pytest.raises(ValueError, match="warm_start goes on with the tasks"):
         ranker.fit(X, y.rename(columns={"cart": "order"}))
     assert ranker.n_iter_ == 6

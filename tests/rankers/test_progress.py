@@ -53,7 +53,8 @@ def test_validation_auc_is_that_of_the_predictions(impressions):
 def test_training_auc_counts_rows_by_weight_before_their_step(impressions, n):
     X, y = impressions[0][:n], impressions[1][:n].astype(float)
     weight = np.random.default_rng(1).integers(1, 4, n).astype(float)
-    ranker = small(max_iter=1, learning_rate=1e-9).fit(X, y, sample_weight=weight)
+    ranker = small(max_iter=1, learning_rate=1e-9, unknown_rate=0.0)
+    ranker.fit(X, y, sample_weight=weight)
     found = ranker.net_.history[-1, "train_task_auc"]
     assert found == pytest.approx(aucs(ranker, X, y, weight), abs=1e-3)
 

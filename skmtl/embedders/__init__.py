@@ -1,0 +1,7 @@
+"""Tables of pretrained embeddings, made from a log of events."""
+
+from skmtl.embedders._graph_sage import GraphSAGEEmbedder
+from skmtl.embedders._pretrained import PretrainedEmbedding
+from skmtl.embedders._word2vec import Word2VecEmbedder
+
+__all__ = ["GraphSAGEEmbedder", "PretrainedEmbedding", "Word2VecEmbedder"]

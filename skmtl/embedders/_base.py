@@ -1,0 +1,202 @@
+"""What the embedders share: the columns of a log in, a table of item vectors out."""
+
+from __future__ import annotations
+
+import warnings
+from abc import ABC, abstractmethod
+from numbers import Integral
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from sklearn.base import (
+    BaseEstimator,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+)
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from skmtl._sklearn import Interval, _fit_context
+from skmtl.embedders._log import Log, column_position
+from skmtl.encoding._columns import as_frame, is_frame
+from skmtl.encoding._vocabulary import Vocabulary, as_keys, plain_index
+
+Codes = npt.NDArray[np.int64]
+POSITIVE = [Interval(Integral, 1, None, closed="left")]
+
+
+class ItemEmbedder(
+    ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, ABC
+):
+    """Base of what learns a vector for each item of a log.
+
+    A subclass adds a constructor and `_learn`.
+    """
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        "group_column": [str, Integral],
+        "item_column": [str, Integral],
+        "time_column": [str, Integral, None],
+        "embedding_dim": POSITIVE,
+        "window": POSITIVE,
+        "min_frequency": POSITIVE,
+        "negative": POSITIVE,
+        "max_iter": POSITIVE,
+        "random_state": ["random_state"],
+    }
+    group_column: Any
+    item_column: Any
+    time_column: Any
+    embedding_dim: int
+    window: int
+    min_frequency: int
+    max_iter: int
+    random_state: Any
+
+    @abstractmethod
+    def _learn(
+        self, frame: pd.DataFrame, codes: Codes, n_items: int, seed: int
+    ) -> npt.NDArray[np.float32]:
+        """Vectors of the items, ``(n_items, embedding_dim)``.
+
+        `codes` holds the item of each row of the table, -1 for none.
+        """
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Learn a vector for each item.
+
+        Parameters
+        ----------
+        X : DataFrame of pandas or polars, or array-like, shape (n_events, n_features)
+            A log of events. A row without an item or a group is left out.
+        y : object
+            Ignored.
+
+        Returns
+        -------
+        self : ItemEmbedder
+            The fitted embedder.
+
+        Raises
+        ------
+        ValueError, TypeError
+            For a log that cannot be read; the message names the column.
+        ImportError
+            If the extra is not installed.
+        """
+        frame = self._as_frame(X, reset=True)
+        names = list(frame.columns)
+        item = column_position(self.item_column, names, "item_column")
+        keys = as_keys(frame.iloc[:, item], names[item])
+        grouped = frame.iloc[:, self._group(names)].notna().to_numpy()
+        vocabulary = Vocabulary.fit(
+            keys[grouped], min_frequency=self.min_frequency, max_categories=None
+        )
+        if not len(vocabulary.keys):
+            raise ValueError(
+                f"Column {names[item]!r} has no item on at least min_frequency="
+                f"{self.min_frequency} rows that have a group. Lower min_frequency, or "
+                "give more rows."
+            )
+        codes = vocabulary.rows(keys) - 1
+        if not len(self._log(frame, codes).pairs(1)[0]):
+            warnings.warn(
+                f"No group of column {names[self._group(names)]!r} holds two different "
+                "items one after the other, so nothing can be learnt from what goes "
+                "together.",
+                UserWarning,
+                stacklevel=4,
+            )
+        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        vectors = self._learn(frame, codes, len(vocabulary.keys), seed)
+        self._vocabulary = vocabulary
+        self._n_features_out = self.embedding_dim
+        self.item_name_ = names[item]
+        self.n_iter_ = self.max_iter
+        self.embeddings_ = pd.DataFrame(
+            vectors,
+            index=vocabulary.keys.rename(self.item_name_),
+            columns=self.get_feature_names_out(),
+        )
+        return self
+
+    def transform(self, X: Any) -> npt.NDArray[np.float32]:
+        """Look up the vector of the item of each row.
+
+        Parameters
+        ----------
+        X : DataFrame of pandas or polars, or array-like, shape (n_rows, n_features)
+            A table with the columns seen in `fit`. The columns of a DataFrame are
+            matched by name.
+
+        Returns
+        -------
+        ndarray of shape (n_rows, embedding_dim), dtype float32
+            Vectors; zeros for an item that has none.
+        """
+        check_is_fitted(self)
+        frame = self._as_frame(X, reset=False)
+        codes, table = self._distinct(frame)
+        return _with_zeros(table)[codes]
+
+    def _distinct(self, frame: pd.DataFrame) -> tuple[Codes, pd.DataFrame]:
+        """Vectors of the distinct items of a table, and the item of each row."""
+        codes, keys = self._items(frame)
+        rows = self._vocabulary.rows(pd.Series(keys))
+        vectors = _with_zeros(self.embeddings_)[rows - 1]
+        return codes, pd.DataFrame(
+            vectors, index=keys, columns=self.get_feature_names_out()
+        )
+
+    def _items(self, frame: pd.DataFrame) -> tuple[Codes, pd.Index]:
+        """The item of each row, -1 for none, and the distinct items."""
+        at = list(frame.columns).index(self.item_name_)
+        codes, keys = pd.factorize(as_keys(frame.iloc[:, at], self.item_name_))
+        return codes, plain_index(keys).rename(self.item_name_)
+
+    def _group(self, names: list[Any]) -> int:
+        return column_position(self.group_column, names, "group_column")
+
+    def _log(self, frame: pd.DataFrame, codes: npt.NDArray[np.int64]) -> Log:
+        names = list(frame.columns)
+        group = frame.iloc[:, self._group(names)]
+        if self.time_column is None:
+            return Log.of(codes, group, None)
+        time = column_position(self.time_column, names, "time_column")
+        return Log.of(codes, group, frame.iloc[:, time])
+
+    def _as_frame(self, X: Any, *, reset: bool) -> pd.DataFrame:
+        seen = getattr(self, "feature_names_in_", None)
+        if is_frame(X) and not reset and seen is not None:
+            missing = [n for n in seen if n not in set(X.columns)]
+            if missing:
+                raise ValueError(
+                    f"X lacks columns that were there in fit: {missing}. Found "
+                    f"{list(X.columns)}."
+                )
+            X = X[list(seen)]
+        frame = as_frame(X, estimator=self)
+        if not len(frame):
+            raise ValueError(
+                f"Found array with 0 sample(s) (shape={frame.shape}) while a minimum "
+                f"of 1 is required by {type(self).__name__}."
+            )
+        validate_data(self, X, skip_check_array=True, reset=reset)
+        return frame
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.input_tags.categorical = True
+        tags.input_tags.string = False
+        tags.transformer_tags.preserves_dtype = ["float32"]
+        return tags
+
+
+def _with_zeros(table: pd.DataFrame) -> npt.NDArray[np.float32]:
+    """Vectors of a table, and a last row of zeros, which code -1 reads."""
+    vectors = table.to_numpy(np.float32)
+    return np.concatenate([vectors, np.zeros((1, vectors.shape[1]), np.float32)])

@@ -1,0 +1,105 @@
+"""A log of events as sequences of items, one for each user or session."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from pandas.api import types
+
+from skmtl.encoding._columns import as_float
+from skmtl.encoding._vocabulary import as_keys
+
+
+def column_position(wanted: Any, names: list[Any], parameter: str) -> int:
+    """Position of a column given by name or index.
+
+    Raises
+    ------
+    ValueError
+        If there is none; the message names the parameter.
+    """
+    if wanted in names and not isinstance(wanted, bool):
+        return names.index(wanted)
+    if isinstance(wanted, (int, np.integer)) and not isinstance(wanted, bool):
+        if -len(names) <= wanted < len(names):
+            return int(wanted) % len(names)
+        raise ValueError(
+            f"{parameter}={wanted} is an index, but X has {len(names)} feature(s). "
+            "Name the column, or give another index."
+        )
+    raise ValueError(
+        f"{parameter} names {wanted!r}, which is not a column of X. The columns are "
+        f"{names}."
+    )
+
+
+@dataclass(frozen=True)
+class Log:
+    """Items of all groups, one group after the other, each in the order of time.
+
+    Attributes
+    ----------
+    codes : ndarray of shape (n_events,), dtype int64
+        The item of each event, as its row in a table of items.
+    groups : ndarray of shape (n_events,), dtype int64
+        The group of each event; events of a group lie together.
+    """
+
+    codes: npt.NDArray[np.int64]
+    groups: npt.NDArray[np.int64]
+
+    @classmethod
+    def of(
+        cls, codes: npt.NDArray[np.int64], group: pd.Series, time: pd.Series | None
+    ) -> Log:
+        """Sort events by group, then time, then row.
+
+        An event without an item (code -1) or without a group is left out.
+        """
+        groups, _ = pd.factorize(as_keys(group, group.name))
+        at = np.zeros(len(codes)) if time is None else _times(time)
+        kept = np.flatnonzero((codes >= 0) & (groups >= 0))
+        order = kept[np.lexsort((at[kept], groups[kept]))]
+        return cls(codes[order], groups[order])
+
+    def sequences(self) -> list[npt.NDArray[np.int64]]:
+        """Codes of each group."""
+        return np.split(self.codes, np.flatnonzero(np.diff(self.groups)) + 1)
+
+    def pairs(self, window: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Items at most `window` events apart in a group, each pair both ways.
+
+        A pair comes as often as it is found, so that a uniform draw among the pairs of
+        an item is a draw by how often they were seen together.
+        """
+        left, right = [], []
+        for lag in range(1, min(window, len(self.codes) - 1) + 1):
+            a, b = self.codes[:-lag], self.codes[lag:]
+            together = (self.groups[:-lag] == self.groups[lag:]) & (a != b)
+            left.append(a[together])
+            right.append(b[together])
+        none = np.zeros(0, dtype=np.int64)
+        return (
+            np.concatenate([none, *left, *right]),
+            np.concatenate([none, *right, *left]),
+        )
+
+
+def _times(time: pd.Series) -> npt.NDArray[Any]:
+    """Numbers in the order of a column of times."""
+    if time.isna().any():
+        row = int(time.isna().to_numpy().argmax())
+        raise ValueError(
+            f"Column {time.name!r} holds the times of the events, but row {row} has "
+            "none. Fill it in, or leave the row out."
+        )
+    if types.is_datetime64_any_dtype(time.dtype):
+        stamps: npt.NDArray[Any] = time.astype("int64").to_numpy()
+        return stamps
+    if types.is_integer_dtype(time.dtype):
+        return time.to_numpy(np.int64)
+    return as_float(time, time.name)

@@ -1,0 +1,167 @@
+"""Pretrained embeddings: from the caller's tables to rows of the network's."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+
+from skmtl.embedders import PretrainedEmbedding
+from skmtl.encoding import EncodedTable, TableEncoder
+from skmtl.encoding._vectors import VectorTable
+from skmtl.modules import Pretrained
+
+# Share of the training rows with a vector below which something is likely wrong.
+_POOR = 0.5
+
+
+@dataclass(frozen=True)
+class ColumnVectors:
+    """Checked vectors of one id column."""
+
+    column: Any
+    spec: PretrainedEmbedding
+    table: VectorTable
+
+    def scaled(self, dim: int) -> npt.NDArray[np.float32]:
+        """Vectors for a column of width `dim`."""
+        vectors = self.table.vectors
+        factor = self.spec.scale
+        if factor == "auto":
+            size = np.sqrt(np.square(vectors, dtype=np.float64).mean())
+            factor = dim**-0.5 / size if size else 1.0
+        return (vectors * factor).astype(np.float32)
+
+
+class PretrainedTables:
+    """All tables of one fit, checked before anything else is done.
+
+    Parameters
+    ----------
+    embeddings : mapping or None
+        As in the rankers.
+    """
+
+    def __init__(self, embeddings: Mapping[Any, Any] | None) -> None:
+        self.columns: list[ColumnVectors] = []
+        for column, given in (embeddings or {}).items():
+            wrapped = isinstance(given, PretrainedEmbedding)
+            spec = given if wrapped else PretrainedEmbedding(given)
+            spec._check(column)
+            table = VectorTable.read(spec.table, column)
+            self.columns.append(ColumnVectors(column, spec, table))
+
+    def add_to(self, encoder: TableEncoder) -> None:
+        """Give every id with a vector a row of its own."""
+        self.known = list(encoder.layout_.sizes)
+        self.places = [_place(encoder, one.column) for one in self.columns]
+        _refuse_two_for_one(self.places, [one.column for one in self.columns])
+        keys = [
+            one.table.keys_for(encoder._vocabularies[k], one.column)
+            for k, one in zip(self.places, self.columns, strict=True)
+        ]
+        for k, ids in zip(self.places, keys, strict=True):
+            encoder._add_ids(k, ids)
+        self.rows = [
+            encoder._vocabularies[k].rows(pd.Series(ids))
+            for k, ids in zip(self.places, keys, strict=True)
+        ]
+        self.offsets = [sum(encoder.vocabulary_sizes_[:k]) for k in self.places]
+
+    def coverage(
+        self, encoder: TableEncoder, table: EncodedTable
+    ) -> dict[str, pd.DataFrame]:
+        """The attribute that says how much of a table has vectors.
+
+        Warns where that is little. The cells of a column of lists are its entries.
+        """
+        found = []
+        for one, k, rows, offset in zip(
+            self.columns, self.places, self.rows, self.offsets, strict=True
+        ):
+            codes = _cells(table, encoder, one.column) - offset
+            of_rows = float(np.isin(codes, rows).mean()) if len(codes) else np.nan
+            n_frequent = self.known[k] - 1
+            of_ids = np.sum(rows <= n_frequent) / n_frequent if n_frequent else np.nan
+            unseen = len(rows) - int(np.isin(rows, codes).sum())
+            found.append({"ids": of_ids, "rows": of_rows, "unseen": unseen})
+            if of_rows < _POOR:
+                warnings.warn(
+                    f"The embeddings of column {one.column!r} have vectors for "
+                    f"{of_rows:.0%} of the training rows only. The ids of the others "
+                    "start at random. Check that ids are written alike on both sides.",
+                    UserWarning,
+                    stacklevel=5,
+                )
+        names = [one.column for one in self.columns]
+        columns = ["ids", "rows", "unseen"]
+        return {
+            "embedding_coverage_": pd.DataFrame(found, index=names, columns=columns)
+        }
+
+    def for_network(self, dims: Sequence[int]) -> dict[int, Pretrained]:
+        """What the network's embedding takes, for columns of these widths."""
+        found = {}
+        for one, k, rows in zip(self.columns, self.places, self.rows, strict=True):
+            width = one.table.vectors.shape[1]
+            if width != dims[k] and not one.spec.projection:
+                raise ValueError(
+                    f"The embeddings of column {one.column!r} have width {width}, but "
+                    f"its embedding_dim is {dims[k]}. Set embedding_dim="
+                    f"{{{one.column!r}: {width}}}, or allow a projection."
+                )
+            found[k] = Pretrained(
+                rows=torch.from_numpy(rows),
+                vectors=torch.from_numpy(one.scaled(dims[k])),
+                frozen=one.spec.mode == "frozen",
+                learning_rate_factor=float(one.spec.learning_rate_factor),
+            )
+        return found
+
+
+def _place(encoder: TableEncoder, column: Any) -> int:
+    """The vocabulary of a column."""
+    if column in encoder.vocabulary_of_:
+        place = encoder.vocabulary_places_[column]
+        if encoder._is_hashed(place):
+            raise ValueError(
+                f"embeddings names {column!r}, which is hashed (n_buckets), so that "
+                "no id has a row of its own. Leave it out of one of the two."
+            )
+        return place
+    if column in encoder.numeric_names_:
+        raise ValueError(
+            f"embeddings names {column!r}, which is read as numbers. Name the column "
+            "in categorical_features, or cast it to 'category'."
+        )
+    names = [*encoder.vocabulary_of_, *encoder.numeric_names_]
+    raise ValueError(
+        f"embeddings names {column!r}, which is not a column of X. The columns are "
+        f"{names}."
+    )
+
+
+def _refuse_two_for_one(places: list[int], columns: list[Any]) -> None:
+    """Refuse two tables for columns that share a vocabulary."""
+    for i, place in enumerate(places):
+        if place in places[:i]:
+            raise ValueError(
+                f"embeddings has tables for {columns[places.index(place)]!r} and "
+                f"{columns[i]!r}, which share one embedding. Give one table for both."
+            )
+
+
+def _cells(
+    table: EncodedTable, encoder: TableEncoder, column: Any
+) -> npt.NDArray[np.int64]:
+    """Rows of the fused table that a column reads."""
+    if column in encoder.categorical_names_:
+        return table.ids[:, encoder.categorical_names_.index(column)]
+    bag: npt.NDArray[np.int64] = table.bags[encoder.bag_names_.index(column)].values
+    return bag

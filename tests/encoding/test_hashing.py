@@ -1,0 +1,142 @@
+"""Hashed ids: the same everywhere, spread evenly, and exact until the last step."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_array_equal
+from scipy import stats
+
+from skmtl.encoding import TableEncoder
+from skmtl.encoding._hashing import buckets, stable_hash
+
+INTEGERS = st.integers(-(2**63), 2**63 - 1) | st.integers(2**53 - 2, 2**53 + 3)
+
+
+@given(st.lists(INTEGERS, unique=True) | st.lists(st.text(), unique=True))
+@settings(max_examples=150, deadline=None)
+def test_different_ids_have_different_hashes(ids):
+    index = pd.Index(ids, dtype="int64" if ids and isinstance(ids[0], int) else object)
+    assert len(np.unique(stable_hash(index))) == len(ids)
+
+
+@given(st.lists(st.integers(-(2**63), 2**64 - 1), min_size=1))
+@settings(max_examples=100, deadline=None)
+def test_an_integer_hashes_alike_whatever_stands_beside_it(ids):
+    together = stable_hash(pd.Index(ids, dtype=object))
+    alone = [stable_hash(pd.Index([i], dtype=object))[0] for i in ids]
+    assert together.tolist() == alone
+    small = [i for i in ids if i < 2**63]
+    assert_array_equal(
+        stable_hash(pd.Index(small, dtype="int64")),
+        [h for i, h in zip(ids, alone, strict=True) if i < 2**63],
+    )
+
+
+def test_whole_floats_hash_as_integers():
+    whole = stable_hash(pd.Index([3.0, 0.5]))
+    assert whole[0] == stable_hash(pd.Index([3]))[0] != whole[1]
+
+
+CODE = """
+import pandas as pd
+from skmtl.encoding import TableEncoder
+X = pd.DataFrame({"s": ["a", "item-7", "\\u00e9", ""], "i": [0, 1, 2**62, -5]})
+encoder = TableEncoder(["s", "i"], n_buckets={"s": 1000, "i": 50}, n_hashes=2).fit(X)
+print(encoder.encode(X).ids.tolist())
+"""
+
+
+def test_hashes_are_the_same_in_every_process():
+    found = {
+        subprocess.run(
+            [sys.executable, "-c", CODE],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.strip()
+        for seed in ("1", "2")
+    }
+    # Fixed for all time: a ranker that was saved must find its rows again.
+    assert found == {
+        "[[147, 1037, 215, 1002], [912, 1022, 751, 1047], "
+        "[1000, 1046, 87, 1003], [151, 1034, 872, 1008]]"
+    }
+
+
+@pytest.mark.parametrize("hash_number", [0, 1, 5])
+@pytest.mark.parametrize("ids", ["numbers", "strings"])
+def test_buckets_are_filled_evenly(ids, hash_number):
+    index = pd.RangeIndex(100_000).astype("int64")
+    if ids == "strings":
+        index = pd.Index([f"item-{i}" for i in index], dtype=object)
+    found = buckets(index, 1000, hash_number)
+    assert found.min() == 0
+    assert found.max() == 999
+    assert stats.chisquare(np.bincount(found)).pvalue > 1e-4
+
+
+def test_hash_functions_are_independent():
+    ids = pd.RangeIndex(100_000).astype("int64")
+    first, second = buckets(ids, 20, 0), buckets(ids, 20, 1)
+    table = np.zeros((20, 20))
+    np.add.at(table, (first, second), 1)
+    assert stats.chi2_contingency(table).pvalue > 1e-4
+
+
+def test_missing_cells_and_ids_of_another_kind_have_row_zero():
+    X = pd.DataFrame({"id": [1.0, None, 3.0]})
+    encoder = TableEncoder(["id"], n_buckets={"id": 10}).fit(X)
+    rows = encoder.encode(X).ids[:, 0]
+    assert rows[1] == 0
+    assert (rows[[0, 2]] > 0).all()
+    assert encoder.encode(pd.DataFrame({"id": ["1", "x"]})).ids.tolist() == [[0], [0]]
+    assert encoder.frequencies(X).tolist() == [[-1]] * 3
+
+
+def test_further_hashes_come_after_the_columns():
+    X = pd.DataFrame({"a": ["x", "x"], "b": ["y", "z"], "c": ["p", "q"], "n": [1, 2]})
+    encoder = TableEncoder(n_buckets={"a": 50, "c": 60}, n_hashes=3, n_bins=0)
+    encoder.set_output(transform="pandas")
+    out = encoder.fit(X).transform(X)
+    names = ["a", "b", "c", "a_hash2", "c_hash2", "a_hash3", "c_hash3", "n"]
+    assert list(out) == list(encoder.get_feature_names_out()) == names
+    assert encoder.vocabulary_sizes_ == [51, 1, 61]
+    for number, column in ((0, "a"), (1, "a_hash2"), (2, "a_hash3")):
+        expected = buckets(pd.Index(["x", "x"], dtype=object), 50, number) + 1
+        assert_array_equal(out[column], expected)
+    expected = buckets(pd.Index(["p", "q"], dtype=object), 60, 2) + 1
+    assert_array_equal(out["c_hash3"], expected)
+    fused = encoder.encode(X).ids - out[names[:7]].to_numpy()
+    assert_array_equal(fused[0], [0, 51, 52, 0, 52, 0, 52])
+
+
+def test_partial_fit_leaves_buckets_alone():
+    X = pd.DataFrame({"id": ["a", "b"]})
+    encoder = TableEncoder(n_buckets={"id": 7}).fit(X)
+    before = encoder.transform(X)
+    encoder.partial_fit(pd.DataFrame({"id": ["c", "c"]}))
+    assert encoder.vocabulary_sizes_ == [8]
+    assert_array_equal(encoder.transform(X), before)
+    with pytest.raises(TypeError, match="'id' held strings in earlier calls"):
+        encoder.partial_fit(pd.DataFrame({"id": [1, 2]}).astype("category"))
+
+
+@pytest.mark.parametrize(
+    ("n_buckets", "message"),
+    [
+        ({"x": 5}, "n_buckets names 'x', which is not an id column"),
+        ({"id": 0}, "n_buckets of column 'id' must be an integer of at least 1, found"),
+        ({"id": 2.5}, "found 2.5"),
+    ],
+)
+def test_bad_buckets_are_named(n_buckets, message):
+    X = pd.DataFrame({"id": ["a", "b"], "x": [1.0, 2.0]})
+    with pytest.raises(ValueError, match=message):
+        TableEncoder(n_buckets=n_buckets).fit(X)
