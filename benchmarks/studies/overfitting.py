@@ -41,6 +41,7 @@ def one(table: str, seed: int) -> list[dict]:
         ranker = MMoE(
             max_iter=EPOCHS,
             learning_rate_schedule="constant",
+            unknown_rate=0.0,
             random_state=seed,
             **params,
         )

@@ -70,7 +70,7 @@ class Word2VecEmbedder(ItemEmbedder):
         Passes over the log.
     n_features_in_ : int
         Columns seen in `fit`.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Their names, if all are strings.
 
     See Also
