@@ -10,6 +10,9 @@ from torch import Tensor, nn
 
 from skmtl.modules.ragged import Ragged
 
+# Rows whose experts stay in the cache of a processor, and in memory that is used again.
+BLOCK = 1024
+
 
 class MultiTaskModule(nn.Module):
     """Compose a network of its three parts.
@@ -108,10 +111,24 @@ class MultiTaskModule(nn.Module):
         return shared, apart[None]
 
     def _share(self, how: str, x: Tensor) -> Any:
-        """Call a method of the sharing, in its precision."""
+        """Call a method of the sharing, in its precision, and in blocks of rows."""
         share = self._compiled.get(how) or getattr(self.sharing, how)
         if self.compile_sharing and how not in self._compiled:
             share = self._compiled[how] = torch.compile(share)
+        if x.is_cuda or x.shape[-2] <= BLOCK:
+            return self._in_precision(share, x)
+        found = [self._in_precision(share, part) for part in x.split(BLOCK, dim=-2)]
+        if torch.is_tensor(found[0]):
+            return torch.cat(found, dim=1)
+        representation, mixture = zip(*found, strict=True)
+        # A mixture that is the same for all rows has one.
+        one = len(mixture[0]) == 1
+        return (
+            torch.cat(representation, dim=1),
+            mixture[0] if one else torch.cat(mixture),
+        )
+
+    def _in_precision(self, share: Any, x: Tensor) -> Any:
         if self.precision == "float32":
             return share(x)
         with torch.autocast(x.device.type, torch.bfloat16):

@@ -109,7 +109,9 @@ class _Linear(torch.autograd.Function):
         g = gradients[0]
         return (
             _product(g, weight.t()) if need_x else None,
-            _product(g.t(), x.t()) if need_weight else None,
+            # This way round, for oneDNN copies its first matrix where it is a view, and
+            # the input is most often the smaller one.
+            _product(x.t(), g.t()).t() if need_weight else None,
             g.sum(dim=0) if need_bias else None,
         )
 

@@ -11,6 +11,7 @@ from skmtl.modules import (
     ExpertMixture,
     ParallelTowers,
     SharedBottom,
+    composition,
 )
 from skmtl.modules.graph import multiply_along
 from tests.modules.reference import (
@@ -196,3 +197,28 @@ def test_shared_bottom_copies_nothing():
     out = sharing(torch.ones(5, 2))
     assert out.shape == (3, 5, 4)
     assert out[0].data_ptr() == out[2].data_ptr()
+
+
+@pytest.mark.parametrize("rows", [1025, 2500])
+@pytest.mark.parametrize("kind", ["mmoe", "bottom"])
+def test_blocks_of_rows_change_nothing(kind, rows, monkeypatch):
+    """A large batch goes through the sharing in blocks, of which gradients add up."""
+    torch.manual_seed(0)
+    if kind == "mmoe":
+        net = mmoe(0, [], [5])
+    else:
+        bottom = SharedBottom(n_tasks=TASKS, width=WIDTH, units=[4], dropout=0.0)
+        towers = ParallelTowers(n_tasks=TASKS, width=4, units=[3], dropout=0.0)
+        net = compose(bottom, towers)
+    ids, bins, numeric = tensors(batch(0, rows))
+    found = []
+    for block in (1024, 10_000):
+        monkeypatch.setattr(composition, "BLOCK", block)
+        net.zero_grad()
+        representation, mixture = net.split(ids, bins, numeric)
+        assert mixture.shape[0] in (1, rows)
+        net(ids, bins, numeric).square().sum().backward()
+        gradients = [p.grad.to_dense() for p in net.parameters() if p.numel()]
+        found.append([representation, mixture, *gradients])
+    for a, b in zip(*found, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-9)
