@@ -112,9 +112,12 @@ class MultiTaskModule(nn.Module):
 
     def _share(self, how: str, x: Tensor) -> Any:
         """Call a method of the sharing, in its precision, and in blocks of rows."""
-        share = self._compiled.get(how) or getattr(self.sharing, how)
-        if self.compile_sharing and how not in self._compiled:
-            share = self._compiled[how] = torch.compile(share)
+        # Called as a module where it can be, for hooks to see it.
+        share = self.sharing if how == "forward" else getattr(self.sharing, how)
+        if self.compile_sharing:
+            if how not in self._compiled:
+                self._compiled[how] = torch.compile(getattr(self.sharing, how))
+            share = self._compiled[how]
         if x.is_cuda or x.shape[-2] <= BLOCK:
             return self._in_precision(share, x)
         found = [self._in_precision(share, part) for part in x.split(BLOCK, dim=-2)]

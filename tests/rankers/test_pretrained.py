@@ -322,5 +322,5 @@ def test_partial_fit_keeps_vectors_and_adds_ids(world, mode):
 
 
 def test_hashed_columns_have_no_vectors(world):
-    with pytest.raises(ValueError, match="'item', whose ids are hashed"):
+    with pytest.raises(ValueError, match="'item', which is hashed"):
         fit(world, embeddings={"item": world[0]}, n_buckets={"item": 64})
