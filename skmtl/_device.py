@@ -8,6 +8,24 @@ from typing import Any
 import torch
 
 
+def check_device(device: str) -> None:
+    """Refuse a device that torch does not know or cannot use.
+
+    Raises
+    ------
+    ValueError
+        With what to do.
+    """
+    try:
+        torch.empty(0, device=device)
+    except (AssertionError, NotImplementedError, RuntimeError) as error:
+        first = str(error).partition("\n")[0]
+        raise ValueError(
+            f"device={device!r} cannot be used here: {first}. Use device='cpu', or "
+            "install a torch that is built for the device."
+        ) from error
+
+
 def send(parts: Any, device: Any, *, pin: bool = False) -> Any:
     """Move tensors, in dicts and tuples, to a device.
 

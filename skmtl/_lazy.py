@@ -33,7 +33,8 @@ def touched_rows(gradient: Tensor) -> tuple[Tensor, Tensor]:
     n_reads = len(indices)
     bits = max(n_reads - 1, 1).bit_length()
     packable = gradient.shape[0].bit_length() + bits <= _KEY_BITS
-    if gradient.is_coalesced() or gradient.is_cuda or not n_reads or not packable:
+    on_cpu = gradient.device.type == "cpu"
+    if gradient.is_coalesced() or not on_cpu or not n_reads or not packable:
         gradient = gradient.coalesce()
         return gradient.indices()[0], gradient.values()
     # torch's `coalesce` does the same in ten times the time: numpy sorts integers by

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from skmtl import _device, _net
+from skmtl import ShareBottom, _device, _net
 from skmtl._net import Batches, TensorTable
 from skmtl.modules.ragged import Bags, Ragged
 
@@ -57,3 +57,14 @@ def test_pinned_batches_on_a_gpu(monkeypatch):
     kept = table().to("cuda")
     seen = [X["ids"].cpu() for X, _ in Batches(kept, 4, shuffle=False)]
     assert torch.equal(torch.cat(seen), table().X["ids"])
+
+
+@pytest.mark.parametrize("device", ["cuda:99", "no such device", "xpu"])
+def test_a_device_that_is_not_there(device):
+    if device == "xpu" and torch.xpu.is_available():
+        pytest.skip("it is there")
+    with pytest.raises(ValueError, match=f"device='{device}' cannot be used.*'cpu'"):
+        _device.check_device(device)
+    with pytest.raises(ValueError, match="cannot be used here"):
+        ShareBottom(device=device).fit([[0.0], [1.0]], [0, 1])
+    _device.check_device("cpu")

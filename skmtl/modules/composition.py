@@ -118,7 +118,7 @@ class MultiTaskModule(nn.Module):
             if how not in self._compiled:
                 self._compiled[how] = torch.compile(getattr(self.sharing, how))
             share = self._compiled[how]
-        if x.is_cuda or x.shape[-2] <= BLOCK:
+        if x.device.type != "cpu" or x.shape[-2] <= BLOCK:
             return self._in_precision(share, x)
         found = [self._in_precision(share, part) for part in x.split(BLOCK, dim=-2)]
         if torch.is_tensor(found[0]):

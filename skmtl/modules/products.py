@@ -2,7 +2,9 @@
 
 On the CPU in float32 they go to oneDNN instead of the BLAS that torch was built with.
 oneDNN's products have the same bits on any number of threads; MKL's depend on it for
-many shapes. On AMD processors they also take half the time (MKL 2024.2, oneDNN 3.12).
+many shapes. Sums over more rows than `_ROWS` are made block by block, since oneDNN
+shares those out among threads too. On AMD processors its products also take half the
+time (MKL 2024.2, oneDNN 3.12).
 Other types and devices take torch's own way.
 """
 
@@ -13,6 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+# Up to so many rows, and a little more, sums had the same bits for all shapes tried.
+_ROWS = 1024
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -91,6 +96,27 @@ def _product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     return out
 
 
+def _over_rows(x: Tensor, g: Tensor) -> Tensor:
+    """``x.T @ g``, the rows summed in the same order on any number of threads.
+
+    The input comes first, since oneDNN copies its first matrix where it is a view, and
+    the input is most often the smaller one.
+    """
+    blocks = zip(x.split(_ROWS), g.split(_ROWS), strict=True)
+    total, *more = (_product(a.t(), b.t()) for a, b in blocks)
+    for one in more:
+        total += one
+    return total
+
+
+def _column_sums(g: Tensor) -> Tensor:
+    """Sums over rows, likewise."""
+    total, *more = (block.sum(dim=0) for block in g.split(_ROWS))
+    for one in more:
+        total += one
+    return total
+
+
 def _each(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     rows = zip(x, weight.transpose(1, 2), bias[:, 0], strict=True)
     return torch.stack([_product(*row) for row in rows])
@@ -109,10 +135,8 @@ class _Linear(torch.autograd.Function):
         g = gradients[0]
         return (
             _product(g, weight.t()) if need_x else None,
-            # This way round, for oneDNN copies its first matrix where it is a view, and
-            # the input is most often the smaller one.
-            _product(x.t(), g.t()).t() if need_weight else None,
-            g.sum(dim=0) if need_bias else None,
+            _over_rows(x, g).t() if need_weight else None,
+            _column_sums(g) if need_bias else None,
         )
 
 
@@ -131,6 +155,9 @@ class _LinearEach(torch.autograd.Function):
         if need_x:
             dx = torch.stack([_product(*pair) for pair in zip(g, weight, strict=True)])
         if need_weight:
-            pairs = zip(x.transpose(1, 2), g.transpose(1, 2), strict=True)
-            dweight = torch.stack([_product(*pair) for pair in pairs])
-        return dx, dweight, g.sum(dim=1, keepdim=True) if need_bias else None
+            pairs = zip(x, g, strict=True)
+            dweight = torch.stack([_over_rows(*pair) for pair in pairs])
+        dbias = (
+            torch.stack([_column_sums(one)[None] for one in g]) if need_bias else None
+        )
+        return dx, dweight, dbias

@@ -17,6 +17,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from skmtl._device import check_device
 from skmtl._losses import TaskLosses
 from skmtl._sklearn import _fit_context
 from skmtl.encoding import EncodedTable, TableEncoder
@@ -172,6 +173,7 @@ class MultiTaskRanker(
 
     def _check_tasks(self, names: list[str]) -> None:
         """Refuse hyperparameters that do not fit the tasks, before anything is done."""
+        check_device(self.device)
         check_embedding_dim(self.embedding_dim)
         check_pooling(self.pooling)
         for what in self._layers:

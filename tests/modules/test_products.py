@@ -44,6 +44,8 @@ KINDS = [
     (linear, F.linear, single),
     (linear_each, lambda x, w, b: torch.baddbmm(b, x, w), several),
 ]
+# Where oneDNN, asked at once, sums in another order on another number of threads.
+LONG = [(8192, 1, 1), (20_000, 3, 8), (20_000, 8, 64), (65_536, 8, 1)]
 SHAPES = [(1, 1, 1), (1, 30, 7), (7, 3, 128), (64, 330, 5), (300, 17, 24), (33, 64, 1)]
 
 
@@ -81,7 +83,7 @@ def test_views_and_broadcast_gradients(ours, theirs, make):
 
 @available
 @pytest.mark.parametrize(("ours", "theirs", "make"), KINDS)
-@pytest.mark.parametrize("shape", [*SHAPES[1:], (1024, 338, 10)])
+@pytest.mark.parametrize("shape", [*SHAPES[1:], (1024, 338, 10), *LONG])
 def test_same_bits_on_any_number_of_threads(ours, theirs, make, shape, threads):
     generator = torch.Generator().manual_seed(sum(shape))
     arguments = [a.requires_grad_() for a in make(*shape, generator)]
