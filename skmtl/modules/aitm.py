@@ -31,13 +31,13 @@ class Transfer(nn.Module):
 
     def __init__(self, width: int, n_parents: int) -> None:
         super().__init__()
-        self.hand_on = nn.ModuleList(Dense(width, width) for _ in range(n_parents))
+        self.hand_on = nn.ModuleList(
+            Dense(width, width, relu=True) for _ in range(n_parents)
+        )
         self.attention = Dense(width, 3 * width, bias=False)
 
     def forward(self, own: Tensor, before: Sequence[Tensor]) -> Tensor:
-        handed = [
-            layer(z).relu() for layer, z in zip(self.hand_on, before, strict=True)
-        ]
+        handed = [layer(z) for layer, z in zip(self.hand_on, before, strict=True)]
         u = torch.stack([own, *handed], dim=1)
         value, key, query = self.attention(u).chunk(3, dim=2)
         score = (key * query).sum(dim=2) / own.shape[1] ** 0.5

@@ -57,7 +57,8 @@ class CrossStitchBottoms(nn.Module):
         self.n_tasks, self.width = n_tasks, units[-1]
         widths = [width, *units[:-1]]
         self.layers = nn.ModuleList(
-            TaskLinear(n_tasks, w, n) for w, n in zip(widths, units, strict=True)
+            TaskLinear(n_tasks, w, n, relu=True)
+            for w, n in zip(widths, units, strict=True)
         )
         start = torch.full((n_tasks, n_tasks), (1 - own_weight) / max(n_tasks - 1, 1))
         start.fill_diagonal_(own_weight if n_tasks > 1 else 1.0)
@@ -67,6 +68,6 @@ class CrossStitchBottoms(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = x.expand(self.n_tasks, *x.shape)
         for layer, stitch in zip(self.layers, self.stitches, strict=True):
-            x = self.dropout(layer(x).relu())
+            x = self.dropout(layer(x))
             x = (stitch @ x.flatten(1)).unflatten(1, x.shape[1:])
         return x

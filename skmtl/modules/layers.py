@@ -3,24 +3,95 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from itertools import groupby, pairwise
 
 import torch
 from torch import Tensor, nn
 
-from skmtl.modules.products import linear, linear_each
+from skmtl.modules.products import linear
+from skmtl.modules.stacks import stacks
 
 
-class Dense(nn.Linear):
-    """``torch.nn.Linear`` with the same bits on any number of threads.
+class Dense(nn.Module):
+    """A dense layer, if wanted with ReLU, with the same bits on any number of threads.
+
+    Parameters
+    ----------
+    width, n_units : int
+        Width of the input and of the output.
+    bias : bool, default=True
+        Whether there is a bias.
+    relu : bool, default=False
+        Whether a ReLU follows.
 
     Notes
     -----
-    Shape: ``(batch, in_features)`` to ``(batch, out_features)``.
+    Shape: ``(batch, width)`` to ``(batch, n_units)``. It starts as ``torch.nn.Linear``
+    does, but its weight is ``(width, n_units)``, laid out in memory as its gradient.
     """
 
+    def __init__(
+        self, width: int, n_units: int, *, bias: bool = True, relu: bool = False
+    ) -> None:
+        super().__init__()
+        self.relu = relu
+        start = nn.Linear(width, n_units, bias)
+        self.weight = nn.Parameter(start.weight.detach().t().contiguous())
+        self.bias = start.bias
+
     def forward(self, x: Tensor) -> Tensor:
-        return linear(x, self.weight, self.bias)
+        return linear(x, self.weight, self.bias, relu=self.relu)
+
+
+class TaskLinear(nn.Module):
+    """As many linear maps as tasks (or experts), side by side.
+
+    Parameters
+    ----------
+    n : int
+        Number of maps.
+    width, n_units : int
+        Width of the input and of the output of each.
+    relu : bool, default=False
+        Whether a ReLU follows.
+
+    Notes
+    -----
+    Shape: ``(n, batch, width)`` to ``(n, batch, n_units)``. Every map starts as
+    ``torch.nn.Linear`` does, and differently from the others.
+    """
+
+    def __init__(self, n: int, width: int, n_units: int, *, relu: bool = False) -> None:
+        super().__init__()
+        self.relu = relu
+        self.weight = nn.Parameter(torch.empty(n, width, n_units))
+        self.bias = nn.Parameter(torch.empty(n, 1, n_units))
+        bound = 1.0 / math.sqrt(width)
+        nn.init.uniform_(self.weight, -bound, bound)
+        nn.init.uniform_(self.bias, -bound, bound)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return stacks(x, [(self.weight, self.bias, self.relu)])
+
+
+class SideBySide(nn.Sequential):
+    """Layers of ``TaskLinear``, and dropout; without it all of them in one step."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return one_after_the_other(x, self)
+
+
+def one_after_the_other(x: Tensor, layers: Iterable[nn.Module]) -> Tensor:
+    """Apply layers, those of ``TaskLinear`` that follow each other in one step."""
+    for at_once, group in groupby(layers, lambda one: isinstance(one, TaskLinear)):
+        if at_once:
+            x = stacks(x, [(one.weight, one.bias, one.relu) for one in group])  # type: ignore[misc]
+        else:
+            for one in group:
+                x = one(x)
+    return x
 
 
 def dense_stack(width: int, units: Sequence[int], dropout: float) -> nn.Sequential:
@@ -40,57 +111,32 @@ def dense_stack(width: int, units: Sequence[int], dropout: float) -> nn.Sequenti
     torch.nn.Sequential
         Maps ``(batch, width)`` to ``(batch, units[-1])``.
     """
-    layers: list[nn.Module] = []
-    for n_units in units:
-        layers += [Dense(width, n_units), nn.ReLU(inplace=True)]
-        if dropout:
-            layers.append(nn.Dropout(dropout))
-        width = n_units
-    return nn.Sequential(*layers)
-
-
-class TaskLinear(nn.Module):
-    """As many linear maps as tasks (or experts), in one batched product.
-
-    Parameters
-    ----------
-    n : int
-        Number of maps.
-    width, n_units : int
-        Width of the input and of the output of each.
-
-    Notes
-    -----
-    Shape: ``(n, batch, width)`` to ``(n, batch, n_units)``. Every map starts as
-    ``torch.nn.Linear`` does, and differently from the others.
-    """
-
-    def __init__(self, n: int, width: int, n_units: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.empty(n, width, n_units))
-        self.bias = nn.Parameter(torch.empty(n, 1, n_units))
-        bound = 1.0 / math.sqrt(width)
-        nn.init.uniform_(self.weight, -bound, bound)
-        nn.init.uniform_(self.bias, -bound, bound)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return linear_each(x, self.weight, self.bias)
+    return nn.Sequential(*_layers(partial(Dense, relu=True), width, units, dropout))
 
 
 def side_by_side(
     n: int, width: int, units: Sequence[int], dropout: float
-) -> nn.Sequential:
-    """Stacks of dense layers with ReLU, `n` of them in batched products.
+) -> SideBySide:
+    """Stacks of dense layers with ReLU, `n` of them side by side.
 
     Maps ``(n, batch, width)`` to ``(n, batch, units[-1])``.
     """
+    layer = partial(TaskLinear, n, relu=True)
+    return SideBySide(*_layers(layer, width, units, dropout))
+
+
+def _layers(
+    layer: Callable[[int, int], nn.Module],
+    width: int,
+    units: Sequence[int],
+    dropout: float,
+) -> list[nn.Module]:
     layers: list[nn.Module] = []
-    for n_units in units:
-        layers += [TaskLinear(n, width, n_units), nn.ReLU(inplace=True)]
+    for before, n_units in pairwise([width, *units]):
+        layers.append(layer(before, n_units))
         if dropout:
             layers.append(nn.Dropout(dropout))
-        width = n_units
-    return nn.Sequential(*layers)
+    return layers
 
 
 def last_parameters(layers: nn.Sequential) -> list[Tensor]:

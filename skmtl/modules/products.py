@@ -20,59 +20,40 @@ from torch.nn import functional as F
 _ROWS = 1024
 
 
-def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """``x @ weight.T + bias``.
+def linear(
+    x: Tensor, weight: Tensor, bias: Tensor | None, *, relu: bool = False
+) -> Tensor:
+    """``x @ weight + bias``, or what of it is above 0.
 
     Parameters
     ----------
     x : Tensor of shape (..., width)
         The input.
-    weight : Tensor of shape (n_units, width)
-        As ``torch.nn.Linear`` has it.
+    weight : Tensor of shape (width, n_units)
+        The weight.
     bias : Tensor of shape (n_units,) or None
-        As ``torch.nn.Linear`` has it.
+        The bias.
+    relu : bool, default=False
+        Whether a ReLU follows.
 
     Returns
     -------
     Tensor of shape (..., n_units)
         The output.
     """
-    if not _takes(x):
-        return F.linear(x, weight, bias)
+    if not takes(x):
+        out = F.linear(x, weight.t(), bias)
+        return out.relu() if relu else out
     if x.ndim > 2:
-        return linear(x.flatten(0, -2), weight, bias).unflatten(0, x.shape[:-1])
+        flat = linear(x.flatten(0, -2), weight, bias, relu=relu)
+        return flat.unflatten(0, x.shape[:-1])
     if not torch.is_grad_enabled():
-        return _product(x, weight, bias)
-    out: Tensor = _Linear.apply(x, weight, bias)
-    return out
+        return product(x, weight, bias, relu)
+    found: Tensor = _Linear.apply(x, weight, bias, relu)
+    return found
 
 
-def linear_each(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """``x[i] @ weight[i] + bias[i]`` for every i.
-
-    Parameters
-    ----------
-    x : Tensor of shape (n, batch, width)
-        The inputs.
-    weight : Tensor of shape (n, width, n_units)
-        The weights.
-    bias : Tensor of shape (n, 1, n_units)
-        The biases.
-
-    Returns
-    -------
-    Tensor of shape (n, batch, n_units)
-        The outputs.
-    """
-    if not _takes(x):
-        return torch.baddbmm(bias, x, weight)
-    if not torch.is_grad_enabled():
-        return _each(x, weight, bias)
-    out: Tensor = _LinearEach.apply(x, weight, bias)
-    return out
-
-
-def _takes(x: Tensor) -> bool:
+def takes(x: Tensor) -> bool:
     """Whether oneDNN can be asked, through torch 2's operator for fused layers."""
     return (
         x.dtype is torch.float32
@@ -90,26 +71,29 @@ def _available() -> bool:
     )
 
 
-def _product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """``x @ weight.T + bias``, of matrices."""
-    out: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
-    return out
+def product(
+    x: Tensor, weight: Tensor, bias: Tensor | None = None, relu: bool = False
+) -> Tensor:
+    """``x @ weight + bias`` of matrices, or what of it is above 0."""
+    if not (weight.is_contiguous() or weight.t().is_contiguous()):
+        weight = weight.contiguous()  # oneDNN is slow with other views
+    out: Tensor = torch.ops.mkldnn._linear_pointwise(
+        x, weight.t(), bias, "none", [], ""
+    )
+    # oneDNN's own ReLU makes 0 of NaN, which would hide a loss that diverges.
+    return out.relu_() if relu else out
 
 
-def _over_rows(x: Tensor, g: Tensor) -> Tensor:
-    """``x.T @ g``, the rows summed in the same order on any number of threads.
-
-    The input comes first, since oneDNN copies its first matrix where it is a view, and
-    the input is most often the smaller one.
-    """
+def over_rows(x: Tensor, g: Tensor) -> Tensor:
+    """``x.T @ g``, the rows summed in the same order on any number of threads."""
     blocks = zip(x.split(_ROWS), g.split(_ROWS), strict=True)
-    total, *more = (_product(a.t(), b.t()) for a, b in blocks)
+    total, *more = (product(a.t(), b) for a, b in blocks)
     for one in more:
         total += one
     return total
 
 
-def _column_sums(g: Tensor) -> Tensor:
+def column_sums(g: Tensor) -> Tensor:
     """Sums over rows, likewise."""
     total, *more = (block.sum(dim=0) for block in g.split(_ROWS))
     for one in more:
@@ -117,47 +101,32 @@ def _column_sums(g: Tensor) -> Tensor:
     return total
 
 
-def _each(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    rows = zip(x, weight.transpose(1, 2), bias[:, 0], strict=True)
-    return torch.stack([_product(*row) for row in rows])
+def before_relu(g: Tensor, out: Tensor, *, in_place: bool = False) -> Tensor:
+    """Gradient before a ReLU, from that after it and what it gave."""
+    if in_place:
+        torch.ops.aten.threshold_backward.grad_input(g, out, 0, grad_input=g)
+        return g
+    found: Tensor = torch.ops.aten.threshold_backward(g, out, 0)
+    return found
 
 
 class _Linear(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        ctx.save_for_backward(x, weight)
-        return _product(x, weight, bias)
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, relu: bool
+    ) -> Tensor:
+        out = product(x, weight, bias, relu)
+        ctx.save_for_backward(x, weight, out if relu else None)
+        return out
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
-        x, weight = ctx.saved_tensors
-        need_x, need_weight, need_bias = ctx.needs_input_grad
-        g = gradients[0]
+        x, weight, out = ctx.saved_tensors
+        need_x, need_weight, need_bias, _ = ctx.needs_input_grad
+        g = gradients[0] if out is None else before_relu(gradients[0], out)
         return (
-            _product(g, weight.t()) if need_x else None,
-            _over_rows(x, g).t() if need_weight else None,
-            _column_sums(g) if need_bias else None,
+            product(g, weight.t()) if need_x else None,
+            over_rows(x, g) if need_weight else None,
+            column_sums(g) if need_bias else None,
+            None,
         )
-
-
-class _LinearEach(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        ctx.save_for_backward(x, weight)
-        return _each(x, weight, bias)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Any:
-        x, weight = ctx.saved_tensors
-        need_x, need_weight, need_bias = ctx.needs_input_grad
-        g = gradients[0]
-        dx = dweight = None
-        if need_x:
-            dx = torch.stack([_product(*pair) for pair in zip(g, weight, strict=True)])
-        if need_weight:
-            pairs = zip(x, g, strict=True)
-            dweight = torch.stack([_over_rows(*pair) for pair in pairs])
-        dbias = (
-            torch.stack([_column_sums(one)[None] for one in g]) if need_bias else None
-        )
-        return dx, dweight, dbias

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from skmtl.modules.layers import Dense, dense_stack, last_parameters, side_by_side
+from skmtl.modules.mixing import mixed_layer
 
 
 class SharedBottom(nn.Module):
@@ -177,6 +178,14 @@ class ExpertMixture(Mixture):
         self.rest = side_by_side(n_experts, expert_units[0], expert_units[1:], dropout)
         self.gates = Dense(width, n_tasks * n_experts)
         self.width = expert_units[-1]
+
+    def mix(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        if len(self.first) > 1 or len(self.rest):  # dropout, or more layers
+            return super().mix(x)
+        x = self.bottom(x)
+        weights, layer = self.gate_weights(x), self.first[0]
+        mixed = mixed_layer(x, layer.weight, layer.bias, weights)  # type: ignore[arg-type]
+        return mixed.transpose(0, 1), weights.detach()
 
     def mixture(self, x: Tensor) -> tuple[Tensor, Tensor]:
         x = self.bottom(x)

@@ -12,7 +12,13 @@ from skmtl.modules.graph import (
     rates_given_parents,
     topological_order,
 )
-from skmtl.modules.layers import Dense, TaskLinear, dense_stack, side_by_side
+from skmtl.modules.layers import (
+    Dense,
+    TaskLinear,
+    dense_stack,
+    one_after_the_other,
+    side_by_side,
+)
 
 
 class ParallelTowers(nn.Module):
@@ -50,8 +56,8 @@ class ParallelTowers(nn.Module):
             self.output.bias.copy_(rates.logit().reshape(-1, 1, 1))
 
     def forward(self, representation: Tensor) -> Tensor:
-        logits: Tensor = self.output(self.hidden(representation))
-        return logits.squeeze(2).t()
+        layers = [*self.hidden, self.output]
+        return one_after_the_other(representation, layers).squeeze(2).t()
 
 
 class ChainedTowers(nn.Module):

@@ -36,7 +36,7 @@ def values(module):
 
 
 def dense(p, name, x):
-    return np.maximum(x @ p[f"{name}.weight"].T + p[f"{name}.bias"], 0)
+    return np.maximum(x @ p[f"{name}.weight"] + p[f"{name}.bias"], 0)
 
 
 def embed(p, ids, bins, numeric):
@@ -56,7 +56,7 @@ def parallel(p, mixed):
 def stack(p, name, t, x, n_layers):
     """Dense layers of task t out of batched ones."""
     for layer in range(n_layers):
-        weight, bias = (p[f"{name}.{2 * layer}.{k}"][t] for k in ("weight", "bias"))
+        weight, bias = (p[f"{name}.{layer}.{k}"][t] for k in ("weight", "bias"))
         x = np.maximum(x @ weight + bias, 0)
     return x
 

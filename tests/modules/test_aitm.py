@@ -33,10 +33,10 @@ def transfer(p, t, own, before):
     u = [own]
     for i, z in enumerate(before):
         u.append(dense(p, f"towers.transfer.{t}.hand_on.{i}", z))
-    h1, h2, h3 = np.split(p[f"towers.transfer.{t}.attention.weight"], 3)
-    score = [((v @ h2.T) * (v @ h3.T)).sum(axis=1) / np.sqrt(K) for v in u]
+    h1, h2, h3 = np.split(p[f"towers.transfer.{t}.attention.weight"], 3, axis=1)
+    score = [((v @ h2) * (v @ h3)).sum(axis=1) / np.sqrt(K) for v in u]
     attention = softmax(np.stack(score), axis=0)
-    return sum(a[:, None] * (v @ h1.T) for a, v in zip(attention, u, strict=True))
+    return sum(a[:, None] * (v @ h1) for a, v in zip(attention, u, strict=True))
 
 
 @pytest.mark.parametrize("seed", range(3))

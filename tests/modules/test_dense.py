@@ -26,12 +26,16 @@ def test_equals_linear_and_itself_on_other_threads(n_units, bias, threads):
     torch.manual_seed(n_units)
     layer = Dense(50, n_units, bias=bias)
     linear = torch.nn.Linear(50, n_units, bias=bias)
-    linear.load_state_dict(layer.state_dict())
+    with torch.no_grad():
+        linear.weight.copy_(layer.weight.t())
+        if bias:
+            linear.bias.copy_(layer.bias)
     x, direction = torch.randn(32, 50), torch.randn(32, n_units)
     threads(1)
     one = step(layer, x, direction)
     threads(2)
     for found, expected in zip(step(layer, x, direction), one, strict=True):
         assert torch.equal(found, expected)
-    for found, expected in zip(one, step(linear, x, direction), strict=True):
+    out, weight, *rest = step(linear, x, direction)
+    for found, expected in zip(one, [out, weight.t(), *rest], strict=True):
         torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)

@@ -39,14 +39,14 @@ def first_layer(p, level, e, one_input):
     """Weight and bias of the first layer of expert e."""
     name = f"sharing.levels.{level}.experts"
     if one_input:
-        weight, bias = p[f"{name}.first.0.weight"].T, p[f"{name}.first.0.bias"]
+        weight, bias = p[f"{name}.first.0.weight"], p[f"{name}.first.0.bias"]
         width = len(bias) // TOTAL
     elif e < TASKS * OWN:
         weight = p[f"{name}.of_tasks.0.weight"][e // OWN]
         bias = p[f"{name}.of_tasks.0.bias"][e // OWN, 0]
         width, e = len(bias) // OWN, e % OWN
     else:
-        weight, bias = p[f"{name}.shared.0.weight"].T, p[f"{name}.shared.0.bias"]
+        weight, bias = p[f"{name}.shared.0.weight"], p[f"{name}.shared.0.bias"]
         width, e = len(bias) // SHARED, e - TASKS * OWN
     columns = slice(e * width, (e + 1) * width)
     return weight[:, columns], bias[columns]
@@ -60,7 +60,7 @@ def level(p, j, x, one_input, n_rest, last):
         weight, bias = first_layer(p, j, e, one_input)
         h = np.maximum(x[owner] @ weight + bias, 0)
         for k in range(n_rest):
-            rest = f"sharing.levels.{j}.experts.rest.{2 * k}"
+            rest = f"sharing.levels.{j}.experts.rest.{k}"
             h = np.maximum(h @ p[f"{rest}.weight"][e] + p[f"{rest}.bias"][e], 0)
         experts.append(h)
     out = []
@@ -71,7 +71,7 @@ def level(p, j, x, one_input, n_rest, last):
         out.append(sum(gate[:, [i]] * experts[e] for i, e in enumerate(read)))
     if not last:
         name = f"sharing.levels.{j}.shared_gate"
-        gate = softmax(x[-1] @ p[f"{name}.weight"].T + p[f"{name}.bias"], axis=1)
+        gate = softmax(x[-1] @ p[f"{name}.weight"] + p[f"{name}.bias"], axis=1)
         out.append(sum(gate[:, [e]] * experts[e] for e in range(TOTAL)))
     return out
 

@@ -1,5 +1,7 @@
 """Products of dense layers against float64, forward and backward."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,9 @@ from numpy.testing import assert_allclose
 from torch.nn import functional as F
 
 from skmtl.modules import products
-from skmtl.modules.products import linear, linear_each
+from skmtl.modules.mixing import mixed_layer
+from skmtl.modules.products import linear
+from skmtl.modules.stacks import stacks
 
 available = pytest.mark.skipif(
     not products._available(), reason="torch was built without oneDNN"
@@ -28,7 +32,7 @@ def gradients(function, arguments, out_gradient):
 
 def single(batch, width, n_units, generator):
     x = torch.randn(batch, width, generator=generator)
-    weight = torch.randn(n_units, width, generator=generator)
+    weight = torch.randn(width, n_units, generator=generator)
     bias = torch.randn(n_units, generator=generator)
     return x, weight, bias
 
@@ -40,9 +44,44 @@ def several(batch, width, n_units, generator):
     return x, weight, bias
 
 
+def two_layers(batch, width, n_units, generator):
+    x, weight, bias = several(batch, width, n_units, generator)
+    weight = weight / width**0.5
+    return x, weight, bias, *several(1, n_units, 4, generator)[1:]
+
+
+def experts(batch, width, n_units, generator):
+    x, weight, bias = single(batch, width, 2 * n_units, generator)
+    return x, weight, bias, torch.rand(batch, 3, 2, generator=generator)
+
+
+def their_stacks(x, *layers):
+    for k in range(0, len(layers), 2):
+        x = torch.baddbmm(layers[k + 1], x, layers[k]).relu()
+    return x
+
+
+def their_mixture(x, weight, bias, mixture):
+    hidden = (x @ weight + bias).relu().unflatten(1, (2, -1))
+    return torch.einsum("bte,bew->btw", mixture, hidden)
+
+
+# What is tested, its meaning in plain torch, and random arguments.
 KINDS = [
-    (linear, F.linear, single),
-    (linear_each, lambda x, w, b: torch.baddbmm(b, x, w), several),
+    (linear, lambda x, w, b: F.linear(x, w.t(), b), single),
+    (partial(linear, relu=True), lambda x, w, b: (x @ w + b).relu(), single),
+    (
+        lambda x, w, b: stacks(x, [(w, b, False)]),
+        lambda x, w, b: torch.baddbmm(b, x, w),
+        several,
+    ),
+    (lambda x, w, b: stacks(x, [(w, b, True)]), their_stacks, several),
+    (
+        lambda x, w, b, v, c: stacks(x, [(w, b, True), (v, c, True)]),
+        their_stacks,
+        two_layers,
+    ),
+    (mixed_layer, their_mixture, experts),
 ]
 # Where oneDNN, asked at once, sums in another order on another number of threads.
 LONG = [(8192, 1, 1), (20_000, 3, 8), (20_000, 8, 64), (65_536, 8, 1)]
@@ -55,7 +94,7 @@ SHAPES = [(1, 1, 1), (1, 30, 7), (7, 3, 128), (64, 330, 5), (300, 17, 24), (33, 
 def test_equals_float64(ours, theirs, make, shape):
     generator = torch.Generator().manual_seed(sum(shape))
     arguments = [a.requires_grad_() for a in make(*shape, generator)]
-    assert products._takes(arguments[0])
+    assert products.takes(arguments[0])
     g = torch.randn(ours(*arguments).shape, generator=generator)
     found = gradients(ours, arguments, g)
     exact = [a.detach().double().requires_grad_() for a in arguments]
@@ -99,7 +138,7 @@ def test_same_bits_on_any_number_of_threads(ours, theirs, make, shape, threads):
 @pytest.mark.parametrize(("ours", "theirs", "make"), KINDS)
 def test_other_types_take_torchs_way(ours, theirs, make):
     arguments = [a.double() for a in make(9, 4, 3, torch.Generator().manual_seed(0))]
-    assert not products._takes(arguments[0])
+    assert not products.takes(arguments[0])
     assert torch.equal(ours(*arguments), theirs(*arguments))
     empty = make(0, 4, 3, torch.Generator())
     assert torch.equal(ours(*empty), theirs(*empty))
@@ -112,7 +151,16 @@ def test_only_what_is_needed_is_computed():
     linear(x, weight, bias).sum().backward()
     assert x.grad is None
     assert bias.grad is None
-    assert_allclose(weight.grad, np.tile(x.sum(0), (3, 1)), rtol=1e-5)
+    assert_allclose(weight.grad, np.tile(x.sum(0)[:, None], 3), rtol=1e-5)
+
+
+@pytest.mark.parametrize(("ours", "theirs", "make"), KINDS)
+def test_nan_comes_through(ours, theirs, make):
+    arguments = make(9, 4, 3, torch.Generator().manual_seed(0))
+    arguments[1][..., 0, 0] = torch.nan
+    found = ours(*arguments)
+    assert torch.equal(found.isnan(), theirs(*arguments).isnan())
+    assert found.isnan().any()
 
 
 @available

@@ -35,20 +35,20 @@ def mixture(p, x, n_experts, n_rest, bottom):
     if bottom:
         x = dense(p, "sharing.bottom.0", x)
     first = p["sharing.first.0.weight"]
-    width = len(first) // n_experts
+    width = first.shape[1] // n_experts
     experts = []
     for e in range(n_experts):
         rows = slice(e * width, (e + 1) * width)
-        h = np.maximum(x @ first[rows].T + p["sharing.first.0.bias"][rows], 0)
+        h = np.maximum(x @ first[:, rows] + p["sharing.first.0.bias"][rows], 0)
         for layer in range(n_rest):
-            weight = p[f"sharing.rest.{2 * layer}.weight"][e]
-            h = np.maximum(h @ weight + p[f"sharing.rest.{2 * layer}.bias"][e], 0)
+            weight = p[f"sharing.rest.{layer}.weight"][e]
+            h = np.maximum(h @ weight + p[f"sharing.rest.{layer}.bias"][e], 0)
         experts.append(h)
-    gate_weight = p["sharing.gates.weight"].reshape(TASKS, n_experts, -1)
+    gate_weight = p["sharing.gates.weight"].reshape(-1, TASKS, n_experts)
     gate_bias = p["sharing.gates.bias"].reshape(TASKS, n_experts)
     mixed = []
     for t in range(TASKS):
-        gate = softmax(x @ gate_weight[t].T + gate_bias[t], axis=1)
+        gate = softmax(x @ gate_weight[:, t] + gate_bias[t], axis=1)
         mixed.append(sum(gate[:, [e]] * experts[e] for e in range(n_experts)))
     return mixed
 
@@ -88,7 +88,7 @@ def test_share_bottom_forward(seed):
     towers = ParallelTowers(n_tasks=TASKS, width=5, units=[3], dropout=0.0)
     net = compose(sharing, towers)
     p, data = values(net), batch(seed)
-    shared = dense(p, "sharing.layers.2", dense(p, "sharing.layers.0", embed(p, *data)))
+    shared = dense(p, "sharing.layers.1", dense(p, "sharing.layers.0", embed(p, *data)))
     expected = parallel(p, [shared] * TASKS)
     assert_allclose(net(*tensors(data)).detach().numpy(), expected, rtol=1e-12)
 
@@ -107,7 +107,7 @@ def test_chained_towers_forward(parents, chained):
         read = np.hstack([x[t], *(embedded[s] for s in parents[t])])
         embedded[t] = dense(p, f"hidden.{t}.0", read)
         weight, bias = p[f"output.{t}.weight"], p[f"output.{t}.bias"]
-        logits[t] = embedded[t] @ weight[0] + bias
+        logits[t] = embedded[t] @ weight[:, 0] + bias
         before = [proba[s] for s in parents[t]]
         proba[t] = expit(logits[t]) * (np.min(before, axis=0) if before else 1.0)
     expected = proba if chained else {t: expit(z) for t, z in logits.items()}
@@ -171,7 +171,7 @@ def test_gate_dropout_expectation(rate):
 
 def test_every_expert_starts_differently():
     module, _ = gates(0.0)
-    experts = module.first[0].weight.unflatten(0, (4, -1)).flatten(1)
+    experts = module.first[0].weight.unflatten(1, (4, -1)).transpose(0, 1).flatten(1)
     distances = torch.cdist(experts, experts) + torch.eye(4)
     assert (distances > 1e-3).all()
 

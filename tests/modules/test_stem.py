@@ -50,11 +50,11 @@ def reference(p, data, units):
         else:
             owner = TASKS
             columns = slice((e - TASKS * OWN) * u, (e - TASKS * OWN + 1) * u)
-            weight = p["sharing.experts.shared.0.weight"][columns].T
+            weight = p["sharing.experts.shared.0.weight"][:, columns]
             bias = p["sharing.experts.shared.0.bias"][columns]
         h = np.maximum(x[owner] @ weight + bias, 0)
         for k in range(len(units) - 1):
-            rest = f"sharing.experts.rest.{2 * k}"
+            rest = f"sharing.experts.rest.{k}"
             h = np.maximum(h @ p[f"{rest}.weight"][e] + p[f"{rest}.bias"][e], 0)
         experts.append(h)
     mixed = []

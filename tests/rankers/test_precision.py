@@ -41,12 +41,12 @@ def test_only_what_is_shared_is_in_bf16(table):
 
         return hook
 
-    parts = {"experts": module.sharing.first, "towers": module.towers}
+    parts = {"sharing": module.sharing, "towers": module.towers}
     hooks = [part.register_forward_hook(note(n)) for n, part in parts.items()]
     ranker.predict_task_proba(X)
     for hook in hooks:
         hook.remove()
-    assert seen == {"experts": torch.bfloat16, "towers": torch.float32}
+    assert seen == {"sharing": torch.bfloat16, "towers": torch.float32}
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="needs a compiler")

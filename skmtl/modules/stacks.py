@@ -1,0 +1,96 @@
+"""Stacks of dense layers side by side, in one step forward and one backward."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from skmtl.modules.products import (
+    before_relu,
+    column_sums,
+    over_rows,
+    product,
+    takes,
+)
+
+# Weight (n, width, n_units), bias (n, 1, n_units), and whether a ReLU follows.
+Layer = tuple[Tensor, Tensor, bool]
+
+
+def stacks(x: Tensor, layers: Sequence[Layer]) -> Tensor:
+    """``x[i] @ weight[i] + bias[i]`` for every i, one layer after the other.
+
+    Parameters
+    ----------
+    x : Tensor of shape (n, batch, width)
+        The inputs.
+    layers : sequence of tuple
+        Weight of shape (n, width, n_units), bias of shape (n, 1, n_units), and whether
+        a ReLU follows.
+
+    Returns
+    -------
+    Tensor of shape (n, batch, n_units)
+        The outputs of the last layer.
+    """
+    if not takes(x):
+        for weight, bias, relu in layers:
+            x = torch.baddbmm(bias, x, weight)
+            x = x.relu() if relu else x
+        return x
+    if not torch.is_grad_enabled():
+        return torch.stack([_last(x[i], layers, i) for i in range(len(x))])
+    parameters = [p for weight, bias, _ in layers for p in (weight, bias)]
+    out: Tensor = _Stacks.apply([relu for *_, relu in layers], x, *parameters)
+    return out
+
+
+def _outputs(x: Tensor, layers: Sequence[Layer], i: int) -> Iterator[Tensor]:
+    for weight, bias, relu in layers:
+        x = product(x, weight[i], bias[i, 0], relu)
+        yield x
+
+
+def _last(x: Tensor, layers: Sequence[Layer], i: int) -> Tensor:
+    *_, out = _outputs(x, layers, i)
+    return out
+
+
+class _Stacks(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, relus: list[bool], x: Tensor, *parameters: Tensor) -> Tensor:
+        weights, biases = parameters[::2], parameters[1::2]
+        layers = list(zip(weights, biases, relus, strict=True))
+        rows = []  # of each stack, its input and the outputs of its layers
+        for i, own in enumerate(x):
+            own = own.contiguous()
+            rows.append([own, *_outputs(own, layers, i)])
+        ctx.relus = relus
+        ctx.save_for_backward(*weights, *(tensor for row in rows for tensor in row))
+        return torch.stack([row[-1] for row in rows])
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Any:
+        n_layers = len(ctx.relus)
+        weights, saved = ctx.saved_tensors[:n_layers], ctx.saved_tensors[n_layers:]
+        _, need_x, *need = ctx.needs_input_grad
+        found: list[list[Tensor]] = [[] for _ in need]
+        dx = []
+        for i, g in enumerate(gradients[0]):
+            row = saved[i * (n_layers + 1) : (i + 1) * (n_layers + 1)]
+            for k in reversed(range(n_layers)):
+                if ctx.relus[k]:
+                    # Below the last layer the gradient is nobody else's.
+                    g = before_relu(g, row[k + 1], in_place=k < n_layers - 1)
+                if need[2 * k]:
+                    found[2 * k].append(over_rows(row[k], g))
+                if need[2 * k + 1]:
+                    found[2 * k + 1].append(column_sums(g)[None])
+                if k or need_x:
+                    g = product(g, weights[k][i].t())
+            dx.append(g)
+        of_parameters = [torch.stack(one) if one else None for one in found]
+        return None, torch.stack(dx) if need_x else None, *of_parameters
