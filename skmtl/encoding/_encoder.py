@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from numbers import Integral
 from typing import Any, ClassVar, Self
 
@@ -214,13 +214,12 @@ class TableEncoder(GrowingMixin, TransformerMixin, BaseEstimator):
         owners = vocabulary_owners(self.share_embedding, [*categorical, *bags], names)
         hashed = check_buckets(self.n_buckets, owners, bags, self.n_hashes)
         chains = fallback_chains(self.fallback, categorical, owners, list(hashed))
-        keys = self._keys(frame, owners, bags)
-        vocabularies: list[Any] = [
-            HashedIds.fit(column, hashed[owner])
+        vocabularies: dict[Any, Any] = {
+            owner: HashedIds.fit(keys, hashed[owner])
             if owner in hashed
-            else Vocabulary.fit(column, **self._limits())
-            for owner, column in keys.items()
-        ]
+            else Vocabulary.fit(keys, **self._limits())
+            for owner, keys in self._keys(frame, owners, bags)
+        }
         scales = [
             NumberScale.fit(as_float(frame.iloc[:, i], names[i]), weight, self.n_bins)
             for i in numeric
@@ -228,9 +227,9 @@ class TableEncoder(GrowingMixin, TransformerMixin, BaseEstimator):
         self._categorical, self._lists, self._numeric = single, lists, numeric
         self.categorical_names_, self.bag_names_ = categorical, bags
         self.numeric_names_ = [names[i] for i in numeric]
-        self.vocabulary_of_, self.vocabulary_names_ = owners, list(keys)
+        self.vocabulary_of_, self.vocabulary_names_ = owners, list(vocabularies)
         self._chains, self._scales = chains, scales
-        self._set_vocabularies(vocabularies)
+        self._set_vocabularies(list(vocabularies.values()))
         more = [k for k, name in enumerate(categorical) if owners[name] in hashed]
         self.more_hashes_ = more * (self.n_hashes - 1)
         self.bin_sizes_ = [s.n_bins for s in self._scales] if self.n_bins else []
@@ -238,9 +237,8 @@ class TableEncoder(GrowingMixin, TransformerMixin, BaseEstimator):
 
     def _keys(
         self, frame: pd.DataFrame, owners: dict[Any, Any], lists: Sequence[Any]
-    ) -> dict[Any, pd.Series]:
-        """Keys of every vocabulary, from all columns that read it together."""
-        found = {}
+    ) -> Iterator[tuple[Any, pd.Series]]:
+        """Keys of one vocabulary after the other, from all columns that read it."""
         for owner in dict.fromkeys(owners.values()):
             columns = [name for name in owners if owners[name] == owner]
             keys = [
@@ -249,8 +247,7 @@ class TableEncoder(GrowingMixin, TransformerMixin, BaseEstimator):
                 else as_keys(frame[name], name)
                 for name in columns
             ]
-            found[owner] = joined_keys(keys, columns)
-        return found
+            yield owner, joined_keys(keys, columns)
 
     def _limits(self) -> dict[str, Any]:
         return {
@@ -286,7 +283,7 @@ class TableEncoder(GrowingMixin, TransformerMixin, BaseEstimator):
         frame = self._as_frame(X, reset=False)
         n = len(frame)
         columns = [column for _, column in frame.items()]
-        codes = np.empty((n, len(self._categorical)), dtype=np.int64)
+        codes = np.empty((n, len(self._categorical)), dtype=self._id_type())
         for k, i in enumerate(self._categorical):
             vocabulary = self._vocabularies[self.layout_.columns[k]]
             codes[:, k] = _rows(vocabulary, columns[i], self.categorical_names_[k])
@@ -298,7 +295,7 @@ class TableEncoder(GrowingMixin, TransformerMixin, BaseEstimator):
             for i, name in zip(self._lists, self.bag_names_, strict=True)
         )
         numeric = np.empty((n, len(self._scales)), dtype=np.float32)
-        bins = np.empty((n, len(self.bin_sizes_)), dtype=np.int64)
+        bins = np.empty((n, len(self.bin_sizes_)), dtype=np.int32)
         offsets = _offsets(self.bin_sizes_)
         for k, (i, scale) in enumerate(zip(self._numeric, self._scales, strict=True)):
             x = as_float(columns[i], self.numeric_names_[k])
@@ -325,7 +322,7 @@ class TableEncoder(GrowingMixin, TransformerMixin, BaseEstimator):
         """
         table = self.encode(X)
         ids = table.ids - self._id_offsets()
-        bins = table.bins - np.array(_offsets(self.bin_sizes_), dtype=np.int64)
+        bins = table.bins - np.array(_offsets(self.bin_sizes_), dtype=np.int32)
         lengths = np.empty((len(table), len(table.bags)), dtype=np.int64)
         for k, bag in enumerate(table.bags):
             lengths[:, k] = bag.lengths
@@ -387,19 +384,24 @@ class TableEncoder(GrowingMixin, TransformerMixin, BaseEstimator):
         return [1 + place // n_hashed for place in range(len(self.more_hashes_))]
 
     def _with_more_hashes(
-        self, codes: npt.NDArray[np.int64], columns: list[pd.Series]
-    ) -> npt.NDArray[np.int64]:
+        self, codes: npt.NDArray[np.signedinteger[Any]], columns: list[pd.Series]
+    ) -> npt.NDArray[np.signedinteger[Any]]:
         """Append the rows of further hashes."""
         more = []
         for k, number in zip(self.more_hashes_, self._hash_numbers(), strict=True):
             keys = as_keys(columns[self._categorical[k]], self.categorical_names_[k])
             vocabulary = self._vocabularies[self.layout_.columns[k]]
-            more.append(vocabulary.rows(keys, number))
+            more.append(vocabulary.rows(keys, number).astype(codes.dtype))
         return np.column_stack([codes, *more]) if more else codes
 
-    def _id_offsets(self) -> npt.NDArray[np.int64]:
+    def _id_type(self) -> type[np.signedinteger[Any]]:
+        """Type of rows of the fused table: half the memory while they fit 32 bits."""
+        fits = sum(self.vocabulary_sizes_) <= np.iinfo(np.int32).max
+        return np.int32 if fits else np.int64
+
+    def _id_offsets(self) -> npt.NDArray[np.signedinteger[Any]]:
         """First row in the fused table of what each column of encoded ids holds."""
-        offsets = np.array(self.layout_.column_first, dtype=np.int64)
+        offsets = np.array(self.layout_.column_first, dtype=self._id_type())
         places = [*range(len(offsets)), *self.more_hashes_]
         return offsets[np.array(places, dtype=np.intp)]
 

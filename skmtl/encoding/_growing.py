@@ -99,7 +99,7 @@ class GrowingMixin:
             [
                 vocabulary.grown(values, name, **self._limits())
                 for (name, values), vocabulary in zip(
-                    keys.items(), self._vocabularies, strict=True
+                    keys, self._vocabularies, strict=True
                 )
             ]
         )

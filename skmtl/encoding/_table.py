@@ -17,10 +17,11 @@ class EncodedTable:
 
     Parameters
     ----------
-    ids : ndarray of shape (n_samples, n_categorical), dtype int64
+    ids : ndarray of shape (n_samples, n_categorical), dtype int32
         Rows of the fused embedding table: the code of each id plus the offset of its
         column. Where columns are hashed by several functions, more columns follow.
-    bins : ndarray of shape (n_samples, n_numeric), dtype int64
+        Tables of more than 2,147,483,647 rows have int64.
+    bins : ndarray of shape (n_samples, n_numeric), dtype int32
         Rows of the fused bin table, offsets included. Width 0 without bins.
     numeric : ndarray of shape (n_samples, n_numeric), dtype float32
         Scaled numbers; 0 where the number is missing.
@@ -36,11 +37,11 @@ class EncodedTable:
     >>> len(table)
     3
     >>> table.ids.ravel()
-    array([1, 2, 1])
+    array([1, 2, 1], dtype=int32)
     """
 
-    ids: npt.NDArray[np.int64]
-    bins: npt.NDArray[np.int64]
+    ids: npt.NDArray[np.signedinteger[Any]]
+    bins: npt.NDArray[np.int32]
     numeric: npt.NDArray[np.float32]
     bags: tuple[RaggedArray, ...] = ()
 

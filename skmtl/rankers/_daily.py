@@ -113,9 +113,8 @@ class PartialFit(Fit):
     def _encoder(self) -> TableEncoder:
         if not self.warm:
             return super()._encoder()
-        encoder, self.growth = self.ranker.encoder_.grown(
-            self.X, self.weight.mean(axis=1)
-        )
+        weight = self._row_weight()
+        encoder, self.growth = self.ranker.encoder_.grown(self.X, weight)
         return encoder
 
     def _masses(self, targets: Targets, weight: Weights) -> tuple[Weights, Weights]:
@@ -150,7 +149,7 @@ class PartialFit(Fit):
     ) -> Weights:
         if not self.warm:
             return super()._intercept(net, table, labels, weight, prior)
-        z = logits(net, table).astype(np.float64)
+        z = logits(net, table)
         return move_intercept(self.ranker.intercept_, z, labels, weight, prior)
 
 

@@ -153,7 +153,8 @@ class Fit:
         if len(table) <= MERGE_ROWS:
             table, labels, weight = merge_rows(table, targets, weight)
         learnable = (prior > 0) & (prior < 1)
-        weight = weight * learnable
+        if not learnable.all():
+            weight = weight * learnable
         fitted = self._attributes(encoder, prior) | coverage | {"_masses": masses}
         device = self.ranker.device
         train_table = tensor_table(table, labels, weight, device)
@@ -181,7 +182,7 @@ class Fit:
 
     def _masses(self, targets: Targets, weight: Weights) -> tuple[Weights, Weights]:
         """Weight of each task's positives, and of its observed labels."""
-        return (weight * targets.labels).sum(axis=0), weight.sum(axis=0)
+        return targets.masses(weight)
 
     def _intercept(
         self,
@@ -195,8 +196,7 @@ class Fit:
         if n_rows < len(table):
             chosen = np.sort(self.rng.choice(len(table), n_rows, replace=False))
             weight = weight[chosen]
-        z = logits(net, table, chosen).astype(np.float64)
-        return fit_intercept(z, weight, prior)
+        return fit_intercept(logits(net, table, chosen), weight, prior)
 
     def _encoder(self) -> TableEncoder:
         ranker = self.ranker
@@ -213,9 +213,13 @@ class Fit:
             n_hashes=ranker.n_hashes,
             n_bins=ranker.n_bins,
         )
-        encoder.fit(self.X, sample_weight=self.weight.mean(axis=1))
+        encoder.fit(self.X, sample_weight=self._row_weight())
         self.pretrained.add_to(encoder)
         return encoder
+
+    def _row_weight(self) -> Weights | None:
+        """Mean weight of each row's labels; None where all are 1."""
+        return None if (self.weight == 1).all() else self.weight.mean(axis=1)
 
     def _attributes(self, encoder: TableEncoder, prior: Weights) -> dict[str, Any]:
         targets = self.targets
@@ -313,8 +317,11 @@ class Fit:
 def _task_weights(weight: Any, targets: Targets) -> Weights:
     """Weight of every label, 0 where it was not observed."""
     checked = check_sample_weight(weight, targets.labels.shape)
-    base = 1.0 if checked is None else checked
-    return np.asarray(targets.observed * base, dtype=np.float64)
+    if checked is None:
+        if targets.observed.all():  # as most often: ones that take no memory
+            return np.broadcast_to(np.float64(1.0), targets.labels.shape)
+        checked = np.ones(1)
+    return np.asarray(targets.observed * checked, dtype=np.float64)
 
 
 def _scorer_labels(targets: Targets) -> npt.NDArray[Any]:

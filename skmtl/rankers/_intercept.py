@@ -29,7 +29,9 @@ def n_rows_to_read(n_rows: int, n_epochs: int) -> int:
     return min(n_rows, max(_MIN_ROWS, n_rows * n_epochs // 4))
 
 
-def fit_intercept(logits: Floats, weight: Floats, rates: Floats) -> Floats:
+def fit_intercept(
+    logits: npt.NDArray[np.float32], weight: Floats, rates: Floats
+) -> Floats:
     """Shift of each task's logit that makes the mean prediction the observed rate.
 
     A network trained by small steps ends a little above or below the rate of a rare
@@ -53,9 +55,10 @@ def fit_intercept(logits: Floats, weight: Floats, rates: Floats) -> Floats:
     """
     shifts = np.zeros(len(rates))
     for task, rate in enumerate(rates):
-        z, w = logits[:, task], weight[:, task]
-        if 0 < rate < 1 and w.any():
-            shifts[task] = _solve(z[w > 0], w[w > 0], rate)
+        seen = weight[:, task] > 0
+        if 0 < rate < 1 and seen.any():
+            z = logits[seen, task].astype(np.float64)
+            shifts[task] = _solve(z, weight[seen, task], rate)
     return shifts
 
 
@@ -70,7 +73,7 @@ def _solve(z: Floats, w: Floats, rate: float) -> float:
 
 def move_intercept(
     before: Floats,
-    logits: Floats,
+    logits: npt.NDArray[np.float32],
     labels: npt.NDArray[np.float32],
     weight: Floats,
     rates: Floats,
@@ -102,7 +105,8 @@ def move_intercept(
     for task, rate in enumerate(rates):
         seen = weight[:, task] > 0
         if 0 < rate < 1 and seen.any():
-            z, y, w = logits[seen, task], labels[seen, task], weight[seen, task]
+            z = logits[seen, task].astype(np.float64)
+            y, w = labels[seen, task], weight[seen, task]
             shifts[task] = _solve_near(before[task], z, y, w / w.mean())
     return shifts
 

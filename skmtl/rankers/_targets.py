@@ -14,6 +14,8 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 
 from skmtl.encoding._columns import is_polars
 
+Floats = npt.NDArray[np.float64]
+
 
 @dataclass(frozen=True)
 class Targets:
@@ -46,12 +48,20 @@ class Targets:
         """Select rows."""
         return replace(self, labels=self.labels[rows], observed=self.observed[rows])
 
-    def rates(self, weight: npt.NDArray[np.float64] | None) -> npt.NDArray[np.float64]:
+    def masses(self, weight: Floats) -> tuple[Floats, Floats]:
+        """Weight of each task's positives, and of its observed labels."""
+        positives, every = np.zeros((2, len(self.names)))
+        for task, known in enumerate(self.observed.T):  # one at a time for memory
+            mass = known * weight[:, task]
+            positives[task] = (mass * self.labels[:, task]).sum()
+            every[task] = mass.sum()
+        return positives, every
+
+    def rates(self, weight: Floats) -> Floats:
         """Weighted rate of positives of each task; NaN where nothing is observed."""
-        mass = self.observed * (1.0 if weight is None else weight)
+        positives, every = self.masses(weight)
         with np.errstate(invalid="ignore"):
-            rates: npt.NDArray[np.float64] = (mass * self.labels).sum(0) / mass.sum(0)
-        return rates
+            return np.asarray(positives / every)
 
 
 def check_targets(y: Any, classes: Any = None) -> Targets:

@@ -30,13 +30,11 @@ def tensor_table(
 ) -> TensorTable:
     """Put a table on the device, weights scaled to mean 1 for each task."""
     mean = weight.mean(axis=0)
-    scaled = np.divide(weight, mean, out=np.zeros_like(weight), where=mean > 0)
-    plain = bool((scaled == 1).all())
-    return TensorTable(
-        as_tensors(table),
-        torch.from_numpy(labels),
-        None if plain else torch.from_numpy(scaled.astype(np.float32)),
-    ).to(device)
+    scaled = None
+    if not (mean > 0).all() or not (weight == mean).all():
+        ratio = np.divide(weight, mean, out=np.zeros_like(weight), where=mean > 0)
+        scaled = torch.from_numpy(ratio.astype(np.float32))
+    return TensorTable(as_tensors(table), torch.from_numpy(labels), scaled).to(device)
 
 
 def as_tensors(table: EncodedTable) -> dict[str, Any]:

@@ -144,7 +144,7 @@ def test_clone_pickle_and_output():
     out = encoder.set_output(transform="pandas").transform(X)
     names = ["user", "item", "price", "gain", "price_bin", "gain_bin"]
     assert list(out.columns) == list(encoder.get_feature_names_out()) == names
-    assert out["user"].dtype == out["gain_bin"].dtype == np.int64
+    assert out["user"].dtype == out["gain_bin"].dtype == np.int32
 
 
 def test_offsets_put_columns_side_by_side():
