@@ -22,7 +22,7 @@ from statistics import median
 sys.path.insert(0, str(Path(__file__).parent / "speed"))
 from run import add_common, interleaved, launch
 
-COMPETITORS = ["skmtl", "bare", "floor", "deepctr", "rechub"]
+COMPETITORS = ["skmtl", "bare", "floor", "deepctr", "rechub", "libmtl"]
 
 
 def table(found: dict[str, list[dict]]) -> list[str]:
