@@ -23,7 +23,7 @@ ARGUMENTS = {
     "loss_weights": ["--jobs 1"],
     "transfer": ["census --rows 50000", "taobao", "funnel --rows 40000 --seeds 1"],
     "cold_start": ["--table funnel --epochs 4", "--table taobao --epochs 4"],
-    "correlated_tasks": ["--size 8x16", "--size 4x64"],
+    "correlated_tasks": ["eight_tasks", "8x16", "4x64"],
 }
 
 
