@@ -35,8 +35,8 @@ ANEW = {REFIT: {"max_iter": 1}, "refit, 4 epochs": {}}
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--rows", type=int, default=200_000, help="of all ten days")
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--rows", type=int, default=100_000, help="of all ten days")
     arguments = parser.parse_args()
     found = pd.DataFrame(
         row for seed in range(arguments.seeds) for row in ten_days(seed, arguments.rows)

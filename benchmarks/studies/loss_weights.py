@@ -5,7 +5,7 @@ seeds, and judged on test rows like all others. The rankers are MMoE with 4 expe
 64 units, and defaults elsewhere. It writes ``loss_weights.csv`` and ``.png`` beside
 this file:
 
-    SKMTL_DATA_HOME=... python benchmarks/studies/loss_weights.py --jobs 2
+    SKMTL_DATA_HOME=... python benchmarks/studies/loss_weights.py --jobs 1
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ N_TRAIN, N_TEST = 200_000, 100_000
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--epochs", type=int, nargs="+", default=[1, 4])
     arguments = parser.parse_args()
     found = pd.DataFrame(
