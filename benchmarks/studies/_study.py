@@ -38,8 +38,8 @@ from skmtl.metrics import roc_auc
 HERE = Path(__file__).parent
 # The census tables are large enough for five seeds to tell.
 SEEDS = {"funnel": 10, "taobao": 10, "adult": 5, "census": 5}
-# Taobao and the funnel are mostly ids, which more epochs memorise if `unknown_rate` is 0,
-# as it was by default when this was decided; on the census tables the default is right.
+# Taobao and the funnel are mostly ids, which more epochs memorise if `unknown_rate` is
+# 0, as it was when this was decided; on the census tables the default is right.
 EPOCHS = {"funnel": 2, "taobao": 2, "adult": 4, "census": 4}
 
 

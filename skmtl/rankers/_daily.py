@@ -16,7 +16,7 @@ from skmtl.encoding._growth import Growth
 from skmtl.rankers._epoch_auc import TaskAUC
 from skmtl.rankers._epoch_line import EpochLine
 from skmtl.rankers._fit import Fit, Weights, batch_size
-from skmtl.rankers._intercept import move_intercept
+from skmtl.rankers._intercept import fit_intercept, rates_after
 from skmtl.rankers._targets import Targets, check_targets
 from skmtl.rankers._training import logits
 
@@ -149,8 +149,15 @@ class PartialFit(Fit):
     ) -> Weights:
         if not self.warm:
             return super()._intercept(net, table, labels, weight, prior)
-        z = logits(net, table)
-        return move_intercept(self.ranker.intercept_, z, labels, weight, prior)
+        # By the ranker as it was: training went on with a copy. What steps on these
+        # rows did to the level does not show in it.
+        proba, w = self.ranker._task_proba(self.X), self.weight
+        mass, total = w.sum(axis=0), (w * proba).sum(axis=0)
+        expected = np.divide(total, mass, out=np.zeros_like(mass), where=mass > 0)
+        known = self.ranker._masses[0]
+        rates = rates_after(expected, known, self.targets.labels, w)
+        found = fit_intercept(logits(net, table), weight, rates)
+        return np.where((rates > 0) & (rates < 1), found, self.ranker.intercept_)
 
 
 def grow_net(net: MultiTaskNet, sizes: list[int], growth: Growth) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import brentq
@@ -16,7 +14,7 @@ Floats = npt.NDArray[np.float64]
 _MIN_ROWS = 65_536
 # Shifts beyond e^20 mean that a task's network learnt nothing of its rate.
 _BOUND = 20.0
-# How much a new table moves the shift: as if the last one came from so many positives.
+# What is known of the level from tables before is worth at most so many positives.
 _POSITIVES = 100.0
 
 
@@ -71,53 +69,38 @@ def _solve(z: Floats, w: Floats, rate: float) -> float:
     return float(brentq(excess, -_BOUND, _BOUND, xtol=1e-10))
 
 
-def move_intercept(
-    before: Floats,
-    logits: npt.NDArray[np.float32],
-    labels: npt.NDArray[np.float32],
-    weight: Floats,
-    rates: Floats,
+def rates_after(
+    expected: Floats, known: Floats, labels: npt.NDArray[np.float32], weight: Floats
 ) -> Floats:
-    """Shift of each task's logit after one more table, near the shift before.
+    """Rates of one more table, from what was expected of it and its own labels.
 
-    One day has few positives of a rare task, and a shift that met its rate alone would
-    go up and down with them. This one solves the likelihood equation with a normal
-    prior around the shift before, of variance 1/100: about 100 positives move it half
-    of the way to the rate of the new table, and one positive hardly at all.
+    One day has few positives of a rare task, and a level that met its rate alone would
+    go up and down with them. The rate is the mean of the posterior of a beta
+    distribution, whose prior has the expected mean and is worth as many positives as
+    are known, at most 100: then 100 positives of the new table count for half.
 
     Parameters
     ----------
-    before : ndarray of shape (n_tasks,)
-        Shifts until now.
-    logits : ndarray of shape (n_samples, n_tasks)
-        Of the new rows.
+    expected : ndarray of shape (n_tasks,)
+        Mean prediction for these rows before they were trained on.
+    known : ndarray of shape (n_tasks,)
+        Weight of the positives of all tables before.
     labels, weight : ndarray of shape (n_samples, n_tasks)
-        Their labels, and weights, 0 where the label was not observed.
-    rates : ndarray of shape (n_tasks,)
-        Rates over all tables.
+        Labels of the new rows, and weights, 0 where the label was not observed.
 
     Returns
     -------
     ndarray of shape (n_tasks,)
-        That before for a task without both classes so far, or without weight now.
+        NaN for a task without weight now.
     """
-    shifts = before.copy()
-    for task, rate in enumerate(rates):
+    rates = np.full(len(expected), np.nan)
+    for task, prior in enumerate(expected):
         seen = weight[:, task] > 0
-        if 0 < rate < 1 and seen.any():
-            z = logits[seen, task].astype(np.float64)
-            y, w = labels[seen, task], weight[seen, task]
-            shifts[task] = _solve_near(before[task], z, y, w / w.mean())
-    return shifts
-
-
-def _solve_near(before: float, z: Floats, y: npt.NDArray[Any], w: Floats) -> float:
-    positives = w @ y
-
-    def slope(move: float) -> float:
-        expected = w @ expit(z + before + move)
-        return float(expected - positives + _POSITIVES * move)
-
-    # The slope lies between these signs: no more than all rows can be positive.
-    bound = len(z) / _POSITIVES + 1.0
-    return before + float(brentq(slope, -bound, bound, xtol=1e-10))
+        if not seen.any():
+            continue
+        w = weight[seen, task]
+        positives = min(known[task] / w.mean(), _POSITIVES) if prior > 0 else 0.0
+        n_prior = positives / prior if positives else 0.0
+        w = w / w.mean()
+        rates[task] = (positives + w @ labels[seen, task]) / (n_prior + w.sum())
+    return rates

@@ -10,13 +10,13 @@ import polars as pl
 import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
-from scipy.optimize import minimize_scalar
 from scipy.special import expit
+from scipy.stats import beta
 from skorch.callbacks import Callback
 
 from skmtl import STEM, MMoE, ShareBottom
 from skmtl.rankers._daily import grow_net
-from skmtl.rankers._intercept import move_intercept
+from skmtl.rankers._intercept import rates_after
 from tests.rankers.conftest import make_impressions
 from tests.rankers.test_fit import MAKERS, SMALL
 
@@ -269,27 +269,40 @@ def test_what_partial_fit_cannot_do_is_said():
         ranker.set_params(loss_weight=None).partial_fit(X, y)
 
 
-def test_the_intercept_moves_by_what_a_day_can_tell():
+def test_rates_after_are_means_of_the_posterior():
     rng = np.random.default_rng(0)
-    z = rng.normal(-4, 1, (20_000, 2))
-    y = (rng.random(z.shape) < expit(z + np.array([0.5, -1.0]))).astype(np.float32)
-    weight = rng.random(z.shape) * (rng.random(z.shape) < 0.9)
-    before = np.array([0.1, -0.2])
-    found = move_intercept(before, z, y, weight, np.array([0.1, 0.1]))
-    for task in range(2):
-        w = weight[:, task] / weight[weight[:, task] > 0, task].mean()
+    y = (rng.random((5000, 3)) < [0.1, 0.02, 0.5]).astype(np.float32)
+    weight = rng.random(y.shape) * (rng.random(y.shape) < 0.9)
+    expected, known = np.array([0.08, 0.03, 0.4]), np.array([500.0, 7.0, 3.0])
+    found = rates_after(expected, known, y, weight)
+    for task in range(3):
+        mean = weight[weight[:, task] > 0, task].mean()
+        w, before = weight[:, task] / mean, min(known[task] / mean, 100)
+        # The beta distribution with this mean and so many positives, after new labels.
+        a, b = before, before / expected[task] - before
+        posterior = beta(a + w @ y[:, task], b + w @ (1 - y[:, task]))
+        assert found[task] == pytest.approx(posterior.mean(), rel=1e-9)
+    first = rates_after(np.zeros(3), np.zeros(3), y, np.ones(y.shape))
+    assert_allclose(first, y.mean(axis=0), rtol=1e-6)  # nothing was known before
+    unseen = rates_after(expected, known, y, weight * [0, 1, 1])
+    assert np.isnan(unseen[0])
+    assert_array_equal(unseen[1:], found[1:])
 
-        def loss(shift, task=task, w=w):
-            p = expit(z[:, task] + shift)
-            fit = w @ np.where(y[:, task] == 1, -np.log(p), -np.log1p(-p))
-            return fit + 50 * (shift - before[task]) ** 2
 
-        best = minimize_scalar(loss, bounds=(-5, 5), options={"xatol": 1e-9})
-        assert found[task] == pytest.approx(best.x, abs=1e-5)
-    alone = move_intercept(before, z[:50], y[:50] * 0, weight[:50], np.full(2, 0.1))
-    assert_allclose(alone, before, atol=0.05)  # no positive among 50 tells little
-    kept = move_intercept(before, z, y, weight * [0, 1], np.array([0.1, 0.0]))
-    assert_array_equal(kept, before)
+def test_levels_of_rare_tasks_stay_where_they_are_known_to_be():
+    rng = np.random.default_rng(0)
+    levels = []
+    for seed in range(3):
+        ranker = ShareBottom(random_state=seed, learning_rate=0.01)
+        for _ in range(6):
+            X = rng.normal(size=(4000, 3))
+            proba = expit(X[:, :2] - [2.5, 6.5])
+            ranker.partial_fit(X, (rng.random(proba.shape) < proba).astype(int))
+        X = rng.normal(size=(20_000, 3))
+        true = expit(X[:, :2] - [2.5, 6.5]).mean(axis=0)
+        levels.append(ranker.predict_task_proba(X).mean(axis=0) / true)
+    # 24,000 rows have about 60 positives of the rare task.
+    assert_allclose(np.mean(levels, axis=0), 1.0, atol=0.3)
 
 
 @pytest.mark.parametrize(
