@@ -5,15 +5,18 @@
 MMoE with its defaults but for `unknown_rate` and the number of epochs, on
 `make_funnel`: trained on the first 200,000 rows, judged on the 100,000 after them, with
 label weights of 1, 10 and 100. Each seed draws new data.
-Writes unknown_rate.csv, a row for each fit and task, and prints the means: ROC AUC, and
-the mean prediction over the mean true probability.
+Writes unknown_rate.csv, a row for each fit and task, and unknown_rate.png beside this
+file, and prints the means: ROC AUC, and the mean prediction over the mean true
+probability.
 """
 
 import argparse
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from skmtl import MMoE
 from skmtl.datasets import make_funnel
@@ -38,6 +41,7 @@ def main() -> None:
     table = found.groupby(["epochs", "unknown_rate", "task"], sort=False)
     columns = ["roc_auc", "predicted_to_true"]
     print(table[columns].agg(["mean", "min", "max"]).round(4).to_string())
+    draw(found)
 
 
 def one_table(seed: int, epochs: list[int]) -> list[dict]:
@@ -69,6 +73,41 @@ def one_table(seed: int, epochs: list[int]) -> list[dict]:
             ]
             print(seed, n_epochs, rate, auc.round(4), level.round(3).tolist())
     return found
+
+
+def draw(found: pd.DataFrame) -> None:
+    """A row for what is measured, a column for the epochs; intervals over seeds."""
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    measured = {
+        "roc_auc": "ROC AUC above that of rate 0",
+        "predicted_to_true": "prediction / truth",
+    }
+    epochs = list(dict.fromkeys(found["epochs"]))
+    figure, panels = plt.subplots(
+        2, len(epochs), figsize=(8, 6), sharex=True, sharey="row", layout="constrained"
+    )
+    for (what, label), row in zip(measured.items(), panels, strict=True):
+        for n_epochs, ax in zip(epochs, row, strict=True):
+            here = found[found["epochs"] == n_epochs]
+            for k, (task, part) in enumerate(here.groupby("task", sort=False)):
+                table = part.pivot(index="seed", columns="unknown_rate", values=what)
+                if what == "roc_auc":
+                    table = table.sub(table[0.0], axis=0)
+                reach = stats.t.ppf(0.975, len(table) - 1) * table.sem()
+                x = np.arange(len(table.columns)) + 0.12 * (k - 1)
+                ax.errorbar(x, table.mean(), reach, fmt="os^"[k], label=task)
+            ax.axhline(what != "roc_auc", color="0.4", lw=1)
+            ax.set_xticks(range(len(RATES)), [f"{rate:g}" for rate in RATES])
+            ax.grid(axis="y", alpha=0.4)
+        row[0].set_ylabel(label)
+    for n_epochs, ax in zip(epochs, panels[0], strict=True):
+        ax.set_title(f"epochs: {n_epochs}")
+    for ax in panels[1]:
+        ax.set_xlabel("unknown_rate")
+    panels[0, 0].legend(fontsize="small")
+    figure.savefig(HERE / "unknown_rate.png", dpi=110)
 
 
 if __name__ == "__main__":
