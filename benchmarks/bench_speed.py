@@ -4,7 +4,8 @@
 
 Each fit runs in a process of its own, in turn, for as many rounds as asked; what is
 printed is the median. A peer that cannot live beside skmtl gets an interpreter of its
-own: ``--python deepctr=PATH/bin/python``. Peers: ``pip install -e ".[bench]"``.
+own: ``--python deepctr=PATH/bin/python``. Peers: ``pip install -e ".[bench]"``, and
+``pip install --no-deps LibMTL==1.1.5``; one that is not installed is left out.
 
 skmtl fits from a DataFrame, and its time includes encoding and everything else that
 `fit` does. The peers get arrays of integer ids, and the time of encoding is not
@@ -20,7 +21,7 @@ from pathlib import Path
 from statistics import median
 
 sys.path.insert(0, str(Path(__file__).parent / "speed"))
-from run import add_common, interleaved, launch
+from run import add_common, interleaved, launch, present
 
 COMPETITORS = ["skmtl", "bare", "floor", "deepctr", "rechub", "libmtl"]
 
@@ -70,7 +71,7 @@ def main() -> None:
     parser.add_argument("--profile", action="store_true", help="where a step's time is")
     add_common(parser)
     options = parser.parse_args()
-    names = list(dict.fromkeys(["skmtl", *options.competitors]))
+    names = present(list(dict.fromkeys(["skmtl", *options.competitors])), options)
     passed = ("rows", "epochs", "largest", "predict_rows", "predict_batch_size")
     for model in options.models:
         for size in options.batch_sizes:

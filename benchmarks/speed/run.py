@@ -50,6 +50,21 @@ def launch(
     return done.stdout
 
 
+def present(names: list[str], options: argparse.Namespace) -> list[str]:
+    """The competitors whose libraries are installed; the others are named."""
+    pythons, found = interpreters(options), []
+    for name in names:
+        command = [pythons.get(name, sys.executable), "-c", f"import with_{name}"]
+        path = os.pathsep.join([str(HERE), str(HERE.parents[1])])
+        env = os.environ | {"PYTHONPATH": path}
+        done = subprocess.run(command, capture_output=True, text=True, env=env)
+        if done.returncode:
+            print(f"{name} is left out: {done.stderr.splitlines()[-1]}", flush=True)
+        else:
+            found.append(name)
+    return found
+
+
 def measure(name: str, threads: int, pythons: dict[str, str], **asked) -> dict:
     """One fit in a process of its own."""
     out = launch(name, threads, pythons, "measure", **asked)
