@@ -49,8 +49,16 @@ def one(table: str, seed: int) -> list[dict]:
 
 
 def recall(positive: np.ndarray, score: np.ndarray, share: float) -> float:
-    """Share of the positives among the highest `share` of the rows."""
-    return recall_above(positive, score, np.quantile(score, 1 - share))
+    """Share of the positives among the highest `share` of the rows.
+
+    Rows whose scores tie there have equal chances of being among them: a rare task
+    may give one and the same score to many rows.
+    """
+    n = round(share * len(score))
+    threshold = np.partition(score, -n)[-n]
+    above, tie = score > threshold, score == threshold
+    chance = (n - above.sum()) / tie.sum()
+    return float((above[positive] + chance * tie[positive]).mean())
 
 
 def recall_above(positive: np.ndarray, score: np.ndarray, threshold: float) -> float:
