@@ -14,6 +14,7 @@ from skmtl.modules.products import (
     over_rows,
     product,
     takes,
+    to_input,
 )
 
 
@@ -69,7 +70,7 @@ class _MixedLayer(torch.autograd.Function):
         g = torch.bmm(mixture.transpose(1, 2), gradients[0]).flatten(1)
         g = before_relu(g, out, in_place=True)
         return (
-            product(g, weight.t()) if need_x else None,
+            to_input(g, weight) if need_x else None,
             over_rows(x, g) if need_weight else None,
             column_sums(g) if need_bias else None,
             of_mixture,

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from skmtl.modules.grouped_experts import GroupedExperts
 from skmtl.modules.layers import Dense, TaskLinear
 from skmtl.modules.sharing import Mixture
+from skmtl.modules.softmax import softmax
 
 
 class ExtractionLevel(Mixture):
@@ -73,11 +74,11 @@ class ExtractionLevel(Mixture):
         """Gate weights, 0 for other tasks' experts, and the experts' outputs."""
         experts = self.experts(x)
         each = x.expand(self.n_tasks + 1, *x.shape) if x.dim() == 2 else x
-        own = self.gates(each[: self.n_tasks]).softmax(dim=2).transpose(0, 1)
+        own = softmax(self.gates(each[: self.n_tasks])).transpose(0, 1)
         weights = own.new_zeros(*own.shape[:2], experts.shape[1])
         weights = weights.scatter(2, self.readable.expand(len(own), -1, -1), own)
         if self.shared_gate is not None:
-            shared = self.shared_gate(each[-1]).softmax(dim=1)
+            shared = softmax(self.shared_gate(each[-1]))
             weights = torch.cat([weights, shared.unsqueeze(1)], dim=1)
         return weights, experts
 

@@ -19,6 +19,9 @@ from torch.nn import functional as F
 # Up to so many rows, and a little more, sums had the same bits for all shapes tried.
 _ROWS = 1024
 
+# Products with fewer columns than this are narrow.
+_WIDE = 256
+
 
 def linear(
     x: Tensor, weight: Tensor, bias: Tensor | None, *, relu: bool = False
@@ -84,13 +87,23 @@ def product(
     return out.relu_() if relu else out
 
 
+def to_input(g: Tensor, weight: Tensor) -> Tensor:
+    """``g @ weight.T``, the gradient at the input of a layer."""
+    return g * weight.t() if g.shape[1] == 1 else product(g, weight.t())
+
+
 def over_rows(x: Tensor, g: Tensor) -> Tensor:
     """``x.T @ g``, the rows summed in the same order on any number of threads."""
-    blocks = zip(x.split(_ROWS), g.split(_ROWS), strict=True)
+    if g.shape[1] == 1:
+        return column_sums(x * g)[:, None]
+    # Of a narrow product oneDNN makes the transpose in as little as half the time.
+    turned = g.shape[1] < min(x.shape[1], _WIDE)
+    left, right = (g, x) if turned else (x, g)
+    blocks = zip(left.split(_ROWS), right.split(_ROWS), strict=True)
     total, *more = (product(a.t(), b) for a, b in blocks)
     for one in more:
         total += one
-    return total
+    return total.t() if turned else total
 
 
 def column_sums(g: Tensor) -> Tensor:
@@ -125,7 +138,7 @@ class _Linear(torch.autograd.Function):
         need_x, need_weight, need_bias, _ = ctx.needs_input_grad
         g = gradients[0] if out is None else before_relu(gradients[0], out)
         return (
-            product(g, weight.t()) if need_x else None,
+            to_input(g, weight) if need_x else None,
             over_rows(x, g) if need_weight else None,
             column_sums(g) if need_bias else None,
             None,

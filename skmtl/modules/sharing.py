@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from skmtl.modules.layers import Dense, dense_stack, last_parameters, side_by_side
 from skmtl.modules.mixing import mixed_layer
+from skmtl.modules.softmax import softmax
 
 
 class SharedBottom(nn.Module):
@@ -215,4 +216,4 @@ class ExpertMixture(Mixture):
             dropped = torch.rand_like(logits) < self.gate_dropout
             dropped &= ~dropped.all(dim=2, keepdim=True)
             logits = logits.masked_fill(dropped, -torch.inf)
-        return logits.softmax(dim=2)
+        return softmax(logits)

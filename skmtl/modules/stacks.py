@@ -14,6 +14,7 @@ from skmtl.modules.products import (
     over_rows,
     product,
     takes,
+    to_input,
 )
 
 # Weight (n, width, n_units), bias (n, 1, n_units), and whether a ReLU follows.
@@ -90,7 +91,7 @@ class _Stacks(torch.autograd.Function):
                 if need[2 * k + 1]:
                     found[2 * k + 1].append(column_sums(g)[None])
                 if k or need_x:
-                    g = product(g, weights[k][i].t())
+                    g = to_input(g, weights[k][i])
             dx.append(g)
         of_parameters = [torch.stack(one) if one else None for one in found]
         return None, torch.stack(dx) if need_x else None, *of_parameters

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from skmtl.modules.grouped_experts import GroupedExperts
 from skmtl.modules.layers import TaskLinear
+from skmtl.modules.softmax import softmax
 
 
 class EmbeddingExperts(nn.Module):
@@ -87,4 +88,4 @@ class EmbeddingExperts(nn.Module):
     def mixture(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Gate weights and experts, as in `ExpertMixture`."""
         gates: Tensor = self.gates(x[:-1] + x[-1])
-        return gates.softmax(dim=2).transpose(0, 1), self.experts(x)
+        return softmax(gates).transpose(0, 1), self.experts(x)

@@ -122,7 +122,9 @@ def test_views_and_broadcast_gradients(ours, theirs, make):
 
 @available
 @pytest.mark.parametrize(("ours", "theirs", "make"), KINDS)
-@pytest.mark.parametrize("shape", [*SHAPES[1:], (1024, 338, 10), *LONG])
+@pytest.mark.parametrize(
+    "shape", [*SHAPES[1:], (1024, 338, 10), (1500, 256, 128), *LONG]
+)
 def test_same_bits_on_any_number_of_threads(ours, theirs, make, shape, threads):
     generator = torch.Generator().manual_seed(sum(shape))
     arguments = [a.requires_grad_() for a in make(*shape, generator)]
