@@ -156,7 +156,9 @@ class PartialFit(Fit):
         expected = np.divide(total, mass, out=np.zeros_like(mass), where=mass > 0)
         known = self.ranker._masses[0]
         rates = rates_after(expected, known, self.targets.labels, w)
-        found = fit_intercept(logits(net, table), weight, rates)
+        found = fit_intercept(
+            [(np.ones_like(rates), logits(net, table), weight)], rates
+        )
         return np.where((rates > 0) & (rates < 1), found, self.ranker.intercept_)
 
 

@@ -22,6 +22,7 @@ from skmtl.rankers._epoch_line import EpochLine
 from skmtl.rankers._history import history_frame
 from skmtl.rankers._intercept import fit_intercept, n_rows_to_read
 from skmtl.rankers._label_weight import label_weights
+from skmtl.rankers._late import LatePredictions
 from skmtl.rankers._loss_weight import check_same_strategy, loss_weighting
 from skmtl.rankers._monitor import (
     BestWeights,
@@ -159,9 +160,11 @@ class Fit:
         device = self.ranker.device
         train_table = tensor_table(table, labels, weight, device)
         net = self._net(fitted, len(table))
+        n_rows = n_rows_to_read(len(table), self.max_iter)
+        self.late = LatePredictions(n_rows if n_rows < len(table) else 0)
         net.set_params(
             train_split=None if valid is None else predefined_split(valid[0]),
-            callbacks=self._callbacks(context, fitted, valid),
+            callbacks=[self.late, *self._callbacks(context, fitted, valid)],
             unknown_ids=unknown_ids(self.ranker, encoder),
         )
         net.initialize_callbacks()
@@ -194,9 +197,15 @@ class Fit:
     ) -> Weights:
         n_rows, chosen = n_rows_to_read(len(table), len(net.history)), None
         if n_rows < len(table):
+            parts = self.late.parts(net)
+            known = (weight > 0).any(axis=0)
+            if parts and all((w[:, known] > 0).any(axis=0).all() for *_, w in parts):
+                return fit_intercept(parts, prior)
             chosen = np.sort(self.rng.choice(len(table), n_rows, replace=False))
             weight = weight[chosen]
-        return fit_intercept(logits(net, table, chosen), weight, prior)
+        return fit_intercept(
+            [(np.ones_like(prior), logits(net, table, chosen), weight)], prior
+        )
 
     def _encoder(self) -> TableEncoder:
         ranker = self.ranker

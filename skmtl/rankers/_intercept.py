@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import brentq
 from scipy.special import expit
 
 Floats = npt.NDArray[np.float64]
+
+# Factor, of shape (n_tasks,); logits and weights, of shape (n_samples, n_tasks).
+Part = tuple[Floats, npt.NDArray[np.float32], Floats]
 
 # Rows that are always read. Predictions of a rare task vary up to 15 times as much as
 # their mean, so that on these rows alone the rate of 1 order in 1000 is 5 % off.
@@ -21,15 +27,13 @@ _POSITIVES = 100.0
 def n_rows_to_read(n_rows: int, n_epochs: int) -> int:
     """Rows on which the mean prediction is measured: all after four epochs.
 
-    To predict all rows takes a quarter of an epoch of training. A shorter training
-    reads fewer, so that the intercept costs no more than a fifteenth of it.
+    To predict all rows takes a quarter of an epoch of training. After fewer epochs it
+    is fewer rows, and for most of them predictions that training made itself serve.
     """
     return min(n_rows, max(_MIN_ROWS, n_rows * n_epochs // 4))
 
 
-def fit_intercept(
-    logits: npt.NDArray[np.float32], weight: Floats, rates: Floats
-) -> Floats:
+def fit_intercept(parts: Sequence[Part], rates: Floats) -> Floats:
     """Shift of each task's logit that makes the mean prediction the observed rate.
 
     A network trained by small steps ends a little above or below the rate of a rare
@@ -39,10 +43,12 @@ def fit_intercept(
 
     Parameters
     ----------
-    logits : ndarray of shape (n_samples, n_tasks)
-        Of training rows.
-    weight : ndarray of shape (n_samples, n_tasks)
-        Their weights, 0 where the label was not observed.
+    parts : sequence of tuple
+        Factors of shape (n_tasks,), logits and weights of training rows, both of shape
+        (n_samples, n_tasks), weights 0 where the label was not observed. The mean
+        prediction is the sum of the parts' own, times their factors. One part will do.
+        Three make a regression estimator: cheap logits of many rows, good ones of
+        some, and from them the cheap ones of the same rows.
     rates : ndarray of shape (n_tasks,)
         Observed rates of positives.
 
@@ -50,19 +56,27 @@ def fit_intercept(
     -------
     ndarray of shape (n_tasks,)
         0 for a task without both classes, or without weight.
+
+    References
+    ----------
+    W. G. Cochran, "Sampling Techniques", 3rd ed., 1977, chapter 7.
     """
     shifts = np.zeros(len(rates))
     for task, rate in enumerate(rates):
-        seen = weight[:, task] > 0
-        if 0 < rate < 1 and seen.any():
-            z = logits[seen, task].astype(np.float64)
-            shifts[task] = _solve(z, weight[seen, task], rate)
+        seen = [weight[:, task] > 0 for _, _, weight in parts]
+        if 0 < rate < 1 and all(rows.any() for rows in seen):
+            own = [
+                (factor[task], z[rows, task].astype(np.float64), weight[rows, task])
+                for rows, (factor, z, weight) in zip(seen, parts, strict=True)
+            ]
+            shifts[task] = _solve(own, rate)
     return shifts
 
 
-def _solve(z: Floats, w: Floats, rate: float) -> float:
+def _solve(parts: list[Any], rate: float) -> float:
     def excess(shift: float) -> float:
-        return float(np.average(expit(z + shift), weights=w)) - rate
+        means = (f * np.average(expit(z + shift), weights=w) for f, z, w in parts)
+        return float(sum(means)) - rate
 
     if excess(-_BOUND) > 0 or excess(_BOUND) < 0:
         return 0.0

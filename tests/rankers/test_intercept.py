@@ -9,6 +9,10 @@ from sklearn.linear_model import LogisticRegression
 from skmtl import ShareBottom
 from skmtl.datasets import make_funnel
 from skmtl.rankers._intercept import fit_intercept, n_rows_to_read
+from skmtl.rankers._late import LatePredictions
+from skmtl.rankers._training import logits
+
+ONE = np.ones(4)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -18,13 +22,28 @@ def test_equals_the_likelihood_equation(seed):
     w = rng.integers(0, 3, size=z.shape).astype(float)
     y = rng.random(z.shape) < expit(z + np.array([2, 0, -1]))
     rates = (w * y).sum(0) / w.sum(0)
-    shift = fit_intercept(z, w, rates)
+    shift = fit_intercept([(ONE, z, w)], rates)
     assert_allclose(np.average(expit(z + shift), axis=0, weights=w), rates, rtol=1e-7)
+
+
+def test_a_regression_estimator_has_the_mean_of_all():
+    """Cheap logits of all rows, and good and cheap ones of all: the good ones' mean."""
+    rng = np.random.default_rng(0)
+    good, w = rng.normal(-3, 2, size=(500, 2)), rng.random((500, 2))
+    cheap = good + rng.normal(size=good.shape)
+    half = np.full(2, 0.5)
+    parts = [(half, cheap, w), (ONE, good, w), (-half, cheap, w)]
+    rates = np.array([0.2, 0.01])
+    assert_allclose(
+        fit_intercept(parts, rates), fit_intercept([(ONE, good, w)], rates), atol=1e-8
+    )
 
 
 def test_equals_a_logistic_regression_with_an_offset_of_zero():
     y = np.r_[np.ones(30), np.zeros(70)]
-    shift = fit_intercept(np.zeros((100, 1)), np.ones((100, 1)), np.array([0.3]))
+    shift = fit_intercept(
+        [(ONE, np.zeros((100, 1)), np.ones((100, 1)))], np.array([0.3])
+    )
     reference = LogisticRegression(C=1e10).fit(np.zeros((100, 1)), y).intercept_
     assert_allclose(shift, reference, atol=1e-4)
 
@@ -34,8 +53,8 @@ def test_tasks_that_cannot_be_learnt_are_left_alone():
     w = np.ones((4, 4))
     w[:, 3] = 0
     rates = np.array([0.0, 1.0, np.nan, 0.5])
-    assert_array_equal(fit_intercept(z, w, rates), 0)
-    assert_array_equal(fit_intercept(z - 500, w, np.full(4, 0.5)), 0)
+    assert_array_equal(fit_intercept([(ONE, z, w)], rates), 0)
+    assert_array_equal(fit_intercept([(ONE, z - 500, w)], np.full(4, 0.5)), 0)
 
 
 def test_long_training_reads_all_rows():
@@ -43,6 +62,42 @@ def test_long_training_reads_all_rows():
     assert n_rows_to_read(100_000, 1) == 65_536
     assert n_rows_to_read(1_000_000, 1) == 250_000
     assert n_rows_to_read(1_000_000, 9) == 1_000_000
+
+
+@pytest.fixture
+def long_log():
+    return make_funnel(80_000, random_state=0)
+
+
+def level(ranker, log):
+    return ranker.predict_task_proba(log.data).mean(axis=0) / log.target.mean()
+
+
+@pytest.mark.parametrize("unseen", [False, True])
+def test_short_training_uses_its_own_predictions(long_log, unseen, monkeypatch):
+    target = long_log.target.astype(float)
+    if unseen:  # a task whose two labels are in none of the batches that are kept
+        two = [target["cart"].argmin(), target["cart"].argmax()]
+        target.loc[~target.index.isin(two), "cart"] = np.nan
+    read = []
+    monkeypatch.setattr(
+        "skmtl.rankers._fit.logits", lambda *a: read.append(a[2]) or logits(*a)
+    )
+    ranker = ShareBottom(max_iter=1, dropout=0.2, batch_size=256, random_state=3)
+    ranker.fit(long_log.data, target)
+    assert len(read) == unseen
+    # Of 80 orders; the rate of training rows is exact where all rows are read.
+    assert_allclose(level(ranker, long_log)[["click", "order"]], 1, atol=0.06)
+    assert abs(level(ranker, long_log)["click"] - 1) < 0.02
+
+
+def test_no_row_is_kept_where_all_are_read():
+    late = LatePredictions(0)
+    late.on_epoch_begin(None, dataset_train=range(8))
+    batch = {"ids": None}, (np.zeros((8, 1)), None)
+    late.on_batch_end(None, batch=batch, training=True, y_pred=None)
+    late.on_epoch_end(None)
+    assert late.parts(None) == []
 
 
 def test_rates_of_a_long_table_are_the_observed_rates_under_label_weights():
