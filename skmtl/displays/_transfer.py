@@ -147,4 +147,6 @@ def _draw(axes: Any, rows: pd.DataFrame, names: list[str]) -> None:
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.grid(axis="x", alpha=0.4)
-    axes.locator_params(axis="x", nbins=5)
+    axes.locator_params(axis="x", nbins=4)
+    # Small differences take a power of ten at the axis instead of zeros at each tick.
+    axes.ticklabel_format(axis="x", scilimits=(-3, 3), useMathText=True)

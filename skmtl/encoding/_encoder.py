@@ -424,10 +424,13 @@ class TableEncoder(GrowingMixin, TransformerMixin, BaseEstimator):
             X = _select_by_name(X, list(seen))
         frame = as_frame(X, estimator=self)
         if not len(frame) or not frame.shape[1]:
-            what = "sample(s)" if not len(frame) else "feature(s)"
+            what, lacks = (
+                ("sample(s)", "row") if not len(frame) else ("feature(s)", "column")
+            )
             raise ValueError(
                 f"Found array with 0 {what} (shape={frame.shape}) while a minimum of "
-                f"1 is required by {type(self).__name__}."
+                f"1 is required by {type(self).__name__}. Give a table with at least "
+                f"one {lacks}."
             )
         validate_data(self, X, skip_check_array=True, reset=reset)
         if frame.columns.has_duplicates:
