@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from skmtl.weighting._base import LossWeighting
+from skmtl.weighting._step import Step
 
 
 class StaticWeighting(LossWeighting):
@@ -50,6 +51,11 @@ class StaticWeighting(LossWeighting):
 
     def forward(self, losses: Tensor) -> Tensor:
         return torch.dot(self.fixed, losses)
+
+    def backward(self, step: Step) -> None:
+        # The derivatives are the weights; there is nothing to differentiate.
+        step.through_towers(self.fixed)
+        step.descend()
 
     def current(self) -> Tensor:
         return self.fixed
