@@ -26,6 +26,8 @@ def softmax(logits: Tensor) -> Tensor:
     """
     if logits.device.type != "cpu" or torch.compiler.is_compiling():
         return logits.softmax(dim=-1)
+    if logits.dtype is torch.bfloat16:
+        logits = logits.float()  # its exponentials would be summed in bf16
     weights: Tensor = _Softmax.apply(logits)
     return weights
 

@@ -38,3 +38,10 @@ def test_same_bits_wherever_a_row_stands(n, n_experts):
     order = torch.randperm(n, generator=generator)
     assert torch.equal(softmax(logits)[order], softmax(logits[order]))
     assert torch.equal(softmax(logits)[: n // 2 + 1], softmax(logits[: n // 2 + 1]))
+
+
+def test_bf16_is_computed_in_float32():
+    logits = torch.randn(9, 3, 8, generator=torch.Generator().manual_seed(0)).bfloat16()
+    with torch.autocast("cpu", torch.bfloat16):
+        found = softmax(logits)
+    assert torch.allclose(found, logits.float().softmax(dim=-1))
