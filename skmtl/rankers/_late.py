@@ -14,8 +14,10 @@ from torch import Tensor
 
 from skmtl.rankers._intercept import Part
 
-# Of so many batches one is kept, to be predicted once more.
+# Of so many batches one is kept, to be predicted once more; of more where there are
+# more than four times so many rows, for kept rows take memory.
 _STRIDE = 4
+_KEPT_ROWS = 32_768
 
 
 class LatePredictions(Callback):
@@ -23,7 +25,7 @@ class LatePredictions(Callback):
 
     Rows are shuffled, so that these are a random part of the table. Their predictions
     come from the network as it was some steps ago. How far it has moved since is seen
-    on every fourth batch, whose rows are kept too: a regression estimator.
+    on a fourth of the batches or less, whose rows are kept too: a regression estimator.
 
     Parameters
     ----------
@@ -33,6 +35,7 @@ class LatePredictions(Callback):
 
     def __init__(self, n_rows: int) -> None:
         self.n_rows = n_rows
+        self.stride = max(_STRIDE, n_rows // _KEPT_ROWS)
         self.last: list[tuple[Any, Tensor]] = []
 
     def on_epoch_begin(self, net: Any, dataset_train: Any = None, **_: Any) -> None:
@@ -47,7 +50,7 @@ class LatePredictions(Callback):
         X, (y, weight) = batch
         self.wait -= len(y)
         if self.wait < 0:
-            inputs = None if len(self.found) % _STRIDE else X
+            inputs = None if len(self.found) % self.stride else X
             self.found.append(((inputs, weight), step["y_pred"].detach()))
 
     def on_epoch_end(self, net: Any, **_: Any) -> None:
