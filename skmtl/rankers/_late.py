@@ -77,7 +77,7 @@ def _joined(batches: Iterable[tuple[Tensor | None, Tensor]]) -> tuple[Any, Any]:
     weights, logits = zip(*batches, strict=True)
     z = torch.cat(logits).cpu().numpy()
     if weights[0] is None:
-        return z, np.ones(z.shape)
+        return z, np.broadcast_to(np.float64(1.0), z.shape)  # takes no memory
     return z, torch.cat(weights).cpu().numpy().astype(np.float64)
 
 
