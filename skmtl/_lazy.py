@@ -52,18 +52,33 @@ def touched_rows(gradient: Tensor) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(sorted_rows[starts]), sums
 
 
-class LazyAdam(torch.optim.Optimizer):
-    """Adam on the rows of a table that a batch touches.
+def put_rows(table: Tensor, rows: Tensor, new: Tensor) -> None:
+    """Put rows into a table.
 
-    The moments of a row that no batch touches stay as they are, where dense Adam
-    lets them decay and goes on moving the row. Bias correction counts all steps, as
-    in ``torch.optim.SparseAdam``; weight decay is decoupled, and applies to the rows
-    touched.
+    torch copies number by number; numpy, told that a row is one thing, copies it at
+    once, in half the time.
+    """
+    if table.device.type != "cpu" or not table.is_contiguous():
+        table.index_copy_(0, rows, new)
+        return
+    row = f"V{table.shape[1] * table.element_size()}"
+    into, source = (one.detach().numpy().view(row)[:, 0] for one in (table, new))
+    into[rows.numpy()] = source
+
+
+class LazyAdam(torch.optim.Optimizer):
+    """Adam on what a batch touches: some rows of a table, or the whole of a layer.
+
+    A parameter with a sparse gradient is a table. The moments of a row that no batch
+    touches stay as they are, where dense Adam lets them decay and goes on moving the
+    row. Bias correction counts all steps, as in ``torch.optim.SparseAdam``; weight
+    decay is decoupled, and applies to the rows touched. A parameter with a dense
+    gradient is updated as by ``torch.optim.AdamW``, at half the cost of a call.
 
     Parameters
     ----------
     params : iterable
-        Parameters with sparse gradients along their first axis.
+        Parameters, or groups of them.
     lr, betas, eps, weight_decay : float
         As in ``torch.optim.AdamW``.
     """
@@ -81,41 +96,64 @@ class LazyAdam(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
-        """Update the rows that have a gradient."""
+        """Update whatever has a gradient."""
         for group in self.param_groups:
-            for table in group["params"]:
-                if table.grad is not None:
-                    self._update(table, group)
+            layers = []
+            for p in group["params"]:
+                if p.grad is None:
+                    continue
+                if p.grad.is_sparse:
+                    self._update_rows(p, group)
+                else:
+                    layers.append(p)
+            if layers:
+                gradients: list[Any] = [p.grad for p in layers]
+                _adam(layers, gradients, [self._state(p) for p in layers], group)
 
-    def _update(self, table: Tensor, group: dict[str, Any]) -> None:
+    def _update_rows(self, table: Tensor, group: dict[str, Any]) -> None:
         rows, g = touched_rows(table.grad)  # type: ignore[arg-type]
-        state = self.state[table]
-        if not state:
-            state["step"] = torch.zeros((), device=table.device)
-            state["exp_avg"] = torch.zeros_like(table)
-            state["exp_avg_sq"] = torch.zeros_like(table)
-        state["step"] += 1
-        whole = table, state["exp_avg"], state["exp_avg_sq"]
+        step, *moments = self._state(table)
+        whole = table, *moments
         moved, m, v = (one.index_select(0, rows) for one in whole)
-        beta1, beta2 = group["betas"]
-        # What AdamW(fused=True) calls: one pass over these rows instead of eight.
-        torch._fused_adamw_(
-            [moved],
-            [g],
-            [m],
-            [v],
-            [],
-            [state["step"]],
-            lr=group["lr"],
-            beta1=beta1,
-            beta2=beta2,
-            weight_decay=group["weight_decay"],
-            eps=group["eps"],
-            amsgrad=False,
-            maximize=False,
-        )
+        _adam([moved], [g], [(step, m, v)], group)
         for one, new in zip(whole, (moved, m, v), strict=True):
-            one.index_copy_(0, rows, new)
+            put_rows(one, rows, new)
+
+    def _state(self, p: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Step and moments of a parameter, the step counted."""
+        state = self.state[p]
+        if not state:
+            state["step"] = torch.zeros((), device=p.device)
+            state["exp_avg"] = torch.zeros_like(p)
+            state["exp_avg_sq"] = torch.zeros_like(p)
+        state["step"] += 1
+        return state["step"], state["exp_avg"], state["exp_avg_sq"]
+
+
+def _adam(
+    params: list[Tensor],
+    gradients: list[Tensor],
+    states: list[Any],
+    group: dict[str, Any],
+) -> None:
+    """Call what AdamW(fused=True) calls: one pass over each parameter."""
+    steps, m, v = (list(part) for part in zip(*states, strict=True))
+    beta1, beta2 = group["betas"]
+    torch._fused_adamw_(
+        params,
+        gradients,
+        m,
+        v,
+        [],
+        steps,
+        lr=group["lr"],
+        beta1=beta1,
+        beta2=beta2,
+        weight_decay=group["weight_decay"],
+        eps=group["eps"],
+        amsgrad=False,
+        maximize=False,
+    )
 
 
 class RowAdagrad(torch.optim.Optimizer):
@@ -163,8 +201,8 @@ class RowAdagrad(torch.optim.Optimizer):
         if not state:
             state["sum"] = table.new_zeros(len(table), 1)
         s = state["sum"].index_select(0, rows) + g.square().mean(dim=1, keepdim=True)
-        state["sum"].index_copy_(0, rows, s)
+        put_rows(state["sum"], rows, s)
         moved = table.index_select(0, rows)
         moved.mul_(1 - group["lr"] * group["weight_decay"])
         moved.addcdiv_(g, s.sqrt_().add_(group["eps"]), value=-group["lr"])
-        table.index_copy_(0, rows, moved)
+        put_rows(table, rows, moved)

@@ -20,6 +20,9 @@ from skmtl.weighting import LossWeighting, Step
 # Rows on which losses are measured before the first step.
 MEASURED_ROWS = 65_536
 
+# Rows of so many batches as have so many rows are gathered at once.
+_GATHERED_ROWS = 8192
+
 
 class DivergedError(FloatingPointError):
     """The loss of a task is no longer a finite number."""
@@ -61,11 +64,18 @@ class TensorTable(Dataset[Any]):
         self.device = torch.device(device)
         return self
 
-    def rows(self, at: Any) -> tuple[dict[str, Any], tuple[Tensor, Tensor | None]]:
-        """A batch."""
+    def take(self, at: Any) -> TensorTable:
+        """Some of the rows."""
         weight = None if self.weight is None else self.weight[at]
         X = {name: x[at] for name, x in self.X.items()}
-        batch = X, (self.y[at], weight)
+        taken = TensorTable(X, self.y[at], weight)
+        taken.device = self.device
+        return taken
+
+    def rows(self, at: Any) -> tuple[dict[str, Any], tuple[Tensor, Tensor | None]]:
+        """A batch."""
+        taken = self.take(at)
+        batch = taken.X, (taken.y, taken.weight)
         return batch if self.device is None else send(batch, self.device, pin=True)
 
 
@@ -82,12 +92,17 @@ class Batches:
         n = len(self.table)
         # Drawn on the CPU, so that a seed means the same on every device.
         order = torch.randperm(n).to(self.table.y.device) if self.shuffle else None
-        for start in range(0, n, self.batch_size):
-            stop = start + self.batch_size
-            if order is None or n <= self.batch_size:
-                yield self.table.rows(slice(start, stop))
-            else:
-                yield self.table.rows(order[start:stop])
+        if order is None or n <= self.batch_size:
+            yield from self._slices(self.table)
+            return
+        # Rows of several batches are gathered at once, which takes half the time.
+        n_batches = max(_GATHERED_ROWS // self.batch_size, 1)
+        for at in order.split(n_batches * self.batch_size):
+            yield from self._slices(self.table.take(at))
+
+    def _slices(self, table: TensorTable) -> Iterator[Any]:
+        for start in range(0, len(table), self.batch_size):
+            yield table.rows(slice(start, start + self.batch_size))
 
 
 class Mean:
@@ -255,8 +270,7 @@ class MultiTaskNet(NeuralNet):
         Xi, (yi, wi) = batch
         if self.unknown_ids is not None:
             Xi = {**Xi, "ids": self.unknown_ids(Xi["ids"])}
-        for optimizer in self.all_optimizers:
-            optimizer.zero_grad()
+        self._forget_gradients()
         weighting = self.criterion_.weighting
         representation, mixture = self.module_.split(**Xi)
         step = Step(self.module_, representation, mixture, self.record_gradients)
@@ -282,6 +296,13 @@ class MultiTaskNet(NeuralNet):
             "weights": weights,
             "gramian": step.gramian() if self.record_gradients else None,
         }
+
+    def _forget_gradients(self) -> None:
+        # As zero_grad does, without the profiler's hooks around it.
+        for optimizer in self.all_optimizers:
+            for group in optimizer.param_groups:
+                for p in group["params"]:
+                    p.grad = None
 
     def _measure(self, table: TensorTable) -> Tensor:
         """Mean loss of each task on rows spread over a table, without dropout."""

@@ -18,17 +18,16 @@ def dense_optimizer(
     if name == "sgd":
         return torch.optim.SGD(params, lr, momentum=0.9, weight_decay=weight_decay)
     # AdamW without decay is Adam; with it, the decay does not pass the moments.
-    return torch.optim.AdamW(params, lr, weight_decay=weight_decay, fused=True)
+    return LazyAdam(params, lr, weight_decay=weight_decay)
 
 
 def table_optimizer(
     name: str, params: list[nn.Parameter], lr: float, weight_decay: float
 ) -> torch.optim.Optimizer:
     """Optimiser of the table of ids."""
-    if name == "lazy_adam":
-        return LazyAdam(params, lr, weight_decay=weight_decay)
     if name == "adagrad":
         return RowAdagrad(params, lr, weight_decay=weight_decay)
+    # Lazy where the gradients of tables are sparse.
     return dense_optimizer("adam", params, lr, weight_decay)
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 from torch.nn import functional as F
 
-from skmtl._lazy import LazyAdam, RowAdagrad, touched_rows
+from skmtl._lazy import LazyAdam, RowAdagrad, put_rows, touched_rows
 from skmtl._optim import replace_parameter, table_optimizer
 
 
@@ -139,3 +139,16 @@ def test_a_table_that_grows_goes_on_as_if_it_always_had_the_rows(name):
     found = run(optimizer, large, moved, sparse)
     assert torch.equal(found[place], run(reference, expected, batches[10:], sparse))
     assert torch.equal(found[fresh], small.detach()[[3, 3]])  # no batch had them
+
+
+@pytest.mark.parametrize("width", [1, 5])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("turned", [False, True])
+def test_rows_are_put_where_they_belong(width, dtype, turned):
+    table = torch.randn(30, width, dtype=dtype)
+    table = torch.nn.Parameter(table.t().contiguous().t() if turned else table)
+    rows, new = torch.tensor([29, 0, 7]), torch.randn(3, width, dtype=dtype)
+    with torch.no_grad():
+        expected = table.index_copy(0, rows, new)
+        put_rows(table, rows, new)
+    assert torch.equal(table, expected)

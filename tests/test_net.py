@@ -64,6 +64,22 @@ def test_a_pass_reads_every_row_once_in_a_new_order():
         assert torch.equal(one.sum(dim=0), data.y.sum(dim=0))
 
 
+@pytest.mark.parametrize("batch_size", [1000, 8192, 30_000])
+def test_batches_are_slices_of_one_order(batch_size):
+    """However many of them are gathered at once."""
+    n = 20_000
+    column = torch.arange(n)
+    data = TensorTable({"ids": column[:, None]}, column[:, None].float(), None)
+    torch.manual_seed(0)
+    batches = list(Batches(data, batch_size, shuffle=True))
+    torch.manual_seed(0)
+    order = torch.randperm(n) if batch_size < n else column
+    for (X, (y, weight)), at in zip(batches, order.split(batch_size), strict=True):
+        assert torch.equal(X["ids"][:, 0], at)
+        assert torch.equal(y[:, 0], at.float())
+        assert weight is None
+
+
 def test_history_holds_the_loss_of_every_task():
     from skorch.helper import predefined_split
 

@@ -6,9 +6,24 @@ import torch
 from skmtl._optim import dense_optimizer, schedule
 
 
-def test_dense_adam_is_fused():
-    optimizer = dense_optimizer("adam", [torch.nn.Parameter(torch.ones(2))], 0.1, 0.0)
-    assert optimizer.defaults["fused"]
+@pytest.mark.parametrize("decay", [0.0, 0.1])
+def test_dense_adam_is_adamw_of_torch(decay):
+    generator = torch.Generator().manual_seed(3)
+    start = [torch.randn(s, generator=generator) for s in ((4, 3), (3,), (2, 3, 1))]
+    ours, theirs = ([torch.nn.Parameter(p.clone()) for p in start] for _ in range(2))
+    optimizers = [
+        dense_optimizer("adam", [{"params": ours}], 0.1, decay),
+        torch.optim.AdamW([{"params": theirs}], 0.1, weight_decay=decay),
+    ]
+    for step in range(5):
+        for p, q in zip(ours, theirs, strict=True):
+            p.grad = torch.randn(p.shape, generator=generator)
+            q.grad = p.grad.clone()
+        if step == 2:  # a layer that a step passes by
+            ours[1].grad = theirs[1].grad = None
+        for optimizer in optimizers:
+            optimizer.step()
+    torch.testing.assert_close(ours, theirs)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ import torch
 from sklearn.utils.validation import check_consistent_length
 from skorch.helper import predefined_split
 
+from skmtl._device import keep_freed_memory
 from skmtl._net import MultiTaskNet, TensorTable
 from skmtl._weights import check_sample_weight
 from skmtl.encoding import EncodedTable, TableEncoder
@@ -134,6 +135,7 @@ class Fit:
 
     def run(self, context: Any) -> dict[str, Any]:
         """Encode, train, and give the fitted attributes."""
+        keep_freed_memory()
         encoder = self._encoder()
         table = encoder.encode(self.X)
         coverage = {} if self.warm else self.pretrained.coverage(encoder, table)

@@ -50,7 +50,11 @@ class LatePredictions(Callback):
         X, (y, weight) = batch
         self.wait -= len(y)
         if self.wait < 0:
-            inputs = None if len(self.found) % self.stride else X
+            inputs = None
+            if len(self.found) % self.stride == 0:
+                # Copies: batches are views of what is gathered for several.
+                rows = torch.arange(len(y), device=y.device)
+                inputs = {name: x[rows] for name, x in X.items()}
             self.found.append(((inputs, weight), step["y_pred"].detach()))
 
     def on_epoch_end(self, net: Any, **_: Any) -> None:
