@@ -4,6 +4,7 @@ import torch
 from torch.nn import functional as F
 from workload import N_IDS, N_NUMBERS, TASKS
 
+from skmtl._device import keep_freed_memory
 from skmtl._lazy import LazyAdam
 from skmtl.modules import (
     ExpertMixture,
@@ -53,26 +54,22 @@ def network(data, options):
 
 def fit(data, options):
     torch.set_num_threads(options.threads)
+    keep_freed_memory()
     torch.manual_seed(options.seed)
     net = network(data, options)
-    table = net.embedding.ids.tables[0]
-    rest = [p for p in net.parameters() if p is not table and p.numel()]
-    dense = torch.optim.Adam(rest, 1e-3, fused=True)
-    rows = LazyAdam([table], 1e-3)
+    optimizer = LazyAdam([p for p in net.parameters() if p.numel()], 1e-3)
     ids, numbers, y = data["train"]
     bins = torch.empty(len(y), 0, dtype=torch.int32)
     for _ in range(options.epochs):
         order = torch.randperm(len(y))
         for at in order.split(options.batch_size):
-            dense.zero_grad()
-            rows.zero_grad()
+            optimizer.zero_grad()
             logits = net(ids=ids[at], bins=bins[at], numeric=numbers[at])
             losses = F.binary_cross_entropy_with_logits(
                 logits, y[at], reduction="none"
             ).mean(dim=0)
             losses.sum().backward()
-            dense.step()
-            rows.step()
+            optimizer.step()
     return net.eval()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -122,14 +122,11 @@ class MultiTaskModule(nn.Module):
             return self._in_precision(share, x)
         found = [self._in_precision(share, part) for part in x.split(BLOCK, dim=-2)]
         if torch.is_tensor(found[0]):
-            return torch.cat(found, dim=1)
+            return _joined(found)
         representation, mixture = zip(*found, strict=True)
         # A mixture that is the same for all rows has one.
         one = len(mixture[0]) == 1
-        return (
-            torch.cat(representation, dim=1),
-            mixture[0] if one else torch.cat(mixture),
-        )
+        return _joined(representation), mixture[0] if one else torch.cat(mixture)
 
     def _in_precision(self, share: Any, x: Tensor) -> Any:
         if self.precision == "float32":
@@ -167,3 +164,11 @@ class MultiTaskModule(nn.Module):
             )
         found: list[Tensor] = layer
         return found
+
+
+def _joined(blocks: Sequence[Tensor]) -> Tensor:
+    """Representations of all blocks of rows; one for all tasks stays one."""
+    n_tasks = len(blocks[0])
+    if blocks[0].stride(0) == 0:
+        blocks = [block[:1] for block in blocks]
+    return torch.cat(list(blocks), dim=1).expand(n_tasks, -1, -1)

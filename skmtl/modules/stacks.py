@@ -79,7 +79,8 @@ class _Stacks(torch.autograd.Function):
         weights, saved = ctx.saved_tensors[:n_layers], ctx.saved_tensors[n_layers:]
         _, need_x, *need = ctx.needs_input_grad
         found: list[list[Tensor]] = [[] for _ in need]
-        dx = []
+        n, n_rows, _ = gradients[0].shape
+        dx = weights[0].new_empty(n, n_rows, weights[0].shape[1]) if need_x else None
         for i, g in enumerate(gradients[0]):
             row = saved[i * (n_layers + 1) : (i + 1) * (n_layers + 1)]
             for k in reversed(range(n_layers)):
@@ -92,6 +93,7 @@ class _Stacks(torch.autograd.Function):
                     found[2 * k + 1].append(column_sums(g)[None])
                 if k or need_x:
                     g = to_input(g, weights[k][i])
-            dx.append(g)
+            if dx is not None:
+                dx[i] = g
         of_parameters = [torch.stack(one) if one else None for one in found]
-        return None, torch.stack(dx) if need_x else None, *of_parameters
+        return None, dx, *of_parameters

@@ -217,6 +217,8 @@ def test_blocks_of_rows_change_nothing(kind, rows, monkeypatch):
         net.zero_grad()
         representation, mixture = net.split(ids, bins, numeric)
         assert mixture.shape[0] in (1, rows)
+        one = representation[0].data_ptr() == representation[1].data_ptr()
+        assert one == (kind == "bottom")  # all tasks read one, and it is not copied
         net(ids, bins, numeric).square().sum().backward()
         gradients = [p.grad.to_dense() for p in net.parameters() if p.numel()]
         found.append([representation, mixture, *gradients])
