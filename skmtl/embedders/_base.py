@@ -21,7 +21,8 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from skmtl._sklearn import Interval, _fit_context
 from skmtl.embedders._log import Log, column_position
 from skmtl.encoding._columns import as_frame, is_frame
-from skmtl.encoding._vocabulary import Vocabulary, as_keys, plain_index
+from skmtl.encoding._keys import as_keys, plain_index
+from skmtl.encoding._vocabulary import Vocabulary
 
 Codes = npt.NDArray[np.int64]
 POSITIVE = [Interval(Integral, 1, None, closed="left")]

@@ -11,7 +11,7 @@ import pandas as pd
 from pandas.api import types
 
 from skmtl.encoding._columns import as_float
-from skmtl.encoding._vocabulary import as_keys
+from skmtl.encoding._keys import as_keys
 
 
 def column_position(wanted: Any, names: list[Any], parameter: str) -> int:

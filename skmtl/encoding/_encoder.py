@@ -25,12 +25,13 @@ from skmtl.encoding._fallback import fall_back, fallback_chains
 from skmtl.encoding._growing import GrowingMixin
 from skmtl.encoding._growth import Layout
 from skmtl.encoding._hashing import HashedIds, check_buckets
+from skmtl.encoding._keys import as_keys
 from skmtl.encoding._lists import flat_keys, holds_lists
 from skmtl.encoding._numbers import NumberScale
 from skmtl.encoding._ragged import RaggedArray
 from skmtl.encoding._sharing import joined_keys, vocabulary_owners
 from skmtl.encoding._table import EncodedTable
-from skmtl.encoding._vocabulary import Vocabulary, as_keys
+from skmtl.encoding._vocabulary import Vocabulary
 
 # Rows of a table whose ids are looked up one by one: what a service asks for.
 _FEW = 1024

@@ -12,7 +12,8 @@ from sklearn.utils.validation import check_is_fitted
 from skmtl._weights import check_row_weight
 from skmtl.encoding._columns import is_frame
 from skmtl.encoding._growth import Growth, growth
-from skmtl.encoding._vocabulary import Vocabulary, as_keys
+from skmtl.encoding._keys import as_keys
+from skmtl.encoding._vocabulary import Vocabulary
 
 
 class GrowingMixin:

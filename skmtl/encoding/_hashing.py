@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from skmtl.encoding._vocabulary import check_same_kind, holds_numbers, plain_index
+from skmtl.encoding._keys import check_same_kind, holds_numbers, plain_index
 
 _UINT64 = npt.NDArray[np.uint64]
 # Between the seeds of two hash functions: the golden ratio's share of 2^64.

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 from pandas.api import types
 
-from skmtl.encoding._vocabulary import as_keys
+from skmtl.encoding._keys import as_keys
 
 Lengths = npt.NDArray[np.int64]
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from skmtl.encoding._vocabulary import holds_numbers, plain_index
+from skmtl.encoding._keys import holds_numbers, plain_index
 
 
 def vocabulary_owners(

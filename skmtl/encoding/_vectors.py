@@ -10,7 +10,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from skmtl.encoding._columns import is_polars
-from skmtl.encoding._vocabulary import Vocabulary, as_keys, holds_numbers, plain_index
+from skmtl.encoding._keys import as_keys, holds_numbers, plain_index
+from skmtl.encoding._vocabulary import Vocabulary
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skmtl.embedders import Word2VecEmbedder
+from skmtl.encoding._keys import as_keys
 from skmtl.encoding._vectors import VectorTable
-from skmtl.encoding._vocabulary import Vocabulary, as_keys
+from skmtl.encoding._vocabulary import Vocabulary
 
 MATRIX = np.arange(6, dtype=np.float32).reshape(3, 2)
 
