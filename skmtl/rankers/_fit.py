@@ -115,8 +115,10 @@ class Fit:
         if (X is None) != (y is None):
             given, absent = ("y_val", "X_val") if X is None else ("X_val", "y_val")
             raise ValueError(f"{given} is given without {absent}. Give both or none.")
+        if X is None and weight is not None:
+            raise ValueError("sample_weight_val is given without X_val and y_val.")
         if X is not None:
-            targets = check_targets(y)
+            targets = self._check_validation_targets(y)
             check_consistent_length(X, targets.labels)
             if list(targets.names) != list(self.targets.names):
                 raise ValueError(
@@ -132,6 +134,17 @@ class Fit:
                 self.ranker.validation_fraction,
                 self.rng,
             )
+
+    def _check_validation_targets(self, y: Any) -> Targets:
+        # Rows for validation may have one of the two labels only.
+        known = None if self.targets.multioutput else self.targets.classes
+        targets = check_targets(y, known)
+        if not targets.observed.any():
+            raise ValueError(
+                f"y_val holds only NaN for the tasks {list(targets.names)}, so that no "
+                "epoch is better than another. Give observed labels."
+            )
+        return targets
 
     def run(self, context: Any) -> dict[str, Any]:
         """Encode, train, and give the fitted attributes."""

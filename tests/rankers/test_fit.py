@@ -470,6 +470,60 @@ def test_y_val_alone_is_refused(impressions):
         small_mmoe().fit(X, y, y_val=y)
 
 
+def test_weights_for_validation_alone_are_refused(impressions):
+    X, y = impressions
+    with pytest.raises(ValueError, match="sample_weight_val is given without X_val"):
+        small_mmoe().fit(X, y, sample_weight_val=np.ones(len(X)))
+
+
+@pytest.mark.parametrize("label", ["no", "yes"])
+def test_validation_rows_of_one_label_count_as_what_they_are(impressions, label):
+    X, y = impressions
+    named = y["click"].map({0: "no", 1: "yes"})
+    rows = named == label
+    expected = small_mmoe().fit(X, y["click"], X_val=X[rows], y_val=y["click"][rows])
+    ranker = small_mmoe().fit(X, named, X_val=X[rows], y_val=named[rows])
+    pd.testing.assert_frame_equal(ranker.history_, expected.history_)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda y: y.map({0: "no", 1: "perhaps"}), r"'perhaps', which is none of"),
+        (lambda y: y * np.nan, "y_val holds only NaN"),
+    ],
+)
+def test_bad_labels_for_validation_are_refused(impressions, spoil, message):
+    X, y = impressions
+    named = y["click"].map({0: "no", 1: "yes"})
+    with pytest.raises(ValueError, match=message):
+        small_mmoe().fit(X, named, X_val=X, y_val=spoil(y["click"]))
+
+
+def test_score_matches_tasks_by_name(impressions):
+    X, y = impressions
+    ranker = small_mmoe().fit(X, y)
+    assert ranker.score(X, y[["cart", "click"]]) == ranker.score(X, y)
+    with pytest.raises(ValueError, match=r"fitted on the tasks \['click', 'cart'\]"):
+        ranker.score(X, y.rename(columns={"cart": "order"}))
+    assert small_mmoe().fit(X, y.to_numpy()).score(X, y) == ranker.score(X, y)
+
+
+def test_score_weighs_rows_and_tasks(impressions):
+    X, y = impressions
+    ranker = small_mmoe().fit(X, y)
+    weight = np.random.default_rng(0).integers(0, 3, y.shape)
+    proba = ranker.predict_task_proba(X)
+    expected = [
+        roc_auc_score(y[task], proba[:, t], sample_weight=weight[:, t])
+        for t, task in enumerate(y)
+    ]
+    assert ranker.score(X, y, weight) == pytest.approx(np.mean(expected))
+    for bad, message in ((weight[:-1], "has shape"), (weight - 1, "negative weight")):
+        with pytest.raises(ValueError, match=message):
+            ranker.score(X, y, bad)
+
+
 def test_binary_labels_of_any_kind(impressions):
     X, y = impressions
     label = np.where(y["click"] == 1, "yes", "no")
