@@ -1,4 +1,4 @@
-"""Run the net: tensors, seeds, callbacks, and what to do when a loss diverges."""
+"""Run the net: tensors, seeds, callbacks, and what to do when training ends early."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from torch import Tensor
 from skmtl._net import DivergedError, MultiTaskNet, TensorTable
 from skmtl.encoding import EncodedTable
 from skmtl.modules import Bags, Ragged
-from skmtl.rankers._monitor import BestWeights, LastGood
+from skmtl.rankers._monitor import BestWeights, LastGood, epoch_is_whole
 
 # Rows of a block in prediction: what the block computes stays in the cache.
 BLOCK = 1024
@@ -66,6 +66,8 @@ def train(net: MultiTaskNet, table: TensorTable, names: npt.NDArray[Any]) -> Non
     ------
     ValueError
         When a loss diverges before any epoch is complete.
+    KeyboardInterrupt
+        When the user interrupts training before that.
     """
     epochs_before = len(net.history)
     try:
@@ -92,7 +94,25 @@ def train(net: MultiTaskNet, table: TensorTable, names: npt.NDArray[Any]) -> Non
             ConvergenceWarning,
             stacklevel=4,
         )
+    _end_interrupted(net, epochs_before)
     net.module_.eval()
+
+
+def _end_interrupted(net: MultiTaskNet, epochs_before: int) -> None:
+    """Forget an epoch that was interrupted; skorch ends training without a word."""
+    whole = epoch_is_whole(net.history)
+    if not whole:
+        del net.history[-1]
+    done = len(net.history) - epochs_before
+    if done == 0:
+        raise KeyboardInterrupt
+    if not whole:
+        warnings.warn(
+            f"Training was interrupted after {done} whole epochs, whose weights are "
+            "kept.",
+            ConvergenceWarning,
+            stacklevel=5,
+        )
 
 
 def _last_good(net: MultiTaskNet) -> dict[str, Tensor] | None:

@@ -23,6 +23,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GridSearchCV, KFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from skorch.callbacks import Callback
 
 from skmtl import ChainedMMoE, MMoE, rankers
 
@@ -335,6 +336,46 @@ def test_diverging_at_once_leaves_the_fitted_ranker(impressions):
     assert_array_equal(ranker.predict_task_proba(X), expected)
 
 
+class Interrupt(Callback):
+    """Press Ctrl-C in the middle of an epoch."""
+
+    def __init__(self, epoch):
+        self.epoch = epoch
+
+    def on_batch_end(self, net, **_):
+        if len(net.history) == self.epoch:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_an_interrupted_fit_keeps_whole_epochs(impressions, early_stopping):
+    X, y = impressions
+    how = {"learning_rate_schedule": "constant", "early_stopping": early_stopping}
+    expected = small_mmoe(max_iter=2, **how).fit(X, y)
+    ranker = small_mmoe(max_iter=9, callbacks=[Interrupt(3)], warm_start=True, **how)
+    with pytest.warns(ConvergenceWarning, match="interrupted after 2 whole epochs"):
+        ranker.fit(X, y)
+    assert ranker.n_iter_ == 2
+    pd.testing.assert_frame_equal(ranker.history_, expected.history_)
+    assert_array_equal(ranker.predict_task_proba(X), expected.predict_task_proba(X))
+    assert ranker.set_params(callbacks=None, max_iter=1).fit(X, y).n_iter_ == 3
+
+
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_interrupted_at_once_leaves_the_fitted_ranker(impressions, method):
+    X, y = impressions
+    ranker = small_mmoe(warm_start=True)
+    getattr(ranker, method)(X, y)
+    expected, n_iter = ranker.predict_task_proba(X), ranker.n_iter_
+    ranker.set_params(callbacks=[Interrupt(n_iter + 1)])
+    with pytest.raises(KeyboardInterrupt):
+        getattr(ranker, method)(X, y)
+    assert ranker.n_iter_ == n_iter
+    assert_array_equal(ranker.predict_task_proba(X), expected)
+    with pytest.raises(KeyboardInterrupt):
+        getattr(clone(ranker.set_params(callbacks=[Interrupt(1)])), method)(X, y)
+
+
 def test_scikit_learn_callbacks_see_every_epoch(impressions):
     class Recorder:
         def __init__(self):
@@ -361,8 +402,6 @@ def test_scikit_learn_callbacks_see_every_epoch(impressions):
 
 
 def test_skorch_callbacks_run(impressions):
-    from skorch.callbacks import Callback
-
     class Count(Callback):
         seen: list[int] = []  # noqa: RUF012
 
