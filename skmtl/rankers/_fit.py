@@ -37,7 +37,7 @@ from skmtl.rankers._scoring import check_scorer, find_scorer, validation_score
 from skmtl.rankers._small import MERGE_ROWS, merge_rows
 from skmtl.rankers._split import validation_rows
 from skmtl.rankers._targets import Targets, check_targets, warn_of_constant_tasks
-from skmtl.rankers._training import logits, seeded, tensor_table, train
+from skmtl.rankers._training import logits, retune, seeded, tensor_table, train
 from skmtl.rankers._unknown_ids import unknown_ids
 
 if TYPE_CHECKING:
@@ -267,8 +267,11 @@ class Fit:
             # A copy, so that a fit that fails leaves the fitted ranker as it was.
             net = copy.deepcopy(ranker.net_)
             net.criterion_.reweigh(self.weighting, self.label_weight.tolist())
+            retune(net, ranker)
             return net.set_params(
-                max_epochs=self.max_iter, record_gradients=ranker.record_gradients
+                max_epochs=self.max_iter,
+                record_gradients=ranker.record_gradients,
+                batch_size=batch_size(ranker.batch_size, n_rows),
             )
         with seeded(self.seed, ranker.device):
             module = ranker._make_net(fitted["encoder_"], self.names, self.pretrained)

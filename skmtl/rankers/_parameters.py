@@ -214,7 +214,9 @@ n_hashes : int, default=1
 n_bins : int, default=64
     Bins for each number, about; 0 for none.
 warm_start : bool, default=False
-    Whether `fit` goes on from the last fit: same columns, ids and tasks.
+    Whether `fit` goes on from the last fit: same columns, ids, tasks and network.
+    `learning_rate` and its schedule, `weight_decay`, `batch_size`, label weights and
+    fixed loss weights may be changed before.
 device : str, default="cpu"
     Where to train and predict, such as "cuda". Tables that fill more than half of a
     device's free memory stay outside, and their batches are sent.

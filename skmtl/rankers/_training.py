@@ -59,6 +59,25 @@ def seeded(seed: int, device: str) -> Iterator[None]:
         yield
 
 
+def retune(net: MultiTaskNet, ranker: Any) -> None:
+    """Give a net that goes on the ranker's learning rate, schedule and decay."""
+    weighting = net.criterion_.weighting
+    own = {id(p) for p in weighting.parameters()}
+    ratio = ranker.learning_rate / net.lr
+    for optimizer in net.all_optimizers:
+        for group in optimizer.param_groups:
+            is_own = not own.isdisjoint(id(p) for p in group["params"])
+            if not is_own:
+                group["weight_decay"] = ranker.weight_decay
+            # The start of the last schedule, which may have ended at 0.
+            group["lr"] = group.pop("initial_lr", group["lr"])
+            if not is_own or weighting.learning_rate is None:
+                group["lr"] *= ratio
+    net.lr = ranker.learning_rate
+    net.weight_decay = ranker.weight_decay
+    net.learning_rate_schedule = ranker.learning_rate_schedule
+
+
 def train(net: MultiTaskNet, table: TensorTable, names: npt.NDArray[Any]) -> None:
     """Train, and keep the last good weights when a loss diverges.
 
