@@ -25,7 +25,7 @@ from skmtl.encoding._fallback import fall_back, fallback_chains
 from skmtl.encoding._growing import GrowingMixin
 from skmtl.encoding._growth import Layout
 from skmtl.encoding._hashing import HashedIds, check_buckets
-from skmtl.encoding._keys import as_keys
+from skmtl.encoding._keys import as_keys, holds_numbers, warn_of_other_kind
 from skmtl.encoding._lists import flat_keys, holds_lists
 from skmtl.encoding._numbers import NumberScale
 from skmtl.encoding._ragged import RaggedArray
@@ -453,7 +453,19 @@ class TableEncoder(GrowingMixin, TransformerMixin, BaseEstimator):
 def _rows(vocabulary: Any, column: pd.Series, name: Any) -> Any:
     """Row of every id of a column within its vocabulary."""
     rows = vocabulary.rows_of_few(column) if len(column) <= _FEW else None
-    return vocabulary.rows(as_keys(column, name)) if rows is None else rows
+    if rows is None:
+        rows = vocabulary.rows(as_keys(column, name))
+    if not rows.any():
+        warn_of_other_kind(_holds_numbers(vocabulary), column, name)
+    return rows
+
+
+def _holds_numbers(vocabulary: Any) -> bool | None:
+    """Whether the ids of `fit` were numbers; None where all were missing."""
+    if isinstance(vocabulary, HashedIds):
+        return vocabulary.numbers
+    known = vocabulary.keys if len(vocabulary.keys) else vocabulary.rest
+    return holds_numbers(known) if len(known) else None
 
 
 def _select_by_name(X: Any, names: list[Any]) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -148,6 +149,31 @@ def check_same_kind(numbers: bool, found: pd.Index, name: object) -> None:
         raise TypeError(
             f"Column {name!r} held {was} in earlier calls and holds {is_now} now, so "
             f"equal ids cannot be told. Turn it into {was}."
+        )
+
+
+def warn_of_other_kind(numbers: bool | None, column: pd.Series, name: object) -> None:
+    """Warn where no id is known since `fit` saw numbers and these are strings, or so.
+
+    Parameters
+    ----------
+    numbers : bool or None
+        Whether `fit` saw numbers; None where it saw nothing.
+    column : pandas.Series
+        Ids, none of which is known.
+    name : str or int
+        Name of the column.
+    """
+    there = column.notna().to_numpy()
+    if numbers is None or not there.any():
+        return
+    if isinstance(column.iloc[int(there.argmax())], str) == numbers:
+        was, is_now = ("numbers", "strings") if numbers else ("strings", "numbers")
+        warnings.warn(
+            f"Column {name!r} held {was} in fit and holds {is_now} now, so all its ids "
+            f"are read as unknown. Turn it into {was}.",
+            UserWarning,
+            stacklevel=5,
         )
 
 

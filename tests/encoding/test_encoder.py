@@ -48,12 +48,25 @@ def test_ids_never_collide(ids):
     assert len(set(zip(ids, found, strict=True))) == len(set(ids)) == len(set(found))
 
 
+@pytest.mark.filterwarnings("ignore:Column .* held")
 @given(IDS, IDS)
 @settings(max_examples=150, deadline=None)
 def test_unseen_ids_go_to_row_zero(ids, other):
     row = dict(zip(ids, codes(ids).tolist(), strict=True))
     expected = [row.get(value, 0) for value in other]
     assert codes(ids, other).tolist() == expected
+
+
+@pytest.mark.parametrize("n_buckets", [None, {"id": 10}])
+@pytest.mark.parametrize("n", [4, 2000])
+def test_ids_of_another_kind_are_pointed_out(n, n_buckets):
+    numbers = pd.DataFrame({"id": np.arange(n) % 4})
+    strings = numbers.astype(str)
+    for X, other, was in ((numbers, strings, "numbers"), (strings, numbers, "strings")):
+        encoder = TableEncoder(["id"], min_frequency=1, n_buckets=n_buckets).fit(X)
+        with pytest.warns(UserWarning, match=f"Column 'id' held {was} in fit and hol"):
+            assert not encoder.encode(other).ids.any()
+        encoder.encode(X.mask(X == X))  # nothing there is of no kind
 
 
 def test_rows_follow_frequency_and_rare_ids_share_row_zero():
