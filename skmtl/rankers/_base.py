@@ -452,6 +452,13 @@ default=None
         tags.input_tags.categorical = True
         return tags
 
+    def __sklearn_clone__(self) -> Self:
+        # scikit-learn clones estimators within a mapping too, so that fitted embedders
+        # would forget what they have learnt.
+        twin: Self = super().__sklearn_clone__()
+        twin.embeddings = copy.copy(self.embeddings)
+        return twin
+
     def _snapshot(self, fitted: dict[str, Any]) -> Self:
         """A ranker as if training had ended here, for scorers within `fit`."""
         ranker = copy.copy(self)
