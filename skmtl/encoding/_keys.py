@@ -37,6 +37,7 @@ def as_keys(values: pd.Series, name: object) -> pd.Series:
     TypeError
         For dates, mixed types and cells that cannot be hashed.
     """
+    values = plain_arrow(values)
     dtype = values.dtype
     if isinstance(dtype, pd.CategoricalDtype):
         categories = as_keys(pd.Series(values.cat.categories), name)
@@ -59,6 +60,24 @@ def as_keys(values: pd.Series, name: object) -> pd.Series:
         f"Column {name!r} holds {dtype} values, which are not ids. Turn it into "
         "numbers or strings, or leave it out."
     )
+
+
+def plain_arrow(values: pd.Series) -> pd.Series:
+    """Arrow's dictionaries as the values they stand for, its nulls as NaN."""
+    dtype: Any = values.dtype
+    if is_arrow_dictionary(dtype):
+        return values.astype(pd.ArrowDtype(dtype.pyarrow_dtype.value_type))
+    if isinstance(dtype, pd.ArrowDtype) and str(dtype) == "null[pyarrow]":
+        return pd.Series(np.full(len(values), np.nan), index=values.index)
+    return values
+
+
+def is_arrow_dictionary(dtype: Any) -> bool:
+    if not isinstance(dtype, pd.ArrowDtype):
+        return False
+    from pyarrow import types as arrow
+
+    return bool(arrow.is_dictionary(dtype.pyarrow_dtype))
 
 
 def _is_arrow_string(dtype: Any) -> bool:

@@ -181,7 +181,8 @@ scoring : str, callable or None, default=None
     What early stopping watches: ``None`` for the training loss without dropout; the
     name of a scorer of :func:`skmtl.metrics.get_task_scorer`, such as ``"auc:order"``
     or ``"min_auc"``, or of scikit-learn, which has the first say where both know a
-    name; or a callable ``scorer(estimator, X, y)``. Greater is better.
+    name; or a callable ``scorer(estimator, X, y)``, whose `X` is an `EncodedTable` of
+    the validation rows, for the methods of the estimator. Greater is better.
 n_iter_no_change : int, default=3
     Epochs without improvement after which to stop.
 tol : float, default=0.0

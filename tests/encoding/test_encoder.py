@@ -7,6 +7,7 @@ from decimal import Decimal
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pytest
 import sklearn
 from hypothesis import given, settings
@@ -137,6 +138,30 @@ def test_booleans_with_missing_cells_are_numbers_in_both_frames():
     encoder = TableEncoder().fit(X_polars)
     assert encoder.numeric_names_ == ["liked"]
     assert_array_equal(encoder.transform(X_polars), TableEncoder().fit_transform(X))
+
+
+def test_arrow_booleans_dictionaries_and_nulls():
+    plain = pd.DataFrame(
+        {
+            "item": pd.Categorical(["a", "b", None, "b", "a"]),
+            "liked": pd.array([True, None, False, True, False], dtype="boolean"),
+            "nothing": [np.nan] * 5,
+        }
+    )
+    kinds = [pa.dictionary(pa.int32(), pa.string()), pa.bool_(), pa.null()]
+    arrow = pd.DataFrame(
+        {
+            name: plain[name].astype(object).astype(pd.ArrowDtype(kind))
+            for name, kind in zip(plain, kinds, strict=True)
+        }
+    )
+    encoder = TableEncoder().fit(plain)
+    again = TableEncoder().fit(arrow)
+    assert again.categorical_names_ == encoder.categorical_names_ == ["item"]
+    assert_array_equal(again.transform(arrow), encoder.transform(plain))
+    assert_array_equal(encoder.transform(arrow), again.transform(plain))
+    # A column of ids that is empty in one file.
+    assert not encoder.encode(arrow.assign(item=arrow["nothing"])).ids.any()
 
 
 def test_columns_are_matched_by_name():
