@@ -209,7 +209,8 @@ class MultiTaskRanker(
             NaN counts in no loss. One column may hold any two labels.
         sample_weight : array-like of shape (n_samples,) or (n_samples, n_tasks), \
 default=None
-            Weights of the rows, or of each row for each task.
+            Weights of the rows, or of each row for each task. Columns named like the
+            tasks are matched by name.
         X_val, y_val : as `X` and `y`, default=None
             Table and labels for validation. The best weights on it are restored.
         sample_weight_val : as `sample_weight`, default=None
@@ -391,7 +392,7 @@ default=None
                 f"shape {proba.shape}."
             )
         targets = targets.in_order(self.task_names_)
-        weight = check_sample_weight(sample_weight, proba.shape)
+        weight = check_sample_weight(sample_weight, proba.shape, self.task_names_)
         if weight is not None:
             weight = np.broadcast_to(weight, proba.shape)
         aucs = []

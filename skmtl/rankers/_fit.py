@@ -343,7 +343,7 @@ class Fit:
 
 def _task_weights(weight: Any, targets: Targets) -> Weights:
     """Weight of every label, 0 where it was not observed."""
-    checked = check_sample_weight(weight, targets.labels.shape)
+    checked = check_sample_weight(weight, targets.labels.shape, targets.names)
     if checked is None:
         if targets.observed.all():  # as most often: ones that take no memory
             return np.broadcast_to(np.float64(1.0), targets.labels.shape)

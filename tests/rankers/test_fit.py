@@ -574,6 +574,18 @@ def test_score_matches_tasks_by_name(impressions):
     assert small_mmoe().fit(X, y.to_numpy()).score(X, y) == ranker.score(X, y)
 
 
+@pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame])
+def test_weights_match_tasks_by_name(impressions, frame):
+    X, y = impressions
+    rng = np.random.default_rng(0)
+    weight = pd.DataFrame(rng.random(y.shape), columns=list(y))
+    turned = frame({name: weight[name].to_numpy() for name in ("cart", "click")})
+    ranker = small_mmoe(max_iter=1).fit(X, y, weight.to_numpy())
+    again = small_mmoe(max_iter=1).fit(X, y, turned)
+    assert_array_equal(again.predict_task_proba(X), ranker.predict_task_proba(X))
+    assert ranker.score(X, y, turned) == ranker.score(X, y, weight.to_numpy())
+
+
 def test_score_weighs_rows_and_tasks(impressions):
     X, y = impressions
     ranker = small_mmoe().fit(X, y)
