@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import RLock
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,8 @@ from skmtl.rankers._monitor import BestWeights, LastGood, epoch_is_whole
 
 # Rows of a block in prediction: what the block computes stays in the cache.
 BLOCK = 1024
+
+_GENERATORS = RLock()
 
 
 def tensor_table(
@@ -52,9 +55,12 @@ def as_tensors(table: EncodedTable) -> dict[str, Any]:
 
 @contextmanager
 def seeded(seed: int, device: str) -> Iterator[None]:
-    """Seed torch within, and leave its generators as they were found."""
+    """Seed torch within, and leave its generators as they were found.
+
+    All threads share the generators, and so wait for each other here.
+    """
     devices = [device] if torch.device(device).type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
+    with _GENERATORS, torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed)
         yield
 

@@ -6,6 +6,7 @@ import pickle
 import subprocess
 import sys
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import joblib
 import numpy as np
@@ -157,6 +158,20 @@ def test_same_bits_in_a_fresh_interpreter(impressions, tmp_path):
     )
     expected = ranker.fit(X, y).predict_task_proba(X)
     assert_array_equal(joblib.load(tmp_path / "out.joblib"), expected)
+
+
+def test_same_bits_in_threads(impressions):
+    X, y = impressions
+
+    def proba(_):
+        return small_mmoe(max_iter=1, dropout=0.1).fit(X, y).predict_task_proba(X)
+
+    state = torch.get_rng_state()
+    expected = proba(0)
+    with ThreadPoolExecutor(4) as pool:
+        for found in pool.map(proba, range(8)):
+            assert_array_equal(found, expected)
+    assert torch.equal(torch.get_rng_state(), state)
 
 
 def test_global_state_is_left_alone(impressions):
