@@ -155,10 +155,9 @@ def _several(array: np.ndarray, names: list[str] | None) -> Targets:
         raise ValueError(f"y has columns of the same name: {names}. Rename them.")
     try:
         values = array if array.dtype.kind == "f" else array.astype(np.float64)
-    except (TypeError, ValueError) as error:
-        raise ValueError(
-            f"With several tasks y must hold 0, 1 and NaN (not observed): {error}"
-        ) from error
+    except (TypeError, ValueError):
+        _check_numbers(array, names)
+        raise
     observed = ~np.isnan(values)
     wrong = observed & (values != 0) & (values != 1)
     if wrong.any():
@@ -177,6 +176,18 @@ def _several(array: np.ndarray, names: list[str] | None) -> Targets:
     return Targets(
         labels, observed, np.array(names, dtype=object), classes, True, named
     )
+
+
+def _check_numbers(array: np.ndarray, names: list[str]) -> None:
+    """Name the first task whose labels are no numbers."""
+    for task, name in enumerate(names):
+        try:
+            array[:, task].astype(np.float64)
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                "With several tasks y must hold 0, 1 and NaN (not observed), but task "
+                f"{name!r} holds something else: {error}"
+            ) from error
 
 
 def _check_zero_one(classes: Any, names: npt.NDArray[Any]) -> None:
