@@ -17,7 +17,7 @@ def keep_freed_memory() -> None:
 
     glibc gives the top of the heap back to the system where more is free than twice
     the largest block that was ever mapped and released, and fetches it anew, page by
-    page, at the next step: 8 % of a fit with batches of 8192. This block is released
+    page, at the next step: 6 to 9 % of a fit with batches of 8192. This block is released
     without being touched, and raises the bound to 64 MiB (``mallopt``,
     M_MMAP_THRESHOLD). Other C libraries take no notice.
     """
