@@ -183,8 +183,14 @@ def warn_of_other_kind(numbers: bool | None, column: pd.Series, name: object) ->
     name : str or int
         Name of the column.
     """
+    dtype = column.dtype
+    same = (
+        types.is_numeric_dtype(dtype) if numbers else isinstance(dtype, pd.StringDtype)
+    )
+    if numbers is None or same:
+        return  # as the dtype says; to look at cells takes its time
     there = column.notna().to_numpy()
-    if numbers is None or not there.any():
+    if not there.any():
         return
     if isinstance(column.iloc[int(there.argmax())], str) == numbers:
         was, is_now = ("numbers", "strings") if numbers else ("strings", "numbers")

@@ -67,6 +67,8 @@ def test_ids_of_another_kind_are_pointed_out(n, n_buckets):
         encoder = TableEncoder(["id"], min_frequency=1, n_buckets=n_buckets).fit(X)
         with pytest.warns(UserWarning, match=f"Column 'id' held {was} in fit and hol"):
             assert not encoder.encode(other).ids.any()
+        with pytest.warns(UserWarning, match="Column 'id' held"):
+            encoder.encode(other.astype("category"))
         encoder.encode(X.mask(X == X))  # nothing there is of no kind
 
 
