@@ -18,6 +18,7 @@ from sklearn.utils._param_validation import (
     StrOptions,
 )
 from sklearn.utils._repr_html.estimator import _VisualBlock as VisualBlock
+from sklearn.utils._set_output import _get_output_config as output_config
 from sklearn.utils.metadata_routing import _raise_for_params, _routing_enabled
 from sklearn.utils.validation import _check_method_params as params_of_rows
 from sklearn.utils.validation import _estimator_has as estimator_has
@@ -37,6 +38,7 @@ __all__ = [
     "_raise_for_params",
     "_routing_enabled",
     "estimator_has",
+    "output_config",
     "params_of_rows",
     "rows_of",
     "uncached_call",

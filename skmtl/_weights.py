@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,9 @@ import numpy.typing as npt
 
 
 def check_sample_weight(
-    sample_weight: Any, shape: tuple[int, int]
+    sample_weight: Any,
+    shape: tuple[int, int],
+    names: Sequence[str] | npt.NDArray[Any] = (),
 ) -> npt.NDArray[np.float64] | None:
     """Check weights of rows, or of rows and tasks.
 
@@ -19,6 +22,8 @@ def check_sample_weight(
         The weights.
     shape : tuple (n_samples, n_tasks)
         What is to be weighted.
+    names : sequence of str
+        Names of the tasks. Columns of a DataFrame that has them are matched by name.
 
     Returns
     -------
@@ -32,6 +37,9 @@ def check_sample_weight(
     """
     if sample_weight is None:
         return None
+    columns = {str(name): name for name in getattr(sample_weight, "columns", ())}
+    if len(names) and columns.keys() == set(names):
+        sample_weight = sample_weight[[columns[name] for name in names]]
     try:
         weight = np.asarray(sample_weight, dtype=np.float64)
     except (TypeError, ValueError) as error:

@@ -139,7 +139,7 @@ class HistoryDisplay:
         self,
         metric: str | Sequence[str] = "loss",
         *,
-        tasks: Sequence[str] | None = None,
+        tasks: str | Sequence[str] | None = None,
         ax: Any = None,
     ) -> Self:
         """Draw it.
@@ -150,7 +150,7 @@ class HistoryDisplay:
             What to draw: "loss", "auc", "score", "loss_weight", "gradient_norm", or
             any column of the histories. Of a name such as "loss" the columns
             ``train_loss`` and ``valid_loss`` are drawn.
-        tasks : sequence of str, default=None
+        tasks : str or sequence of str, default=None
             Which tasks, by default all.
         ax : matplotlib Axes or sequence of them, default=None
             A panel for each metric and task ("score" has one panel), metric by metric.
@@ -171,6 +171,10 @@ class HistoryDisplay:
             dict.fromkeys(t for h in self.histories.values() for t in h["task"])
         )
         wanted = known if tasks is None else list(tasks)
+        if isinstance(tasks, str):
+            wanted = [tasks]
+        if not wanted:
+            raise ValueError(f"tasks is empty. Name some of {known}, or give None.")
         for name in wanted:
             if name not in known:
                 raise ValueError(

@@ -23,7 +23,18 @@ class SearchTable(NamedTuple):
 
 
 def search_table(search: Any) -> SearchTable:
-    """Read `cv_results_`."""
+    """Read `cv_results_`.
+
+    Raises
+    ------
+    TypeError
+        For what is no fitted search of output weights.
+    """
+    if not (hasattr(search, "cv_results_") and hasattr(search, "task_names_")):
+        raise TypeError(
+            f"{type(search).__name__} holds no results of a search of output weights. "
+            "Give an OutputWeightSearchCV that is fitted."
+        )
     results, start = search.cv_results_, "mean_test_"
     names = [str(name) for name in search.task_names_]
     columns = [np.asarray(results[f"param_{name}"], dtype=float) for name in names]

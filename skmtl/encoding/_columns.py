@@ -10,6 +10,7 @@ import pandas as pd
 from pandas.api import types
 from sklearn.utils import check_array
 
+from skmtl.encoding._keys import is_arrow_dictionary, plain_arrow
 from skmtl.encoding._lists import holds_lists
 
 
@@ -150,6 +151,7 @@ def _looks_categorical(column: pd.Series) -> bool:
         return False
     return (
         isinstance(dtype, pd.CategoricalDtype)
+        or is_arrow_dictionary(dtype)
         or types.is_string_dtype(dtype)
         or types.is_object_dtype(dtype)
         or holds_lists(column)
@@ -168,6 +170,7 @@ def as_float(column: pd.Series, name: object) -> np.ndarray:
     """
     if column.dtype == np.float64:
         return _finite(column.to_numpy(copy=True), name)
+    column = plain_arrow(column)
     if types.is_complex_dtype(column.dtype):
         raise ValueError(f"Complex data not supported: column {name!r} of X.")
     if holds_lists(column):
@@ -175,9 +178,8 @@ def as_float(column: pd.Series, name: object) -> np.ndarray:
             f"Column {name!r} must hold numbers, found lists. Name it in "
             "categorical_features when fitting, or spread it over columns."
         )
-    if not (
-        types.is_numeric_dtype(column.dtype) or types.is_object_dtype(column.dtype)
-    ):
+    kinds = (types.is_numeric_dtype, types.is_bool_dtype, types.is_object_dtype)
+    if not any(is_kind(column.dtype) for is_kind in kinds):
         raise TypeError(f"Column {name!r} must hold numbers, {_mend(column.dtype)}")
     try:
         values = column.to_numpy(dtype=np.float64, na_value=np.nan, copy=True)

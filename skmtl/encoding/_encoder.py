@@ -18,14 +18,14 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from skmtl._sklearn import Interval, StrOptions, _fit_context
+from skmtl._sklearn import Interval, StrOptions, _fit_context, output_config
 from skmtl._weights import check_row_weight
 from skmtl.encoding._columns import as_float, as_frame, is_frame, select_categorical
 from skmtl.encoding._fallback import fall_back, fallback_chains
 from skmtl.encoding._growing import GrowingMixin
 from skmtl.encoding._growth import Layout
 from skmtl.encoding._hashing import HashedIds, check_buckets
-from skmtl.encoding._keys import as_keys
+from skmtl.encoding._keys import as_keys, holds_numbers, warn_of_other_kind
 from skmtl.encoding._lists import flat_keys, holds_lists
 from skmtl.encoding._numbers import NumberScale
 from skmtl.encoding._ragged import RaggedArray
@@ -140,6 +140,7 @@ class TableEncoder(GrowingMixin, TransformerMixin, BaseEstimator):
     3     0  2.277770          2
     """
 
+    _frame_names: list[Any] | None = None
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         "categorical_features": ["array-like", StrOptions({"from_dtype"}), str, None],
         "min_frequency": [Interval(Integral, 1, None, closed="left")],
@@ -330,10 +331,9 @@ class TableEncoder(GrowingMixin, TransformerMixin, BaseEstimator):
         arrays = (ids, lengths, table.numeric, bins)
         if not self._wants_frame():
             return np.hstack(arrays, dtype=np.float64)
-        blocks = [pd.DataFrame(block) for block in arrays]
-        index = X.index if isinstance(X, pd.DataFrame) else None
-        out = pd.concat(blocks, axis=1)
-        return out if index is None else out.set_axis(index)
+        out = pd.concat([pd.DataFrame(block) for block in arrays], axis=1)
+        out.columns = self.get_feature_names_out()
+        return out.set_axis(X.index) if isinstance(X, pd.DataFrame) else out
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """Give the names of the columns of `transform`.
@@ -418,11 +418,11 @@ class TableEncoder(GrowingMixin, TransformerMixin, BaseEstimator):
 
     def _as_frame(self, X: Any, *, reset: bool) -> pd.DataFrame:
         """Check the table against the one seen in `fit`, columns matched by name."""
-        seen = getattr(self, "feature_names_in_", None)
-        if is_frame(X) and not reset and seen is not None:
-            if isinstance(X, pd.DataFrame) and len(X) and list(X.columns) == list(seen):
+        seen = None if reset else self._matched_names()
+        if is_frame(X) and seen is not None:
+            if isinstance(X, pd.DataFrame) and len(X) and list(X.columns) == seen:
                 return X  # what a service sends; the checks below take their time
-            X = _select_by_name(X, list(seen))
+            X = _select_by_name(X, seen)
         frame = as_frame(X, estimator=self)
         if not len(frame) or not frame.shape[1]:
             what, lacks = (
@@ -433,24 +433,42 @@ class TableEncoder(GrowingMixin, TransformerMixin, BaseEstimator):
                 f"1 is required by {type(self).__name__}. Give a table with at least "
                 f"one {lacks}."
             )
-        validate_data(self, X, skip_check_array=True, reset=reset)
         if frame.columns.has_duplicates:
             twice = list(frame.columns[frame.columns.duplicated()])
             raise ValueError(f"X has columns of the same name: {twice}. Rename them.")
+        validate_data(self, X, skip_check_array=True, reset=reset)
+        if reset:  # scikit-learn keeps names that are strings
+            self._frame_names = list(X.columns) if is_frame(X) else None
         return frame
 
+    def _matched_names(self) -> list[Any] | None:
+        """What columns of a DataFrame are matched by; None after an array."""
+        names = getattr(self, "feature_names_in_", self._frame_names)
+        return None if names is None else list(names)
+
     def _wants_frame(self) -> bool:
-        config = getattr(self, "_sklearn_output_config", {})
-        return config.get("transform") in ("pandas", "polars")
+        return output_config("transform", self)["dense"] in ("pandas", "polars")
 
 
 def _rows(vocabulary: Any, column: pd.Series, name: Any) -> Any:
     """Row of every id of a column within its vocabulary."""
     rows = vocabulary.rows_of_few(column) if len(column) <= _FEW else None
-    return vocabulary.rows(as_keys(column, name)) if rows is None else rows
+    if rows is None:
+        rows = vocabulary.rows(as_keys(column, name))
+    if not rows.any():
+        warn_of_other_kind(_holds_numbers(vocabulary), column, name)
+    return rows
 
 
-def _select_by_name(X: Any, names: list[str]) -> Any:
+def _holds_numbers(vocabulary: Any) -> bool | None:
+    """Whether the ids of `fit` were numbers; None where all were missing."""
+    if isinstance(vocabulary, HashedIds):
+        return vocabulary.numbers
+    known = vocabulary.keys if len(vocabulary.keys) else vocabulary.rest
+    return holds_numbers(known) if len(known) else None
+
+
+def _select_by_name(X: Any, names: list[Any]) -> Any:
     missing = [n for n in names if n not in set(X.columns)]
     if missing:
         raise ValueError(

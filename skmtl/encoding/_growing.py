@@ -29,6 +29,7 @@ class GrowingMixin:
     encode: Any
     _as_frame: Any
     _keys: Any
+    _matched_names: Any
     _limits: Any
     _set_vocabularies: Any
 
@@ -89,7 +90,7 @@ class GrowingMixin:
             As `partial_fit`.
         """
         check_is_fitted(self)
-        _refuse_more_columns(X, getattr(self, "feature_names_in_", None))
+        _refuse_more_columns(X, self._matched_names())
         frame = self._as_frame(X, reset=False)
         weight = check_row_weight(sample_weight, len(frame))
         if weight is not None and not weight.all():

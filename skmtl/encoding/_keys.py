@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,7 @@ def as_keys(values: pd.Series, name: object) -> pd.Series:
     TypeError
         For dates, mixed types and cells that cannot be hashed.
     """
+    values = plain_arrow(values)
     dtype = values.dtype
     if isinstance(dtype, pd.CategoricalDtype):
         categories = as_keys(pd.Series(values.cat.categories), name)
@@ -58,6 +60,24 @@ def as_keys(values: pd.Series, name: object) -> pd.Series:
         f"Column {name!r} holds {dtype} values, which are not ids. Turn it into "
         "numbers or strings, or leave it out."
     )
+
+
+def plain_arrow(values: pd.Series) -> pd.Series:
+    """Arrow's dictionaries as the values they stand for, its nulls as NaN."""
+    dtype: Any = values.dtype
+    if is_arrow_dictionary(dtype):
+        return values.astype(pd.ArrowDtype(dtype.pyarrow_dtype.value_type))
+    if isinstance(dtype, pd.ArrowDtype) and str(dtype) == "null[pyarrow]":
+        return pd.Series(np.full(len(values), np.nan), index=values.index)
+    return values
+
+
+def is_arrow_dictionary(dtype: Any) -> bool:
+    if not isinstance(dtype, pd.ArrowDtype):
+        return False
+    from pyarrow import types as arrow
+
+    return bool(arrow.is_dictionary(dtype.pyarrow_dtype))
 
 
 def _is_arrow_string(dtype: Any) -> bool:
@@ -148,6 +168,37 @@ def check_same_kind(numbers: bool, found: pd.Index, name: object) -> None:
         raise TypeError(
             f"Column {name!r} held {was} in earlier calls and holds {is_now} now, so "
             f"equal ids cannot be told. Turn it into {was}."
+        )
+
+
+def warn_of_other_kind(numbers: bool | None, column: pd.Series, name: object) -> None:
+    """Warn where no id is known since `fit` saw numbers and these are strings, or so.
+
+    Parameters
+    ----------
+    numbers : bool or None
+        Whether `fit` saw numbers; None where it saw nothing.
+    column : pandas.Series
+        Ids, none of which is known.
+    name : str or int
+        Name of the column.
+    """
+    dtype = column.dtype
+    same = (
+        types.is_numeric_dtype(dtype) if numbers else isinstance(dtype, pd.StringDtype)
+    )
+    if numbers is None or same:
+        return  # as the dtype says; to look at cells takes its time
+    there = column.notna().to_numpy()
+    if not there.any():
+        return
+    if isinstance(column.iloc[int(there.argmax())], str) == numbers:
+        was, is_now = ("numbers", "strings") if numbers else ("strings", "numbers")
+        warnings.warn(
+            f"Column {name!r} held {was} in fit and holds {is_now} now, so all its ids "
+            f"are read as unknown. Turn it into {was}.",
+            UserWarning,
+            stacklevel=5,
         )
 
 

@@ -114,7 +114,10 @@ def _parts(table: Any, column: Any) -> tuple[Any, Any, bool]:
     if is_polars(table):
         mend = " A polars DataFrame has no index: give (ids, matrix)."
     elif hasattr(table, "fit"):
-        mend = " Fit the embedder first."
+        mend = (
+            " Fit the embedder first; in the grid of a search wrap it in "
+            "PretrainedEmbedding, since scikit-learn clones what it finds there."
+        )
     raise TypeError(
         f"The embeddings of column {column!r} must be a DataFrame with the ids as "
         "index, a pair (ids, matrix), gensim's KeyedVectors or a fitted embedder; "

@@ -21,7 +21,7 @@ def cold_start_report(
     X: Any,
     y: Any,
     *,
-    columns: Sequence[Any] | None = None,
+    columns: str | Sequence[Any] | None = None,
     often: int = 10,
 ) -> pd.DataFrame:
     """ROC AUC of each task on rows whose ids were seen often, rarely or never.
@@ -34,7 +34,7 @@ def cold_start_report(
         A table of new rows.
     y : array-like or DataFrame of shape (n_samples,) or (n_samples, n_tasks)
         Labels: 1, 0, or NaN for not observed.
-    columns : sequence of column names, default=None
+    columns : column name or sequence of them, default=None
         Id columns to report on. None for all that have a vocabulary; the ids of hashed
         columns are not counted.
     often : int, default=10
@@ -52,8 +52,10 @@ def cold_start_report(
     Raises
     ------
     ValueError
-        For columns that hold no ids or are hashed, labels of other tasks, and `often`
-        below 1.
+        For columns that hold no ids or are hashed, a ranker without any others, labels
+        of other tasks, and `often` below 1.
+    TypeError
+        For what is no ranker, such as a pipeline that holds one.
 
     See Also
     --------
@@ -80,6 +82,12 @@ def cold_start_report(
     2  item_id   never  click     193         22
     """
     check_is_fitted(ranker)
+    if not hasattr(ranker, "encoder_"):
+        raise TypeError(
+            f"{type(ranker).__name__} is no ranker. Of a pipeline give the last step, "
+            "pipeline[-1], and the table that the others make, "
+            "pipeline[:-1].transform(X)."
+        )
     if not isinstance(often, Integral) or often < 1:
         raise ValueError(f"often must be an integer of at least 1, found {often!r}.")
     encoder = ranker.encoder_
@@ -97,11 +105,15 @@ def cold_start_report(
     return pd.DataFrame(rows)
 
 
-def _chosen(columns: Sequence[Any] | None, encoder: Any) -> list[Any]:
+def _chosen(columns: str | Sequence[Any] | None, encoder: Any) -> list[Any]:
     """Columns to report on, checked."""
     known, hashed = encoder.categorical_names_, set(encoder.n_buckets or {})
     if columns is None:
-        return [name for name in known if name not in hashed]
+        columns = [name for name in known if name not in hashed]
+        if not columns:
+            raise ValueError("The ranker has no id columns with a vocabulary.")
+    if isinstance(columns, str):
+        columns = [columns]
     for name in columns:
         if name not in known or name in hashed:
             what = (

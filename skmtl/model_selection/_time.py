@@ -209,7 +209,10 @@ def _check_length(length: Any, time: np.ndarray, name: str) -> Any:
     value: Any
     try:
         if dates:
-            if isinstance(length, Real) and length != 0:
+            unitless = isinstance(length, Real) and not isinstance(
+                length, np.timedelta64
+            )
+            if unitless and length != 0:
                 raise ValueError("a number has no unit of time")
             value = pd.Timedelta(length).to_timedelta64()
         else:

@@ -24,7 +24,7 @@ from skmtl._sklearn import (
     _routing_enabled,
 )
 from skmtl.metrics._labels import Labels, check_labels
-from skmtl.metrics._predictions import task_names_of
+from skmtl.metrics._predictions import check_same_tasks, task_names_of
 from skmtl.output_weights._base import BaseOutputWeights, read_labels
 from skmtl.output_weights._fusion import transformed
 from skmtl.output_weights._objective import Fold, find_scorers, fold_mean
@@ -252,6 +252,8 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
             )
         prefit_names = task_names_of(self.estimator) if splitter is None else None
         if prefit_names is not None and not labels.one_dimensional:
+            if prefit_names != [str(t) for t in range(len(prefit_names))]:
+                check_same_tasks(y, prefit_names)
             labels = check_labels(y, prefit_names)
         names = labels.names
         problem = Problem(self, names, scorers, chosen)

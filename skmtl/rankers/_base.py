@@ -20,6 +20,7 @@ from sklearn.utils.validation import check_is_fitted
 from skmtl._device import check_device
 from skmtl._losses import TaskLosses
 from skmtl._sklearn import _fit_context
+from skmtl._weights import check_sample_weight
 from skmtl.encoding import EncodedTable, TableEncoder
 from skmtl.modules import (
     MultiTaskModule,
@@ -208,7 +209,8 @@ class MultiTaskRanker(
             NaN counts in no loss. One column may hold any two labels.
         sample_weight : array-like of shape (n_samples,) or (n_samples, n_tasks), \
 default=None
-            Weights of the rows, or of each row for each task.
+            Weights of the rows, or of each row for each task. Columns named like the
+            tasks are matched by name.
         X_val, y_val : as `X` and `y`, default=None
             Table and labels for validation. The best weights on it are restored.
         sample_weight_val : as `sample_weight`, default=None
@@ -371,9 +373,10 @@ default=None
         X : DataFrame of pandas or polars, or array-like, shape (n_samples, n_features)
             The table.
         y : array-like of shape (n_samples,) or (n_samples, n_tasks)
-            Labels; NaN where not observed.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the rows.
+            Labels; NaN where not observed. Named columns are matched by name.
+        sample_weight : array-like of shape (n_samples,) or (n_samples, n_tasks), \
+default=None
+            Weights of the rows, or of each row for each task.
 
         Returns
         -------
@@ -388,15 +391,20 @@ default=None
                 f"y has shape {targets.labels.shape}, but the predictions for X have "
                 f"shape {proba.shape}."
             )
-        weight = None if sample_weight is None else np.asarray(sample_weight)
+        targets = targets.in_order(self.task_names_)
+        weight = check_sample_weight(sample_weight, proba.shape, self.task_names_)
+        if weight is not None:
+            weight = np.broadcast_to(weight, proba.shape)
         aucs = []
         for t in range(proba.shape[1]):
             seen = targets.observed[:, t]
+            if weight is not None:
+                seen = seen & (weight[:, t] > 0)
             label = targets.labels[seen, t]
             if not self._multioutput:
                 label = np.asarray(y).ravel()[seen] == self.classes_[-1]
             if label.min(initial=1) < label.max(initial=0):
-                w = None if weight is None else weight[seen]
+                w = None if weight is None else weight[seen, t]
                 aucs.append(roc_auc_score(label, proba[seen, t], sample_weight=w))
         return float(np.mean(aucs)) if aucs else float("nan")
 
@@ -444,6 +452,13 @@ default=None
         tags.input_tags.allow_nan = True
         tags.input_tags.categorical = True
         return tags
+
+    def __sklearn_clone__(self) -> Self:
+        # scikit-learn clones estimators within a mapping too, so that fitted embedders
+        # would forget what they have learnt.
+        twin: Self = super().__sklearn_clone__()
+        twin.embeddings = copy.copy(self.embeddings)
+        return twin
 
     def _snapshot(self, fitted: dict[str, Any]) -> Self:
         """A ranker as if training had ended here, for scorers within `fit`."""

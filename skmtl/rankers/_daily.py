@@ -15,7 +15,7 @@ from skmtl.encoding import EncodedTable, TableEncoder
 from skmtl.encoding._growth import Growth
 from skmtl.rankers._epoch_auc import TaskAUC
 from skmtl.rankers._epoch_line import EpochLine
-from skmtl.rankers._fit import Fit, Weights, batch_size
+from skmtl.rankers._fit import Fit, Weights
 from skmtl.rankers._intercept import fit_intercept, rates_after
 from skmtl.rankers._targets import Targets, check_targets
 from skmtl.rankers._training import logits
@@ -129,7 +129,6 @@ class PartialFit(Fit):
         net = super()._net(fitted, n_rows)
         if self.warm:
             grow_net(net, fitted["encoder_"].vocabulary_sizes_, self.growth)
-            net.set_params(batch_size=batch_size(self.ranker.batch_size, n_rows))
         return net
 
     def _callbacks(self, context: Any, fitted: dict[str, Any], valid: Any) -> list[Any]:

@@ -37,7 +37,7 @@ from skmtl.rankers._scoring import check_scorer, find_scorer, validation_score
 from skmtl.rankers._small import MERGE_ROWS, merge_rows
 from skmtl.rankers._split import validation_rows
 from skmtl.rankers._targets import Targets, check_targets, warn_of_constant_tasks
-from skmtl.rankers._training import logits, seeded, tensor_table, train
+from skmtl.rankers._training import logits, retune, seeded, tensor_table, train
 from skmtl.rankers._unknown_ids import unknown_ids
 
 if TYPE_CHECKING:
@@ -115,8 +115,10 @@ class Fit:
         if (X is None) != (y is None):
             given, absent = ("y_val", "X_val") if X is None else ("X_val", "y_val")
             raise ValueError(f"{given} is given without {absent}. Give both or none.")
+        if X is None and weight is not None:
+            raise ValueError("sample_weight_val is given without X_val and y_val.")
         if X is not None:
-            targets = check_targets(y)
+            targets = self._check_validation_targets(y)
             check_consistent_length(X, targets.labels)
             if list(targets.names) != list(self.targets.names):
                 raise ValueError(
@@ -132,6 +134,17 @@ class Fit:
                 self.ranker.validation_fraction,
                 self.rng,
             )
+
+    def _check_validation_targets(self, y: Any) -> Targets:
+        # Rows for validation may have one of the two labels only.
+        known = None if self.targets.multioutput else self.targets.classes
+        targets = check_targets(y, known)
+        if not targets.observed.any():
+            raise ValueError(
+                f"y_val holds only NaN for the tasks {list(targets.names)}, so that no "
+                "epoch is better than another. Give observed labels."
+            )
+        return targets
 
     def run(self, context: Any) -> dict[str, Any]:
         """Encode, train, and give the fitted attributes."""
@@ -254,8 +267,11 @@ class Fit:
             # A copy, so that a fit that fails leaves the fitted ranker as it was.
             net = copy.deepcopy(ranker.net_)
             net.criterion_.reweigh(self.weighting, self.label_weight.tolist())
+            retune(net, ranker)
             return net.set_params(
-                max_epochs=self.max_iter, record_gradients=ranker.record_gradients
+                max_epochs=self.max_iter,
+                record_gradients=ranker.record_gradients,
+                batch_size=batch_size(ranker.batch_size, n_rows),
             )
         with seeded(self.seed, ranker.device):
             module = ranker._make_net(fitted["encoder_"], self.names, self.pretrained)
@@ -327,7 +343,7 @@ class Fit:
 
 def _task_weights(weight: Any, targets: Targets) -> Weights:
     """Weight of every label, 0 where it was not observed."""
-    checked = check_sample_weight(weight, targets.labels.shape)
+    checked = check_sample_weight(weight, targets.labels.shape, targets.names)
     if checked is None:
         if targets.observed.all():  # as most often: ones that take no memory
             return np.broadcast_to(np.float64(1.0), targets.labels.shape)

@@ -41,7 +41,7 @@ class BestWeights(EarlyStopping):
 
 
 class LastGood(Callback):
-    """Keep the weights of the last whole epoch, in case the next one diverges."""
+    """Keep the weights of the last whole epoch, in case the next one has no end."""
 
     weights: dict[str, Any] | None = None
 
@@ -51,6 +51,8 @@ class LastGood(Callback):
             self.weights = {k: v.detach().clone() for k, v in state.items()}
 
     def on_train_end(self, net: Any, **_: Any) -> None:
+        if self.weights is not None and not epoch_is_whole(net.history):
+            net.module_.load_state_dict(self.weights)
         self.weights = None
 
 
@@ -78,6 +80,11 @@ class StopWhenAsked(Callback):
     def on_epoch_end(self, net: Any, **_: Any) -> None:
         if self.progress.stop:
             raise KeyboardInterrupt  # skorch's way to end training early
+
+
+def epoch_is_whole(history: Any) -> bool:
+    """Whether the last epoch came to its end, where skorch writes its duration."""
+    return not history or "dur" in history[-1]
 
 
 def _silent(*_: Any) -> None:

@@ -181,7 +181,8 @@ scoring : str, callable or None, default=None
     What early stopping watches: ``None`` for the training loss without dropout; the
     name of a scorer of :func:`skmtl.metrics.get_task_scorer`, such as ``"auc:order"``
     or ``"min_auc"``, or of scikit-learn, which has the first say where both know a
-    name; or a callable ``scorer(estimator, X, y)``. Greater is better.
+    name; or a callable ``scorer(estimator, X, y)``, whose `X` is an `EncodedTable` of
+    the validation rows, for the methods of the estimator. Greater is better.
 n_iter_no_change : int, default=3
     Epochs without improvement after which to stop.
 tol : float, default=0.0
@@ -214,7 +215,9 @@ n_hashes : int, default=1
 n_bins : int, default=64
     Bins for each number, about; 0 for none.
 warm_start : bool, default=False
-    Whether `fit` goes on from the last fit: same columns, ids and tasks.
+    Whether `fit` goes on from the last fit: same columns, ids, tasks and network.
+    `learning_rate` and its schedule, `weight_decay`, `batch_size`, label weights and
+    fixed loss weights may be changed before.
 device : str, default="cpu"
     Where to train and predict, such as "cuda". Tables that fill more than half of a
     device's free memory stay outside, and their batches are sent.

@@ -48,6 +48,27 @@ class Targets:
         """Select rows."""
         return replace(self, labels=self.labels[rows], observed=self.observed[rows])
 
+    def in_order(self, names: npt.NDArray[Any]) -> Targets:
+        """Columns in the order of tasks that were fitted, where both have names.
+
+        Raises
+        ------
+        ValueError
+            For columns that are other tasks.
+        """
+        found, wanted = list(self.names), list(names)
+        default = [str(t) for t in range(len(wanted))]
+        if not (self.named and self.multioutput) or wanted in (found, default):
+            return self
+        if sorted(found) != sorted(wanted):
+            raise ValueError(
+                f"The ranker was fitted on the tasks {wanted}, but the columns of y "
+                f"are {found}."
+            )
+        at = [found.index(name) for name in wanted]
+        labels, observed = self.labels[:, at], self.observed[:, at]
+        return replace(self, labels=labels, observed=observed, names=names)
+
     def masses(self, weight: Floats) -> tuple[Floats, Floats]:
         """Weight of each task's positives, and of its observed labels."""
         positives, every = np.zeros((2, len(self.names)))
@@ -134,10 +155,9 @@ def _several(array: np.ndarray, names: list[str] | None) -> Targets:
         raise ValueError(f"y has columns of the same name: {names}. Rename them.")
     try:
         values = array if array.dtype.kind == "f" else array.astype(np.float64)
-    except (TypeError, ValueError) as error:
-        raise ValueError(
-            f"With several tasks y must hold 0, 1 and NaN (not observed): {error}"
-        ) from error
+    except (TypeError, ValueError):
+        _check_numbers(array, names)
+        raise
     observed = ~np.isnan(values)
     wrong = observed & (values != 0) & (values != 1)
     if wrong.any():
@@ -156,6 +176,18 @@ def _several(array: np.ndarray, names: list[str] | None) -> Targets:
     return Targets(
         labels, observed, np.array(names, dtype=object), classes, True, named
     )
+
+
+def _check_numbers(array: np.ndarray, names: list[str]) -> None:
+    """Name the first task whose labels are no numbers."""
+    for task, name in enumerate(names):
+        try:
+            array[:, task].astype(np.float64)
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                "With several tasks y must hold 0, 1 and NaN (not observed), but task "
+                f"{name!r} holds something else: {error}"
+            ) from error
 
 
 def _check_zero_one(classes: Any, names: npt.NDArray[Any]) -> None:
@@ -182,8 +214,8 @@ def _within(found: np.ndarray, classes: Any, name: Any) -> np.ndarray:
     if len(unknown):
         raise ValueError(
             f"Task {name!r} holds the label {unknown.tolist()[0]!r}, which is none of "
-            f"the classes {announced.tolist()}. Name all labels in `classes` in the "
-            "first call."
+            f"the classes {announced.tolist()}. Mend the labels, or give both when "
+            "fitting; the first partial_fit takes them as `classes`."
         )
     return announced
 

@@ -1,10 +1,11 @@
-"""Run the net: tensors, seeds, callbacks, and what to do when a loss diverges."""
+"""Run the net: tensors, seeds, callbacks, and what to do when training ends early."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import RLock
 from typing import Any
 
 import numpy as np
@@ -16,10 +17,12 @@ from torch import Tensor
 from skmtl._net import DivergedError, MultiTaskNet, TensorTable
 from skmtl.encoding import EncodedTable
 from skmtl.modules import Bags, Ragged
-from skmtl.rankers._monitor import BestWeights, LastGood
+from skmtl.rankers._monitor import BestWeights, LastGood, epoch_is_whole
 
 # Rows of a block in prediction: what the block computes stays in the cache.
 BLOCK = 1024
+
+_GENERATORS = RLock()
 
 
 def tensor_table(
@@ -52,11 +55,33 @@ def as_tensors(table: EncodedTable) -> dict[str, Any]:
 
 @contextmanager
 def seeded(seed: int, device: str) -> Iterator[None]:
-    """Seed torch within, and leave its generators as they were found."""
+    """Seed torch within, and leave its generators as they were found.
+
+    All threads share the generators, and so wait for each other here.
+    """
     devices = [device] if torch.device(device).type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
+    with _GENERATORS, torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed)
         yield
+
+
+def retune(net: MultiTaskNet, ranker: Any) -> None:
+    """Give a net that goes on the ranker's learning rate, schedule and decay."""
+    weighting = net.criterion_.weighting
+    own = {id(p) for p in weighting.parameters()}
+    ratio = ranker.learning_rate / net.lr
+    for optimizer in net.all_optimizers:
+        for group in optimizer.param_groups:
+            is_own = not own.isdisjoint(id(p) for p in group["params"])
+            if not is_own:
+                group["weight_decay"] = ranker.weight_decay
+            # The start of the last schedule, which may have ended at 0.
+            group["lr"] = group.pop("initial_lr", group["lr"])
+            if not is_own or weighting.learning_rate is None:
+                group["lr"] *= ratio
+    net.lr = ranker.learning_rate
+    net.weight_decay = ranker.weight_decay
+    net.learning_rate_schedule = ranker.learning_rate_schedule
 
 
 def train(net: MultiTaskNet, table: TensorTable, names: npt.NDArray[Any]) -> None:
@@ -66,6 +91,8 @@ def train(net: MultiTaskNet, table: TensorTable, names: npt.NDArray[Any]) -> Non
     ------
     ValueError
         When a loss diverges before any epoch is complete.
+    KeyboardInterrupt
+        When the user interrupts training before that.
     """
     epochs_before = len(net.history)
     try:
@@ -92,7 +119,25 @@ def train(net: MultiTaskNet, table: TensorTable, names: npt.NDArray[Any]) -> Non
             ConvergenceWarning,
             stacklevel=4,
         )
+    _end_interrupted(net, epochs_before)
     net.module_.eval()
+
+
+def _end_interrupted(net: MultiTaskNet, epochs_before: int) -> None:
+    """Forget an epoch that was interrupted; skorch ends training without a word."""
+    whole = epoch_is_whole(net.history)
+    if not whole:
+        del net.history[-1]
+    done = len(net.history) - epochs_before
+    if done == 0:
+        raise KeyboardInterrupt
+    if not whole:
+        warnings.warn(
+            f"Training was interrupted after {done} whole epochs, whose weights are "
+            "kept.",
+            ConvergenceWarning,
+            stacklevel=5,
+        )
 
 
 def _last_good(net: MultiTaskNet) -> dict[str, Tensor] | None:

@@ -151,6 +151,10 @@ def test_unknown_names_are_refused():
     display = HistoryDisplay.from_history(frame(["a"]))
     with pytest.raises(ValueError, match=r"task 'b'; they have \['a'\]"):
         display.plot(tasks=["b"])
+    with pytest.raises(ValueError, match=r"task 'bc'; they have \['a'\]"):
+        display.plot(tasks="bc")
+    with pytest.raises(ValueError, match=r"Name some of \['a'\]"):
+        display.plot(tasks=[])
     with pytest.raises(ValueError, match=r"'gradient_norm'.*record_gradients=True"):
         display.plot("gradient_norm")
     with pytest.raises(ValueError, match=r"'fit' lacks the columns \['task'\]"):

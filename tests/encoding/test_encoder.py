@@ -7,7 +7,9 @@ from decimal import Decimal
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pytest
+import sklearn
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
@@ -47,12 +49,27 @@ def test_ids_never_collide(ids):
     assert len(set(zip(ids, found, strict=True))) == len(set(ids)) == len(set(found))
 
 
+@pytest.mark.filterwarnings("ignore:Column .* held")
 @given(IDS, IDS)
 @settings(max_examples=150, deadline=None)
 def test_unseen_ids_go_to_row_zero(ids, other):
     row = dict(zip(ids, codes(ids).tolist(), strict=True))
     expected = [row.get(value, 0) for value in other]
     assert codes(ids, other).tolist() == expected
+
+
+@pytest.mark.parametrize("n_buckets", [None, {"id": 10}])
+@pytest.mark.parametrize("n", [4, 2000])
+def test_ids_of_another_kind_are_pointed_out(n, n_buckets):
+    numbers = pd.DataFrame({"id": np.arange(n) % 4})
+    strings = numbers.astype(str)
+    for X, other, was in ((numbers, strings, "numbers"), (strings, numbers, "strings")):
+        encoder = TableEncoder(["id"], min_frequency=1, n_buckets=n_buckets).fit(X)
+        with pytest.warns(UserWarning, match=f"Column 'id' held {was} in fit and hol"):
+            assert not encoder.encode(other).ids.any()
+        with pytest.warns(UserWarning, match="Column 'id' held"):
+            encoder.encode(other.astype("category"))
+        encoder.encode(X.mask(X == X))  # nothing there is of no kind
 
 
 def test_rows_follow_frequency_and_rare_ids_share_row_zero():
@@ -125,6 +142,30 @@ def test_booleans_with_missing_cells_are_numbers_in_both_frames():
     assert_array_equal(encoder.transform(X_polars), TableEncoder().fit_transform(X))
 
 
+def test_arrow_booleans_dictionaries_and_nulls():
+    plain = pd.DataFrame(
+        {
+            "item": pd.Categorical(["a", "b", None, "b", "a"]),
+            "liked": pd.array([True, None, False, True, False], dtype="boolean"),
+            "nothing": [np.nan] * 5,
+        }
+    )
+    kinds = [pa.dictionary(pa.int32(), pa.string()), pa.bool_(), pa.null()]
+    arrow = pd.DataFrame(
+        {
+            name: plain[name].astype(object).astype(pd.ArrowDtype(kind))
+            for name, kind in zip(plain, kinds, strict=True)
+        }
+    )
+    encoder = TableEncoder().fit(plain)
+    again = TableEncoder().fit(arrow)
+    assert again.categorical_names_ == encoder.categorical_names_ == ["item"]
+    assert_array_equal(again.transform(arrow), encoder.transform(plain))
+    assert_array_equal(encoder.transform(arrow), again.transform(plain))
+    # A column of ids that is empty in one file.
+    assert not encoder.encode(arrow.assign(item=arrow["nothing"])).ids.any()
+
+
 def test_columns_are_matched_by_name():
     X = frame()
     encoder = TableEncoder(["user", "item"]).fit(X)
@@ -133,6 +174,39 @@ def test_columns_are_matched_by_name():
     assert_array_equal(encoder.transform(shuffled), expected)
     with pytest.raises(ValueError, match=r"lacks columns .*\['item'\]"):
         encoder.transform(X.drop(columns="item"))
+
+
+@pytest.mark.parametrize(
+    "names", [[7, 8, 3, 5], pd.MultiIndex.from_product([["a", "b"], [0, 1]])]
+)
+def test_columns_whose_names_are_no_strings_are_matched_too(names):
+    X = frame().set_axis(names, axis=1)
+    first, *others = X.columns
+    encoder = TableEncoder([0, 1]).fit(X)
+    expected = encoder.transform(X)
+    assert_array_equal(encoder.transform(X[[*others, first]]), expected)
+    with pytest.raises(ValueError, match="lacks columns"):
+        encoder.transform(X[others])
+    assert_array_equal(encoder.transform(X.to_numpy(object)), expected)
+    with pytest.raises(ValueError, match="not there in the first call"):
+        encoder.partial_fit(pd.concat([X, frame()], axis=1))
+    # After an array there are no names to match.
+    encoder = TableEncoder([0, 1]).fit(X.to_numpy(object))
+    assert_array_equal(encoder.transform(X), expected)
+
+
+@pytest.mark.parametrize("container", ["pandas", "polars"])
+def test_output_of_both_kinds_of_frame(container):
+    X = frame()
+    encoder = TableEncoder(["user", "item"], n_bins=4).fit(X)
+    expected = encoder.transform(X)
+    with sklearn.config_context(transform_output=container):
+        by_config = encoder.transform(X)
+    out = encoder.set_output(transform=container).transform(X)
+    assert type(out).__module__.startswith(container)
+    assert list(out.columns) == list(encoder.get_feature_names_out())
+    assert_array_equal(out.to_numpy(), expected)
+    assert out.equals(by_config)
 
 
 def test_clone_pickle_and_output():
@@ -233,7 +307,7 @@ def test_light_values_share_bins_evenly():
         (
             lambda X: X.set_axis(["user", "item", "a", "a"], axis=1),
             ValueError,
-            "unique",
+            r"same name: \['a'\]",
         ),
     ],
 )

@@ -42,7 +42,11 @@ def arrow(cells, make=pa.list_):
 
 def array_of(cell):
     kept = [v for v in cell or () if v is not None]
-    return None if cell is None else np.array(kept)
+    if cell is None:
+        return None
+    array = np.array(kept)
+    # numpy's own strings lose the NULs at their end.
+    return array if array.tolist() == kept else np.array(kept, dtype=object)
 
 
 FORMS = {

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
+from sklearn.pipeline import make_pipeline
 
 from skmtl import MMoE
 from skmtl.inspection import cold_start_report
@@ -88,9 +89,22 @@ def test_frames_columns_in_another_order_and_one_task(tables):
 def test_hashed_columns_are_left_out(tables):
     X, y, X_new, y_new = tables
     ranker = MMoE(n_buckets={"item": 50}, **GIVEN).fit(X, y)
-    assert set(cold_start_report(ranker, X_new, y_new)["column"]) == {"user"}
+    report = cold_start_report(ranker, X_new, y_new)
+    assert set(report["column"]) == {"user"}
+    pd.testing.assert_frame_equal(
+        cold_start_report(ranker, X_new, y_new, columns="user"), report
+    )
     with pytest.raises(ValueError, match="Column 'item' is hashed, so nothing is"):
         cold_start_report(ranker, X_new, y_new, columns=["item"])
+
+
+def test_what_has_no_ids_is_refused(tables):
+    X, y, X_new, y_new = tables
+    numbers = MMoE(max_iter=1, random_state=0).fit(X[["price"]], y)
+    with pytest.raises(ValueError, match="no id columns"):
+        cold_start_report(numbers, X_new, y_new)
+    with pytest.raises(TypeError, match=r"Pipeline is no ranker.* pipeline\[-1\]"):
+        cold_start_report(make_pipeline(numbers), X_new, y_new)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import pytest
 import sklearn
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.testing import assert_array_equal
 from sklearn.dummy import DummyClassifier
 from sklearn.model_selection import TimeSeriesSplit, cross_validate
 
@@ -88,6 +89,10 @@ def test_dates(zone):
     dates = pd.Series(pd.date_range("2026-01-01", periods=30, freq="D", tz=zone))
     shuffled = dates.sample(frac=1, random_state=0)
     found = folds(TimeSplit(2, test_size="5D", gap=pd.Timedelta(days=2)), shuffled)
+    again = folds(TimeSplit(2, test_size="5D", gap=np.timedelta64(2, "D")), shuffled)
+    for fold, same in zip(found, again, strict=True):
+        for rows, expected in zip(fold, same, strict=True):
+            assert_array_equal(rows, expected)
     days = shuffled.to_numpy()
     (train, test), (_, last) = found
     assert sorted(days[test]) == list(dates[20:25].to_numpy())

@@ -86,6 +86,9 @@ def test_prefit_is_not_fitted(data):
     assert search.best_score_ == pytest.approx(expected, abs=1e-12)
     with pytest.raises(sklearn.exceptions.NotFittedError, match="fit it on other rows"):
         OutputWeightSearchCV(LOGISTIC, cv="prefit").fit(X, y)
+    fitted.task_names_ = list(TASKS)
+    with pytest.raises(ValueError, match="was fitted on the tasks"):
+        OutputWeightSearchCV(fitted, cv="prefit").fit(X, y.add_prefix("no "))
 
 
 @pytest.mark.parametrize(

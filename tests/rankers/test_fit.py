@@ -6,6 +6,7 @@ import pickle
 import subprocess
 import sys
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import joblib
 import numpy as np
@@ -23,8 +24,10 @@ from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GridSearchCV, KFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from skorch.callbacks import Callback
 
 from skmtl import ChainedMMoE, MMoE, rankers
+from skmtl.weighting import GradNorm
 
 SMALL = {
     "max_iter": 3,
@@ -157,6 +160,20 @@ def test_same_bits_in_a_fresh_interpreter(impressions, tmp_path):
     assert_array_equal(joblib.load(tmp_path / "out.joblib"), expected)
 
 
+def test_same_bits_in_threads(impressions):
+    X, y = impressions
+
+    def proba(_):
+        return small_mmoe(max_iter=1, dropout=0.1).fit(X, y).predict_task_proba(X)
+
+    state = torch.get_rng_state()
+    expected = proba(0)
+    with ThreadPoolExecutor(4) as pool:
+        for found in pool.map(proba, range(8)):
+            assert_array_equal(found, expected)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
 def test_global_state_is_left_alone(impressions):
     X, y = impressions
     torch.manual_seed(5)
@@ -283,6 +300,31 @@ def test_warm_start_goes_on(impressions):
     assert ranker.n_iter_ == 6
 
 
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_going_on_with_another_step(impressions, method):
+    X, y = impressions
+    ranker = small_mmoe(warm_start=True, loss_weight=GradNorm()).fit(X, y)
+
+    def change(**params):
+        """How far the towers go, and the groups of parameters."""
+        again = pickle.loads(pickle.dumps(ranker)).set_params(max_iter=1, **params)
+        getattr(again, method)(X, y)
+        groups = [g for o in again.net_.all_optimizers for g in o.param_groups]
+        after = again.net_.module_.towers.state_dict()
+        before = ranker.net_.module_.towers.state_dict()
+        moved = [(after[name] - before[name]).abs().max() for name in after]
+        return float(max(moved)), groups
+
+    usual, groups = change()
+    assert {g["initial_lr"] for g in groups} == {5e-3, 0.025}  # GradNorm has its own
+    slow, groups = change(learning_rate=5e-6, weight_decay=0.5)
+    assert {g["initial_lr"] for g in groups} == {5e-6, 0.025}
+    assert {g["weight_decay"] for g in groups} == {0.5, 0.0}
+    assert slow < 0.01 * usual
+    _, groups = change(learning_rate_schedule="constant")
+    assert {g["lr"] for g in groups} == {5e-3, 0.025}
+
+
 @pytest.mark.parametrize("scoring", [None, "roc_auc"])
 def test_early_stopping_restores_the_best_weights(impressions, scoring):
     X, y = impressions
@@ -335,6 +377,46 @@ def test_diverging_at_once_leaves_the_fitted_ranker(impressions):
     assert_array_equal(ranker.predict_task_proba(X), expected)
 
 
+class Interrupt(Callback):
+    """Press Ctrl-C in the middle of an epoch."""
+
+    def __init__(self, epoch):
+        self.epoch = epoch
+
+    def on_batch_end(self, net, **_):
+        if len(net.history) == self.epoch:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_an_interrupted_fit_keeps_whole_epochs(impressions, early_stopping):
+    X, y = impressions
+    how = {"learning_rate_schedule": "constant", "early_stopping": early_stopping}
+    expected = small_mmoe(max_iter=2, **how).fit(X, y)
+    ranker = small_mmoe(max_iter=9, callbacks=[Interrupt(3)], warm_start=True, **how)
+    with pytest.warns(ConvergenceWarning, match="interrupted after 2 whole epochs"):
+        ranker.fit(X, y)
+    assert ranker.n_iter_ == 2
+    pd.testing.assert_frame_equal(ranker.history_, expected.history_)
+    assert_array_equal(ranker.predict_task_proba(X), expected.predict_task_proba(X))
+    assert ranker.set_params(callbacks=None, max_iter=1).fit(X, y).n_iter_ == 3
+
+
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_interrupted_at_once_leaves_the_fitted_ranker(impressions, method):
+    X, y = impressions
+    ranker = small_mmoe(warm_start=True)
+    getattr(ranker, method)(X, y)
+    expected, n_iter = ranker.predict_task_proba(X), ranker.n_iter_
+    ranker.set_params(callbacks=[Interrupt(n_iter + 1)])
+    with pytest.raises(KeyboardInterrupt):
+        getattr(ranker, method)(X, y)
+    assert ranker.n_iter_ == n_iter
+    assert_array_equal(ranker.predict_task_proba(X), expected)
+    with pytest.raises(KeyboardInterrupt):
+        getattr(clone(ranker.set_params(callbacks=[Interrupt(1)])), method)(X, y)
+
+
 def test_scikit_learn_callbacks_see_every_epoch(impressions):
     class Recorder:
         def __init__(self):
@@ -361,8 +443,6 @@ def test_scikit_learn_callbacks_see_every_epoch(impressions):
 
 
 def test_skorch_callbacks_run(impressions):
-    from skorch.callbacks import Callback
-
     class Count(Callback):
         seen: list[int] = []  # noqa: RUF012
 
@@ -468,6 +548,72 @@ def test_y_val_alone_is_refused(impressions):
     X, y = impressions
     with pytest.raises(ValueError, match="y_val is given without X_val"):
         small_mmoe().fit(X, y, y_val=y)
+
+
+def test_weights_for_validation_alone_are_refused(impressions):
+    X, y = impressions
+    with pytest.raises(ValueError, match="sample_weight_val is given without X_val"):
+        small_mmoe().fit(X, y, sample_weight_val=np.ones(len(X)))
+
+
+@pytest.mark.parametrize("label", ["no", "yes"])
+def test_validation_rows_of_one_label_count_as_what_they_are(impressions, label):
+    X, y = impressions
+    named = y["click"].map({0: "no", 1: "yes"})
+    rows = named == label
+    expected = small_mmoe().fit(X, y["click"], X_val=X[rows], y_val=y["click"][rows])
+    ranker = small_mmoe().fit(X, named, X_val=X[rows], y_val=named[rows])
+    pd.testing.assert_frame_equal(ranker.history_, expected.history_)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda y: y.map({0: "no", 1: "perhaps"}), r"'perhaps', which is none of"),
+        (lambda y: y * np.nan, "y_val holds only NaN"),
+    ],
+)
+def test_bad_labels_for_validation_are_refused(impressions, spoil, message):
+    X, y = impressions
+    named = y["click"].map({0: "no", 1: "yes"})
+    with pytest.raises(ValueError, match=message):
+        small_mmoe().fit(X, named, X_val=X, y_val=spoil(y["click"]))
+
+
+def test_score_matches_tasks_by_name(impressions):
+    X, y = impressions
+    ranker = small_mmoe().fit(X, y)
+    assert ranker.score(X, y[["cart", "click"]]) == ranker.score(X, y)
+    with pytest.raises(ValueError, match=r"fitted on the tasks \['click', 'cart'\]"):
+        ranker.score(X, y.rename(columns={"cart": "order"}))
+    assert small_mmoe().fit(X, y.to_numpy()).score(X, y) == ranker.score(X, y)
+
+
+@pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame])
+def test_weights_match_tasks_by_name(impressions, frame):
+    X, y = impressions
+    rng = np.random.default_rng(0)
+    weight = pd.DataFrame(rng.random(y.shape), columns=list(y))
+    turned = frame({name: weight[name].to_numpy() for name in ("cart", "click")})
+    ranker = small_mmoe(max_iter=1).fit(X, y, weight.to_numpy())
+    again = small_mmoe(max_iter=1).fit(X, y, turned)
+    assert_array_equal(again.predict_task_proba(X), ranker.predict_task_proba(X))
+    assert ranker.score(X, y, turned) == ranker.score(X, y, weight.to_numpy())
+
+
+def test_score_weighs_rows_and_tasks(impressions):
+    X, y = impressions
+    ranker = small_mmoe().fit(X, y)
+    weight = np.random.default_rng(0).integers(0, 3, y.shape)
+    proba = ranker.predict_task_proba(X)
+    expected = [
+        roc_auc_score(y[task], proba[:, t], sample_weight=weight[:, t])
+        for t, task in enumerate(y)
+    ]
+    assert ranker.score(X, y, weight) == pytest.approx(np.mean(expected))
+    for bad, message in ((weight[:-1], "has shape"), (weight - 1, "negative weight")):
+        with pytest.raises(ValueError, match=message):
+            ranker.score(X, y, bad)
 
 
 def test_binary_labels_of_any_kind(impressions):

@@ -9,6 +9,8 @@ import pytest
 from gensim.models import KeyedVectors
 from sklearn.base import clone
 from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import GridSearchCV, KFold, cross_val_score
+from sklearn.pipeline import make_pipeline
 
 from skmtl import STEM, MMoE, PretrainedEmbedding, ShareBottom, SingleTask
 from skmtl.embedders import Word2VecEmbedder
@@ -187,6 +189,21 @@ def test_a_fitted_embedder_is_a_table(world):
     ).fit(log)
     ranker = fit(world, embeddings={"item": embedder})
     assert ranker.embedding_coverage_.loc["item", "rows"] == 1
+    again = clone(ranker)
+    assert again.embeddings["item"] is embedder
+    assert again.embeddings is not ranker.embeddings
+    y = world[2][train]
+    expected = clone(ranker).set_params(embeddings={"item": embedder.embeddings_})
+    cv = {"cv": KFold(2), "error_score": "raise"}
+    np.testing.assert_array_equal(
+        cross_val_score(make_pipeline(ranker), X[train], y, **cv),
+        cross_val_score(expected, X[train], y, **cv),
+    )
+    grid = {"embeddings": [{"item": embedder}]}
+    with pytest.raises(TypeError, match="grid of a search wrap it in Pretrained"):
+        GridSearchCV(ranker, grid, **cv).fit(X[train], y)
+    grid = {"embeddings": [{"item": PretrainedEmbedding(embedder)}]}
+    GridSearchCV(ranker, grid, **cv).fit(X[train], y)
 
 
 @pytest.mark.filterwarnings("ignore:The embeddings of column")

@@ -78,7 +78,9 @@ def test_one_column_is_a_binary_problem(y, classes, positive):
         ([2.0, 3.0, np.nan], "contains NaN"),
         (np.array(["a", None], dtype=object), "missing cells"),
         ([[0, 2], [1, 1]], r"Task '1' holds the labels \[2.0\] \(first in row 0\)"),
-        ([["a", "b"], ["b", "a"]], "must hold 0, 1 and NaN"),
+        ([["a", "b"], ["b", "a"]], "must hold 0, 1 and NaN .*, but task '0' holds"),
+        (pd.DataFrame({"a": [0, 1], "b": ["no", "1"]}), "task 'b' holds .* 'no'"),
+        (np.array([[1, 0], [0, pd.NA]], dtype=object), "task '1' holds"),
     ],
 )
 def test_bad_labels_are_named(y, message):
