@@ -78,6 +78,13 @@ class TensorTable(Dataset[Any]):
         batch = taken.X, (taken.y, taken.weight)
         return batch if self.device is None else send(batch, self.device, pin=True)
 
+    def where_labelled(self, values: Tensor) -> Tensor:
+        """Values of tasks, NaN for those without a label here."""
+        if self.weight is None:
+            return values
+        labelled = (self.weight != 0).any(dim=0).to(values.device)
+        return values.where(labelled, torch.nan)
+
 
 class Batches:
     """Slices of a table, without per-row work; shuffled anew at each pass."""
@@ -174,11 +181,12 @@ class MultiTaskNet(NeuralNet):
     Notes
     -----
     An epoch's history holds ``train_loss``, ``valid_loss`` and the lists
-    ``train_task_loss``, ``valid_task_loss`` and ``loss_weight``, the mean over the
-    steps of the weights in force; with `record_gradients` also ``gramian``, the mean
-    of the tasks' Gramians. The sums ``train_loss`` and ``valid_loss`` have the
-    weighting's reference weights, which do not change from epoch to epoch. Batches
-    record nothing, so that no step waits for the device.
+    ``train_task_loss``, ``valid_task_loss`` (NaN for a task without labels) and
+    ``loss_weight``, the mean over the steps of the weights in force; with
+    `record_gradients` also ``gramian``, the mean of the tasks' Gramians. The sums
+    ``train_loss`` and ``valid_loss`` have the weighting's reference weights, which do
+    not change from epoch to epoch. Batches record nothing, so that no step waits for
+    the device.
     """
 
     cuda_dependent_attributes_: list[str]
@@ -346,10 +354,16 @@ class MultiTaskNet(NeuralNet):
             self.history.record("loss_weight", weights.value.tolist())
             if self.record_gradients:
                 self.history.record("gramian", gramian.value.tolist())
-        self.history.record(
-            f"{prefix}_loss", float(weighting.reference() @ losses.value)
-        )
-        self.history.record(f"{prefix}_task_loss", losses.value.tolist())
+        self._record_loss(prefix, float(weighting.reference() @ losses.value))
+        of_tasks = iterator.table.where_labelled(losses.value)
+        self.history.record(f"{prefix}_task_loss", of_tasks.tolist())
+
+    def _record_loss(self, prefix: str, loss: float) -> None:
+        """Record a loss, and whether it is the least, for skorch's `Checkpoint`."""
+        key = f"{prefix}_loss"
+        before = [epoch.get(key, math.inf) for epoch in self.history[:-1]]
+        self.history.record(key, loss)
+        self.history.record(f"{key}_best", loss < min(before, default=math.inf))
 
 
 def _check_finite(losses: Tensor) -> None:

@@ -1,5 +1,6 @@
 """Batches, history and divergence."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -42,9 +43,8 @@ def net(**kwargs):
         criterion__weighting=StaticWeighting([1.0, 2.0]).start(["click", "order"]),
         criterion__label_weight=[1.0, 3.0],
         batch_size=16,
-        max_epochs=2,
         verbose=0,
-        **{"train_split": None, "lr": 0.01, **kwargs},
+        **{"train_split": None, "lr": 0.01, "max_epochs": 2, **kwargs},
     ).initialize()
 
 
@@ -94,6 +94,33 @@ def test_history_holds_the_loss_of_every_task():
     assert last["valid_loss"] == pytest.approx(float(expected[0] + 2 * expected[1]))
     assert last["loss_weight"] == [1.0, 2.0]
     assert len(last["train_task_loss"]) == 2
+
+
+def test_a_task_without_labels_has_no_loss():
+    from skorch.helper import predefined_split
+
+    data, other = table(), table(33)
+    other.weight[:, 1] = 0.0
+    trained = net(train_split=predefined_split(other))
+    trained.partial_fit(data)
+    click, cart = trained.history[-1]["valid_task_loss"]
+    assert np.isnan(cart)
+    assert trained.history[-1]["valid_loss"] == pytest.approx(click)
+
+
+def test_skorch_keeps_the_best_epoch(tmp_path):
+    from skorch.callbacks import Checkpoint
+    from skorch.helper import predefined_split
+
+    keep = Checkpoint(dirname=tmp_path, load_best=True)
+    trained = net(
+        train_split=predefined_split(table(33)), callbacks=[keep], max_epochs=5
+    )
+    trained.partial_fit(table())
+    losses = trained.history[:, "valid_loss"]
+    best = [loss < min([np.inf, *losses[:k]]) for k, loss in enumerate(losses)]
+    assert trained.history[:, "valid_loss_best"] == best
+    assert (tmp_path / "params.pt").exists()
 
 
 def test_divergence_names_the_task_before_the_step_is_taken():

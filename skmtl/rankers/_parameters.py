@@ -268,10 +268,11 @@ embedding_coverage_ : DataFrame
     training rows; and ``unseen``, the number of ids with a vector and no training row.
 history_ : DataFrame
     One row for each epoch and task: ``epoch``, ``task``, ``train_loss``,
-    ``valid_loss`` (NaN without validation) and ``loss_weight``, the mean over the
-    epoch. With `record_gradients` also ``gradient_norm``, the root mean square over
-    the epoch's steps, and ``cosine_<task>``, the cosine of the task's gradient with
-    that of the other, over all steps of the epoch.
+    ``valid_loss`` (NaN without validation, or without a label of the task in it) and
+    ``loss_weight``, the mean over the epoch. With `record_gradients` also
+    ``gradient_norm``, the root mean square over the epoch's steps, and
+    ``cosine_<task>``, the cosine of the task's gradient with that of the other, over
+    all steps of the epoch.
 intercept_ : ndarray of shape (n_tasks,)
     What is added to the net's logits so that the mean prediction on the training rows
     is the observed rate.
