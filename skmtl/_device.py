@@ -33,7 +33,7 @@ def check_device(device: str) -> None:
         With what to do.
     """
     try:
-        torch.empty(0, device=device)
+        torch.zeros(1, device=device).item()  # "meta" has tensors without numbers
     except (AssertionError, NotImplementedError, RuntimeError) as error:
         first = str(error).partition("\n")[0]
         raise ValueError(

@@ -59,7 +59,7 @@ def test_pinned_batches_on_a_gpu(monkeypatch):
     assert torch.equal(torch.cat(seen), table().X["ids"])
 
 
-@pytest.mark.parametrize("device", ["cuda:99", "no such device", "xpu"])
+@pytest.mark.parametrize("device", ["cuda:99", "no such device", "xpu", "meta"])
 def test_a_device_that_is_not_there(device):
     if device == "xpu" and torch.xpu.is_available():
         pytest.skip("it is there")

@@ -63,6 +63,8 @@ def gate_report(
     ------
     TypeError
         If the ranker has no gates.
+    ValueError
+        If a bound is outside [0, 1].
 
     Warns
     -----
@@ -90,6 +92,14 @@ def gate_report(
     1.0
     """
     _check_gated(ranker)
+    for name, bound in (
+        ("collapsed_above", collapsed_above),
+        ("dead_below", dead_below),
+    ):
+        if not 0 <= bound <= 1:
+            raise ValueError(
+                f"{name} must be in [0, 1], as weights are; got {bound!r}."
+            )
     weights = ranker.gate_weights(X).astype(np.float64)
     reads = ranker._reads()
     active = ranker.expert_outputs(X).any(axis=(0, 2))

@@ -31,6 +31,7 @@ from skmtl.rankers._monitor import (
     LastGood,
     StopWhenAsked,
     ValidScore,
+    check_callbacks,
 )
 from skmtl.rankers._pretrained import PretrainedTables
 from skmtl.rankers._scoring import check_scorer, find_scorer, validation_score
@@ -80,6 +81,7 @@ class Fit:
     def _check_hyperparameters(self) -> None:
         ranker, names = self.ranker, self.targets.names
         ranker._check_tasks(self.names)
+        check_callbacks(ranker.callbacks)
         self.pretrained = PretrainedTables(ranker.embeddings)
         self.scorer = None
         if ranker.scoring is not None:
@@ -146,6 +148,8 @@ class Fit:
             )
         return targets
 
+    @torch.inference_mode(False)
+    @torch.enable_grad()  # whatever the caller has turned off
     def run(self, context: Any) -> dict[str, Any]:
         """Encode, train, and give the fitted attributes."""
         keep_freed_memory()

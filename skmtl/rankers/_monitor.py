@@ -8,6 +8,25 @@ from typing import Any
 from skorch.callbacks import Callback, EarlyStopping
 
 
+def check_callbacks(callbacks: list[Any] | None) -> None:
+    """Refuse what skorch cannot call.
+
+    Raises
+    ------
+    TypeError
+        For an entry that is no callback, nor a name and a callback.
+    """
+    for place, entry in enumerate(callbacks or []):
+        named = isinstance(entry, tuple) and len(entry) == 2
+        callback = entry[1] if named else entry
+        kind = callback if isinstance(callback, type) else type(callback)
+        if callback is not None and not issubclass(kind, Callback):
+            raise TypeError(
+                f"callbacks[{place}] must be a callback of skorch, or a pair of a name "
+                f"and one, found {entry!r}."
+            )
+
+
 class ValidScore(Callback):
     """Record a scorer's value on the validation part as ``valid_score``."""
 

@@ -106,6 +106,9 @@ def check_targets(y: Any, classes: Any = None) -> Targets:
             "This ranker requires y to be passed, but the target y is None."
         )
     names = _names(y)
+    if isinstance(y, np.ma.MaskedArray):
+        kind = object if y.dtype.kind in "OUS" else np.float64
+        y = np.ma.filled(y.astype(kind), np.nan)
     if is_polars(y) or (isinstance(y, pd.DataFrame) and _plain(y)):
         y = y.to_numpy()
     elif isinstance(y, pd.DataFrame):

@@ -37,7 +37,14 @@ class StaticWeighting(LossWeighting):
 
     def start(self, tasks: Sequence[str]) -> Self:
         super().start(tasks)
-        fixed = torch.as_tensor(self.weights, dtype=torch.float32)
+        try:
+            fixed = torch.as_tensor(self.weights, dtype=torch.float32)
+        except (TypeError, ValueError) as error:
+            raise TypeError(
+                "The weights of StaticWeighting must be numbers, one for each of the "
+                f"tasks {self.tasks}, found {self.weights!r}. A ranker's loss_weight "
+                "takes weights by name."
+            ) from error
         if fixed.shape != (len(self.tasks),):
             raise ValueError(
                 f"StaticWeighting has weights of shape {tuple(fixed.shape)}, but there "

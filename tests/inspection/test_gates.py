@@ -89,6 +89,14 @@ def test_a_collapsed_gate_is_named(table):
     assert rows["top_share"].tolist() == [0, 1, 0]
 
 
+@pytest.mark.parametrize("name", ["collapsed_above", "dead_below"])
+@pytest.mark.parametrize("bound", [-0.1, 95, np.nan])
+def test_bounds_are_shares(table, name, bound):
+    ranker = fitted(table)
+    with pytest.raises(ValueError, match=rf"{name} must be in \[0, 1\]"):
+        gate_report(ranker, table[0], **{name: bound})
+
+
 def test_dead_experts_are_named(table):
     ranker = fitted(table)
     with torch.no_grad():

@@ -454,6 +454,22 @@ def test_skorch_callbacks_run(impressions):
     assert Count.seen == [1, 2, 3]
 
 
+@pytest.mark.parametrize("entry", [3, ("name", 3), dict, (Callback(), "name")])
+def test_callbacks_that_are_none_are_refused(impressions, entry):
+    with pytest.raises(TypeError, match=r"callbacks\[1\] must be a callback of skorch"):
+        small_mmoe(callbacks=[("mine", Callback), entry]).fit(*impressions)
+
+
+def test_trains_where_gradients_are_off(impressions):
+    X, y = impressions
+    expected = small_mmoe().fit(X, y).predict_task_proba(X)
+    for off in (torch.no_grad, torch.inference_mode):
+        with off():
+            ranker = small_mmoe().fit(X, y)
+        assert_array_equal(ranker.predict_task_proba(X), expected)
+        ranker.partial_fit(X, y)
+
+
 def test_verbose_prints_a_line_per_epoch(impressions, capsys):
     X, y = impressions
     small_mmoe(verbose=1).fit(X, y)

@@ -16,6 +16,17 @@ TABLE = np.array([[0, 1], [1, 0], [1, 1]])
 NAMES = np.array(["click", "cart", "order"], dtype=object)
 
 
+@pytest.mark.parametrize("y", [[[0, 1], [1, 0]], [[0], [1]]])
+def test_masked_labels_are_not_observed(y):
+    y = np.array(y)
+    mask = np.zeros(y.shape, dtype=bool)
+    mask[1, -1] = True
+    found = check_targets(
+        np.ma.masked_array(np.vstack([y, y]), np.vstack([mask, ~mask]))
+    )
+    assert_array_equal(found.observed, np.vstack([~mask, mask]))
+
+
 @pytest.mark.parametrize(
     "y",
     [
