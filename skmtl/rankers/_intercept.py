@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import brentq
-from scipy.special import expit
 
 Floats = npt.NDArray[np.float64]
 
@@ -66,16 +64,26 @@ def fit_intercept(parts: Sequence[Part], rates: Floats) -> Floats:
         seen = [weight[:, task] > 0 for _, _, weight in parts]
         if 0 < rate < 1 and all(rows.any() for rows in seen):
             own = [
-                (factor[task], z[rows, task].astype(np.float64), weight[rows, task])
+                _odds_against(z[rows, task], factor[task], weight[rows, task])
                 for rows, (factor, z, weight) in zip(seen, parts, strict=True)
             ]
             shifts[task] = _solve(own, rate)
     return shifts
 
 
-def _solve(parts: list[Any], rate: float) -> float:
+def _odds_against(
+    z: npt.NDArray[np.float32], factor: float, weight: Floats
+) -> tuple[Floats, Floats]:
+    """Odds against a positive, and weights whose sum is the factor."""
+    with np.errstate(over="ignore"):  # infinite odds are probability 0
+        return np.exp(-z.astype(np.float64)), weight * (factor / weight.sum())
+
+
+def _solve(parts: list[tuple[Floats, Floats]], rate: float) -> float:
     def excess(shift: float) -> float:
-        means = (f * np.average(expit(z + shift), weights=w) for f, z, w in parts)
+        # A shift multiplies the odds, so that no exponentials are taken here.
+        k = np.exp(-shift)
+        means = ((w / (1.0 + k * odds)).sum() for odds, w in parts)
         return float(sum(means)) - rate
 
     if excess(-_BOUND) > 0 or excess(_BOUND) < 0:

@@ -26,6 +26,12 @@ def test_equals_the_likelihood_equation(seed):
     assert_allclose(np.average(expit(z + shift), axis=0, weights=w), rates, rtol=1e-7)
 
 
+def test_logits_may_be_as_large_as_they_like():
+    z = np.array([[-1000.0], [1000.0], [-2.0], [0.0]])
+    shift = fit_intercept([(ONE, z, np.ones((4, 1)))], np.array([0.4]))
+    assert_allclose(expit(z + shift).mean(), 0.4, rtol=1e-7)
+
+
 def test_a_regression_estimator_has_the_mean_of_all():
     """Cheap logits of all rows, and good and cheap ones of all: the good ones' mean."""
     rng = np.random.default_rng(0)
