@@ -109,6 +109,7 @@ def train(net: MultiTaskNet, table: TensorTable, names: npt.NDArray[Any]) -> Non
                 f"{hint} No epoch was complete, so nothing is kept."
             ) from None
         net.module_.load_state_dict(weights)
+        _forget_divergence(net)
         if "train_loss" not in net.history[-1]:
             del net.history[-1]
         net.notify("on_train_end", X=table, y=None)
@@ -138,6 +139,15 @@ def _end_interrupted(net: MultiTaskNet, epochs_before: int) -> None:
             ConvergenceWarning,
             stacklevel=5,
         )
+
+
+def _forget_divergence(net: MultiTaskNet) -> None:
+    """Leave nothing of the steps that led astray to a fit that goes on."""
+    for _, callback in net.callbacks_:
+        if isinstance(callback, LastGood):
+            callback.restore_criterion(net)
+    for optimizer in net.all_optimizers:
+        optimizer.state.clear()
 
 
 def _last_good(net: MultiTaskNet) -> dict[str, Tensor] | None:
