@@ -14,7 +14,7 @@ import torch
 from sklearn.utils.validation import check_consistent_length
 from skorch.helper import predefined_split
 
-from skmtl._device import keep_freed_memory
+from skmtl._device import keep_freed_memory, seeded
 from skmtl._net import MultiTaskNet, TensorTable
 from skmtl._weights import check_sample_weight
 from skmtl.encoding import EncodedTable, TableEncoder
@@ -38,7 +38,7 @@ from skmtl.rankers._scoring import check_scorer, find_scorer, validation_score
 from skmtl.rankers._small import MERGE_ROWS, merge_rows
 from skmtl.rankers._split import validation_rows
 from skmtl.rankers._targets import Targets, check_targets, warn_of_constant_tasks
-from skmtl.rankers._training import logits, retune, seeded, tensor_table, train
+from skmtl.rankers._training import logits, retune, tensor_table, train
 from skmtl.rankers._unknown_ids import unknown_ids
 
 if TYPE_CHECKING:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
-from threading import RLock
 from typing import Any
 
 import numpy as np
@@ -21,8 +19,6 @@ from skmtl.rankers._monitor import BestWeights, LastGood, epoch_is_whole
 
 # Rows of a block in prediction: what the block computes stays in the cache.
 BLOCK = 1024
-
-_GENERATORS = RLock()
 
 
 def tensor_table(
@@ -51,18 +47,6 @@ def as_tensors(table: EncodedTable) -> dict[str, Any]:
             for bag in bags
         )
     return tensors
-
-
-@contextmanager
-def seeded(seed: int, device: str) -> Iterator[None]:
-    """Seed torch within, and leave its generators as they were found.
-
-    All threads share the generators, and so wait for each other here.
-    """
-    devices = [device] if torch.device(device).type == "cuda" else []
-    with _GENERATORS, torch.random.fork_rng(devices=devices):
-        torch.manual_seed(seed)
-        yield
 
 
 def retune(net: MultiTaskNet, ranker: Any) -> None:
