@@ -188,6 +188,7 @@ class Fit:
         )
         net.initialize_callbacks()
         fitted["net_"] = net
+        self.epochs_before = len(net.history)
         with seeded(self.seed ^ 1, device):
             train(net, train_table, targets.names)
         fitted["intercept_"] = self._intercept(net, table, labels, weight, prior)
@@ -214,7 +215,8 @@ class Fit:
         weight: Weights,
         prior: Weights,
     ) -> Weights:
-        n_rows, chosen = n_rows_to_read(len(table), len(net.history)), None
+        n_epochs = len(net.history) - self.epochs_before
+        n_rows, chosen = n_rows_to_read(len(table), n_epochs), None
         if n_rows < len(table):
             parts = self.late.parts(net)
             known = (weight > 0).any(axis=0)
