@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -70,8 +71,9 @@ class LastGood(Callback):
 
     def on_epoch_end(self, net: Any, **_: Any) -> None:
         if net.max_epochs > 1:
-            self.weights = _copies(net.module_)
-            self.criterion = _copies(net.criterion_)
+            state = net.module_.state_dict()
+            self.weights = {k: v.detach().clone() for k, v in state.items()}
+            self.criterion = copy.deepcopy(net.criterion_.state_dict())
 
     def on_train_end(self, net: Any, **_: Any) -> None:
         if self.weights is not None and not epoch_is_whole(net.history):
@@ -115,10 +117,6 @@ class StopWhenAsked(Callback):
 def epoch_is_whole(history: Any) -> bool:
     """Whether the last epoch came to its end, where skorch writes its duration."""
     return not history or "dur" in history[-1]
-
-
-def _copies(module: Any) -> dict[str, Any]:
-    return {k: v.detach().clone() for k, v in module.state_dict().items()}
 
 
 def _silent(*_: Any) -> None:
