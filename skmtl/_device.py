@@ -1,8 +1,11 @@
-"""Memory of devices, and the way of tensors to them."""
+"""Memory and random numbers of devices, and the way of tensors to them."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import RLock
 from typing import Any
 
 import numpy as np
@@ -10,6 +13,8 @@ import torch
 
 # The largest block whose release changes what glibc keeps, a little less.
 _LARGEST_KEPT = 2**25 - 2**14
+
+_GENERATORS = RLock()
 
 
 def keep_freed_memory() -> None:
@@ -40,6 +45,23 @@ def check_device(device: str) -> None:
             f"device={device!r} cannot be used here: {first}. Use device='cpu', or "
             "install a torch that is built for the device."
         ) from error
+
+
+@contextmanager
+def seeded(seed: int, device: str) -> Iterator[None]:
+    """Seed torch within, and leave its generators as they were found.
+
+    All threads share the generators, and so wait for each other here.
+    """
+    kind = torch.device(device).type
+    # `torch.manual_seed` seeds every GPU.
+    gpus = range(torch.cuda.device_count()) if kind == "cuda" else ()
+    with _GENERATORS, torch.random.fork_rng(devices=gpus):
+        if kind == "cpu":
+            torch.default_generator.manual_seed(seed)
+        else:
+            torch.manual_seed(seed)
+        yield
 
 
 def send(parts: Any, device: Any, *, pin: bool = False) -> Any:

@@ -13,6 +13,9 @@ from torch.nn import functional as F
 # A row and a place in the batch are packed into one 64-bit integer.
 _KEY_BITS = 63
 
+# Not public, and may be gone from a later torch.
+_FUSED: Any = getattr(torch, "_fused_adamw_", None)
+
 
 def touched_rows(gradient: Tensor) -> tuple[Tensor, Tensor]:
     """Rows of a table that have a gradient, and the gradient of each.
@@ -98,16 +101,20 @@ class LazyAdam(torch.optim.Optimizer):
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
         """Update whatever has a gradient."""
         for group in self.param_groups:
-            layers = []
+            layers, gradients = [], []
             for p in group["params"]:
-                if p.grad is None:
+                g = p.grad
+                if g is None:
                     continue
-                if p.grad.is_sparse:
+                if g.is_sparse:
                     self._update_rows(p, group)
-                else:
-                    layers.append(p)
+                    continue
+                if g.stride() != p.stride():
+                    # torch's kernel goes through both in the order of memory.
+                    g = torch.empty_like(p).copy_(g)
+                layers.append(p)
+                gradients.append(g)
             if layers:
-                gradients: list[Any] = [p.grad for p in layers]
                 _adam(layers, gradients, [self._state(p) for p in layers], group)
 
     def _update_rows(self, table: Tensor, group: dict[str, Any]) -> None:
@@ -139,7 +146,11 @@ def _adam(
     """Call what AdamW(fused=True) calls: one pass over each parameter."""
     steps, m, v = (list(part) for part in zip(*states, strict=True))
     beta1, beta2 = group["betas"]
-    torch._fused_adamw_(
+    if _FUSED is None:
+        for arguments in zip(params, gradients, m, v, steps, strict=True):
+            _adam_alone(*arguments, group)
+        return
+    _FUSED(
         params,
         gradients,
         m,
@@ -154,6 +165,18 @@ def _adam(
         amsgrad=False,
         maximize=False,
     )
+
+
+def _adam_alone(
+    p: Tensor, g: Tensor, m: Tensor, v: Tensor, step: Tensor, group: dict[str, Any]
+) -> None:
+    """The same in torch's public functions."""
+    (beta1, beta2), lr = group["betas"], group["lr"]
+    p.mul_(1 - lr * group["weight_decay"])
+    m.lerp_(g, 1 - beta1)
+    v.mul_(beta2).addcmul_(g, g, value=1 - beta2)
+    root = v.div(1 - beta2**step).sqrt_().add_(group["eps"])
+    p.addcdiv_(m.div(1 - beta1**step), root, value=-lr)
 
 
 class RowAdagrad(torch.optim.Optimizer):

@@ -168,7 +168,7 @@ class MultiTaskNet(NeuralNet):
     dense_optimizer : {"adam", "sgd"}
         Optimiser of everything else.
     weight_decay : float
-        Decoupled weight decay.
+        Weight decay, decoupled but for "sgd".
     learning_rate_schedule : str or callable
         As in the rankers.
     record_gradients : bool

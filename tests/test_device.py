@@ -59,6 +59,30 @@ def test_pinned_batches_on_a_gpu(monkeypatch):
     assert torch.equal(torch.cat(seen), table().X["ids"])
 
 
+def test_a_seed_on_the_processor_leaves_gpus_alone(monkeypatch):
+    torch.manual_seed(3)
+    expected = torch.rand(4)
+    seeds = []
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", seeds.append)
+    before = torch.get_rng_state()
+    with _device.seeded(3, "cpu"):
+        assert torch.equal(torch.rand(4), expected)
+        with _device.seeded(5, "cpu"):
+            torch.rand(2)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert seeds == []
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_seed_on_a_gpu_leaves_generators_as_they_were():
+    before = torch.cuda.get_rng_state_all()
+    with _device.seeded(3, "cuda"):
+        found = torch.rand(4, device="cuda")
+    with _device.seeded(3, "cuda"):
+        assert torch.equal(torch.rand(4, device="cuda"), found)
+    assert all(map(torch.equal, before, torch.cuda.get_rng_state_all()))
+
+
 @pytest.mark.parametrize("device", ["cuda:99", "no such device", "xpu", "meta"])
 def test_a_device_that_is_not_there(device):
     if device == "xpu" and torch.xpu.is_available():

@@ -3,9 +3,20 @@
 import pytest
 import torch
 
+from skmtl import _lazy
 from skmtl._optim import dense_optimizer, schedule
 
 
+@pytest.fixture(params=["fused", "public"])
+def _kernel(request, monkeypatch):
+    """With torch's private kernel, and as with a torch that has none."""
+    if request.param == "public":
+        monkeypatch.setattr(_lazy, "_FUSED", None)
+    elif _lazy._FUSED is None:
+        pytest.skip("this torch has no such kernel")
+
+
+@pytest.mark.usefixtures("_kernel")
 @pytest.mark.parametrize("decay", [0.0, 0.1])
 def test_dense_adam_is_adamw_of_torch(decay):
     generator = torch.Generator().manual_seed(3)
@@ -22,6 +33,27 @@ def test_dense_adam_is_adamw_of_torch(decay):
         if step == 2:  # a layer that a step passes by
             ours[1].grad = theirs[1].grad = None
         for optimizer in optimizers:
+            optimizer.step()
+    torch.testing.assert_close(ours, theirs)
+
+
+@pytest.mark.usefixtures("_kernel")
+@pytest.mark.parametrize("turned", ["gradient", "parameter"])
+def test_a_gradient_laid_out_otherwise(turned):
+    generator = torch.Generator().manual_seed(0)
+    start, gradients = torch.randn(2, 5, 7, generator=generator)
+    if turned == "parameter":
+        start = start.t().contiguous().t()
+    else:
+        gradients = gradients.t().contiguous().t()
+    ours, theirs = (torch.nn.Parameter(start.clone()) for _ in range(2))
+    assert ours.stride() != gradients.stride()
+    for optimizer in (
+        dense_optimizer("adam", [ours], 0.1, 0.0),
+        torch.optim.AdamW([theirs], 0.1, weight_decay=0.0, foreach=False),
+    ):
+        for _ in range(2):
+            ours.grad = theirs.grad = gradients
             optimizer.step()
     torch.testing.assert_close(ours, theirs)
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from skmtl._device import seeded
 from skmtl._extras import import_extra
 from skmtl._optim import dense_optimizer, table_optimizer
 from skmtl.embedders._graph import Codes, Graph
@@ -80,8 +81,7 @@ def fit(
 ) -> tuple[SageNet, list[float]]:
     """Make and train a network; give it and the mean loss of each pass."""
     graph_layers()  # before anything is done
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed, "cpu"):
         inputs = TableEmbedding(
             vocabulary_sizes=vocabulary_sizes,
             bin_sizes=bin_sizes,

@@ -13,6 +13,7 @@ from skmtl.modules.products import (
     linear,
     over_rows,
     product,
+    refuse_second_derivatives,
     takes,
     to_input,
 )
@@ -61,6 +62,7 @@ class _MixedLayer(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
+        refuse_second_derivatives()
         x, weight, mixture, out = ctx.saved_tensors
         need_x, need_weight, need_bias, need_mixture = ctx.needs_input_grad
         of_mixture = None

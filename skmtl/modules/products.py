@@ -123,6 +123,18 @@ def before_relu(g: Tensor, out: Tensor, *, in_place: bool = False) -> Tensor:
     return found
 
 
+def refuse_second_derivatives() -> None:
+    """Refuse a graph of a gradient, which oneDNN's products would be missing from.
+
+    To be called where a gradient is made.
+    """
+    if torch.is_grad_enabled():  # by create_graph=True
+        raise NotImplementedError(
+            "In float32 on the CPU dense layers have no second derivatives. Leave "
+            "create_graph=True out, or bring the network to float64: module.double()."
+        )
+
+
 class _Linear(torch.autograd.Function):
     @staticmethod
     def forward(
@@ -134,6 +146,7 @@ class _Linear(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
+        refuse_second_derivatives()
         x, weight, out = ctx.saved_tensors
         need_x, need_weight, need_bias, _ = ctx.needs_input_grad
         g = gradients[0] if out is None else before_relu(gradients[0], out)

@@ -213,7 +213,9 @@ class ExpertMixture(Mixture):
         """Weights of the experts, ``(batch, n_tasks, n_experts)``, summing to 1."""
         logits: Tensor = self.gates(x).unflatten(1, (self.n_tasks, self.n_experts))
         if self.training and self.gate_dropout:
-            dropped = torch.rand_like(logits) < self.gate_dropout
+            # In float32 also under bf16, whose random numbers are multiples of 1/256.
+            chance = torch.rand_like(logits, dtype=torch.float32)
+            dropped = chance < self.gate_dropout
             dropped &= ~dropped.all(dim=2, keepdim=True)
             logits = logits.masked_fill(dropped, -torch.inf)
         return softmax(logits)

@@ -13,6 +13,7 @@ from skmtl.modules.products import (
     column_sums,
     over_rows,
     product,
+    refuse_second_derivatives,
     takes,
     to_input,
 )
@@ -75,6 +76,7 @@ class _Stacks(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
+        refuse_second_derivatives()
         n_layers = len(ctx.relus)
         weights, saved = ctx.saved_tensors[:n_layers], ctx.saved_tensors[n_layers:]
         _, need_x, *need = ctx.needs_input_grad

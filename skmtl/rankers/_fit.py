@@ -14,7 +14,7 @@ import torch
 from sklearn.utils.validation import check_consistent_length
 from skorch.helper import predefined_split
 
-from skmtl._device import keep_freed_memory
+from skmtl._device import keep_freed_memory, seeded
 from skmtl._net import MultiTaskNet, TensorTable
 from skmtl._weights import check_sample_weight
 from skmtl.encoding import EncodedTable, TableEncoder
@@ -38,7 +38,7 @@ from skmtl.rankers._scoring import check_scorer, find_scorer, validation_score
 from skmtl.rankers._small import MERGE_ROWS, merge_rows
 from skmtl.rankers._split import validation_rows
 from skmtl.rankers._targets import Targets, check_targets, warn_of_constant_tasks
-from skmtl.rankers._training import logits, retune, seeded, tensor_table, train
+from skmtl.rankers._training import logits, retune, tensor_table, train
 from skmtl.rankers._unknown_ids import unknown_ids
 
 if TYPE_CHECKING:
@@ -188,6 +188,7 @@ class Fit:
         )
         net.initialize_callbacks()
         fitted["net_"] = net
+        self.epochs_before = len(net.history)
         with seeded(self.seed ^ 1, device):
             train(net, train_table, targets.names)
         fitted["intercept_"] = self._intercept(net, table, labels, weight, prior)
@@ -214,7 +215,8 @@ class Fit:
         weight: Weights,
         prior: Weights,
     ) -> Weights:
-        n_rows, chosen = n_rows_to_read(len(table), len(net.history)), None
+        n_epochs = len(net.history) - self.epochs_before
+        n_rows, chosen = n_rows_to_read(len(table), n_epochs), None
         if n_rows < len(table):
             parts = self.late.parts(net)
             known = (weight > 0).any(axis=0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -60,19 +61,31 @@ class BestWeights(EarlyStopping):
 
 
 class LastGood(Callback):
-    """Keep the weights of the last whole epoch, in case the next one has no end."""
+    """Keep the weights of the last whole epoch, in case the next one has no end.
+
+    Those of the network, and what the strategy of loss weights has learnt.
+    """
 
     weights: dict[str, Any] | None = None
+    criterion: dict[str, Any] | None = None
 
     def on_epoch_end(self, net: Any, **_: Any) -> None:
         if net.max_epochs > 1:
             state = net.module_.state_dict()
             self.weights = {k: v.detach().clone() for k, v in state.items()}
+            self.criterion = copy.deepcopy(net.criterion_.state_dict())
 
     def on_train_end(self, net: Any, **_: Any) -> None:
         if self.weights is not None and not epoch_is_whole(net.history):
             net.module_.load_state_dict(self.weights)
-        self.weights = None
+            self.restore_criterion(net)
+        self.weights = self.criterion = None
+
+    def restore_criterion(self, net: Any) -> None:
+        """Bring the strategy of loss weights back to the last whole epoch."""
+        if self.criterion is not None:
+            # A solver of TorchJD may have made a buffer since.
+            net.criterion_.load_state_dict(self.criterion, strict=False)
 
 
 class FitProgress(Callback):

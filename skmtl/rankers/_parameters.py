@@ -163,9 +163,10 @@ default="cosine"
     [0, 1] and gives a factor.
 weight_decay : float, default=0.0
     Decoupled weight decay. Rows of the embedding table decay when a batch touches
-    them.
+    them, under embedding_optimizer="adam" at every step.
 optimizer : {"adam", "sgd"}, default="adam"
-    Optimiser of everything but the embedding table; "sgd" has momentum 0.9.
+    Optimiser of everything but the embedding table; "sgd" has momentum 0.9. Weight
+    decay is part of its gradient, and so grows tenfold by the momentum.
 embedding_optimizer : {"lazy_adam", "adagrad", "adam"}, default="lazy_adam"
     Optimiser of the embedding tables. "lazy_adam" and "adagrad" update the rows that a
     batch touches. "adagrad" keeps one number for each row, where Adam keeps twice the

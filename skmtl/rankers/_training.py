@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
-from threading import RLock
 from typing import Any
 
 import numpy as np
@@ -21,8 +19,6 @@ from skmtl.rankers._monitor import BestWeights, LastGood, epoch_is_whole
 
 # Rows of a block in prediction: what the block computes stays in the cache.
 BLOCK = 1024
-
-_GENERATORS = RLock()
 
 
 def tensor_table(
@@ -51,18 +47,6 @@ def as_tensors(table: EncodedTable) -> dict[str, Any]:
             for bag in bags
         )
     return tensors
-
-
-@contextmanager
-def seeded(seed: int, device: str) -> Iterator[None]:
-    """Seed torch within, and leave its generators as they were found.
-
-    All threads share the generators, and so wait for each other here.
-    """
-    devices = [device] if torch.device(device).type == "cuda" else []
-    with _GENERATORS, torch.random.fork_rng(devices=devices):
-        torch.manual_seed(seed)
-        yield
 
 
 def retune(net: MultiTaskNet, ranker: Any) -> None:
@@ -109,6 +93,7 @@ def train(net: MultiTaskNet, table: TensorTable, names: npt.NDArray[Any]) -> Non
                 f"{hint} No epoch was complete, so nothing is kept."
             ) from None
         net.module_.load_state_dict(weights)
+        _forget_divergence(net)
         if "train_loss" not in net.history[-1]:
             del net.history[-1]
         net.notify("on_train_end", X=table, y=None)
@@ -138,6 +123,15 @@ def _end_interrupted(net: MultiTaskNet, epochs_before: int) -> None:
             ConvergenceWarning,
             stacklevel=5,
         )
+
+
+def _forget_divergence(net: MultiTaskNet) -> None:
+    """Leave nothing of the steps that led astray to a fit that goes on."""
+    for _, callback in net.callbacks_:
+        if isinstance(callback, LastGood):
+            callback.restore_criterion(net)
+    for optimizer in net.all_optimizers:
+        optimizer.state.clear()
 
 
 def _last_good(net: MultiTaskNet) -> dict[str, Tensor] | None:

@@ -1,13 +1,17 @@
 """GraphSAGEEmbedder: the graph, the layers, new items."""
 
+from threading import Event, Thread
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
-from skmtl.embedders import GraphSAGEEmbedder
+from skmtl._device import seeded
+from skmtl.embedders import GraphSAGEEmbedder, _sage_net
 from skmtl.embedders._graph import Graph
 from skmtl.embedders._log import Log
+from skmtl.modules import TableEmbedding
 
 
 def mean_layer(conv, around, own):
@@ -132,6 +136,23 @@ def test_global_generators_are_left_alone(log):
     GraphSAGEEmbedder(max_iter=1, random_state=0).fit(log)
     assert torch.equal(before[0], torch.get_rng_state())
     np.testing.assert_array_equal(before[1], np.random.get_state()[1])  # noqa: NPY002
+
+
+def test_it_waits_for_a_thread_that_draws_from_torch(log, monkeypatch):
+    drawn = Event()
+
+    def note(**sizes):
+        drawn.set()
+        return TableEmbedding(**sizes)
+
+    embedder = GraphSAGEEmbedder(max_iter=1, random_state=0).fit(log[:500])
+    monkeypatch.setattr(_sage_net, "TableEmbedding", note)
+    thread = Thread(target=embedder.fit, args=(log[:500],))
+    with seeded(0, "cpu"):
+        thread.start()
+        assert not drawn.wait(1.0)
+    thread.join()
+    assert drawn.is_set()
 
 
 def test_the_loss_falls(log):

@@ -170,3 +170,21 @@ def test_more_axes_than_two():
     x, weight, bias = single(24, 4, 3, torch.Generator().manual_seed(0))
     found = linear(x.reshape(2, 3, 4, 4), weight, bias)
     assert torch.equal(found.reshape(24, 3), linear(x, weight, bias))
+
+
+@pytest.mark.parametrize(("ours", "theirs", "make"), KINDS)
+def test_second_derivatives_are_right_or_refused(ours, theirs, make):
+    single = make(9, 4, 3, torch.Generator().manual_seed(0))
+    if products.takes(single[0]):
+        out = ours(*(a.clone().requires_grad_() for a in single)).square().sum()
+        with pytest.raises(NotImplementedError, match="no second derivatives"):
+            out.backward(create_graph=True)
+    double = [a.double().requires_grad_() for a in single]
+    found, expected = [], []
+    for function, results in ((ours, found), (theirs, expected)):
+        out = function(*double).square().sum()
+        slopes = torch.autograd.grad(out, double, create_graph=True)
+        lengths = sum(slope.square().sum() for slope in slopes)
+        results += torch.autograd.grad(lengths, double)
+    for a, b in zip(found, expected, strict=True):
+        torch.testing.assert_close(a, b)

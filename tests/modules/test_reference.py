@@ -153,6 +153,17 @@ def test_gate_dropout_keeps_weights_that_sum_to_one(rate):
     assert (module.eval().gate_weights(x) > 0).all()
 
 
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("rate", [0.001, 0.3])
+def test_gate_dropout_has_its_rate_in_any_precision(rate, precision):
+    module, x = gates(rate)
+    with torch.autocast("cpu", torch.bfloat16, enabled=precision is torch.bfloat16):
+        weights = module.gate_weights(x)
+    error = (rate * (1 - rate) / weights.numel()) ** 0.5
+    share = (weights == 0).float().mean().item()
+    assert abs(share - (rate - rate**4)) < 5 * error  # where all would go, none does
+
+
 @pytest.mark.parametrize("rate", [0.2, 0.6])
 def test_gate_dropout_expectation(rate):
     module, x = gates(rate)

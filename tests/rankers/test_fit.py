@@ -367,6 +367,31 @@ def test_diverging_loss_keeps_the_last_good_weights(impressions):
     assert ranker.score(X, y) > 0.5
 
 
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+@pytest.mark.parametrize("loss_weight", [None, "uncertainty", "gradnorm"])
+def test_training_goes_on_after_a_loss_that_diverged(
+    impressions, loss_weight, optimizer
+):
+    X, y = impressions
+
+    def explode(progress):
+        return 1.0 if progress < 0.4 else 1e12
+
+    how = {"loss_weight": loss_weight, "optimizer": optimizer, "warm_start": True}
+    ranker = small_mmoe(max_iter=4, learning_rate_schedule=explode, **how)
+    with pytest.warns(ConvergenceWarning, match="Try a smaller learning_rate"):
+        ranker.fit(X, y)
+    kept = ranker.loss_weight_
+    assert ranker.n_iter_ == 1
+    assert (kept > 1e-3).all()
+    assert (kept < 1e3).all()
+    assert not any(one.state for one in ranker.net_.all_optimizers)
+    score = ranker.score(X, y)
+    ranker.set_params(learning_rate_schedule="constant", max_iter=2).fit(X, y)
+    assert ranker.n_iter_ == 3
+    assert ranker.score(X, y) > score
+
+
 def test_diverging_at_once_leaves_the_fitted_ranker(impressions):
     X, y = impressions
     ranker = small_mmoe().fit(X, y)
@@ -400,6 +425,15 @@ def test_an_interrupted_fit_keeps_whole_epochs(impressions, early_stopping):
     pd.testing.assert_frame_equal(ranker.history_, expected.history_)
     assert_array_equal(ranker.predict_task_proba(X), expected.predict_task_proba(X))
     assert ranker.set_params(callbacks=None, max_iter=1).fit(X, y).n_iter_ == 3
+
+
+def test_an_interrupted_fit_keeps_the_loss_weights_of_whole_epochs(impressions):
+    how = {"learning_rate_schedule": "constant", "loss_weight": "uncertainty"}
+    expected = small_mmoe(max_iter=2, **how).fit(*impressions)
+    ranker = small_mmoe(max_iter=9, callbacks=[Interrupt(3)], **how)
+    with pytest.warns(ConvergenceWarning, match="interrupted after 2 whole epochs"):
+        ranker.fit(*impressions)
+    assert_array_equal(ranker.loss_weight_, expected.loss_weight_)
 
 
 @pytest.mark.parametrize("method", ["fit", "partial_fit"])

@@ -97,6 +97,22 @@ def test_short_training_uses_its_own_predictions(long_log, unseen, monkeypatch):
     assert abs(level(ranker, long_log)["click"] - 1) < 0.02
 
 
+def test_epochs_of_earlier_fits_do_not_count(monkeypatch):
+    log = make_funnel(3000, random_state=0)
+    seen = []
+
+    def few(n_rows, n_epochs):
+        seen.append(n_epochs)
+        return 500
+
+    monkeypatch.setattr("skmtl.rankers._fit.n_rows_to_read", few)
+    ranker = ShareBottom(max_iter=3, warm_start=True, random_state=0)
+    ranker.fit(log.data, log.target)
+    ranker.set_params(max_iter=1).fit(log.data, log.target)
+    assert ranker.n_iter_ == 4
+    assert seen == [3, 3, 1, 1]  # before training, and after it
+
+
 def test_no_row_is_kept_where_all_are_read():
     late = LatePredictions(0)
     late.on_epoch_begin(None, dataset_train=range(8))
