@@ -27,14 +27,12 @@ from skmtl.encoding._growth import Layout
 from skmtl.encoding._hashing import HashedIds, check_buckets
 from skmtl.encoding._keys import as_keys, holds_numbers, warn_of_other_kind
 from skmtl.encoding._lists import flat_keys, holds_lists
-from skmtl.encoding._numbers import NumberScale
+from skmtl.encoding._numbers import NumberScale, scaled
 from skmtl.encoding._ragged import RaggedArray
 from skmtl.encoding._sharing import joined_keys, vocabulary_owners
+from skmtl.encoding._short import SHORT, plain_cells
 from skmtl.encoding._table import EncodedTable
 from skmtl.encoding._vocabulary import Vocabulary
-
-# Rows of a table whose ids are looked up one by one: what a service asks for.
-_FEW = 1024
 
 _ID_NAME = re.compile(r"(^|_|(?<=[a-z]))(id|ids|ID|IDs|Id)$")
 
@@ -283,6 +281,9 @@ class TableEncoder(GrowingMixin, TransformerMixin, BaseEstimator):
         if isinstance(X, EncodedTable):
             return X
         frame = self._as_frame(X, reset=False)
+        cells = self._plain_cells(frame)
+        if cells is not None:
+            return self._encode_cells(cells, frame)
         n = len(frame)
         columns = [column for _, column in frame.items()]
         codes = np.empty((n, len(self._categorical)), dtype=self._id_type())
@@ -305,6 +306,35 @@ class TableEncoder(GrowingMixin, TransformerMixin, BaseEstimator):
             if self.bin_sizes_:
                 np.add(scale.bins(x), offsets[k], out=bins[:, k])
         return EncodedTable(ids, bins, numeric, bags)
+
+    def _plain_cells(self, frame: pd.DataFrame) -> npt.NDArray[Any] | None:
+        """Cells of a table that can be encoded at once, one row for each column."""
+        strings = all(
+            isinstance(v, Vocabulary) and _holds_numbers(v) is False
+            for v in self._vocabularies
+        )
+        if self._lists or not strings:
+            return None
+        return plain_cells(frame, self._categorical, self._numeric)
+
+    def _encode_cells(
+        self, cells: npt.NDArray[Any], frame: pd.DataFrame
+    ) -> EncodedTable:
+        """Encode a short table of strings and numbers."""
+        ids = np.empty((len(frame), len(self._categorical)), dtype=self._id_type())
+        for k, i in enumerate(self._categorical):
+            vocabulary = self._vocabularies[self.layout_.columns[k]]
+            ids[:, k] = vocabulary.rows_of_cells(cells[i].tolist())
+        fall_back(ids, self.layout_.fallbacks)
+        ids += self._id_offsets()
+        x = cells[self._numeric].T.astype(np.float64, order="C")
+        if np.isinf(x).any():
+            for i, name in zip(self._numeric, self.numeric_names_, strict=True):
+                as_float(frame.iloc[:, i], name)  # raises, and names the column
+        bins = np.empty((len(x), len(self.bin_sizes_)), dtype=np.int32)
+        for k, offset in enumerate(_offsets(self.bin_sizes_)):
+            np.add(self._scales[k].bins(x[:, k]), offset, out=bins[:, k])
+        return EncodedTable(ids, bins, scaled(x, self._scales))
 
     def transform(self, X: Any) -> npt.NDArray[np.float64] | pd.DataFrame:
         """Encode a table as one array, for use outside skmtl.
@@ -452,7 +482,7 @@ class TableEncoder(GrowingMixin, TransformerMixin, BaseEstimator):
 
 def _rows(vocabulary: Any, column: pd.Series, name: Any) -> Any:
     """Row of every id of a column within its vocabulary."""
-    rows = vocabulary.rows_of_few(column) if len(column) <= _FEW else None
+    rows = vocabulary.rows_of_few(column) if len(column) <= SHORT else None
     if rows is None:
         rows = vocabulary.rows(as_keys(column, name))
     if not rows.any():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import numpy as np
 import numpy.typing as npt
@@ -67,7 +68,7 @@ class Layout:
     @property
     def first(self) -> list[int]:
         """First row of each vocabulary."""
-        return [sum(self.totals[:v]) for v in range(len(self.totals))]
+        return list(accumulate(self.totals, initial=0))[:-1]
 
     @property
     def column_first(self) -> list[int]:

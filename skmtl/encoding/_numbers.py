@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,19 +47,41 @@ class NumberScale:
 
     def scaled(self, x: Floats) -> npt.NDArray[np.float32]:
         """Scale, squash, and put missing numbers at 0."""
-        # The squash is flat long before 1e6; the clip keeps its square finite.
-        with np.errstate(over="ignore"):
-            z = (x - self.center) * self.scale
-        np.maximum(np.minimum(z, 1e6, out=z), -1e6, out=z)
-        out = z / np.sqrt(1.0 + np.square(z / 3.0))
-        out[np.isnan(out)] = 0.0
-        return out.astype(np.float32)
+        return _squashed(x, self.center, self.scale)
 
     def bins(self, x: Floats) -> npt.NDArray[np.int64]:
         """Bin of every number."""
         bins = np.searchsorted(self.edges, x, side="right") + 1
         bins[np.isnan(x)] = 0
         return bins
+
+
+def scaled(x: Floats, scales: Sequence[NumberScale]) -> npt.NDArray[np.float32]:
+    """Scale columns, each by its own, as `NumberScale.scaled` does.
+
+    Parameters
+    ----------
+    x : ndarray of shape (n_samples, n_columns)
+        The numbers.
+    scales : sequence of NumberScale
+        One for each column.
+    """
+    center, scale = (
+        np.array([getattr(s, a) for s in scales]) for a in ("center", "scale")
+    )
+    return _squashed(x, center, scale)
+
+
+def _squashed(
+    x: Floats, center: float | Floats, scale: float | Floats
+) -> npt.NDArray[np.float32]:
+    # The squash is flat long before 1e6; the clip keeps its square finite.
+    with np.errstate(over="ignore"):
+        z = (x - center) * scale
+    np.maximum(np.minimum(z, 1e6, out=z), -1e6, out=z)
+    out = z / np.sqrt(1.0 + np.square(z / 3.0))
+    out[np.isnan(out)] = 0.0
+    return out.astype(np.float32)
 
 
 def distinct_with_mass(x: Floats, weight: Floats | None) -> tuple[Floats, Floats]:

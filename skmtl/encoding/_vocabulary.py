@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cached_property
 from itertools import repeat
 from typing import Any
@@ -125,8 +126,11 @@ class Vocabulary:
             cells = values.tolist()
         else:
             return None
-        found = map(self._row_of.get, cells, repeat(0))
-        return np.fromiter(found, np.int64, len(values))
+        return self.rows_of_cells(cells)
+
+    def rows_of_cells(self, cells: Iterable[Any]) -> npt.NDArray[np.int64]:
+        """Rows of strings or of Python's integers, one by one."""
+        return np.fromiter(map(self._row_of.get, cells, repeat(0)), np.int64)
 
     @cached_property
     def _row_of(self) -> dict[Any, int]:
