@@ -172,7 +172,10 @@ def as_float(column: pd.Series, name: object) -> np.ndarray:
         return _finite(column.to_numpy(copy=True), name)
     column = plain_arrow(column)
     if types.is_complex_dtype(column.dtype):
-        raise ValueError(f"Complex data not supported: column {name!r} of X.")
+        raise ValueError(
+            f"Complex data not supported: column {name!r} of X. Give its real and "
+            "imaginary parts as two columns."
+        )
     if holds_lists(column):
         raise TypeError(
             f"Column {name!r} must hold numbers, found lists. Name it in "
