@@ -281,7 +281,13 @@ class MultiTaskNet(NeuralNet):
         self._forget_gradients()
         weighting = self.criterion_.weighting
         representation, mixture = self.module_.split(**Xi)
-        step = Step(self.module_, representation, mixture, self.record_gradients)
+        step = Step(
+            self.module_,
+            representation,
+            mixture,
+            record=self.record_gradients,
+            apart=weighting.apart,
+        )
         logits = self.module_.towers(step.cut)
         step.losses = self.criterion_.task_losses(logits, yi, wi)
         losses = step.losses.detach()

@@ -64,7 +64,9 @@ def fit(data, options):
         order = torch.randperm(len(y))
         for at in order.split(options.batch_size):
             optimizer.zero_grad()
-            logits = net(ids=ids[at], bins=bins[at], numeric=numbers[at])
+            # Towers read what tasks share once, as in a step of skmtl.
+            x = net.embedding(ids[at], bins[at], numbers[at])
+            logits = net.towers(net.sharing.mix(x)[0])
             losses = F.binary_cross_entropy_with_logits(
                 logits, y[at], reduction="none"
             ).mean(dim=0)

@@ -99,7 +99,8 @@ class MultiTaskModule(nn.Module):
 
         The mixture ``(batch or 1, n_tasks, n_shared)`` holds the weight of each shared
         tensor in each task's representation, without a graph. Sharing that has no
-        method `mix` counts as one tensor for each task.
+        method `mix` counts as one tensor for each task. A representation that is the
+        same for all tasks may be there once: ``(1, batch, width)``.
         """
         if hasattr(self.sharing, "mix"):
             mixed: tuple[Tensor, Tensor] = self._share(

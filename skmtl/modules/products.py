@@ -21,7 +21,7 @@ _ROWS = 1024
 
 # Up to so many numbers of the weight, a product with one row is quicker without oneDNN,
 # of which a call takes 18 µs (on an Intel Xeon of 2023).
-_SMALL = 16_384
+SMALL = 16_384
 
 # Products with fewer columns than this are narrow.
 _WIDE = 256
@@ -82,8 +82,13 @@ def product(
     x: Tensor, weight: Tensor, bias: Tensor | None = None, relu: bool = False
 ) -> Tensor:
     """``x @ weight + bias`` of matrices, or what of it is above 0."""
-    if len(x) == 1 and weight.numel() <= _SMALL:
+    if len(x) == 1 and weight.numel() <= SMALL:
         out = (x.t() * weight).sum(dim=0, keepdim=True)
+        out = out if bias is None else out + bias
+    elif len(x) == 1 and weight.is_contiguous():
+        # A weighted sum of rows, read once and added one by one: half oneDNN's time.
+        rows = torch.arange(len(weight))[None]
+        out = F.embedding_bag(rows, weight, mode="sum", per_sample_weights=x)
         out = out if bias is None else out + bias
     else:
         if not (weight.is_contiguous() or weight.t().is_contiguous()):

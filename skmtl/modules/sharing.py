@@ -50,8 +50,12 @@ class SharedBottom(nn.Module):
         return shared.expand(self.n_tasks, *shared.shape)
 
     def mix(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Representation, and its weights ``(1, n_tasks, 1)``: all tasks read one."""
-        return self(x), x.new_ones(1, self.n_tasks, 1)
+        """One representation for all tasks, and its weights ``(1, n_tasks, 1)``.
+
+        The representation is ``(1, batch, width)``.
+        """
+        shared: Tensor = self.layers(x)
+        return shared[None], x.new_ones(1, self.n_tasks, 1)
 
     def last_layer(self) -> list[Tensor]:
         """Parameters of the last dense layer; none without layers."""

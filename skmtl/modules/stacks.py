@@ -9,8 +9,10 @@ import torch
 from torch import Tensor
 
 from skmtl.modules.products import (
+    SMALL,
     before_relu,
     column_sums,
+    linear,
     over_rows,
     product,
     refuse_second_derivatives,
@@ -27,8 +29,8 @@ def stacks(x: Tensor, layers: Sequence[Layer]) -> Tensor:
 
     Parameters
     ----------
-    x : Tensor of shape (n, batch, width)
-        The inputs.
+    x : Tensor of shape (n or 1, batch, width)
+        The inputs, or the one that all stacks read.
     layers : sequence of tuple
         Weight of shape (n, width, n_units), bias of shape (n, 1, n_units), and whether
         a ReLU follows.
@@ -38,16 +40,55 @@ def stacks(x: Tensor, layers: Sequence[Layer]) -> Tensor:
     Tensor of shape (n, batch, n_units)
         The outputs of the last layer.
     """
+    n = len(layers[0][0])
     if not takes(x):
+        x = x.expand(n, -1, -1)
         for weight, bias, relu in layers:
             x = torch.baddbmm(bias, x, weight)
             x = x.relu() if relu else x
         return x
+    # Of an input that was broadcast the gradients may be wanted one by one.
+    if len(x) < n or (x.stride(0) == 0 and not torch.is_grad_enabled()):
+        return _from_one(x[0], layers)
+    return _apart(x, layers)
+
+
+def _from_one(x: Tensor, layers: Sequence[Layer]) -> Tensor:
+    """Stacks whose first layers read the same: these are one wide product."""
+    (weight, bias, relu), *rest = layers
+    side_by_side = weight.transpose(0, 1).flatten(1)
+    out = linear(x, side_by_side, bias.flatten(), relu=relu)
+    each = out.unflatten(1, (len(weight), -1)).transpose(0, 1)
+    if len(rest) == 1 and rest[0][0].shape[2] == 1:
+        return _units(each, *rest[0])
+    return _apart(each, rest)
+
+
+def _units(x: Tensor, weight: Tensor, bias: Tensor, relu: bool) -> Tensor:
+    """A layer of one unit for each stack, quicker than by products of a column each."""
+    out = (x * weight.transpose(1, 2)).sum(dim=2, keepdim=True) + bias
+    return out.relu() if relu else out
+
+
+def _apart(x: Tensor, layers: Sequence[Layer]) -> Tensor:
+    """Layers of every stack by products of their own."""
+    if not layers:
+        return x
     if not torch.is_grad_enabled():
+        if x.shape[1] == 1 and all(w[0].numel() <= SMALL for w, *_ in layers):
+            return _one_row(x, layers)
         return torch.stack([_last(x[i], layers, i) for i in range(len(x))])
     parameters = [p for weight, bias, _ in layers for p in (weight, bias)]
     out: Tensor = _Stacks.apply([relu for *_, relu in layers], x, *parameters)
     return out
+
+
+def _one_row(x: Tensor, layers: Sequence[Layer]) -> Tensor:
+    """What `product` does with one row and a small weight, for all stacks at once."""
+    for weight, bias, relu in layers:
+        x = (x.transpose(1, 2) * weight).sum(dim=1, keepdim=True) + bias
+        x = x.relu() if relu else x
+    return x
 
 
 def _outputs(x: Tensor, layers: Sequence[Layer], i: int) -> Iterator[Tensor]:

@@ -37,11 +37,14 @@ class ParallelTowers(nn.Module):
 
     Notes
     -----
-    Shape: ``(n_tasks, batch, width)`` to ``(batch, n_tasks)``.
+    Shape: ``(n_tasks, batch, width)``, or ``(1, batch, width)`` where all tasks read
+    the same, to ``(batch, n_tasks)``.
     """
 
     # Each logit depends on its own representation, and no other.
     independent = True
+    # One representation may stand for those of all tasks.
+    broadcasts = True
 
     def __init__(
         self, *, n_tasks: int, width: int, units: Sequence[int], dropout: float

@@ -26,6 +26,8 @@ class LossWeighting(nn.Module):
         Name by which rankers know the strategy; None for none.
     learning_rate : float or None
         Step size of the strategy's own parameters; None for the network's.
+    apart : bool
+        Whether `backward` asks for the tasks' gradients at the cut one by one.
 
     Examples
     --------
@@ -42,6 +44,7 @@ class LossWeighting(nn.Module):
 
     name: ClassVar[str | None] = None
     learning_rate: float | None = None
+    apart: ClassVar[bool] = False
     in_force: Tensor
 
     def __init__(self) -> None:

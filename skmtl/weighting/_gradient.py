@@ -43,6 +43,7 @@ class GradientWeighting(LossWeighting):
     >>> ranker = MMoE(loss_weight=SameLength())
     """
 
+    apart: ClassVar[bool] = True
     _places: ClassVar[Sequence[str]] = PLACES
     preference_: Tensor
 

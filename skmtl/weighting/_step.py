@@ -19,17 +19,21 @@ class Step:
     ----------
     module : MultiTaskModule
         The network.
-    representation : Tensor of shape (n_tasks, batch, width)
-        What the towers read, with the graph below it.
+    representation : Tensor of shape (n_tasks or 1, batch, width)
+        What the towers read, with the graph below it; one where all read the same.
     mixture : Tensor of shape (batch or 1, n_tasks, n_shared)
         Weights by which each task's representation mixes the tensors that the tasks
         share.
     record : bool, default=False
         Whether every task's gradient is wanted, even if the weighting does without.
+    apart : bool, default=True
+        Whether the weighting may ask for the gradients of the tasks at the cut apart.
+        Where it never does, and all tasks read one representation, only the gradient
+        of the sum is made.
 
     Attributes
     ----------
-    cut : Tensor of shape (n_tasks, batch, width)
+    cut : Tensor of shape (n_tasks or 1, batch, width)
         `representation` without the graph below it; the towers read this one.
     losses : Tensor of shape (n_tasks,)
         Losses of the batch, set once the towers have been evaluated on `cut`.
@@ -62,9 +66,16 @@ class Step:
         representation: Tensor,
         mixture: Tensor,
         record: bool = False,
+        apart: bool = True,
     ) -> None:
         self.module, self.record = module, record
-        self.representation, self.mixture = representation, mixture
+        self.mixture = mixture
+        n_tasks = mixture.shape[1]
+        one = getattr(module.towers, "broadcasts", False) and not (apart or record)
+        self.joint = one and len(representation) < n_tasks
+        if len(representation) < n_tasks and not self.joint:
+            representation = representation.expand(n_tasks, -1, -1)
+        self.representation = representation
         self.cut = representation.detach().requires_grad_()
         self.extra: Tensor | None = None
 
@@ -97,6 +108,8 @@ class Step:
             where towers are connected.
         """
         self.weights = weights
+        if apart:
+            self._check_apart()
         if getattr(self.module.towers, "independent", False) or not (
             apart or self.record
         ):
@@ -123,6 +136,7 @@ class Step:
             return
         total = self.total
         if weights is not None:
+            self._check_apart()
             if self.rows.ndim == 3:
                 total = weights[:, None, None] * self.rows
             else:
@@ -154,6 +168,14 @@ class Step:
             weighted = self._by_parameters(getattr(self.module, at)())
         inverse = torch.where(self.weights == 0, 0.0, 1.0 / self.weights)
         return weighted * torch.outer(inverse, inverse)
+
+    def _check_apart(self) -> None:
+        if self.joint:
+            raise RuntimeError(
+                "This step has the gradient of the sum of the losses only, since its "
+                "weighting has apart=False. Set the class attribute apart = True on "
+                "the weighting."
+            )
 
     def _take(self) -> Tensor:
         gradient, self.cut.grad = self.cut.grad, None

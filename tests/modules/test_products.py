@@ -55,10 +55,25 @@ def experts(batch, width, n_units, generator):
     return x, weight, bias, torch.rand(batch, 3, 2, generator=generator)
 
 
+def one_for_all(batch, width, n_units, generator):
+    x, *layers = two_layers(batch, width, n_units, generator)
+    return x[:1], *layers
+
+
+def units(batch, width, n_units, generator):
+    x, weight, bias, *last = one_for_all(batch, width, n_units, generator)
+    return x, weight, bias, *(p[..., :1] for p in last)
+
+
 def their_stacks(x, *layers):
+    x = x.expand(3, -1, -1)
     for k in range(0, len(layers), 2):
         x = torch.baddbmm(layers[k + 1], x, layers[k]).relu()
     return x
+
+
+def two_of_ours(x, w, b, v, c):
+    return stacks(x, [(w, b, True), (v, c, True)])
 
 
 def their_mixture(x, weight, bias, mixture):
@@ -76,11 +91,9 @@ KINDS = [
         several,
     ),
     (lambda x, w, b: stacks(x, [(w, b, True)]), their_stacks, several),
-    (
-        lambda x, w, b, v, c: stacks(x, [(w, b, True), (v, c, True)]),
-        their_stacks,
-        two_layers,
-    ),
+    (two_of_ours, their_stacks, two_layers),
+    (two_of_ours, their_stacks, one_for_all),
+    (two_of_ours, their_stacks, units),
     (mixed_layer, their_mixture, experts),
 ]
 # Where oneDNN, asked at once, sums in another order on another number of threads.

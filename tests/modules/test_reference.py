@@ -228,8 +228,8 @@ def test_blocks_of_rows_change_nothing(kind, rows, monkeypatch):
         net.zero_grad()
         representation, mixture = net.split(ids, bins, numeric)
         assert mixture.shape[0] in (1, rows)
-        one = representation[0].data_ptr() == representation[1].data_ptr()
-        assert one == (kind == "bottom")  # all tasks read one, and it is not copied
+        # Of the bottom all tasks read one, and it is not copied.
+        assert len(representation) == (1 if kind == "bottom" else TASKS)
         net(ids, bins, numeric).square().sum().backward()
         gradients = [p.grad.to_dense() for p in net.parameters() if p.numel()]
         found.append([representation, mixture, *gradients])

@@ -77,9 +77,9 @@ def task_losses(logits, y, weight=None):
     return TaskLosses([1.0] * y.shape[1]).double()(logits, y, weight)
 
 
-def make_step(module, X, y, weight=None, record=False):
+def make_step(module, X, y, weight=None, record=False, apart=True):
     representation, mixture = module.split(**X)
-    step = Step(module, representation, mixture, record)
+    step = Step(module, representation, mixture, record, apart)
     step.losses = task_losses(module.towers(step.cut), y, weight)
     return step
 

@@ -45,7 +45,7 @@ def test_towers_get_one_weighted_sum_and_what_is_shared_another(module, above, a
     towers, shared = split_parameters(module)
     per_task = plain_gradients(module, X, y, towers + shared)
     below = torch.tensor([3.0, -1.0, 0.5], dtype=torch.float64) if apart else None
-    step = make_step(module, X, y)
+    step = make_step(module, X, y, apart=apart)
     step.through_towers(above, apart=apart)
     step.descend(below)
     factor = above * below if apart else above
@@ -115,6 +115,27 @@ def test_recording_changes_no_gradient(module):
         torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-14)
 
 
+def test_one_gradient_for_all_tasks_where_they_read_one_and_nobody_asks_for_more():
+    module = make_module("bottom")
+    X, y = make_batch()
+    joint = make_step(module, X, y, apart=False)
+    assert len(joint.cut) == 1
+    for asks in ({"apart": True}, {"record": True, "apart": False}):
+        assert len(make_step(module, X, y, **asks).cut) == 3
+    assert len(make_step(make_module("experts"), X, y, apart=False).cut) == 3
+    with pytest.raises(RuntimeError, match=r"Set the class attribute apart = True"):
+        joint.through_towers(WEIGHTS, apart=True)
+    joint.through_towers(WEIGHTS)
+    with pytest.raises(RuntimeError, match=r"gradient of the sum of the losses only"):
+        joint.descend(WEIGHTS)
+
+
+def test_towers_that_read_each_task_get_a_representation_for_each():
+    module = make_module("bottom")
+    module.towers.broadcasts = False  # as those of a chain
+    assert len(make_step(module, *make_batch(), apart=False).cut) == 3
+
+
 def test_weight_zero_leaves_a_gradient_unknown():
     X, y = make_batch()
     step = make_step(make_module("experts"), X, y)
@@ -139,7 +160,7 @@ def test_nothing_below_the_cut_is_no_error():
 def test_a_sharing_without_mix_counts_as_one_tensor_for_each_task():
     module = make_module("bottom")
     X, _ = make_batch()
-    expected = module.split(**X)[0]
+    expected = module.representation(**X)
     module.sharing = torch.nn.Sequential(module.sharing)
     representation, mixture = module.split(**X)
     assert torch.equal(representation, expected)
