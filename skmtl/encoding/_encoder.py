@@ -25,7 +25,7 @@ from skmtl.encoding._fallback import fall_back, fallback_chains
 from skmtl.encoding._growing import GrowingMixin
 from skmtl.encoding._growth import Layout
 from skmtl.encoding._hashing import HashedIds, check_buckets
-from skmtl.encoding._keys import as_keys, holds_numbers, warn_of_other_kind
+from skmtl.encoding._keys import as_keys, warn_of_other_kind
 from skmtl.encoding._lists import flat_keys, holds_lists
 from skmtl.encoding._numbers import NumberScale, scaled
 from skmtl.encoding._ragged import RaggedArray
@@ -310,8 +310,7 @@ class TableEncoder(GrowingMixin, TransformerMixin, BaseEstimator):
     def _plain_cells(self, frame: pd.DataFrame) -> npt.NDArray[Any] | None:
         """Cells of a table that can be encoded at once, one row for each column."""
         strings = all(
-            isinstance(v, Vocabulary) and _holds_numbers(v) is False
-            for v in self._vocabularies
+            isinstance(v, Vocabulary) and v.numbers is False for v in self._vocabularies
         )
         if self._lists or not strings:
             return None
@@ -486,16 +485,8 @@ def _rows(vocabulary: Any, column: pd.Series, name: Any) -> Any:
     if rows is None:
         rows = vocabulary.rows(as_keys(column, name))
     if not rows.any():
-        warn_of_other_kind(_holds_numbers(vocabulary), column, name)
+        warn_of_other_kind(vocabulary.numbers, column, name)
     return rows
-
-
-def _holds_numbers(vocabulary: Any) -> bool | None:
-    """Whether the ids of `fit` were numbers; None where all were missing."""
-    if isinstance(vocabulary, HashedIds):
-        return vocabulary.numbers
-    known = vocabulary.keys if len(vocabulary.keys) else vocabulary.rest
-    return holds_numbers(known) if len(known) else None
 
 
 def _select_by_name(X: Any, names: list[Any]) -> Any:

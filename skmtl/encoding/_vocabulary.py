@@ -100,6 +100,12 @@ class Vocabulary:
         """Rows of the column, the unknown row included."""
         return len(self.keys) + 1
 
+    @cached_property
+    def numbers(self) -> bool | None:
+        """Whether the ids are numbers; None where there are none."""
+        known = self.keys if len(self.keys) else self.rest
+        return holds_numbers(known) if len(known) else None
+
     def __getstate__(self) -> dict[str, Any]:
         # A fresh Index, without the hash table that look-ups have cached.
         return {
@@ -190,9 +196,8 @@ class Vocabulary:
         codes, uniques = pd.factorize(values)
         distinct = plain_index(uniques)
         seen = np.bincount(codes[codes >= 0], minlength=len(distinct))
-        if len(distinct) and (len(self.keys) or len(self.rest)):
-            known = self.keys if len(self.keys) else self.rest
-            check_same_kind(holds_numbers(known), distinct, name)
+        if len(distinct) and self.numbers is not None:
+            check_same_kind(self.numbers, distinct, name)
         at = _positions(self.keys, distinct)
         counts = self.counts.copy()
         counts[at[at >= 0]] += seen[at >= 0]

@@ -173,6 +173,9 @@ def blocks(
 ) -> Iterator[dict[str, Any]]:
     """Arguments of the module, some rows at a time."""
     tensors = as_tensors(table)
+    if rows is None and len(table) <= BLOCK:
+        yield {name: x.to(device) for name, x in tensors.items()}
+        return
     chosen = None if rows is None else torch.from_numpy(rows)
     for start in range(0, len(table) if rows is None else len(rows), BLOCK):
         at: Any = slice(start, start + BLOCK)
