@@ -71,9 +71,10 @@ class Step:
         self.module, self.record = module, record
         self.mixture = mixture
         n_tasks = mixture.shape[1]
-        one = getattr(module.towers, "broadcasts", False) and not (apart or record)
-        self.joint = one and len(representation) < n_tasks
-        if len(representation) < n_tasks and not self.joint:
+        once = len(representation) < n_tasks
+        broadcasts = getattr(module.towers, "broadcasts", False)
+        self.joint = once and broadcasts and not (apart or record)
+        if once and not self.joint:
             representation = representation.expand(n_tasks, -1, -1)
         self.representation = representation
         self.cut = representation.detach().requires_grad_()
