@@ -20,6 +20,9 @@ from skmtl.modules.products import (
     to_input,
 )
 
+# Up to so many numbers, what is computed of them number by number stays in the cache.
+_IN_CACHE = 2**19
+
 # Weight (n, width, n_units), bias (n, 1, n_units), and whether a ReLU follows.
 Layer = tuple[Tensor, Tensor, bool]
 
@@ -48,7 +51,7 @@ def stacks(x: Tensor, layers: Sequence[Layer]) -> Tensor:
             x = x.relu() if relu else x
         return x
     # Of an input that was broadcast the gradients may be wanted one by one.
-    if len(x) < n or (x.stride(0) == 0 and not torch.is_grad_enabled()):
+    if len(x) == 1 < n or (x.stride(0) == 0 and not torch.is_grad_enabled()):
         return _from_one(x[0], layers)
     return _apart(x, layers)
 
@@ -59,7 +62,9 @@ def _from_one(x: Tensor, layers: Sequence[Layer]) -> Tensor:
     side_by_side = weight.transpose(0, 1).flatten(1)
     out = linear(x, side_by_side, bias.flatten(), relu=relu)
     each = out.unflatten(1, (len(weight), -1)).transpose(0, 1)
-    if len(rest) == 1 and rest[0][0].shape[2] == 1:
+    if not rest:
+        return each.contiguous()  # for dropout to draw in the order of stacks
+    if len(rest) == 1 and rest[0][0].shape[2] == 1 and each.numel() <= _IN_CACHE:
         return _units(each, *rest[0])
     return _apart(each, rest)
 
@@ -72,8 +77,6 @@ def _units(x: Tensor, weight: Tensor, bias: Tensor, relu: bool) -> Tensor:
 
 def _apart(x: Tensor, layers: Sequence[Layer]) -> Tensor:
     """Layers of every stack by products of their own."""
-    if not layers:
-        return x
     if not torch.is_grad_enabled():
         if x.shape[1] == 1 and all(w[0].numel() <= SMALL for w, *_ in layers):
             return _one_row(x, layers)

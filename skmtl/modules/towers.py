@@ -43,8 +43,6 @@ class ParallelTowers(nn.Module):
 
     # Each logit depends on its own representation, and no other.
     independent = True
-    # One representation may stand for those of all tasks.
-    broadcasts = True
 
     def __init__(
         self, *, n_tasks: int, width: int, units: Sequence[int], dropout: float
@@ -52,6 +50,11 @@ class ParallelTowers(nn.Module):
         super().__init__()
         self.hidden = side_by_side(n_tasks, width, units, dropout)
         self.output = TaskLinear(n_tasks, units[-1] if units else width, 1)
+
+    @property
+    def broadcasts(self) -> bool:
+        """Whether one representation may stand for those of all tasks."""
+        return type(self).forward is ParallelTowers.forward
 
     def start_at(self, rates: Tensor) -> None:
         """Set the output biases so that the first predictions are `rates`."""

@@ -71,7 +71,7 @@ class Step:
         self.module, self.record = module, record
         self.mixture = mixture
         n_tasks = mixture.shape[1]
-        once = len(representation) < n_tasks
+        once = len(representation) == 1 < n_tasks
         broadcasts = getattr(module.towers, "broadcasts", False)
         self.joint = once and broadcasts and not (apart or record)
         if once and not self.joint:
@@ -163,6 +163,7 @@ class Step:
         Tensor of shape (n_tasks, n_tasks)
             0 in the row of a task whose weight was 0, and whose gradient is unknown.
         """
+        self._check_apart()
         if at == "representation":
             weighted = self._at_representation()
         else:

@@ -9,6 +9,7 @@ from numpy.testing import assert_allclose
 from torch.nn import functional as F
 
 from skmtl.modules import products
+from skmtl.modules import stacks as stacks_module
 from skmtl.modules.mixing import mixed_layer
 from skmtl.modules.products import linear
 from skmtl.modules.stacks import stacks
@@ -118,6 +119,22 @@ def test_equals_float64(ours, theirs, make, shape):
         assert_allclose(a.detach(), b.detach(), rtol=1e-5, atol=2e-4)
     with torch.no_grad():
         assert torch.equal(ours(*arguments), found[0])
+
+
+@available
+@pytest.mark.parametrize("limit", [0, 2**19])
+def test_layers_of_one_input_equal_those_of_its_copies(limit, monkeypatch):
+    monkeypatch.setattr(stacks_module, "_IN_CACHE", limit)
+    x, *layers = (
+        a.requires_grad_() for a in units(70, 30, 20, torch.Generator().manual_seed(0))
+    )
+    g = torch.randn(3, 70, 1, generator=torch.Generator().manual_seed(1))
+    found = gradients(two_of_ours, [x, *layers], g)
+    copies = x.detach().repeat(3, 1, 1).requires_grad_()
+    out, of_copies, *rest = gradients(two_of_ours, [copies, *layers], g)
+    expected = [out, of_copies.sum(0, keepdim=True), *rest]
+    for a, b in zip(found, expected, strict=True):
+        assert_allclose(a.detach(), b.detach(), rtol=1e-5, atol=1e-5)
 
 
 @available

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from skmtl.modules import ParallelTowers, SharedBottom
 from tests.weighting.conftest import (
     dense,
     make_batch,
@@ -106,7 +107,7 @@ def test_recording_changes_no_gradient(module):
     found = []
     for record in (False, True):
         module.zero_grad()
-        step = make_step(module, X, y, record=record)
+        step = make_step(module, X, y, record=record, apart=False)
         step.through_towers(WEIGHTS)
         step.descend()
         found.append([dense(p.grad) for p in module.parameters()])
@@ -126,14 +127,32 @@ def test_one_gradient_for_all_tasks_where_they_read_one_and_nobody_asks_for_more
     with pytest.raises(RuntimeError, match=r"Set the class attribute apart = True"):
         joint.through_towers(WEIGHTS, apart=True)
     joint.through_towers(WEIGHTS)
+    for at in ("representation", "last_shared_layer"):
+        with pytest.raises(RuntimeError, match="gradient of the sum of the losses"):
+            joint.gramian(at)
     with pytest.raises(RuntimeError, match=r"gradient of the sum of the losses only"):
         joint.descend(WEIGHTS)
 
 
 def test_towers_that_read_each_task_get_a_representation_for_each():
+    class Second(ParallelTowers):
+        def forward(self, representation):
+            return super().forward(representation) * representation[1].mean()
+
     module = make_module("bottom")
-    module.towers.broadcasts = False  # as those of a chain
+    module.towers.__class__ = Second
     assert len(make_step(module, *make_batch(), apart=False).cut) == 3
+
+
+def test_a_bottom_of_ones_own_trains_on_what_it_predicts_with():
+    class Scaled(SharedBottom):
+        def forward(self, x):
+            return 3 * super().forward(x)
+
+    module = make_module("bottom")
+    module.sharing.__class__ = Scaled
+    X, _ = make_batch()
+    assert torch.equal(module.split(**X)[0], module.representation(**X))
 
 
 def test_weight_zero_leaves_a_gradient_unknown():
