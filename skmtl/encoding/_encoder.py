@@ -494,7 +494,7 @@ def _select_by_name(X: Any, names: list[Any]) -> Any:
     if missing:
         raise ValueError(
             f"X lacks columns that were there in fit: {missing}. Found "
-            f"{list(X.columns)}."
+            f"{list(X.columns)}. Add them, with missing cells where nothing is known."
         )
     return X[names]
 

@@ -235,6 +235,17 @@ def test_gradients_are_recorded_on_request(impressions, kind, loss_weight):
     assert_allclose(history[columns], expected[columns], rtol=1e-3, atol=1e-6)
 
 
+def test_recording_draws_the_same_dropout(impressions):
+    X, y = impressions
+    plain, recorded = (
+        ShareBottom(**SMALL, dropout=0.3, record_gradients=record).fit(X, y)
+        for record in (False, True)
+    )
+    assert_allclose(
+        recorded.predict_task_proba(X), plain.predict_task_proba(X), rtol=1e-4
+    )
+
+
 @pytest.mark.parametrize("name", ["uncertainty", "gradnorm", "mgda", "random"])
 def test_validation_loss_does_not_move_with_the_weights(impressions, name):
     X, y = impressions
