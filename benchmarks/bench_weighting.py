@@ -22,7 +22,8 @@ import numpy as np
 import torch
 
 from skmtl import MMoE, TableEncoder
-from skmtl._net import Batches, MultiTaskNet, TensorTable
+from skmtl._batches import Batches, TensorTable
+from skmtl._net import MultiTaskNet
 from skmtl.weighting import (
     MGDA,
     GradNorm,

@@ -13,6 +13,13 @@ from torch.nn import functional as F
 # A row and a place in the batch are packed into one 64-bit integer.
 _KEY_BITS = 63
 
+# Moments of what no gradient reaches any more, as of a unit that ReLU has silenced,
+# decay to numbers below 1e-38, with which processors are many times as slow. Every so
+# many steps those below a bound are made 0: until the next time a moment falls by 1e-6
+# at most, and beside an eps of 1e-8 it would move no parameter.
+_CLEAR_EVERY = 128
+_NEGLIGIBLE = 1e-30
+
 # Not public, and may be gone from a later torch.
 _FUSED: Any = getattr(torch, "_fused_adamw_", None)
 
@@ -53,6 +60,23 @@ def touched_rows(gradient: Tensor) -> tuple[Tensor, Tensor]:
     places = torch.from_numpy(keys)
     sums = F.embedding_bag(places, values, torch.from_numpy(starts), mode="sum")
     return torch.from_numpy(sorted_rows[starts]), sums
+
+
+def sum_by_row(gradient: Tensor) -> Tensor:
+    """The same sparse gradient, with one entry for each row."""
+    return _sparse(*touched_rows(gradient), gradient)
+
+
+def join_rows(gradients: list[Tensor]) -> Tensor:
+    """Sum of sparse gradients of one table; it has the entries of all of them."""
+    rows = torch.cat([g._indices()[0] for g in gradients])
+    return _sparse(rows, torch.cat([g._values() for g in gradients]), gradients[0])
+
+
+def _sparse(rows: Tensor, values: Tensor, like: Tensor) -> Tensor:
+    return torch.sparse_coo_tensor(
+        rows[None], values, like.shape, check_invariants=False
+    )
 
 
 def put_rows(table: Tensor, rows: Tensor, new: Tensor) -> None:
@@ -115,7 +139,12 @@ class LazyAdam(torch.optim.Optimizer):
                 layers.append(p)
                 gradients.append(g)
             if layers:
-                _adam(layers, gradients, [self._state(p) for p in layers], group)
+                states = [self._state(p) for p in layers]
+                _adam(layers, gradients, states, group)
+                # Not of the states, whose numbers of steps may be on a GPU.
+                group["n_steps"] = group.get("n_steps", 0) + 1
+                if group["n_steps"] % _CLEAR_EVERY == 0:
+                    _clear_negligible(states)
 
     def _update_rows(self, table: Tensor, group: dict[str, Any]) -> None:
         rows, g = touched_rows(table.grad)  # type: ignore[arg-type]
@@ -135,6 +164,12 @@ class LazyAdam(torch.optim.Optimizer):
             state["exp_avg_sq"] = torch.zeros_like(p)
         state["step"] += 1
         return state["step"], state["exp_avg"], state["exp_avg_sq"]
+
+
+def _clear_negligible(states: list[Any]) -> None:
+    for _, *moments in states:
+        for one in moments:
+            torch.hardshrink(one, _NEGLIGIBLE, out=one)
 
 
 def _adam(

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from skmtl import ShareBottom, _device, _net
-from skmtl._net import Batches, TensorTable
+from skmtl import ShareBottom, _batches, _device
+from skmtl._batches import Batches, TensorTable
 from skmtl.modules.ragged import Bags, Ragged
 
 
@@ -33,7 +33,7 @@ def test_a_table_that_fits_lies_on_the_device():
 
 @pytest.mark.parametrize("shuffle", [True, False])
 def test_batches_of_one_that_does_not_are_sent(shuffle, monkeypatch):
-    monkeypatch.setattr(_net, "fits", lambda n_bytes, device: False)
+    monkeypatch.setattr(_batches, "fits", lambda n_bytes, device: False)
     kept = table().to("meta")
     assert kept.y.device.type == "cpu"
     batches = list(Batches(kept, 4, shuffle=shuffle))
@@ -47,13 +47,13 @@ def test_batches_of_one_that_does_not_are_sent(shuffle, monkeypatch):
 
 
 def test_memory_is_not_asked_for_on_the_processor(monkeypatch):
-    monkeypatch.setattr(_net, "fits", lambda n_bytes, device: False)
+    monkeypatch.setattr(_batches, "fits", lambda n_bytes, device: False)
     assert table().to("cpu").device is None
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_pinned_batches_on_a_gpu(monkeypatch):
-    monkeypatch.setattr(_net, "fits", lambda n_bytes, device: False)
+    monkeypatch.setattr(_batches, "fits", lambda n_bytes, device: False)
     kept = table().to("cuda")
     seen = [X["ids"].cpu() for X, _ in Batches(kept, 4, shuffle=False)]
     assert torch.equal(torch.cat(seen), table().X["ids"])

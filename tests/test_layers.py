@@ -19,6 +19,7 @@ LAYERS = {
     "model_selection": 1,
     "datasets": 1,
     "_device": 0,
+    "_batches": 1,
     "_lazy": 0,
     "_optim": 1,
     "_losses": 2,

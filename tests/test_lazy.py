@@ -10,7 +10,14 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 from torch.nn import functional as F
 
-from skmtl._lazy import LazyAdam, RowAdagrad, put_rows, touched_rows
+from skmtl._lazy import (
+    LazyAdam,
+    RowAdagrad,
+    join_rows,
+    put_rows,
+    sum_by_row,
+    touched_rows,
+)
 from skmtl._optim import replace_parameter, table_optimizer
 
 
@@ -99,6 +106,69 @@ def test_touched_rows(rows, n_rows):
     assert found.tolist() == sorted(set(indices.tolist()))
     expected = [values[(indices == row).numpy()].sum(axis=0) for row in found]
     assert_allclose(sums, np.reshape(expected, (-1, 4)), rtol=1e-12, atol=1e-12)
+
+
+@given(
+    blocks=st.lists(
+        st.lists(st.integers(0, 9), min_size=1, max_size=30), min_size=1, max_size=5
+    )
+)
+def test_blocks_of_a_gradient_add_up(blocks):
+    rng = np.random.default_rng(len(blocks))
+    expected, summed = np.zeros((10, 3)), []
+    for rows in blocks:
+        values = rng.normal(size=(len(rows), 3))
+        np.add.at(expected, rows, values)
+        whole = torch.sparse_coo_tensor(
+            torch.tensor([rows]),
+            torch.from_numpy(values),
+            (10, 3),
+            check_invariants=False,
+        )
+        summed.append(sum_by_row(whole))
+        assert summed[-1]._nnz() == len(set(rows))
+    joined = join_rows(summed)
+    assert_allclose(joined.to_dense(), expected, atol=1e-12)
+    rows, values = touched_rows(joined)
+    assert rows.tolist() == sorted({row for block in blocks for row in block})
+    assert_allclose(values, expected[rows.numpy()], atol=1e-12)
+
+
+def test_moments_do_not_decay_to_numbers_that_are_slow():
+    # The second number gets no gradient after the first steps, as of a silenced unit;
+    # gradients of the third are small, and count.
+    ours, theirs = (torch.nn.Parameter(torch.ones(3)) for _ in range(2))
+    optimizers = (
+        LazyAdam([ours], lr=1e-3),
+        torch.optim.AdamW([theirs], weight_decay=0.0, fused=True),
+    )
+    for k in range(1100):
+        for p, optimizer in zip((ours, theirs), optimizers, strict=True):
+            p.grad = torch.tensor([1.0, float(k < 3), 1e-10])
+            optimizer.step()
+    ours_m, theirs_m = (
+        optimizer.state[p]["exp_avg"]
+        for p, optimizer in zip((ours, theirs), optimizers, strict=True)
+    )
+    assert 0 < theirs_m[1] < torch.finfo(torch.float32).tiny  # or nothing was tested
+    assert ours_m[1] == 0
+    assert torch.equal(ours, theirs)
+
+
+def test_goes_on_from_the_state_of_torchs_own():
+    ours, theirs = (torch.nn.Parameter(torch.ones(2)) for _ in range(2))
+    reference = torch.optim.AdamW([theirs], weight_decay=0.0, fused=True)
+    for _ in range(5):
+        theirs.grad = torch.tensor([1.0, -2.0])
+        reference.step()
+    ours.data.copy_(theirs)
+    optimizer = LazyAdam([ours])
+    optimizer.load_state_dict(copy.deepcopy(reference.state_dict()))
+    for _ in range(130):
+        ours.grad = theirs.grad = torch.tensor([0.5, 1.0])
+        optimizer.step()
+        reference.step()
+    assert torch.equal(ours, theirs)
 
 
 def test_gradients_of_two_look_ups_add_up():

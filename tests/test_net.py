@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from skmtl._net import Batches, DivergedError, MultiTaskNet, TensorTable
+from skmtl._batches import Batches, TensorTable
+from skmtl._net import DivergedError, MultiTaskNet
 from skmtl.weighting import StaticWeighting
 
 

@@ -35,6 +35,10 @@ class MultiTaskModule(nn.Module):
     -----
     Sharing and towers may have a method ``penalty(logits, weight)`` that gives a
     0-dimensional tensor, which training adds to the loss.
+
+    What a part computes over the rows of a batch it may get to see by blocks of rows:
+    on the CPU sharing reads at most 1024 rows at once, and training takes batches of
+    more than 4096 in blocks of up to 2048.
     """
 
     sharing: Any
@@ -68,6 +72,17 @@ class MultiTaskModule(nn.Module):
     def start_at(self, rates: Tensor) -> None:
         """Make the first predictions about `rates`, of shape (n_tasks,)."""
         self.towers.start_at(rates)
+
+    def takes_blocks(self) -> bool:
+        """Whether training may take a large batch in blocks of rows.
+
+        Not where a penalty looks at the whole batch; and where tables have dense
+        gradients one gradient for each block would cost more than it saves.
+        """
+        if any(hasattr(part, "penalty") for part in (self.sharing, self.towers)):
+            return False
+        ids: Any = getattr(self.embedding, "ids", None)
+        return ids is None or getattr(ids, "sparse", False)
 
     def penalty(self, logits: Tensor, weight: Tensor | None) -> Tensor | None:
         """What training adds to the loss of a batch, or None.

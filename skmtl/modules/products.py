@@ -10,6 +10,7 @@ Other types and devices take torch's own way.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import torch
@@ -72,6 +73,7 @@ def takes(x: Tensor) -> bool:
     )
 
 
+@cache
 def _available() -> bool:
     return torch.backends.mkldnn.is_available() and hasattr(
         torch.ops.mkldnn, "_linear_pointwise"
@@ -110,15 +112,20 @@ def over_rows(x: Tensor, g: Tensor) -> Tensor:
     # Of a narrow product oneDNN makes the transpose in as little as half the time.
     turned = g.shape[1] < min(x.shape[1], _WIDE)
     left, right = (g, x) if turned else (x, g)
-    blocks = zip(left.split(_ROWS), right.split(_ROWS), strict=True)
-    total, *more = (product(a.t(), b) for a, b in blocks)
-    for one in more:
-        total += one
+    if g.shape[0] <= _ROWS:
+        total = product(left.t(), right)
+    else:
+        blocks = zip(left.split(_ROWS), right.split(_ROWS), strict=True)
+        total, *more = (product(a.t(), b) for a, b in blocks)
+        for one in more:
+            total += one
     return total.t() if turned else total
 
 
 def column_sums(g: Tensor) -> Tensor:
     """Sums over rows, likewise."""
+    if g.shape[0] <= _ROWS:
+        return g.sum(dim=0)
     total, *more = (block.sum(dim=0) for block in g.split(_ROWS))
     for one in more:
         total += one

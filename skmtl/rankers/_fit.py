@@ -14,8 +14,9 @@ import torch
 from sklearn.utils.validation import check_consistent_length
 from skorch.helper import predefined_split
 
+from skmtl._batches import TensorTable
 from skmtl._device import keep_freed_memory, seeded
-from skmtl._net import MultiTaskNet, TensorTable
+from skmtl._net import MultiTaskNet
 from skmtl._weights import check_sample_weight
 from skmtl.encoding import EncodedTable, TableEncoder
 from skmtl.rankers._epoch_auc import TaskAUC

@@ -12,7 +12,8 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 
-from skmtl._net import DivergedError, MultiTaskNet, TensorTable
+from skmtl._batches import TensorTable
+from skmtl._net import DivergedError, MultiTaskNet
 from skmtl.encoding import EncodedTable
 from skmtl.modules import Bags, Ragged
 from skmtl.rankers._monitor import BestWeights, LastGood, epoch_is_whole

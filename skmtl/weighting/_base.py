@@ -96,6 +96,22 @@ class LossWeighting(nn.Module):
         """
         raise NotImplementedError
 
+    def ahead(self) -> Tensor | None:
+        """Give the weights of the next step, if they do not depend on its losses.
+
+        Then large batches are trained on in blocks of rows, in less memory: the
+        gradients are there before `backward` is called, whose step has losses without
+        a graph. A subclass that overrides `forward` or `backward`, and not this one,
+        gets whole batches.
+
+        Returns
+        -------
+        Tensor of shape (n_tasks,) or None
+            The derivatives of `forward` by the losses; None, the default, where they
+            are not known before.
+        """
+        return None
+
     def backward(self, step: Step) -> None:
         """Put the gradient of one batch into every parameter.
 
@@ -200,3 +216,15 @@ class LossWeighting(nn.Module):
     def __repr__(self) -> str:
         params = ", ".join(f"{k}={v!r}" for k, v in self.get_params().items())
         return f"{type(self).__name__}({params})"
+
+
+def known_ahead(weighting: LossWeighting) -> Tensor | None:
+    """What `ahead` says, unless a subclass has changed what it speaks of."""
+    if weighting.apart:
+        return None
+    for one in type(weighting).__mro__:
+        if "ahead" in vars(one):
+            break
+        if "forward" in vars(one) or "backward" in vars(one):
+            return None
+    return weighting.ahead()

@@ -68,5 +68,8 @@ class DynamicWeightAverage(LossWeighting):
             self.weights = len(ratio) * torch.softmax(ratio / self.temperature, dim=0)
         self.before = losses.detach().clone()
 
+    def ahead(self) -> Tensor:
+        return self.weights
+
     def current(self) -> Tensor:
         return self.weights

@@ -228,6 +228,53 @@ class Step:
         return alone
 
 
+class StepTaken(Step):
+    """A step that went back block by block, with weights that were known ahead.
+
+    Parameters
+    ----------
+    losses : Tensor of shape (n_tasks,)
+        Losses of the whole batch, without a graph.
+    weights : Tensor of shape (n_tasks,)
+        Weights with which it went back.
+    gramian : Tensor of shape (n_tasks, n_tasks) or None
+        Sum over the blocks of the inner products at the representation.
+    """
+
+    def __init__(
+        self, losses: Tensor, weights: Tensor, gramian: Tensor | None = None
+    ) -> None:
+        self.losses, self.weights, self.inner = losses, weights, gramian
+
+    def through_towers(self, weights: Tensor, *, apart: bool = False) -> None:
+        # The weight of a loss of 0 is of no consequence.
+        found, known = weights * self.losses, self.weights * self.losses
+        if not torch.allclose(found, known, rtol=0, atol=0, equal_nan=True):
+            raise RuntimeError(
+                f"The weights of this step are {weights.tolist()}, but the weighting's "
+                f"ahead() gave {self.weights.tolist()}. Let ahead() return None where "
+                "weights depend on the losses of the step."
+            )
+        if apart:
+            self._check_apart()
+
+    def descend(self, weights: Tensor | None = None) -> None:
+        if weights is not None:
+            self._check_apart()
+
+    def gramian(self, at: str = "representation") -> Tensor:
+        if self.inner is None or at != "representation":
+            self._check_apart()
+        assert self.inner is not None
+        return self.inner
+
+    def _check_apart(self) -> None:
+        raise RuntimeError(
+            "This step went back in blocks of rows, and kept no gradients of the tasks "
+            "apart. Let the weighting's ahead() return None, and it goes back whole."
+        )
+
+
 def _flat(gradient: Tensor) -> Tensor:
     # The rows of the table that a batch touches are the same for every task.
     if gradient.is_sparse:

@@ -69,5 +69,8 @@ class Uncertainty(InitialLosses):
         terms = losses * (-self.log_variance).exp() + 0.5 * self.log_variance
         return torch.where(losses.detach() > 0, terms, 0.0).sum()
 
-    def current(self) -> Tensor:
+    def ahead(self) -> Tensor:
         return (-self.log_variance.detach()).exp()
+
+    def current(self) -> Tensor:
+        return self.ahead()

@@ -59,6 +59,24 @@ def test_names():
     ]
 
 
+@pytest.mark.parametrize(
+    "strategy", [*NAMES, StaticWeighting([0.5, 0.0, 3.0])], ids=str
+)
+def test_weights_said_ahead_are_the_derivatives(strategy):
+    weighting = start(strategy, initial=0.2)
+    for _ in range(3):
+        weighting.after_epoch(torch.rand(3, dtype=torch.float64))
+    ahead = weighting.ahead()
+    if ahead is None:
+        assert strategy not in ("dynamic_weight_average", "uncertainty")
+        return
+    assert not weighting.apart
+    assert len(ahead.unique()) > 1 or strategy == "uncertainty"
+    losses = torch.rand(3, dtype=torch.float64).requires_grad_()
+    (found,) = torch.autograd.grad(weighting(losses), losses)
+    torch.testing.assert_close(found, ahead, rtol=0, atol=0)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_hyperparameters_travel(name):
     strategy = get_strategy(name)
