@@ -247,13 +247,10 @@ class MultiTaskNet(NeuralNet):
 
     def _weights_ahead(self, n_rows: int) -> Tensor | None:
         """Weights of a step in blocks; None if the batch is taken whole."""
-        if self.device != "cpu" or n_rows <= _WHOLE_ROWS:
+        large = self.device == "cpu" and n_rows > _WHOLE_ROWS
+        if not large or not self.module_.takes_blocks():
             return None
-        return (
-            known_ahead(self.criterion_.weighting)
-            if self.module_.takes_blocks()
-            else None
-        )
+        return known_ahead(self.criterion_.weighting)
 
     def _block_by_block(
         self, table: TensorTable, weights: Tensor
