@@ -12,6 +12,7 @@ from scipy.special import expit
 from skorch.callbacks import Callback
 from torch import Tensor
 
+from skmtl._batches import Batches, TensorTable
 from skmtl.modules.composition import BLOCK
 from skmtl.rankers._intercept import Part
 
@@ -70,18 +71,17 @@ class LatePredictions(Callback):
             return []
         kept = [(X, w, z) for (X, w), z in self.last if X is not None]
         with torch.inference_mode():
-            now = [(w, _predicted(net, X, len(z))) for X, w, z in kept]
+            now = [(w, _predicted(net, X, z)) for X, w, z in kept]
         all_then = _joined((w, z) for (_, w), z in self.last)
         then, after = _joined((w, z) for _, w, z in kept), _joined(now)
         slope = _slopes(then, after)
         return [(slope, *all_then), (np.ones_like(slope), *after), (-slope, *then)]
 
 
-def _predicted(net: Any, X: dict[str, Any], n_rows: int) -> Tensor:
-    """Logits of a batch, in blocks that fit the cache."""
-    starts = range(0, n_rows, BLOCK)
-    blocks = [{name: x[k : k + BLOCK] for name, x in X.items()} for k in starts]
-    return torch.cat([net.module_(**block) for block in blocks])
+def _predicted(net: Any, X: dict[str, Any], then: Tensor) -> Tensor:
+    """Logits of a batch, whose logits were `then`, in blocks that fit the cache."""
+    blocks = Batches(TensorTable(X, then, None), BLOCK, shuffle=False)
+    return torch.cat([net.module_(**block) for block, _ in blocks])
 
 
 def _joined(batches: Iterable[tuple[Tensor | None, Tensor]]) -> tuple[Any, Any]:

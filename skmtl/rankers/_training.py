@@ -16,10 +16,8 @@ from skmtl._batches import TensorTable
 from skmtl._net import DivergedError, MultiTaskNet
 from skmtl.encoding import EncodedTable
 from skmtl.modules import Bags, Ragged
+from skmtl.modules.composition import BLOCK
 from skmtl.rankers._monitor import BestWeights, LastGood, epoch_is_whole
-
-# Rows of a block in prediction: what the block computes stays in the cache.
-BLOCK = 1024
 
 
 def tensor_table(

@@ -100,9 +100,9 @@ class LossWeighting(nn.Module):
         """Give the weights of the next step, if they do not depend on its losses.
 
         Then large batches are trained on in blocks of rows, in less memory: the
-        gradients are there before `backward` is called, whose step has losses without
-        a graph. A subclass that overrides `forward` or `backward`, and not this one,
-        gets whole batches.
+        gradients are there before `backward` is called, whose step has no cut, and
+        losses without a graph. A subclass that overrides `forward` or `backward`, and
+        not this one, gets whole batches.
 
         Returns
         -------

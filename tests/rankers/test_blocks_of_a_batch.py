@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 from torch import nn
 from torch.nn.modules.module import register_module_forward_pre_hook
 
@@ -212,6 +212,27 @@ def test_divergence_is_seen_before_the_step(small_blocks):
     ranker = ShareBottom(**FEW, batch_size=225, learning_rate=1e30)
     with pytest.raises(ValueError, match="no longer a finite number"):
         ranker.fit(X, y)
+
+
+def test_weights_that_are_not_finite(small_blocks):
+    X, y = make_impressions(N_ROWS)
+    weighting = StaticWeighting([np.nan, 1.0])
+    ranker = ShareBottom(**FEW, batch_size=225, loss_weight=weighting)
+    with pytest.raises(ValueError, match="no longer a finite number"):
+        ranker.fit(X, y)
+
+
+def test_same_bits_on_any_number_of_threads():
+    # So many rows, that those of a batch taken whole are other ones on two threads.
+    X, y = make_impressions(70_000)
+    ranker = ShareBottom(**FEW, dropout=0.1, batch_size=70_000)
+    expected = ranker.set_params(max_iter=2).fit(X, y).predict_task_proba(X)
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1 if before > 1 else 2)
+        assert_array_equal(ranker.fit(X, y).predict_task_proba(X), expected)
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_a_step_taken_has_no_gradients_apart():

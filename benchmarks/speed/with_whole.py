@@ -1,0 +1,15 @@
+"""skmtl with batches of any size trained on whole: what blocks of large ones gain."""
+
+import sys
+
+from with_skmtl import fit as fit_in_blocks
+from with_skmtl import more, predict, prepare
+
+from skmtl import _net
+
+__all__ = ["fit", "more", "predict", "prepare"]
+
+
+def fit(data, options):
+    _net._WHOLE_ROWS = sys.maxsize
+    return fit_in_blocks(data, options)
