@@ -9,8 +9,9 @@ from skmtl.modules.esmm import ProductTowers
 from skmtl.modules.id_tables import Pretrained
 from skmtl.modules.layers import TaskLinear, dense_stack
 from skmtl.modules.ple import ProgressiveExtraction
+from skmtl.modules.protocols import Embedding, Sharing, Towers
 from skmtl.modules.ragged import Bags, Ragged
-from skmtl.modules.sharing import ExpertMixture, SharedBottom, TaskBottoms
+from skmtl.modules.sharing import ExpertMixture, Mixture, SharedBottom, TaskBottoms
 from skmtl.modules.soft_sharing import SoftlySharedBottoms
 from skmtl.modules.stem import EmbeddingExperts
 from skmtl.modules.towers import ChainedTowers, ParallelTowers, PooledTower
@@ -20,8 +21,10 @@ __all__ = [
     "Bags",
     "ChainedTowers",
     "CrossStitchBottoms",
+    "Embedding",
     "EmbeddingExperts",
     "ExpertMixture",
+    "Mixture",
     "MultiTaskModule",
     "ParallelTowers",
     "PooledTower",
@@ -30,11 +33,13 @@ __all__ = [
     "ProgressiveExtraction",
     "Ragged",
     "SharedBottom",
+    "Sharing",
     "SoftlySharedBottoms",
     "TableEmbedding",
     "TaskBottoms",
     "TaskEmbedding",
     "TaskLinear",
+    "Towers",
     "TransferTowers",
     "dense_stack",
 ]

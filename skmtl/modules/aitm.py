@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from skmtl.modules.graph import topological_order
 from skmtl.modules.layers import Dense, TaskLinear, side_by_side
+from skmtl.modules.protocols import Towers
 
 
 class Transfer(nn.Module):
@@ -45,7 +46,7 @@ class Transfer(nn.Module):
         return mixed.squeeze(1)
 
 
-class TransferTowers(nn.Module):
+class TransferTowers(Towers):
     """Towers with adaptive information transfer from the tasks before.
 
     Parameters

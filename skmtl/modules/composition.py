@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from skmtl.modules.protocols import Embedding, Part, Penalty, Sharing, Towers
 from skmtl.modules.ragged import Ragged
+
+P = TypeVar("P", bound=Part)
+# What calls the sharing: of an input to a representation, with its mixture or without.
+Share = Callable[[Tensor], Any]
 
 # Rows whose experts stay in the cache of a processor, and in memory that is used again.
 BLOCK = 1024
@@ -19,11 +24,11 @@ class MultiTaskModule(nn.Module):
 
     Parameters
     ----------
-    embedding : torch.nn.Module
+    embedding : Embedding
         Encoded rows to the input, ``(batch, width)``.
-    sharing : torch.nn.Module
+    sharing : Sharing
         Input to the representation of each task, ``(n_tasks, batch, width)``.
-    towers : torch.nn.Module
+    towers : Towers
         Representations to logits, ``(batch, n_tasks)``.
     precision : {"float32", "bf16"}, default="float32"
         Type of the numbers in `sharing`, which holds most of the arithmetic.
@@ -31,32 +36,49 @@ class MultiTaskModule(nn.Module):
     compile : bool, default=False
         Whether ``torch.compile`` makes code of `sharing`.
 
+    Raises
+    ------
+    TypeError
+        If a part is a plain ``torch.nn.Module``, or if a subclass overrides `forward`,
+        `split` or `representation`. Training evaluates the parts one by one; what is
+        particular to a network belongs into one of them.
+
     Notes
     -----
-    Sharing and towers may have a method ``penalty(logits, weight)`` that gives a
-    0-dimensional tensor, which training adds to the loss.
-
-    What a part computes over the rows of a batch it may get to see by blocks of rows:
-    on the CPU sharing reads at most 1024 rows at once, and training takes batches of
-    more than 4096 in blocks of up to 2048.
+    Parts may see the rows of a batch in blocks: on the CPU sharing reads at most 1024
+    rows at once, and training takes batches of more than 4096 rows in blocks of up to
+    2048.
     """
 
-    sharing: Any
-    towers: Any
+    embedding: Embedding
+    sharing: Sharing
+    towers: Towers
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        for name in ("forward", "representation", "split"):
+            if name in vars(cls):
+                raise TypeError(
+                    f"{cls.__name__} must not override {name} of MultiTaskModule, "
+                    "which training does not call. Write an Embedding, Sharing or "
+                    "Towers of your own."
+                )
 
     def __init__(
         self,
         *,
-        embedding: nn.Module,
-        sharing: nn.Module,
-        towers: nn.Module,
+        embedding: Embedding,
+        sharing: Sharing,
+        towers: Towers,
         precision: str = "float32",
         compile: bool = False,
     ) -> None:
         super().__init__()
-        self.embedding, self.sharing, self.towers = embedding, sharing, towers
+        self.embedding = _checked(embedding, "embedding", Embedding)
+        self.sharing = _checked(sharing, "sharing", Sharing)
+        self.towers = _checked(towers, "towers", Towers)
         self.precision, self.compile_sharing = precision, compile
-        self._compiled: dict[str, Any] = {}
+        self._compiled: dict[str, Share] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         # Compiled code cannot be pickled; it is made again where it is needed.
@@ -79,10 +101,7 @@ class MultiTaskModule(nn.Module):
         Not where a penalty looks at the whole batch; and where tables have dense
         gradients one gradient for each block would cost more than it saves.
         """
-        if any(hasattr(part, "penalty") for part in (self.sharing, self.towers)):
-            return False
-        ids: Any = getattr(self.embedding, "ids", None)
-        return ids is None or getattr(ids, "sparse", False)
+        return self.embedding.sparse and not self._penalties()
 
     def penalty(self, logits: Tensor, weight: Tensor | None) -> Tensor | None:
         """What training adds to the loss of a batch, or None.
@@ -94,9 +113,12 @@ class MultiTaskModule(nn.Module):
         weight : Tensor of shape (batch, n_tasks) or None
             Weights of the labels, 0 where not observed.
         """
-        parts = [p for p in (self.sharing, self.towers) if hasattr(p, "penalty")]
-        terms = [part.penalty(logits, weight) for part in parts]
+        terms = [penalty(logits, weight) for penalty in self._penalties()]
         return torch.stack(terms).sum() if terms else None
+
+    def _penalties(self) -> list[Penalty]:
+        each = (self.sharing.penalty, self.towers.penalty)
+        return [penalty for penalty in each if penalty is not None]
 
     def representation(
         self, ids: Tensor, bins: Tensor, numeric: Tensor, bags: Iterable[Ragged] = ()
@@ -112,27 +134,26 @@ class MultiTaskModule(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Representation, and how it is mixed from what the tasks share.
 
-        The mixture ``(batch or 1, n_tasks, n_shared)`` holds the weight of each shared
-        tensor in each task's representation, without a graph. Sharing that has no
-        method `mix` counts as one tensor for each task. A representation that is the
-        same for all tasks may be there once: ``(1, batch, width)``.
+        Returns
+        -------
+        representation : Tensor of shape (n_tasks or 1, batch, width)
+            What the towers read; one for all where all tasks read the same.
+        mixture : Tensor of shape (batch or 1, n_tasks, n_shared)
+            As in `Sharing.mix`.
         """
-        if hasattr(self.sharing, "mix"):
-            mixed: tuple[Tensor, Tensor] = self._share(
-                "mix", self.embedding(ids, bins, numeric, bags)
-            )
-            return mixed
-        shared = self.representation(ids, bins, numeric, bags)
-        apart = torch.eye(len(shared), dtype=shared.dtype, device=shared.device)
-        return shared, apart[None]
+        mixed: tuple[Tensor, Tensor] = self._share(
+            "mix", self.embedding(ids, bins, numeric, bags)
+        )
+        return mixed
 
-    def _share(self, how: str, x: Tensor) -> Any:
+    def _share(self, how: Literal["forward", "mix"], x: Tensor) -> Any:
         """Call a method of the sharing, in its precision, and in blocks of rows."""
         # Called as a module where it can be, for hooks to see it.
-        share = self.sharing if how == "forward" else getattr(self.sharing, how)
+        share: Share = self.sharing if how == "forward" else self.sharing.mix
         if self.compile_sharing:
             if how not in self._compiled:
-                self._compiled[how] = torch.compile(getattr(self.sharing, how))
+                method = self.sharing.forward if how == "forward" else share
+                self._compiled[how] = torch.compile(method)
             share = self._compiled[how]
         if x.device.type != "cpu" or x.shape[-2] <= BLOCK:
             return self._in_precision(share, x)
@@ -144,7 +165,7 @@ class MultiTaskModule(nn.Module):
         one = len(mixture[0]) == 1
         return _joined(representation), mixture[0] if one else torch.cat(mixture)
 
-    def _in_precision(self, share: Any, x: Tensor) -> Any:
+    def _in_precision(self, share: Share, x: Tensor) -> Any:
         if self.precision == "float32":
             return share(x)
         with torch.autocast(x.device.type, torch.bfloat16):
@@ -153,33 +174,39 @@ class MultiTaskModule(nn.Module):
             return tuple(part.float() for part in found)
         return found.float()
 
-    def id_tables(self) -> list[tuple[Tensor, float]]:
+    def id_tables(self) -> list[tuple[nn.Parameter, float]]:
         """Tables of ids, of whose rows a batch touches few.
 
         Each with the factor of its learning rate.
         """
-        ids: Any = getattr(self.embedding, "ids", None)
-        return [] if ids is None else ids.trained()
+        return self.embedding.id_tables()
 
     def shared_parameters(self) -> list[Tensor]:
         """Parameters that more than one task trains, and that are no task's own."""
-        found = list(self.embedding.parameters())
-        own: Any = getattr(self.sharing, "task_parameters", list)()
-        ids = {id(p) for p in own}
-        found += [p for p in self.sharing.parameters() if id(p) not in ids]
-        return [p for p in found if p.numel()]
+        own = {id(p) for p in self.sharing.task_parameters()}
+        found = [*self.embedding.parameters(), *self.sharing.parameters()]
+        return [p for p in found if p.numel() and id(p) not in own]
 
     def last_shared_layer(self) -> list[Tensor]:
         """Parameters of the last layer that the tasks share."""
-        layer: Any = getattr(self.sharing, "last_layer", list)()
+        layer = self.sharing.last_layer()
         if not layer:
             raise ValueError(
                 "at='last_shared_layer' needs a dense layer that the tasks share; "
                 f"{type(self.sharing).__name__} has none here. Use "
                 "at='representation'."
             )
-        found: list[Tensor] = layer
-        return found
+        return layer
+
+
+def _checked(part: P, name: str, kind: type[Part]) -> P:
+    if not isinstance(part, kind):
+        raise TypeError(
+            f"{name} must be a skmtl.modules.{kind.__name__}, found "
+            f"{type(part).__name__}. Derive it from {kind.__name__}, which has a "
+            "default for all but forward."
+        )
+    return part
 
 
 def _joined(blocks: Sequence[Tensor]) -> Tensor:

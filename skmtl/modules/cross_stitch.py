@@ -8,9 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from skmtl.modules.layers import TaskLinear
+from skmtl.modules.protocols import Sharing
 
 
-class CrossStitchBottoms(nn.Module):
+class CrossStitchBottoms(Sharing):
     """Dense layers for each task, whose outputs are mixed linearly after each.
 
     Parameters

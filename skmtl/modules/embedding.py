@@ -11,10 +11,12 @@ from torch.nn import functional as F
 
 from skmtl.modules.bags import BagColumn, BagPooling
 from skmtl.modules.id_tables import IdTables, Pretrained
+from skmtl.modules.pretrained_rows import Grown
+from skmtl.modules.protocols import Embedding
 from skmtl.modules.ragged import Ragged
 
 
-class TableEmbedding(nn.Module):
+class TableEmbedding(Embedding):
     """Embed ids, lists of ids and bins, and append the scaled numbers.
 
     Parameters
@@ -88,6 +90,7 @@ class TableEmbedding(nn.Module):
             },
             gain=gain,
         )
+        self.sparse = sparse
         self.bags = BagPooling(bags, n_sets)
         self.bins = nn.Parameter(torch.empty(sum(bin_sizes), bin_dim))
         of_ids = sum(self.ids.widths) + sum(dims[bag.vocabulary] for bag in bags)
@@ -103,6 +106,14 @@ class TableEmbedding(nn.Module):
         if numeric.shape[1]:
             parts.append(numeric)
         return torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]
+
+    def id_tables(self) -> list[tuple[nn.Parameter, float]]:
+        """Every table of ids that is trained, and the factor of its learning rate."""
+        return self.ids.trained()
+
+    def grow(self, sizes: Sequence[int], start: Tensor, new: Tensor) -> list[Grown]:
+        """Give each vocabulary more rows, as `Embedding.grow` says."""
+        return self.ids.grow(sizes, start, new)
 
     def _embedded(
         self, ids: Tensor, bins: Tensor, bags: Iterable[Ragged]

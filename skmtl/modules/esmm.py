@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from skmtl.modules.graph import (
     multiply_along,
     rates_given_parents,
     topological_order,
 )
+from skmtl.modules.protocols import Towers
 from skmtl.modules.towers import ParallelTowers
 
 
-class ProductTowers(nn.Module):
+class ProductTowers(Towers):
     """Parallel towers for probabilities given the tasks before, multiplied.
 
     A tower's logit is that of the probability *given* the parents. Multiplied along

@@ -160,7 +160,7 @@ class IdTables(nn.Module):
         tensor = torch.tensor(shifts, dtype=torch.int64, device=device)
         self.register_buffer("shifts", tensor, persistent=False)
 
-    def trained(self) -> list[tuple[Tensor, float]]:
+    def trained(self) -> list[tuple[nn.Parameter, float]]:
         """Every table that is trained, and the factor of its learning rate."""
         found = [(table, 1.0) for table in self.tables]
         for one in self.apart:
@@ -203,23 +203,7 @@ class IdTables(nn.Module):
         return rows
 
     def grow(self, sizes: Sequence[int], start: Tensor, new: Tensor) -> list[Grown]:
-        """Give each vocabulary more rows.
-
-        Parameters
-        ----------
-        sizes : sequence of int
-            Rows of each vocabulary from now on.
-        start : Tensor of shape (sum(sizes),), dtype int64
-            For each row of the fused space, the row of the fused space before whose
-            numbers it starts with, of the same vocabulary.
-        new : Tensor of shape (sum(sizes),), dtype bool
-            Which rows were not there before.
-
-        Returns
-        -------
-        list of Grown
-            One for each table.
-        """
+        """Give each vocabulary more rows, as `Embedding.grow` says."""
         first, found = _first_rows(sizes), []
         for g, group in enumerate(self.groups):
             parts = {v: slice(first[v], first[v] + sizes[v]) for v in group}

@@ -6,12 +6,15 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from itertools import groupby, pairwise
+from typing import TypeGuard, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from skmtl.modules.products import linear
 from skmtl.modules.stacks import stacks
+
+L = TypeVar("L", bound=nn.Module)
 
 
 class Dense(nn.Module):
@@ -85,13 +88,28 @@ class SideBySide(nn.Sequential):
 
 def one_after_the_other(x: Tensor, layers: Iterable[nn.Module]) -> Tensor:
     """Apply layers, those of ``TaskLinear`` that follow each other in one step."""
-    for at_once, group in groupby(layers, lambda one: isinstance(one, TaskLinear)):
+    for at_once, group in groupby(layers, lambda one: is_plain(one, TaskLinear)):
         if at_once:
             x = stacks(x, [(one.weight, one.bias, one.relu) for one in group])  # type: ignore[misc]
         else:
             for one in group:
                 x = one(x)
     return x
+
+
+def is_plain(layer: nn.Module, kind: type[L]) -> TypeGuard[L]:
+    """Whether a layer's parameters may be read instead of calling it.
+
+    Not those of a subclass, which may compute something else, and not where hooks wait
+    for a call: pruning sets the weight in one.
+    """
+    hooks = (
+        layer._forward_hooks,
+        layer._forward_pre_hooks,
+        layer._backward_hooks,
+        layer._backward_pre_hooks,
+    )
+    return type(layer) is kind and not any(hooks) and "forward" not in vars(layer)
 
 
 def dense_stack(width: int, units: Sequence[int], dropout: float) -> nn.Sequential:

@@ -103,10 +103,10 @@ class PretrainedRows(nn.Module):
             self.projection = nn.Linear(width, dim, bias=False)
             nn.init.normal_(self.projection.weight, std=width**-0.5)
 
-    def tables(self) -> list[tuple[Tensor, float]]:
+    def tables(self) -> list[tuple[nn.Parameter, float]]:
         """Tables that are trained, and the factor of their learning rates."""
-        trained: list[tuple[Tensor, float]] = [(self.own, 1.0)]
-        if not self.frozen:
+        trained = [(self.own, 1.0)]
+        if isinstance(self.vectors, nn.Parameter):  # not frozen
             trained.append((self.vectors, self.learning_rate_factor))
         return trained
 

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from skmtl.modules.layers import Dense, dense_stack, last_parameters, side_by_side
+from skmtl.modules.layers import (
+    Dense,
+    dense_stack,
+    is_plain,
+    last_parameters,
+    side_by_side,
+)
 from skmtl.modules.mixing import mixed_layer
+from skmtl.modules.protocols import Sharing
 from skmtl.modules.softmax import softmax
 
 
-class SharedBottom(nn.Module):
+class SharedBottom(Sharing):
     """The same dense layers for all tasks (Caruana 1997).
 
     Parameters
@@ -54,18 +62,15 @@ class SharedBottom(nn.Module):
 
         The representation is ``(1, batch, width)``.
         """
-        weights = x.new_ones(1, self.n_tasks, 1)
-        if type(self).forward is not SharedBottom.forward:
-            return self(x), weights
         shared: Tensor = self.layers(x)
-        return shared[None], weights
+        return shared[None], x.new_ones(1, self.n_tasks, 1)
 
     def last_layer(self) -> list[Tensor]:
         """Parameters of the last dense layer; none without layers."""
         return last_parameters(self.layers)
 
 
-class TaskBottoms(nn.Module):
+class TaskBottoms(Sharing):
     """Dense layers of its own for each task.
 
     Parameters
@@ -105,16 +110,36 @@ class TaskBottoms(nn.Module):
         return out
 
 
-class Mixture(nn.Module):
-    """Sharing whose representations are weighted sums of experts' outputs."""
+class Mixture(Sharing):
+    """Sharing whose representations are weighted sums of experts' outputs.
+
+    A subclass writes `mixture`.
+
+    Attributes
+    ----------
+    fuses : bool, default=False
+        Whether the weighted sums may be computed in one step that does not call
+        `mixture`. False for a subclass that overrides `mixture` or `experts`, unless
+        it sets the attribute too.
+    """
+
+    describes: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        **Sharing.describes,
+        "fuses": ("mixture", "experts"),
+    }
+    fuses: bool = False
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.mix(x)[0]
+        return self._mixed(x)[0]
 
     def mix(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Representation, and the gates' weights, ``(batch, n_tasks, n_experts)``."""
+        representation, weights = self._mixed(x)
+        return representation, weights.detach()
+
+    def _mixed(self, x: Tensor) -> tuple[Tensor, Tensor]:
         weights, experts = self.mixture(x)
-        return torch.bmm(weights, experts).transpose(0, 1), weights.detach()
+        return torch.bmm(weights, experts).transpose(0, 1), weights
 
     def mixture(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Gate weights and the experts' outputs of an input.
@@ -165,6 +190,8 @@ class ExpertMixture(Mixture):
     Mixture-of-Experts", KDD 2018, section 4.2, equations 5 to 7.
     """
 
+    fuses = True
+
     def __init__(
         self,
         *,
@@ -187,13 +214,15 @@ class ExpertMixture(Mixture):
         self.gates = Dense(width, n_tasks * n_experts)
         self.width = expert_units[-1]
 
-    def mix(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        if len(self.first) > 1 or len(self.rest):  # dropout, or more layers
-            return super().mix(x)
+    def _mixed(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        layer = self.first[0]
+        one = len(self.first) == 1 and not len(self.rest)  # no dropout, no more layers
+        if not (self.fuses and one and is_plain(layer, Dense)):
+            return super()._mixed(x)
         x = self.bottom(x)
-        weights, layer = self.gate_weights(x), self.first[0]
-        mixed = mixed_layer(x, layer.weight, layer.bias, weights)  # type: ignore[arg-type]
-        return mixed.transpose(0, 1), weights.detach()
+        weights = self.gate_weights(x)
+        mixed = mixed_layer(x, layer.weight, layer.bias, weights)
+        return mixed.transpose(0, 1), weights
 
     def mixture(self, x: Tensor) -> tuple[Tensor, Tensor]:
         x = self.bottom(x)

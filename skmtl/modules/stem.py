@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from skmtl.modules.grouped_experts import GroupedExperts
 from skmtl.modules.layers import TaskLinear
+from skmtl.modules.protocols import Sharing
 from skmtl.modules.softmax import softmax
 
 
-class EmbeddingExperts(nn.Module):
+class EmbeddingExperts(Sharing):
     """All experts forward, only a task's own and the shared ones backward.
 
     Each task has an embedding and experts on it, and there are shared ones. A task's

@@ -14,14 +14,17 @@ from skmtl.modules.graph import (
 )
 from skmtl.modules.layers import (
     Dense,
+    SideBySide,
     TaskLinear,
     dense_stack,
+    is_plain,
     one_after_the_other,
     side_by_side,
 )
+from skmtl.modules.protocols import Towers
 
 
-class ParallelTowers(nn.Module):
+class ParallelTowers(Towers):
     """A stack of dense layers and a logit for each task, apart from the others.
 
     Parameters
@@ -41,8 +44,8 @@ class ParallelTowers(nn.Module):
     the same, to ``(batch, n_tasks)``.
     """
 
-    # Each logit depends on its own representation, and no other.
     independent = True
+    broadcasts = True
 
     def __init__(
         self, *, n_tasks: int, width: int, units: Sequence[int], dropout: float
@@ -51,22 +54,21 @@ class ParallelTowers(nn.Module):
         self.hidden = side_by_side(n_tasks, width, units, dropout)
         self.output = TaskLinear(n_tasks, units[-1] if units else width, 1)
 
-    @property
-    def broadcasts(self) -> bool:
-        """Whether one representation may stand for those of all tasks."""
-        return type(self).forward is ParallelTowers.forward
-
     def start_at(self, rates: Tensor) -> None:
         """Set the output biases so that the first predictions are `rates`."""
         with torch.no_grad():
             self.output.bias.copy_(rates.logit().reshape(-1, 1, 1))
 
     def forward(self, representation: Tensor) -> Tensor:
-        layers = [*self.hidden, self.output]
-        return one_after_the_other(representation, layers).squeeze(2).t()
+        # The hidden layers and the last one in one step, if they are as we made them.
+        plain = is_plain(self.hidden, SideBySide)
+        layers = self.hidden if plain else [self.hidden]
+        return (
+            one_after_the_other(representation, [*layers, self.output]).squeeze(2).t()
+        )
 
 
-class ChainedTowers(nn.Module):
+class ChainedTowers(Towers):
     """Towers that also read the embeddings of the towers of earlier tasks.
 
     Parameters
@@ -137,7 +139,7 @@ class ChainedTowers(nn.Module):
         return torch.stack(columns, dim=1)
 
 
-class PooledTower(nn.Module):
+class PooledTower(Towers):
     """One tower and one logit for all tasks.
 
     Parameters

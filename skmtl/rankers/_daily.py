@@ -175,8 +175,7 @@ def grow_net(net: MultiTaskNet, sizes: list[int], growth: Growth) -> None:
     """
     if not growth.new.any():
         return
-    ids: Any = net.module_.embedding.ids
     start, new = torch.from_numpy(growth.start), torch.from_numpy(growth.new)
-    for one in ids.grow(sizes, start, new):
+    for one in net.module_.embedding.grow(sizes, start, new):
         for optimizer in net.all_optimizers:
             replace_parameter(optimizer, one.before, one.after, one.rows, one.fresh)

@@ -43,14 +43,19 @@ class Step:
     The trainer makes one for each batch; this is what happens in it.
 
     >>> import torch
-    >>> from skmtl.modules import MultiTaskModule, ParallelTowers, SharedBottom
+    >>> from skmtl.modules import ParallelTowers, SharedBottom
+    >>> from skmtl.modules import MultiTaskModule, TableEmbedding
     >>> from skmtl.weighting import Step
     >>> module = MultiTaskModule(
-    ...     embedding=torch.nn.Identity(),
+    ...     embedding=TableEmbedding(
+    ...         vocabulary_sizes=[9], bin_sizes=[], n_numeric=0, embedding_dim=3,
+    ...         bin_dim=1, sparse=True,
+    ...     ),
     ...     sharing=SharedBottom(n_tasks=2, width=3, units=[4], dropout=0.0),
     ...     towers=ParallelTowers(n_tasks=2, width=4, units=[], dropout=0.0),
     ... )
-    >>> step = Step(module, *module.sharing.mix(torch.ones(5, 3)))
+    >>> ids, none = torch.tensor([[1], [2], [1], [8], [0]]), torch.ones(5, 0)
+    >>> step = Step(module, *module.split(ids, none, none))
     >>> step.losses = module.towers(step.cut).square().mean(dim=0)
     >>> step.through_towers(torch.ones(2), apart=True)
     >>> step.gramian().shape
@@ -72,8 +77,7 @@ class Step:
         self.mixture = mixture
         n_tasks = mixture.shape[1]
         once = len(representation) == 1 < n_tasks
-        broadcasts = getattr(module.towers, "broadcasts", False)
-        self.joint = once and broadcasts and not (apart or record)
+        self.joint = once and module.towers.broadcasts and not (apart or record)
         if once and not self.joint:
             representation = representation.expand(n_tasks, -1, -1)
         self.representation = representation
@@ -111,9 +115,7 @@ class Step:
         self.weights = weights
         if apart:
             self._check_apart()
-        if getattr(self.module.towers, "independent", False) or not (
-            apart or self.record
-        ):
+        if self.module.towers.independent or not (apart or self.record):
             self.losses.backward(weights)
             # With independent towers slice t depends on loss t only.
             self.rows = self.total = self._take()

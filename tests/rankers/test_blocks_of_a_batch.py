@@ -7,12 +7,11 @@ import pandas as pd
 import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
-from torch import nn
 from torch.nn.modules.module import register_module_forward_pre_hook
 
 import skmtl
 from skmtl import MMoE, PretrainedEmbedding, ShareBottom, _net
-from skmtl.modules import ParallelTowers
+from skmtl.modules import Embedding, ParallelTowers
 from skmtl.rankers._training import tensor_table
 from skmtl.weighting import DynamicWeightAverage, StaticWeighting, Uncertainty
 from tests.rankers.conftest import make_impressions
@@ -317,21 +316,19 @@ def test_other_devices_take_whole_batches(small_blocks):
     assert net._weights_ahead(N_ROWS) is None
 
 
-class Known(nn.Module):
-    """An embedding of one's own, with tables that say nothing of sparse gradients."""
+class Known(Embedding):
+    """An embedding whose tables have dense gradients."""
 
-    def __init__(self, ids):
-        super().__init__()
-        self.ids = ids
+    sparse = False
 
 
 def test_an_embedding_of_ones_own_is_taken_whole():
     X, y = make_impressions(N_ROWS)
     module = ShareBottom(**FEW).fit(X, y).net_.module_
     assert module.takes_blocks()
-    module.embedding = Known(nn.Identity())
+    module.embedding = Known()
     assert not module.takes_blocks()
-    module.embedding = nn.Identity()
+    module.embedding = Embedding()
     assert module.takes_blocks()
 
 

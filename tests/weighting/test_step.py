@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from skmtl.modules import ParallelTowers, SharedBottom
+from skmtl.modules import ParallelTowers, SharedBottom, Sharing
 from tests.weighting.conftest import (
     dense,
     make_batch,
@@ -180,7 +180,16 @@ def test_a_sharing_without_mix_counts_as_one_tensor_for_each_task():
     module = make_module("bottom")
     X, _ = make_batch()
     expected = module.representation(**X)
-    module.sharing = torch.nn.Sequential(module.sharing)
+
+    class Plain(Sharing):
+        def __init__(self, inner):
+            super().__init__()
+            self.inner = inner
+
+        def forward(self, x):
+            return self.inner(x)
+
+    module.sharing = Plain(module.sharing)
     representation, mixture = module.split(**X)
     assert torch.equal(representation, expected)
     assert torch.equal(mixture, torch.eye(3, dtype=torch.float64)[None])

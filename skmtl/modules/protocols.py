@@ -1,0 +1,309 @@
+"""The three parts of a network, with every member that training asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from skmtl.modules.pretrained_rows import Grown
+from skmtl.modules.ragged import Ragged
+
+# Of logits and weights of labels, both (batch, n_tasks), to a 0-dimensional tensor.
+Penalty = Callable[[Tensor, Tensor | None], Tensor]
+
+
+class Part(nn.Module):
+    """A part of a network, some of whose members describe others.
+
+    A class may state something about a method of its own, such as that each logit
+    depends on one representation only, or offer another way to what the method gives.
+    That does not hold for a subclass that overrides the method: there the member has
+    its default again, unless the subclass writes it too.
+
+    Attributes
+    ----------
+    describes : dict of str to tuple of str
+        For each member that describes methods, the names of the methods.
+    """
+
+    describes: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        outdated = [
+            member
+            for member, methods in cls.describes.items()
+            if any(_overrides(cls, method, member) for method in methods)
+        ]
+        for member in outdated:
+            setattr(cls, member, _written(cls, member)[-1][1])
+
+
+def _overrides(cls: type, method: str, member: str) -> bool:
+    """Whether a method was written after the member that describes it."""
+    written = _written(cls, method)
+    if not written or written[0][1] is written[-1][1]:
+        return False
+    return written[0][0] < _written(cls, member)[0][0]
+
+
+def _written(cls: type, member: str) -> list[tuple[int, Any]]:
+    """What each class makes of a member, in the order of resolution; last the default.
+
+    Each with the place of the class in that order.
+    """
+    ours = cls.mro()[: cls.mro().index(nn.Module)]
+    return [(k, vars(c)[member]) for k, c in enumerate(ours) if member in vars(c)]
+
+
+class Embedding(Part):
+    """Encoded rows to what the sharing reads.
+
+    A subclass writes `forward` and sets `width`. All else has a default.
+
+    Attributes
+    ----------
+    width : int
+        Width of the output.
+    sparse : bool, default=True
+        Whether gradients of the tables of ids hold only the rows that a batch touches.
+        If not, training never splits a large batch into blocks, each of which would
+        cost a gradient of the whole table.
+
+    Examples
+    --------
+    Only the numbers:
+
+    >>> import torch
+    >>> from skmtl.modules import Embedding
+    >>> class Numbers(Embedding):
+    ...     def forward(self, ids, bins, numeric, bags=()):
+    ...         return numeric
+    >>> Numbers().id_tables()
+    []
+    """
+
+    width: int
+    sparse: bool = True
+
+    def forward(
+        self, ids: Tensor, bins: Tensor, numeric: Tensor, bags: Iterable[Ragged] = ()
+    ) -> Tensor:
+        """Embed rows.
+
+        Parameters
+        ----------
+        ids : Tensor of shape (batch, n_ids), dtype int
+            Rows of the fused space of ids.
+        bins : Tensor of shape (batch, n_bins), dtype int
+            Bins of the numbers.
+        numeric : Tensor of shape (batch, n_numeric)
+            Scaled numbers.
+        bags : iterable of Ragged
+            Columns of ``batch`` lists of ids.
+
+        Returns
+        -------
+        Tensor of shape (batch, width) or (n_sets, batch, width)
+            One input for all, or several, each with all rows.
+        """
+        raise NotImplementedError
+
+    def id_tables(self) -> list[tuple[nn.Parameter, float]]:
+        """Embedding tables of ids, of whose rows a batch touches few.
+
+        Returns
+        -------
+        list of tuple
+            Each trained table, and the factor of its learning rate. The optimiser of
+            embeddings trains them, that of dense layers everything else. By default
+            there are none.
+        """
+        return []
+
+    def grow(self, sizes: Sequence[int], start: Tensor, new: Tensor) -> list[Grown]:
+        """Give vocabularies more rows.
+
+        Parameters
+        ----------
+        sizes : sequence of int
+            Rows of each vocabulary from now on.
+        start : Tensor of shape (sum(sizes),), dtype int64
+            For each row of the fused space, the row of the fused space before whose
+            numbers it starts with, of the same vocabulary.
+        new : Tensor of shape (sum(sizes),), dtype bool
+            Which rows were not there before.
+
+        Returns
+        -------
+        list of Grown
+            One for each table.
+
+        Raises
+        ------
+        NotImplementedError
+            By default: tables of such an embedding have a fixed number of rows.
+        """
+        raise NotImplementedError(
+            f"{type(self).__name__} cannot learn new ids. Write its method grow, or "
+            "fit again on all rows."
+        )
+
+
+class Sharing(Part):
+    """Input to the representation of each task.
+
+    A subclass writes `forward` and sets `width`. All else has a default. Prediction
+    calls `forward`, training calls `mix`. Each is by default what the other gives, also
+    for a subclass that overrides only one of them.
+
+    Attributes
+    ----------
+    width : int
+        Width of the representation.
+    penalty : callable or None, default=None
+        Method ``penalty(logits, weight)`` that gives a 0-dimensional tensor, which
+        training adds to the loss: `logits` of shape (batch, n_tasks), and `weight`, the
+        weights of the labels, of the same shape or None. With a penalty, training never
+        splits a batch into blocks.
+
+    Examples
+    --------
+    Every task reads some numbers of the input:
+
+    >>> import torch
+    >>> from skmtl.modules import Sharing
+    >>> class Halves(Sharing):
+    ...     def __init__(self, width):
+    ...         super().__init__()
+    ...         self.width = width // 2
+    ...
+    ...     def forward(self, x):
+    ...         return torch.stack(x.chunk(2, dim=1))
+    >>> representation, mixture = Halves(6).mix(torch.ones(5, 6))
+    >>> representation.shape, mixture.shape
+    (torch.Size([2, 5, 3]), torch.Size([1, 2, 2]))
+    """
+
+    describes: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "mix": ("forward",),
+        "forward": ("mix",),
+    }
+
+    width: int
+    penalty: Penalty | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Representation of each task.
+
+        Parameters
+        ----------
+        x : Tensor of shape (batch, width) or (n_sets, batch, width)
+            What the embedding gives. On the CPU at most 1024 rows at once, and rows of
+            a large batch come in blocks, so that no row may depend on another.
+
+        Returns
+        -------
+        Tensor of shape (n_tasks, batch, width)
+            What each task's tower reads.
+        """
+        if type(self).mix is Sharing.mix:
+            raise NotImplementedError(
+                f"{type(self).__name__} has neither forward nor mix. Write forward."
+            )
+        representation, mixture = self.mix(x)
+        return representation.expand(mixture.shape[1], -1, -1)
+
+    def mix(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Representation, and how it is mixed from tensors that the tasks share.
+
+        Returns
+        -------
+        representation : Tensor of shape (n_tasks or 1, batch, width)
+            As `forward` gives it; one for all where all tasks read the same.
+        mixture : Tensor of shape (batch or 1, n_tasks, n_shared)
+            The weight of each shared tensor in each task's representation, without a
+            graph. Strategies that balance gradients take them at the shared tensors. By
+            default each task's representation counts as one of them.
+        """
+        representation: Tensor = self(x)
+        each = torch.eye(
+            len(representation), dtype=representation.dtype, device=x.device
+        )
+        return representation, each[None]
+
+    def last_layer(self) -> list[Tensor]:
+        """Parameters of the last layer that the tasks share; none by default."""
+        return []
+
+    def task_parameters(self) -> list[Tensor]:
+        """Parameters that belong to one task each, as gates do; none by default."""
+        return []
+
+
+class Towers(Part):
+    """Representations to logits.
+
+    A subclass writes `forward`. All else has a default.
+
+    Attributes
+    ----------
+    independent : bool, default=False
+        Whether each logit depends on its own representation and no other. One pass
+        back then gives the gradients of all tasks.
+    broadcasts : bool, default=False
+        Whether `forward` takes ``(1, batch, width)`` for the representation that is the
+        same for all tasks.
+    penalty : callable or None, default=None
+        As in `Sharing`.
+
+    Notes
+    -----
+    A subclass that overrides `forward` states `independent` and `broadcasts` itself, or
+    both are False for it.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skmtl.modules import Towers
+    >>> class Sums(Towers):
+    ...     independent = True
+    ...
+    ...     def forward(self, representation):
+    ...         return representation.sum(dim=2).t()
+    >>> Sums()(torch.ones(2, 5, 3)).shape
+    torch.Size([5, 2])
+    """
+
+    describes: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "independent": ("forward",),
+        "broadcasts": ("forward",),
+    }
+
+    independent: bool = False
+    broadcasts: bool = False
+    penalty: Penalty | None = None
+
+    def forward(self, representation: Tensor) -> Tensor:
+        """Logits of the tasks.
+
+        Parameters
+        ----------
+        representation : Tensor of shape (n_tasks, batch, width)
+            What each task's tower reads.
+
+        Returns
+        -------
+        Tensor of shape (batch, n_tasks)
+            The logits.
+        """
+        raise NotImplementedError
+
+    def start_at(self, rates: Tensor) -> None:
+        """Make the first predictions about `rates`, of shape (n_tasks,).
+
+        By default they stay as they are, and the first steps learn the rates.
+        """
