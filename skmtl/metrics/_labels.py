@@ -1,12 +1,63 @@
-"""The labels of some tasks, checked."""
+"""Tables and labels of callers become arrays, checked."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
-from skmtl.metrics._tables import as_float_table, chunks, column_names
+from skmtl.metrics._order_keys import chunks
+
+
+def column_names(table: Any) -> list[str] | None:
+    """Column names of a DataFrame or the name of a Series, else None."""
+    # The `columns` of a pyarrow table are its data.
+    columns = getattr(table, "column_names", getattr(table, "columns", None))
+    if columns is not None:
+        names = [str(c) for c in columns]
+    elif getattr(table, "name", None) is not None and np.ndim(table) == 1:
+        names = [str(table.name)]
+    else:
+        return None
+    repeated = sorted({n for n in names if names.count(n) > 1})
+    if repeated:
+        raise ValueError(f"Column names must differ; {repeated} appear more than once.")
+    return names
+
+
+def native(array: np.ndarray) -> np.ndarray:
+    """The values in the byte order of this machine, which sorting by bits needs."""
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
+
+
+def as_float_table(values: Any, what: str) -> np.ndarray:
+    """Numeric array of 1 or 2 dimensions; missing values become NaN."""
+    try:
+        if isinstance(values, pd.DataFrame | pd.Series):
+            dtypes = getattr(values, "dtypes", None)
+            kinds = np.atleast_1d(np.asarray(dtypes, dtype=object))
+            plain = all(isinstance(d, np.dtype) and d.kind in "biuf" for d in kinds)
+            array = (
+                values.to_numpy()
+                if plain
+                else values.to_numpy(dtype=np.float64, na_value=np.nan)
+            )
+        else:
+            array = np.asarray(values)
+        if array.dtype.kind not in "biuf":
+            array = array.astype(np.float64)
+        array = native(array)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ValueError(
+            f"{what} must be numeric; converting it failed with: {error}"
+        ) from error
+    if array.ndim not in (1, 2):
+        raise ValueError(
+            f"{what} must have shape (n_samples,) or (n_samples, n_tasks); "
+            f"got {array.shape}."
+        )
+    return array
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,13 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from scipy.stats import norm
 
-from skmtl.metrics._formulas import (
+from skmtl.metrics._group_mean import group_mean
+from skmtl.metrics._labels import Labels
+from skmtl.metrics._order_keys import grouped_order
+from skmtl.metrics._pairs import Areas, Runs, prepare_areas
+from skmtl.metrics._probability import (
     bin_of,
     brier_of,
     calibration_error_of,
@@ -13,14 +18,8 @@ from skmtl.metrics._formulas import (
     ratio_of,
     row_log_loss,
 )
-from skmtl.metrics._group_mean import group_mean
-from skmtl.metrics._group_metrics import GROUP_METRICS, Relevance
-from skmtl.metrics._keys import grouped_order
-from skmtl.metrics._labels import Labels
-from skmtl.metrics._pair_counts import PairCounts
-from skmtl.metrics._pairs import prepare_pair_counts
 from skmtl.metrics._ranking import Ranking
-from skmtl.metrics._weighted_pairs import Runs
+from skmtl.metrics._top_k import GROUP_METRICS, Relevance
 
 N_BINS, STRATEGY = 15, "quantile"
 
@@ -42,7 +41,7 @@ class OneTask:
             return dict.fromkeys([*names, *self.group_names], np.nan)
         labels = Labels(self.y[None], None, ["task"])
         found = [
-            float(prepare_pair_counts(labels)(self.p).auc()[0, 0]),
+            float(prepare_areas(labels)(self.p).auc[0, 0]),
             log_loss_of(self.y, self.p, None),
             brier_of(self.y, self.p, None),
             calibration_error_of(self.y, self.p, None, N_BINS, STRATEGY),
@@ -58,28 +57,28 @@ class OneTask:
         return ["group_roc_auc", "group_coverage", *at_k]
 
     @cached_property
-    def by_group(self) -> tuple[PairCounts, Relevance, dict[str, np.ndarray]]:
-        """Pair counts and every rank metric of each group, by rising code."""
+    def by_group(self) -> tuple[Areas, Relevance, dict[str, np.ndarray]]:
+        """Areas and every rank metric of each group, by rising code."""
         assert self.codes is not None
         labels = Labels(self.y[None], None, ["task"])
-        counts = prepare_pair_counts(labels, self.codes)(self.p)
+        areas = prepare_areas(labels, self.codes)(self.p)
         rows = Relevance(self.y.astype(np.float64), self.codes, self.k)
         ranking = Ranking.of(self.p, self.codes)
         values = {
             name: np.where(rows.clicks > 0, metric(ranking, rows), np.nan)
             for name, metric in GROUP_METRICS.items()
         }
-        return counts, rows, values
+        return areas, rows, values
 
     def _group_means(self, times: np.ndarray | None) -> dict[str, float]:
         """GAUC and the rank metrics, each group taken `times` times."""
         if self.codes is None:
             return {}
-        counts, rows, values = self.by_group
+        areas, rows, values = self.by_group
         often = np.ones((len(rows.clicks), 1)) if times is None else times[:, None]
-        impressions = often * (counts.positives + counts.negatives)
+        impressions = often * (areas.positives + areas.negatives)
         gauc, coverage = group_mean(
-            counts.auc(), impressions, counts.positives, "impressions"
+            areas.auc, impressions, areas.positives, "impressions"
         )
         means = [float(gauc[0]), float(coverage.groups[0])]
         for value in values.values():
@@ -114,10 +113,10 @@ class OneTask:
         times = np.bincount(rng.integers(n_units, size=n_units), minlength=n_units)
         w = (times if group is None else times[group]).astype(np.float64)
         y, p = self.y, self.p.astype(np.float64)
-        won, lost, twice = runs.count((w * y)[order], (w * ~y)[order])
-        pairs, total, clicks = won[0] * lost[0], w.sum(), w @ y
+        _, _, area = runs.areas((w * y)[order], (w * ~y)[order])
+        total, clicks = w.sum(), w @ y
         found = {
-            "roc_auc": twice[0] / (2 * pairs) if pairs else np.nan,
+            "roc_auc": area[0],
             "log_loss": w @ log_losses / total,
             "brier": w @ squares / total,
             "expected_calibration_error": np.abs(
@@ -127,3 +126,33 @@ class OneTask:
             "predicted_to_observed": w @ p / clicks if clicks else np.nan,
         }
         return found | self._group_means(None if group is None else times)
+
+
+def auc_interval(y: np.ndarray, score: np.ndarray, level: float) -> tuple[float, float]:
+    """Confidence interval of the ROC AUC, cut to [0, 1].
+
+    With ``V10`` the share of negatives that each positive row beats and ``V01`` the
+    share of positives that each negative row loses to (ties count half), the variance
+    of the area is ``var(V10) / m + var(V01) / n`` for ``m`` positives and ``n``
+    negatives (DeLong, DeLong and Clarke-Pearson, 1988). Sorting gives the shares of all
+    rows at once (Sun and Xu, IEEE Signal Processing Letters 21(11), 2014; they sum
+    midranks, here two binary searches count the same).
+
+    NaN with fewer than two rows of a class.
+    """
+    positive, negative = np.sort(score[y]), np.sort(score[~y])
+    m, n = len(positive), len(negative)
+    if min(m, n) < 2:
+        return np.nan, np.nan
+    beaten = _midcount(negative, positive) / n
+    lost_to = 1 - _midcount(positive, negative) / m
+    error = np.sqrt(beaten.var(ddof=1) / m + lost_to.var(ddof=1) / n)
+    reach = float(norm.ppf(0.5 + level / 2) * error)
+    area = float(beaten.mean())
+    return max(area - reach, 0.0), min(area + reach, 1.0)
+
+
+def _midcount(ranked: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Ranked values below each value, plus half of those equal to it."""
+    below = ranked.searchsorted(values, "left")
+    return (below + ranked.searchsorted(values, "right")) / 2

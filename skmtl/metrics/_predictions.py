@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from skmtl.metrics._tables import column_names
+from skmtl.metrics._labels import column_names
 
 
 def task_names_of(estimator: Any) -> list[str] | None:

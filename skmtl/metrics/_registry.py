@@ -7,19 +7,22 @@ from typing import Any
 
 import numpy as np
 
-from skmtl.metrics._formulas import (
+from skmtl.metrics._labels import Labels
+from skmtl.metrics._probability import (
     brier_of,
     calibration_error_of,
     check_bins,
     log_loss_of,
     prepare_probability,
 )
-from skmtl.metrics._group_metrics import prepare_top_k
-from skmtl.metrics._group_roc_auc import prepare_group_roc_auc
-from skmtl.metrics._labels import Labels
-from skmtl.metrics._roc_auc import prepare_roc_auc
-from skmtl.metrics._validation import check_scores, column_of
-from skmtl.metrics._warnings import warn_undefined
+from skmtl.metrics._roc_auc import prepare_group_roc_auc, prepare_roc_auc
+from skmtl.metrics._top_k import prepare_top_k
+from skmtl.metrics._validation import (
+    check_length,
+    check_scores,
+    column_of,
+    warn_undefined,
+)
 
 Values = Callable[[Any], np.ndarray]
 
@@ -113,7 +116,7 @@ class OwnMetric:
 
     def __call__(self, labels: Labels, **kwargs: Any) -> Values:
         metadata = {
-            name: np.asarray(kwargs.pop(name))
+            name: check_length(kwargs.pop(name), len(labels), name)
             for name in ("groups", "sample_weight")
             if kwargs.get(name) is not None
         }

@@ -8,10 +8,8 @@ import pandas as pd
 from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.utils import check_random_state
 
-from skmtl.metrics._delong import auc_interval
-from skmtl.metrics._labels import check_labels, require_positive
-from skmtl.metrics._one_task import OneTask
-from skmtl.metrics._tables import column_names
+from skmtl.metrics._labels import check_labels, column_names, require_positive
+from skmtl.metrics._one_task import OneTask, auc_interval
 from skmtl.metrics._validation import check_count, check_groups, check_scores, column_of
 
 INTERVALS = ("delong", "bootstrap", None)

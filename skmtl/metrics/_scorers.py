@@ -8,6 +8,7 @@ import numpy as np
 
 from skmtl.metrics._registry import METRICS, find_metric
 from skmtl.metrics._task_scorer import AVERAGES, TaskScorer
+from skmtl.metrics._validation import as_numbers, named_values
 
 
 def make_task_scorer(
@@ -99,6 +100,7 @@ def make_task_scorer(
             "response_method must be 'predict_proba' or 'decision_function'; got "
             f"{response_method!r}."
         )
+    average = named_values(average)
     _check_average(average)
     if task is not None and params.get("gains") is not None:
         raise ValueError("gains weigh several tasks: give either gains or task.")
@@ -108,7 +110,7 @@ def make_task_scorer(
 
 def _check_average(average: Any) -> None:
     if isinstance(average, Mapping):
-        weights = np.array(list(average.values()), dtype=np.float64)
+        weights = as_numbers(list(average.values()), "The weights of average")
         ok = len(weights) and np.isfinite(weights).all() and (weights >= 0).all()
         if not (ok and weights.any()):
             raise ValueError(

@@ -1,14 +1,15 @@
 """Scores, weights and groups become arrays that fit the labels."""
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Mapping, Sequence
 from numbers import Integral
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from sklearn.exceptions import UndefinedMetricWarning
 
-from skmtl.metrics._labels import Labels
-from skmtl.metrics._tables import as_float_table, column_names
+from skmtl.metrics._labels import Labels, as_float_table, column_names, native
 
 
 def check_scores(
@@ -94,6 +95,35 @@ def _check_values(
         )
 
 
+def named_values(values: Any) -> Any:
+    """A Series as a mapping by its index, unless the index only counts; else as given.
+
+    A mapping gets strings as keys.
+    """
+    if isinstance(values, pd.Series) and not (
+        isinstance(values.index, pd.RangeIndex) and values.index.start == 0
+    ):
+        repeated = values.index[values.index.duplicated()]
+        if len(repeated):
+            raise ValueError(
+                f"The index of a Series of values by task repeats {repeated[0]!r}."
+            )
+        values = values.to_dict()
+    if isinstance(values, Mapping):
+        return {str(name): value for name, value in values.items()}
+    return values
+
+
+def as_numbers(values: Any, what: str) -> np.ndarray:
+    """Values as float64; an error names what they are."""
+    try:
+        return np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ValueError(
+            f"{what} must be numbers; got {values!r} ({error})."
+        ) from error
+
+
 def column_of(score: np.ndarray, task: int) -> np.ndarray:
     return score if score.ndim == 1 else score[:, task]
 
@@ -106,8 +136,20 @@ def check_count(value: Any, name: str, least: int) -> None:
         )
 
 
+def check_length(values: Any, n: int, name: str) -> np.ndarray:
+    """Values of any kind, one for each row."""
+    array = values.to_numpy() if hasattr(values, "to_numpy") else np.asarray(values)
+    if array.shape != (n,):
+        raise ValueError(f"{name} must have shape ({n},) like y; got {array.shape}.")
+    return array
+
+
 def check_weight(sample_weight: Any, n: int) -> np.ndarray | None:
-    """Weights ``(n_samples,)``: finite, not negative, not all zero."""
+    """Weights ``(n_samples,)``: finite, not negative, not all zero.
+
+    They are scaled by a power of two, which is exact, to a maximum between 1/2 and 1,
+    so that neither sums nor products of them overflow or vanish.
+    """
     if sample_weight is None:
         return None
     weight = as_float_table(sample_weight, "sample_weight").astype(np.float64)
@@ -124,7 +166,8 @@ def check_weight(sample_weight: Any, n: int) -> np.ndarray | None:
         )
     if not weight.any():
         raise ValueError("sample_weight is zero in every row.")
-    return weight
+    scaled: np.ndarray = np.ldexp(weight, -np.frexp(weight.max())[1])
+    return scaled
 
 
 def check_groups(groups: Any, n: int) -> np.ndarray:
@@ -136,16 +179,14 @@ def check_groups(groups: Any, n: int) -> np.ndarray:
         raise ValueError(
             "groups is missing: pass the group id (for example the user) of each row."
         )
-    ids = groups.to_numpy() if hasattr(groups, "to_numpy") else np.asarray(groups)
-    if ids.shape != (n,):
-        raise ValueError(f"groups must have shape ({n},) like y; got {ids.shape}.")
+    ids = check_length(groups, n, "groups")
     if ids.dtype.kind in "biu":
         low, high = int(ids.min()), int(ids.max())
         if high - low < 2**31:
             wide = np.int64 if ids.dtype.kind == "i" else np.uint64
             small = np.empty(n, dtype=np.uint32)
             return np.subtract(ids, wide(low), out=small, dtype=wide, casting="unsafe")
-    codes, _ = pd.factorize(ids)
+    codes, _ = pd.factorize(native(ids))
     if (codes < 0).any():
         row = int((codes < 0).argmax())
         raise ValueError(
@@ -153,3 +194,15 @@ def check_groups(groups: Any, n: int) -> np.ndarray:
             "or leave them out."
         )
     return codes.astype(np.uint32)
+
+
+def warn_undefined(metric: str, values: np.ndarray, names: list[str], why: str) -> None:
+    undefined = [n for n, v in zip(names, values, strict=True) if np.isnan(v)]
+    if undefined:
+        listed = ", ".join(repr(name) for name in undefined)
+        tasks = "task" if len(undefined) == 1 else "tasks"
+        warnings.warn(
+            f"{metric} is undefined for {tasks} {listed} and set to NaN: {why}.",
+            UndefinedMetricWarning,
+            stacklevel=4,
+        )

@@ -195,6 +195,7 @@ def _check_timestamps(timestamps: Any, n_rows: int) -> np.ndarray:
     if missing.any():
         raise ValueError(f"timestamps has a missing time at row {missing.argmax()}.")
     time = series.to_numpy()
+    time = time.astype(time.dtype.newbyteorder("="), copy=False)
     if time.dtype.kind not in "iufM":
         raise ValueError(
             f"timestamps must be numbers or dates; got {series.dtype}. Convert strings "
@@ -228,7 +229,9 @@ def _check_length(length: Any, time: np.ndarray, name: str) -> Any:
 
 
 def _check_groups(groups: Any, n_rows: int) -> np.ndarray:
-    codes, _ = pd.factorize(np.asarray(groups))
+    ids = np.asarray(groups)
+    # pandas cannot sort out values in a foreign byte order.
+    codes, _ = pd.factorize(ids.astype(ids.dtype.newbyteorder("="), copy=False))
     if len(codes) != n_rows:
         raise ValueError(f"groups has {len(codes)} rows, but X has {n_rows}.")
     if (codes < 0).any():

@@ -12,9 +12,8 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from skmtl._sklearn import HasMethods, StrOptions, VisualBlock, estimator_has
 from skmtl.metrics import get_task_scorer
-from skmtl.metrics._labels import Labels, check_labels
+from skmtl.metrics._labels import Labels, check_labels, column_names
 from skmtl.metrics._predictions import TaskPredictions, is_table, task_names_of
-from skmtl.metrics._tables import column_names
 from skmtl.output_weights._fusion import (
     METHODS,
     check_weights,

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import rankdata
 
-from skmtl.metrics._tables import as_float_table, column_names
+from skmtl.metrics._labels import as_float_table, column_names
 from skmtl.metrics._validation import _positive_columns
 
 METHODS = ("sum", "product", "rank", "logit")

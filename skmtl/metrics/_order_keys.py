@@ -6,9 +6,16 @@ range allows; the group goes above it, the labels below, and one sort of these w
 orders everything that an exact AUC needs.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 
-from skmtl.metrics._tables import chunks
+CHUNK = 1 << 16  # rows; the temporaries of a chunk stay in the processor's cache
+
+
+def chunks(n: int) -> Iterator[slice]:
+    for start in range(0, n, CHUNK):
+        yield slice(start, min(start + CHUNK, n))
 
 
 def dense_ranks(values: np.ndarray) -> np.ndarray:

@@ -1,0 +1,136 @@
+"""What callers hand to the metrics: byte orders, weights of any size, containers."""
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from skmtl.metrics import (
+    brier,
+    group_roc_auc,
+    log_loss,
+    make_task_scorer,
+    ndcg,
+    predicted_to_observed,
+    roc_auc,
+    task_report,
+)
+from skmtl.model_selection import TimeSplit
+
+RNG = np.random.default_rng(0)
+N = 200
+Y = (RNG.random(N) < 0.4).astype(int)
+SCORE = RNG.random(N)
+USERS = RNG.integers(0, 20, N)
+WEIGHT = RNG.random(N)
+
+
+@pytest.mark.parametrize("dtype", [">f8", ">f4", ">f2"])
+@pytest.mark.parametrize("container", [np.asarray, pd.Series])
+def test_byte_order_does_not_change_a_metric(dtype, container):
+    native = SCORE.astype(np.dtype(dtype).newbyteorder("="))
+    foreign = container(SCORE.astype(dtype))
+    assert roc_auc(Y, foreign) == roc_auc(Y, native)
+    assert group_roc_auc(Y, foreign, USERS) == group_roc_auc(Y, native, USERS)
+    assert ndcg(Y, foreign, USERS) == ndcg(Y, native, USERS)
+    assert brier(Y, foreign) == brier(Y, native)
+
+
+@pytest.mark.parametrize("dtype", [">i8", ">i4", ">u8", ">f8"])
+def test_byte_order_of_labels_groups_and_weights(dtype):
+    users = USERS * 2**28 if dtype in (">i8", ">u8") else USERS
+    want = group_roc_auc(Y, SCORE, users, sample_weight=WEIGHT)
+    got = group_roc_auc(
+        Y.astype(dtype), SCORE, users.astype(dtype), sample_weight=WEIGHT.astype(">f8")
+    )
+    assert got == want
+
+
+def test_byte_order_of_a_report():
+    foreign = task_report(Y.astype(">f8"), SCORE.astype(">f8"), USERS.astype(">i8"))
+    pd.testing.assert_frame_equal(foreign, task_report(Y, SCORE, USERS))
+
+
+def test_byte_order_of_groups_and_times_of_a_split():
+    times = np.arange(N, dtype=float)
+    users = np.arange(N) // 10 * 2**40
+    native = TimeSplit(3).split(SCORE, timestamps=times, groups=users)
+    foreign = TimeSplit(3).split(
+        SCORE, timestamps=times.astype(">f8"), groups=users.astype(">i8")
+    )
+    for want, got in zip(native, foreign, strict=True):
+        np.testing.assert_array_equal(want[0], got[0])
+        np.testing.assert_array_equal(want[1], got[1])
+
+
+SCALES = [5e-324, 1e-300, 1e-170, 1e-150, 1e150, 1e170, 1e300, 1e308]
+
+
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize(
+    "metric", [roc_auc, log_loss, brier, predicted_to_observed, "gauc"]
+)
+def test_scale_of_weights_does_not_matter(metric, scale):
+    weight = np.where(USERS % 2, 1.0, 2.0) if scale < 1e-310 else WEIGHT
+
+    def value(w):
+        if metric == "gauc":
+            return group_roc_auc(Y, SCORE, USERS, sample_weight=w)
+        return metric(Y, SCORE, sample_weight=w)
+
+    assert value(weight * scale) == pytest.approx(value(weight), rel=1e-12)
+
+
+def test_small_weights_of_one_group_beside_large_ones_of_another():
+    y, score = [0, 1, 1, 0, 1], [0.1, 0.4, 0.05, 0.3, 0.2]
+    groups = [0, 0, 0, 1, 1]
+    weight = np.array([1e-200, 2e-200, 1e-200, 1e100, 1e100])
+    got = group_roc_auc(y, score, groups, sample_weight=weight, weights="equal")
+    assert got == pytest.approx((2 / 3 + 0) / 2)
+    # A task that sees only the small ones.
+    observed = np.array([0, 1, 1, np.nan, np.nan])
+    assert roc_auc(observed, score, sample_weight=weight) == pytest.approx(2 / 3)
+
+
+def test_arrow_tables_have_the_names_of_their_columns():
+    y = pa.table({"click": Y, "order": 1 - Y})
+    proba = pa.table({"order": 1 - SCORE, "click": SCORE})
+    report = task_report(y, proba, pa.chunked_array([USERS]), interval=None)
+    assert list(report.index) == ["click", "order"]
+    assert report["roc_auc"].tolist() == [roc_auc(Y, SCORE)] * 2
+
+
+def test_a_series_of_gains_goes_by_its_index():
+    y = pd.DataFrame({"click": Y, "order": 1 - Y})
+    gains = pd.Series({"order": 5.0, "click": 1.0})
+    want = ndcg(y, SCORE, USERS, gains={"click": 1.0, "order": 5.0})
+    assert ndcg(y, SCORE, USERS, gains=gains) == want
+    assert ndcg(y, SCORE, USERS, gains=pd.Series([1.0, 5.0])) == want
+    assert want != ndcg(y, SCORE, USERS, gains=[5.0, 1.0])
+    with pytest.raises(ValueError, match="Unknown task 'cart'"):
+        ndcg(y, SCORE, USERS, gains=pd.Series({"cart": 5.0}))
+    with pytest.raises(ValueError, match="repeats 'click'"):
+        ndcg(y, SCORE, USERS, gains=pd.Series([1, 2], index=["click", "click"]))
+
+
+def test_a_series_of_averages_goes_by_its_index():
+    y = pd.DataFrame({"click": Y, "order": 1 - Y})
+    scorer = make_task_scorer("auc", average=pd.Series({"order": 3.0, "click": 1.0}))
+    click, order = roc_auc(y, SCORE)
+    assert scorer.evaluate(y, SCORE) == pytest.approx((click + 3 * order) / 4)
+
+
+@pytest.mark.parametrize("gains", [["a", 1], [10**400, 1], "x"])
+def test_gains_that_are_not_numbers(gains):
+    y = pd.DataFrame({"click": Y, "order": 1 - Y})
+    with pytest.raises(ValueError, match="gains must be numbers"):
+        ndcg(y, SCORE, USERS, gains=gains)
+
+
+def test_groups_of_wrong_length_for_a_function_of_ones_own():
+    def metric(y, score, groups):
+        return 0.0
+
+    scorer = make_task_scorer(metric)
+    with pytest.raises(ValueError, match=r"groups must have shape \(200,\)"):
+        scorer.evaluate(Y, SCORE, groups=np.append(USERS, 1))
