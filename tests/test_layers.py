@@ -9,6 +9,7 @@ import skmtl
 
 ROOT = Path(skmtl.__file__).parent
 LAYERS = {
+    "_containers": 0,
     "_sklearn": 0,
     "_extras": 0,
     "_weights": 0,

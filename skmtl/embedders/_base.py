@@ -18,9 +18,9 @@ from sklearn.base import (
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from skmtl._containers import as_frame, has_names
 from skmtl._sklearn import Interval, _fit_context
 from skmtl.embedders._log import Log, column_position
-from skmtl.encoding._columns import as_frame, is_frame
 from skmtl.encoding._keys import as_keys, plain_index
 from skmtl.encoding._vocabulary import Vocabulary
 
@@ -171,21 +171,21 @@ class ItemEmbedder(
 
     def _as_frame(self, X: Any, *, reset: bool) -> pd.DataFrame:
         seen = getattr(self, "feature_names_in_", None)
-        if is_frame(X) and not reset and seen is not None:
-            missing = [n for n in seen if n not in set(X.columns)]
+        frame = as_frame(X, estimator=self)
+        if has_names(X) and not reset and seen is not None:
+            missing = [n for n in seen if n not in set(frame.columns)]
             if missing:
                 raise ValueError(
                     f"X lacks columns that were there in fit: {missing}. Found "
-                    f"{list(X.columns)}."
+                    f"{list(frame.columns)}."
                 )
-            X = X[list(seen)]
-        frame = as_frame(X, estimator=self)
+            frame = frame[list(seen)]
         if not len(frame):
             raise ValueError(
                 f"Found array with 0 sample(s) (shape={frame.shape}) while a minimum "
                 f"of 1 is required by {type(self).__name__}."
             )
-        validate_data(self, X, skip_check_array=True, reset=reset)
+        validate_data(self, frame, skip_check_array=True, reset=reset)
         return frame
 
     def __sklearn_tags__(self) -> Any:

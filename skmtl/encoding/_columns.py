@@ -2,92 +2,19 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from pandas.api import types
-from sklearn.utils import check_array
 
 from skmtl.encoding._keys import is_arrow_dictionary, plain_arrow
 from skmtl.encoding._lists import holds_lists
 
 
-def is_frame(X: Any) -> bool:
-    """Whether `X` is a pandas or polars DataFrame."""
-    return isinstance(X, pd.DataFrame) or is_polars(X)
-
-
 def is_polars(X: Any) -> bool:
     """Whether `X` is a polars DataFrame, without importing polars."""
     return type(X).__module__.partition(".")[0] == "polars" and hasattr(X, "columns")
-
-
-def as_frame(X: Any, *, estimator: object = None) -> pd.DataFrame:
-    """Bring a pandas or polars DataFrame or a 2-D array to a pandas DataFrame.
-
-    Columns keep their types: no cell passes through a type that cannot hold it. An
-    array of objects is looked at column by column.
-    """
-    if isinstance(X, pd.DataFrame):
-        return X
-    if is_polars(X):
-        columns = {name: _from_polars(X[name]) for name in X.columns}
-        return pd.DataFrame(columns, index=pd.RangeIndex(len(X)))
-    array = check_array(
-        X,
-        dtype=None,
-        ensure_all_finite=False,
-        ensure_min_samples=1,
-        ensure_min_features=1,
-        estimator=estimator,
-        input_name="X",
-    )
-    return pd.DataFrame(array).infer_objects()
-
-
-def _from_polars(column: Any) -> pd.Series:
-    kind = str(column.dtype)
-    if kind.startswith(("List", "Array")):
-        return _from_polars_lists(column)
-    if kind.startswith("Struct"):
-        return pd.Series(column.to_list(), dtype=object)
-    if kind.startswith(("Categorical", "Enum")):
-        column = column.cast(_polars_string(column))
-    if kind.startswith("Decimal"):
-        column = column.cast(_polars_float(column))
-    if column.null_count() and column.dtype.is_integer():
-        mask = column.is_null().to_numpy()
-        return pd.Series(pd.arrays.IntegerArray(column.fill_null(0).to_numpy(), mask))
-    if column.null_count() and kind == "Boolean":
-        mask = column.is_null().to_numpy()
-        filled = column.fill_null(False).to_numpy()
-        return pd.Series(pd.arrays.BooleanArray(filled, mask))
-    return pd.Series(column.to_numpy())
-
-
-def _from_polars_lists(column: Any) -> pd.Series:
-    if not find_spec("pyarrow"):
-        return pd.Series(column.to_list(), dtype=object)
-    import polars
-
-    if isinstance(column.dtype.inner, (polars.Categorical, polars.Enum)):
-        column = column.cast(polars.List(polars.String))
-    lists = column.to_arrow(compat_level=polars.CompatLevel.oldest())
-    return pd.Series(pd.arrays.ArrowExtensionArray(lists))
-
-
-def _polars_string(column: Any) -> Any:
-    import polars
-
-    return polars.String
-
-
-def _polars_float(column: Any) -> Any:
-    import polars
-
-    return polars.Float64
 
 
 def select_categorical(frame: pd.DataFrame, categorical_features: Any) -> list[bool]:

@@ -18,9 +18,10 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
+from skmtl._containers import as_frame, has_names
 from skmtl._sklearn import Interval, StrOptions, _fit_context, output_config
 from skmtl._weights import check_row_weight
-from skmtl.encoding._columns import as_float, as_frame, is_frame, select_categorical
+from skmtl.encoding._columns import as_float, select_categorical
 from skmtl.encoding._fallback import fall_back, fallback_chains
 from skmtl.encoding._growing import GrowingMixin
 from skmtl.encoding._growth import Layout
@@ -448,11 +449,14 @@ class TableEncoder(GrowingMixin, TransformerMixin, BaseEstimator):
     def _as_frame(self, X: Any, *, reset: bool) -> pd.DataFrame:
         """Check the table against the one seen in `fit`, columns matched by name."""
         seen = None if reset else self._matched_names()
-        if is_frame(X) and seen is not None:
-            if isinstance(X, pd.DataFrame) and len(X) and list(X.columns) == seen:
-                return X  # what a service sends; the checks below take their time
-            X = _select_by_name(X, seen)
+        if seen is not None and isinstance(X, pd.DataFrame) and _is_as_fitted(X, seen):
+            return X  # what a service sends; the checks below take their time
+        named = has_names(X)
         frame = as_frame(X, estimator=self)
+        if named:
+            _refuse_missing_names(frame)
+        if named and seen is not None:
+            frame = _select_by_name(frame, seen)
         if not len(frame) or not frame.shape[1]:
             what, lacks = (
                 ("sample(s)", "row") if not len(frame) else ("feature(s)", "column")
@@ -462,12 +466,10 @@ class TableEncoder(GrowingMixin, TransformerMixin, BaseEstimator):
                 f"1 is required by {type(self).__name__}. Give a table with at least "
                 f"one {lacks}."
             )
-        if frame.columns.has_duplicates:
-            twice = list(frame.columns[frame.columns.duplicated()])
-            raise ValueError(f"X has columns of the same name: {twice}. Rename them.")
-        validate_data(self, X, skip_check_array=True, reset=reset)
+        _refuse_duplicates(frame.columns)
+        validate_data(self, frame, skip_check_array=True, reset=reset)
         if reset:  # scikit-learn keeps names that are strings
-            self._frame_names = list(X.columns) if is_frame(X) else None
+            self._frame_names = list(frame.columns) if named else None
         return frame
 
     def _matched_names(self) -> list[Any] | None:
@@ -489,14 +491,44 @@ def _rows(vocabulary: Any, column: pd.Series, name: Any) -> Any:
     return rows
 
 
-def _select_by_name(X: Any, names: list[Any]) -> Any:
-    missing = [n for n in names if n not in set(X.columns)]
+def _is_as_fitted(X: pd.DataFrame, names: list[Any]) -> bool:
+    """Whether a table has rows, these columns in this order, and native numbers."""
+    return (
+        len(X) > 0
+        and list(X.columns) == names
+        and all(getattr(dtype, "isnative", True) for dtype in X.dtypes.tolist())
+    )
+
+
+def _refuse_missing_names(frame: pd.DataFrame) -> None:
+    if isinstance(frame.columns, pd.MultiIndex):
+        return
+    missing = np.flatnonzero(frame.columns.isna())
+    if len(missing):
+        raise ValueError(
+            f"X has columns without a name: {frame.columns[missing[0]]!r} at position "
+            f"{missing[0]}. Name each column."
+        )
+
+
+def _refuse_duplicates(columns: pd.Index) -> None:
+    if columns.has_duplicates:
+        twice = list(columns[columns.duplicated()])
+        raise ValueError(f"X has columns of the same name: {twice}. Rename them.")
+
+
+def _select_by_name(frame: pd.DataFrame, names: list[Any]) -> pd.DataFrame:
+    """The named columns in this order, by position, as a name may be a boolean."""
+    place = {name: i for i, name in reversed(list(enumerate(frame.columns)))}
+    missing = [name for name in names if name not in place]
     if missing:
         raise ValueError(
             f"X lacks columns that were there in fit: {missing}. Found "
-            f"{list(X.columns)}. Add them, with missing cells where nothing is known."
+            f"{list(frame.columns)}. Add them, with missing cells where nothing is "
+            "known."
         )
-    return X[names]
+    _refuse_duplicates(frame.columns[frame.columns.isin(names)])
+    return frame.iloc[:, [place[name] for name in names]]
 
 
 def _check_input_names(encoder: TableEncoder, given: Any) -> list[str]:

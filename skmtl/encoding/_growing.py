@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.utils.validation import check_is_fitted
 
+from skmtl._containers import as_frame, has_names
 from skmtl._weights import check_row_weight
-from skmtl.encoding._columns import is_frame
 from skmtl.encoding._growth import Growth, growth
 from skmtl.encoding._keys import as_keys
 from skmtl.encoding._vocabulary import Vocabulary
@@ -90,6 +90,7 @@ class GrowingMixin:
             As `partial_fit`.
         """
         check_is_fitted(self)
+        X = as_frame(X, estimator=self) if has_names(X) else X
         _refuse_more_columns(X, self._matched_names())
         frame = self._as_frame(X, reset=False)
         weight = check_row_weight(sample_weight, len(frame))
@@ -156,9 +157,10 @@ class GrowingMixin:
 
 
 def _refuse_more_columns(X: Any, names: Any) -> None:
-    if names is None or not is_frame(X):
+    if names is None or not has_names(X):
         return
-    more = [name for name in X.columns if name not in set(names)]
+    known = set(names)
+    more = [name for name in X.columns if name not in known]
     if more:
         raise ValueError(
             f"X has columns that were not there in the first call: {more}. Leave them "

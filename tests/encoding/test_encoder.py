@@ -343,3 +343,60 @@ def test_polars_decimals_are_numbers():
     encoder = TableEncoder().fit(expected)
     assert encoder.numeric_names_ == ["price"]
     assert_array_equal(encoder.transform(table), encoder.transform(expected))
+
+
+def test_column_names_that_are_booleans_name_columns():
+    X = pd.DataFrame({True: [1.0, 2.0, 4.0], False: [3.0, 4.0, 9.0]})
+    encoder = TableEncoder().fit(X)
+    expected = encoder.transform(X)
+    assert len(expected) == 3
+    assert_array_equal(encoder.transform(X.iloc[:, ::-1]), expected)
+    assert_array_equal(encoder.transform(X.iloc[:2]), expected[:2])
+
+
+@pytest.mark.parametrize("name", [np.nan, None, pd.NA, pd.NaT])
+def test_columns_without_a_name_are_refused(name):
+    X = pd.DataFrame([[1.0, 2.0]]).set_axis([0, name], axis=1)
+    with pytest.raises(ValueError, match=r"columns without a name: .* at position 1"):
+        TableEncoder().fit(X)
+
+
+@pytest.mark.parametrize("kind", [">i8", ">f8", ">u4"])
+def test_byte_order_does_not_matter(kind):
+    X = pd.DataFrame({"id": [3, 1, 3, 7], "x": [1.0, 2.0, 3.0, 9.0]})
+    foreign = X.astype(kind)
+    encoder = TableEncoder(["id"], min_frequency=1).fit(X)
+    expected = encoder.transform(X)
+    assert_array_equal(encoder.transform(foreign), expected)
+    assert_array_equal(
+        TableEncoder(["id"], min_frequency=1).fit_transform(foreign), expected
+    )
+    array = TableEncoder([0], min_frequency=1).fit(X.to_numpy())
+    assert_array_equal(array.transform(X.to_numpy().astype(">f8")), expected)
+
+
+def test_every_container_is_encoded_alike():
+    X = frame()
+    columns = {k: [None if pd.isna(v) else v for v in X[k]] for k in X}
+    rows = [list(row) for row in zip(*columns.values(), strict=True)]
+    expected = TableEncoder(["user", "item"]).fit_transform(X)
+    for table in (
+        pa.table(columns),
+        pa.RecordBatch.from_pydict(columns),
+        columns,
+        [dict(zip(columns, row, strict=True)) for row in rows],
+    ):
+        encoder = TableEncoder(["user", "item"]).fit(table)
+        assert encoder.feature_names_in_.tolist() == list(X)
+        assert_array_equal(encoder.transform(table), expected)
+        assert_array_equal(encoder.transform(X), expected)
+    encoder = TableEncoder([0, 1]).fit(rows)
+    assert encoder.numeric_names_ == [2, 3]
+    assert_array_equal(encoder.transform(rows), expected)
+
+
+def test_large_integers_beside_missing_cells_stay_exact_in_object_arrays():
+    big = 2**60
+    X = np.array([[big, "a"], [big + 1, "a"], [None, "b"]], dtype=object)
+    encoder = TableEncoder([0, 1], min_frequency=1).fit(X)
+    assert encoder.encode(X).ids[:, 0].tolist() == [1, 2, 0]

@@ -149,7 +149,7 @@ def test_polars_without_pyarrow(monkeypatch):
     cells = [["a"], ["b", None], None, [], ["a", "c"]]
     X = pl.DataFrame({"h": cells})
     expected = rows_of(encoder_of(X).encode(X).bags[0])
-    monkeypatch.setattr("skmtl.encoding._columns.find_spec", lambda name: None)
+    monkeypatch.setattr("skmtl._containers.find_spec", lambda name: None)
     assert rows_of(encoder_of(X).encode(X).bags[0]) == expected
 
 

@@ -1,0 +1,371 @@
+"""The border for containers: tables and columns of any library become pandas.
+
+`to_native` serves every argument (`X`, `y`, weights, groups). It leaves arrays and
+lists as they are and turns everything else into pandas, without passing a cell through
+a type that cannot hold it. `as_frame` makes a DataFrame of these.
+
+Arrow's C stream (``__arrow_c_stream__``), which polars, pyarrow, DuckDB, Ibis, cuDF and
+others speak, keeps integers beside missing cells exact; narwhals' ``to_pandas`` turns
+them into floats, so it is not used here.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from pandas.api import types
+from scipy import sparse
+from sklearn.utils import check_array
+
+if TYPE_CHECKING:
+    import polars as pl
+
+_EXACT_FLOAT = 2**53
+# Containers that hold a query, by package and name, and what runs it.
+_LAZY = {
+    ("polars", "LazyFrame"): "collect()",
+    ("dask", "DataFrame"): "compute()",
+    ("dask", "Series"): "compute()",
+    ("dask_expr", "DataFrame"): "compute()",
+    ("dask_expr", "Series"): "compute()",
+    ("pyspark", "DataFrame"): "toPandas()",
+}
+
+
+def to_native(values: Any, input_name: str = "X") -> Any:
+    """Turn containers of other libraries into pandas.
+
+    Parameters
+    ----------
+    values : object
+        A pandas, polars or Arrow table or column, a mapping of column names to 1-D
+        arrays, a structured array, rows as a list of mappings, any other object with
+        ``__arrow_c_stream__`` or ``__dataframe__``; or an array or list.
+    input_name : str, default="X"
+        Name of the argument, for errors.
+
+    Returns
+    -------
+    DataFrame, Series or object
+        pandas for everything that is a table with column names or a column of another
+        library. Arrays, lists and scalars come back as they are. Integers beside
+        missing cells stay integers.
+
+    Raises
+    ------
+    TypeError
+        For containers that hold a query instead of rows, and sparse matrices.
+    ValueError
+        For mappings of arrays that are not 1-D or differ in length.
+
+    Examples
+    --------
+    >>> from skmtl._containers import to_native
+    >>> to_native({"item": ["a", "b"], "user": [2**60 + 1, None]}).dtypes.astype(str)
+    item      str
+    user    Int64
+    dtype: str
+    """
+    if isinstance(values, pd.DataFrame | pd.Series | np.ndarray):
+        if isinstance(values, np.ndarray) and values.dtype.names:
+            return _from_mapping({n: values[n] for n in values.dtype.names}, input_name)
+        return values
+    if isinstance(values, pd.Index):
+        return values.to_series(index=pd.RangeIndex(len(values)))
+    _refuse_unread(values, input_name)
+    package = type(values).__module__.partition(".")[0]
+    if package == "polars":
+        if hasattr(values, "columns"):
+            columns = {name: _from_polars(values[name]) for name in values.columns}
+            return pd.DataFrame(columns, index=pd.RangeIndex(len(values)))
+        return _from_polars(values).rename(values.name or None)
+    if package == "pyarrow":
+        return _from_arrow(values)
+    if isinstance(values, Mapping):
+        return _from_mapping(values, input_name)
+    if isinstance(values, list) and values and isinstance(values[0], Mapping):
+        return _from_records(values, input_name)
+    return _from_protocol(values)
+
+
+def _refuse_unread(values: Any, input_name: str) -> None:
+    """Name the call that turns a query or a sparse matrix into a table."""
+    if sparse.issparse(values):
+        raise TypeError(
+            f"{input_name} is a sparse {type(values).__name__}. Sparse data was passed "
+            f"where a dense table is required. Pass {input_name}.toarray(), or columns "
+            "of lists of ids instead of indicator columns."
+        )
+    package, kind = type(values).__module__.partition(".")[0], type(values).__name__
+    if (package, kind) in _LAZY:
+        raise TypeError(
+            f"{input_name} is a {package} {kind}, which holds a query and not rows. "
+            f"Pass {input_name}.{_LAZY[package, kind]}."
+        )
+
+
+def has_names(values: Any) -> bool:
+    """Whether a container names its columns, so that they can be matched by name."""
+    if isinstance(values, np.ndarray):
+        return values.dtype.names is not None
+    if isinstance(values, list):
+        return bool(values) and isinstance(values[0], Mapping)
+    if isinstance(values, pd.DataFrame | Mapping) or hasattr(values, "__dataframe__"):
+        return True
+    return hasattr(values, "__arrow_c_stream__") and _is_table(values)
+
+
+def _is_table(values: Any) -> bool:
+    """Whether what has an Arrow stream is a table, and not a single column."""
+    return hasattr(values, "columns") or hasattr(values, "column_names")
+
+
+def as_frame(
+    values: Any, *, estimator: object = None, input_name: str = "X"
+) -> pd.DataFrame:
+    """Turn any table into a pandas DataFrame.
+
+    Parameters
+    ----------
+    values : DataFrame, array-like of shape (n_samples, n_features), or as `to_native`
+        The table. An array of objects and a list of rows are read column by column, so
+        that numbers stay numbers beside strings.
+    estimator : object, default=None
+        The estimator, for errors.
+    input_name : str, default="X"
+        Name of the argument, for errors.
+
+    Returns
+    -------
+    DataFrame
+        With the names of the columns, or 0, 1, … where there are none. A DataFrame
+        comes back as it is. Byte order is the machine's.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `to_native`, and for what is not a table.
+    """
+    values = to_native(values, input_name)
+    if isinstance(values, pd.DataFrame):
+        return _native_order(values)
+    if _holds_rows(values):
+        return _from_rows(values, input_name)
+    array = check_array(
+        values,
+        dtype=None,
+        ensure_all_finite=False,
+        ensure_min_samples=1,
+        ensure_min_features=1,
+        estimator=estimator,
+        input_name=input_name,
+    )
+    if array.dtype == object:
+        return _from_columns(array.T, len(array))
+    return _native_order(pd.DataFrame(array))
+
+
+def infer_column(cells: Iterable[Any]) -> pd.Series:
+    """Give cells of any kind the type that holds them exactly.
+
+    pandas would turn integers beside missing cells into floats.
+
+    Parameters
+    ----------
+    cells : iterable of object
+        The cells of one column.
+
+    Returns
+    -------
+    Series
+        Of int64, uint64, Int64, float64, bool, boolean or str; of objects where none of
+        these holds all cells.
+    """
+    array = np.empty(len(cells := list(cells)), dtype=object)
+    array[:] = cells if not any(map(_is_sized, cells)) else _one_by_one(cells)
+    column = pd.Series(array)
+    kind = types.infer_dtype(column, skipna=True)
+    missing = column.isna().to_numpy()
+    if kind == "floating":
+        return pd.Series(column.to_numpy(dtype=np.float64, na_value=np.nan))
+    if kind == "mixed-integer-float":
+        wide = (isinstance(v, int) and abs(v) > _EXACT_FLOAT for v in array[~missing])
+        if any(wide):
+            return column
+        return pd.Series(column.to_numpy(dtype=np.float64, na_value=np.nan))
+    if missing.any() and kind in ("integer", "boolean"):
+        filled = np.where(missing, 0, array)
+        if kind == "boolean":
+            return pd.Series(pd.arrays.BooleanArray(filled.astype(bool), missing))
+        try:
+            return pd.Series(pd.arrays.IntegerArray(filled.astype(np.int64), missing))
+        except OverflowError:
+            return column
+    return column.infer_objects()
+
+
+def _is_sized(cell: Any) -> bool:
+    return isinstance(cell, Sequence | np.ndarray) and not isinstance(cell, str)
+
+
+def _one_by_one(cells: list[Any]) -> npt.NDArray[np.object_]:
+    """An array of lists, which numpy would make one of more dimensions."""
+    array = np.empty(len(cells), dtype=object)
+    for row, cell in enumerate(cells):
+        array[row] = cell
+    return array
+
+
+def _holds_rows(values: Any) -> bool:
+    """Whether this is a list of rows that are lists, such as JSON gives."""
+    return (
+        isinstance(values, list | tuple)
+        and len(values) > 0
+        and all(isinstance(row, list | tuple) for row in values)
+    )
+
+
+def _from_rows(rows: Sequence[Sequence[Any]], input_name: str) -> pd.DataFrame:
+    width = len(rows[0])
+    for i, row in enumerate(rows):
+        if len(row) != width:
+            raise ValueError(
+                f"{input_name} is a list of rows of different lengths: row 0 has "
+                f"{width} cells, row {i} has {len(row)}. Give every row a cell for "
+                "each column."
+            )
+    return _from_columns(zip(*rows, strict=True), len(rows))
+
+
+def _from_columns(columns: Iterable[Iterable[Any]], n_rows: int) -> pd.DataFrame:
+    found = dict(enumerate(map(infer_column, columns)))
+    return pd.DataFrame(found, index=pd.RangeIndex(n_rows))
+
+
+def _from_records(rows: Sequence[Mapping[Any, Any]], input_name: str) -> pd.DataFrame:
+    names: dict[Any, None] = {}
+    for i, row in enumerate(rows):
+        if not isinstance(row, Mapping):
+            raise TypeError(
+                f"{input_name} is a list of mappings, but row {i} is a "
+                f"{type(row).__name__}. Make every row a mapping."
+            )
+        names.update(dict.fromkeys(row))
+    return pd.DataFrame(
+        {name: infer_column(row.get(name) for row in rows) for name in names},
+        index=pd.RangeIndex(len(rows)),
+    )
+
+
+def _from_mapping(columns: Mapping[Any, Any], input_name: str) -> pd.DataFrame:
+    found: dict[Any, pd.Series] = {}
+    for name, given in columns.items():
+        column = to_native(given, f"{input_name}[{name!r}]")
+        if isinstance(column, pd.Series):
+            found[name] = column.reset_index(drop=True)
+        elif isinstance(column, np.ndarray) and column.ndim == 1:
+            found[name] = pd.Series(_native_array(column))
+        elif isinstance(column, list | tuple | range):
+            found[name] = infer_column(column)
+        else:
+            shape = f" of shape {column.shape}" if hasattr(column, "shape") else ""
+            raise ValueError(
+                f"{input_name}[{name!r}] must be a column, a 1-D array or a list, "
+                f"found a {type(column).__name__}{shape}."
+            )
+    lengths = {name: len(column) for name, column in found.items()}
+    if len(set(lengths.values())) > 1:
+        raise ValueError(
+            f"The columns of {input_name} differ in length: {lengths}. Give each the "
+            "same number of rows."
+        )
+    return pd.DataFrame(found)
+
+
+def _from_arrow(values: Any) -> Any:
+    import pyarrow as pa
+
+    if isinstance(values, pa.RecordBatch):
+        values = pa.Table.from_batches([values])
+    if isinstance(values, pa.Table):
+        return values.to_pandas(types_mapper=pd.ArrowDtype, ignore_metadata=True)
+    if isinstance(values, pa.Array | pa.ChunkedArray):
+        return pd.Series(pd.arrays.ArrowExtensionArray(values))
+    return values
+
+
+def _from_protocol(values: Any) -> Any:
+    """Tables of libraries that are not named here, by what they implement."""
+    if hasattr(values, "__arrow_c_stream__") and find_spec("pyarrow"):
+        import pyarrow as pa
+
+        if _is_table(values):
+            return _from_arrow(pa.table(values))
+        return _from_arrow(pa.chunked_array(values))
+    if hasattr(values, "__dataframe__"):
+        with warnings.catch_warnings():  # pandas is about to drop the older protocol
+            warnings.simplefilter("ignore", DeprecationWarning)
+            return pd.api.interchange.from_dataframe(values)
+    return values
+
+
+def _from_polars(column: pl.Series) -> pd.Series:
+    import polars as pl
+
+    dtype = column.dtype
+    if isinstance(dtype, pl.List | pl.Array):
+        return _from_polars_lists(column)
+    if isinstance(dtype, pl.Struct | pl.Object):
+        return pd.Series(column.to_list(), dtype=object)
+    if isinstance(dtype, pl.Categorical | pl.Enum):
+        column = column.cast(pl.String)
+    if isinstance(dtype, pl.Decimal):
+        column = column.cast(pl.Float64)
+    if column.null_count() and dtype.is_integer():
+        mask = column.is_null().to_numpy()
+        return pd.Series(pd.arrays.IntegerArray(column.fill_null(0).to_numpy(), mask))
+    if column.null_count() and dtype == pl.Boolean:
+        mask = column.is_null().to_numpy()
+        filled = column.fill_null(False).to_numpy()
+        return pd.Series(pd.arrays.BooleanArray(filled, mask))
+    return pd.Series(column.to_numpy())
+
+
+def _from_polars_lists(column: pl.Series) -> pd.Series:
+    if not find_spec("pyarrow"):
+        return pd.Series(column.to_list(), dtype=object)
+    import polars as pl
+
+    dtype = column.dtype
+    assert isinstance(dtype, pl.List | pl.Array)
+    if isinstance(dtype.inner, pl.Categorical | pl.Enum):
+        column = column.cast(pl.List(pl.String))
+    lists = column.to_arrow(compat_level=pl.CompatLevel.oldest())
+    return pd.Series(pd.arrays.ArrowExtensionArray(lists))
+
+
+def _native_order(frame: pd.DataFrame) -> pd.DataFrame:
+    """The same table in the machine's byte order, which pandas needs for look-ups."""
+    foreign = {
+        i: dtype.newbyteorder("=")
+        for i, dtype in enumerate(frame.dtypes)
+        if isinstance(dtype, np.dtype) and not dtype.isnative
+    }
+    if not foreign:
+        return frame
+    columns = [column for _, column in frame.items()]
+    for i, dtype in foreign.items():
+        columns[i] = columns[i].astype(dtype)
+    native = pd.concat(columns, axis=1)
+    native.columns = frame.columns
+    return native
+
+
+def _native_array(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
