@@ -30,6 +30,8 @@ _PUBLIC: dict[str, str] = {
     "SoftSharing": "skmtl.rankers",
     "TableEncoder": "skmtl.encoding",
     "fuse": "skmtl.output_weights",
+    "load": "skmtl.persistence",
+    "save": "skmtl.persistence",
 }
 
 __all__ = ["__version__", *_PUBLIC]

@@ -13,6 +13,8 @@ LAYERS = {
     "_sklearn": 0,
     "_extras": 0,
     "_weights": 0,
+    "_files": 0,
+    "_saving": 0,
     "encoding": 1,
     "modules": 1,
     "weighting": 1,
@@ -30,8 +32,9 @@ LAYERS = {
     "inspection": 2,
     "_net": 3,
     "rankers": 4,
-    "__init__": 5,
-    "__main__": 5,
+    "persistence": 5,
+    "__init__": 6,
+    "__main__": 6,
 }
 # Top-level packages that a part of the house must never import.
 FORBIDDEN = {

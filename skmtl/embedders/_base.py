@@ -19,6 +19,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skmtl._containers import as_frame, has_names
+from skmtl._saving import SaveMixin
 from skmtl._sklearn import Interval, _fit_context
 from skmtl.embedders._log import Log, column_position
 from skmtl.encoding._keys import as_keys, plain_index
@@ -29,7 +30,7 @@ POSITIVE = [Interval(Integral, 1, None, closed="left")]
 
 
 class ItemEmbedder(
-    ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, ABC
+    SaveMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, ABC
 ):
     """Base of what learns a vector for each item of a log.
 

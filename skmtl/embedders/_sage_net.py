@@ -82,17 +82,35 @@ def fit(
     """Make and train a network; give it and the mean loss of each pass."""
     graph_layers()  # before anything is done
     with seeded(seed, "cpu"):
-        inputs = TableEmbedding(
+        net = make_net(
+            width=width,
             vocabulary_sizes=vocabulary_sizes,
             bin_sizes=bin_sizes,
             n_numeric=table.numeric.shape[1],
-            embedding_dim=width,
-            bin_dim=min(width, 8),
-            sparse=True,
+            n_layers=len(n_neighbors),
         )
-        net = SageNet(inputs=inputs, n_layers=len(n_neighbors), width=width)
     walks = Walks(table, graph, n_neighbors, np.random.default_rng(seed))
     return net, train(net, walks, starts, **training)
+
+
+def make_net(
+    *,
+    width: int,
+    vocabulary_sizes: list[int],
+    bin_sizes: list[int],
+    n_numeric: int,
+    n_layers: int,
+) -> SageNet:
+    """Make a network of so many rows, bins, numbers and layers."""
+    inputs = TableEmbedding(
+        vocabulary_sizes=vocabulary_sizes,
+        bin_sizes=bin_sizes,
+        n_numeric=n_numeric,
+        embedding_dim=width,
+        bin_dim=min(width, 8),
+        sparse=True,
+    )
+    return SageNet(inputs=inputs, n_layers=n_layers, width=width)
 
 
 class Walks:

@@ -19,6 +19,7 @@ from sklearn.utils.validation import (
 )
 
 from skmtl._containers import as_frame, has_names
+from skmtl._saving import SaveMixin
 from skmtl._sklearn import Interval, StrOptions, _fit_context, output_config
 from skmtl._weights import check_row_weight
 from skmtl.encoding._columns import as_float, select_categorical
@@ -38,7 +39,7 @@ from skmtl.encoding._vocabulary import Vocabulary
 _ID_NAME = re.compile(r"(^|_|(?<=[a-z]))(id|ids|ID|IDs|Id)$")
 
 
-class TableEncoder(GrowingMixin, TransformerMixin, BaseEstimator):
+class TableEncoder(GrowingMixin, SaveMixin, TransformerMixin, BaseEstimator):
     """Turn a table of ids and numbers into what an embedding network reads.
 
     Every id column gets a vocabulary. Row 0 of each is shared by the values that are

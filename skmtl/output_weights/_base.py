@@ -10,6 +10,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
+from skmtl._saving import SaveMixin
 from skmtl._sklearn import HasMethods, StrOptions, VisualBlock, estimator_has
 from skmtl.metrics import get_task_scorer
 from skmtl.metrics._labels import Labels, check_labels, column_names
@@ -76,7 +77,7 @@ def task_table(estimator: Any, X: Any, n_tasks: int) -> np.ndarray:
     return table.astype(np.float64)
 
 
-class BaseOutputWeights(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
+class BaseOutputWeights(SaveMixin, ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     """Ranks by a fused score; everything else is the inner estimator's."""
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
@@ -237,6 +238,14 @@ class BaseOutputWeights(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             labels, score, sample_weight=sample_weight
         )
         return found
+
+    def __getstate__(self) -> dict[str, Any]:
+        try:
+            return super().__getstate__()
+        except ValueError:
+            # Around another estimator than a ranker, which skops knows itself.
+            state: dict[str, Any] = BaseEstimator.__getstate__(self)
+            return state
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -19,6 +19,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skmtl._device import check_device
 from skmtl._losses import TaskLosses
+from skmtl._saving import SaveMixin
 from skmtl._sklearn import _fit_context
 from skmtl._weights import check_sample_weight
 from skmtl.encoding import EncodedTable, TableEncoder
@@ -43,7 +44,12 @@ from skmtl.rankers._widths import check_units
 
 @shared_parameters
 class MultiTaskRanker(
-    PartialFitMixin, CallbackSupportMixin, ClassifierMixin, BaseEstimator, ABC
+    PartialFitMixin,
+    SaveMixin,
+    CallbackSupportMixin,
+    ClassifierMixin,
+    BaseEstimator,
+    ABC,
 ):
     """Base of all rankers.
 

@@ -1,0 +1,95 @@
+"""What estimators that can be saved have in common."""
+
+from __future__ import annotations
+
+import copyreg
+from importlib import import_module
+from os import PathLike
+from typing import Any, Self
+
+
+class SaveMixin:
+    """Estimators with `save` and `load`, which also go through skops."""
+
+    def save(
+        self, path: str | PathLike[str], *, include_training_state: bool = True
+    ) -> None:
+        """Write the estimator to one file that holds no code.
+
+        The file is in the safetensors format. See :func:`skmtl.save`.
+
+        Parameters
+        ----------
+        path : str or path-like
+            Where to write. A file that is there is replaced, at once and whole.
+        include_training_state : bool, default=True
+            Whether the file holds what optimisers know, so that `partial_fit` and
+            ``warm_start`` can continue from it. Without, it has about a third of the
+            size. Estimators that are not trained by optimisers have no such state.
+
+        Raises
+        ------
+        ValueError
+            For what a file without code cannot hold, such as a callable; the message
+            names it.
+        ImportError
+            If safetensors is not installed, which comes with the extra ``safe``.
+        """
+        # The room of files knows all estimators, and so lies above them.
+        persistence = import_module("skmtl.persistence")
+        persistence.save(self, path, include_training_state=include_training_state)
+
+    @classmethod
+    def load(cls, path: str | PathLike[str], *, device: str | None = None) -> Self:
+        """Read an estimator of this class from a file of `save`.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The file.
+        device : str or None, default=None
+            Where a ranker is to predict, such as "cpu" for one that was trained on a
+            GPU. None for the device that it was trained on.
+
+        Returns
+        -------
+        estimator
+            As it was saved; its predictions are equal to the last bit.
+
+        Raises
+        ------
+        ValueError
+            If the file is damaged, of a later format, or holds another class.
+        ImportError
+            If safetensors is not installed, which comes with the extra ``safe``.
+        """
+        found = import_module("skmtl.persistence").load(path, device=device)
+        if not isinstance(found, cls):
+            raise ValueError(
+                f"The file holds a {type(found).__name__}, not a {cls.__name__}. Use "
+                f"{type(found).__name__}.load or skmtl.load."
+            )
+        return found
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        # pickle and copy go the usual way, and do not ask __getstate__ below.
+        base: Any = super()
+        return copyreg.__newobj__, (type(self),), base.__getstate__()  # type: ignore[attr-defined]
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Asked by skops: bytes instead of objects whose types had to be trusted one
+        # by one, among them a network that skorch pickles.
+        persistence = import_module("skmtl.persistence")
+        return {"saved": persistence.to_bytes(self)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        if set(state) == {"saved"}:
+            found = import_module("skmtl.persistence").from_bytes(state["saved"])
+            if type(found) is not type(self):
+                raise ValueError(
+                    f"The state of a {type(self).__name__} holds a "
+                    f"{type(found).__name__}."
+                )
+            state = vars(found)
+        base: Any = super()
+        base.__setstate__(state)

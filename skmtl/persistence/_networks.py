@@ -1,0 +1,255 @@
+"""Networks and what trained them: tensors in the file, rebuilt by constructors."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from skmtl.persistence._container import RefusedError
+from skmtl.persistence._values import Node, Reader, Writer
+
+# Of a ranker's net, what its constructor takes beside the network and the criterion.
+_SETTINGS = (
+    "lr", "learning_rate_schedule", "weight_decay", "dense_optimizer",
+    "embedding_optimizer", "record_gradients", "max_epochs", "batch_size",
+)  # fmt: skip
+
+
+class NoTrainingState:
+    """Stands for optimisers that a file does not hold."""
+
+    def __iter__(self) -> Iterator[Any]:
+        raise ValueError(
+            "This ranker was saved with include_training_state=False, so that "
+            "partial_fit and warm_start cannot continue its training. Save it with "
+            "include_training_state=True, or fit again with warm_start=False."
+        )
+
+
+def take_network(estimator: Any, fitted: dict[str, Any]) -> Any:
+    """Take the network out of fitted attributes; None where there is none."""
+    for attribute, kind in (("net_", RankerNetwork), ("_net", GraphNetwork)):
+        if attribute in fitted:
+            return kind(estimator, fitted.pop(attribute))
+    return None
+
+
+def restore_network(estimator: Any, reader: Reader, state: Any) -> None:
+    """Put the network of a file into an estimator that is otherwise whole."""
+    kind = RankerNetwork if "settings" in state else GraphNetwork
+    kind.restore(estimator, reader, state)
+
+
+class RankerNetwork:
+    """The net of a ranker."""
+
+    def __init__(self, ranker: Any, net: Any) -> None:
+        self.ranker, self.net = ranker, net
+
+    def write(self, writer: Writer, where: str) -> Node:
+        net, module = self.net, self.net.module_
+        if _outline(module) != _outline(_module(self.ranker)):
+            raise ValueError(
+                f"The hyperparameters of {where} were changed after fit, and describe "
+                "another network than the one that was trained. Set them back, or fit "
+                "again."
+            )
+        settings = {name: getattr(net, name) for name in _SETTINGS}
+        state = {
+            "settings": {
+                k: writer.write(v, f"{where}.{k}") for k, v in settings.items()
+            },
+            "tensors": _write_tensors(writer, module.state_dict(), where),
+            "weighting": writer.write(
+                net.criterion_.weighting, f"the loss weighting of {where}"
+            ),
+            "history": writer.write(list(net.history), f"the history of {where}"),
+        }
+        known = not isinstance(net.table_optimizers, NoTrainingState)
+        if writer.training_state and known:
+            state["optimizers"] = [
+                _write_tensors(writer, one.state_dict(), where)
+                for one in net.all_optimizers
+            ]
+        return state
+
+    @staticmethod
+    def restore(ranker: Any, reader: Reader, state: Any) -> None:
+        from skmtl._net import MultiTaskNet
+
+        if reader.device is not None:
+            ranker.device = reader.device
+        _check_device(ranker.device)
+        module = _module(ranker)
+        module.load_state_dict(_read_tensors(reader, state["tensors"]))
+        settings = {k: reader.read(v) for k, v in state["settings"].items()}
+        net = MultiTaskNet(
+            module,
+            criterion__weighting=reader.read(state["weighting"]),
+            criterion__label_weight=ranker.label_weight_.tolist(),
+            criterion__losses=ranker._losses,
+            train_split=None,
+            device=ranker.device,
+            verbose=0,
+            **settings,
+        ).initialize()
+        net.callbacks_ = []
+        net.history.extend(reader.read(state["history"]))
+        net.module_.eval()
+        if "optimizers" in state:
+            for one, saved in zip(net.all_optimizers, state["optimizers"], strict=True):
+                _restore_optimizer(one, _read_tensors(reader, saved))
+        else:
+            net.table_optimizers = NoTrainingState()
+        ranker.net_ = net
+
+
+class GraphNetwork:
+    """The network of a `GraphSAGEEmbedder`."""
+
+    def __init__(self, embedder: Any, net: Any) -> None:
+        self.embedder, self.net = embedder, net
+
+    def write(self, writer: Writer, where: str) -> Node:
+        return {"tensors": _write_tensors(writer, self.net.state_dict(), where)}
+
+    @staticmethod
+    def restore(embedder: Any, reader: Reader, state: Any) -> None:
+        from skmtl.embedders._sage_net import make_net
+
+        encoder = embedder._encoder
+        net = make_net(
+            width=embedder.embedding_dim,
+            vocabulary_sizes=[
+                len(embedder._vocabulary), *getattr(encoder, "vocabulary_sizes_", [])
+            ],
+            bin_sizes=getattr(encoder, "bin_sizes_", []),
+            n_numeric=len(getattr(encoder, "numeric_names_", [])),
+            n_layers=len(list(embedder.n_neighbors)),
+        )  # fmt: skip
+        net.load_state_dict(_read_tensors(reader, state["tensors"]))
+        embedder._net = net.eval()
+
+
+def write_strategy(writer: Writer, strategy: Any, where: str) -> Node:
+    """What a loss weighting knows beside its hyperparameters."""
+    known = {"training", *strategy.get_params()}
+    plain = {
+        name: value
+        for name, value in vars(strategy).items()
+        if not name.startswith("_") and name not in known
+    }
+    return [
+        _write_tensors(writer, one, where) for one in (plain, strategy.state_dict())
+    ]
+
+
+def restore_strategy(strategy: Any, reader: Reader, state: Any) -> None:
+    """Give a new loss weighting what one in a file knew."""
+    plain, tensors = (_read_tensors(reader, one) for one in state)
+    if "tasks" in plain:
+        strategy.start(plain["tasks"])
+    strategy.load_state_dict(tensors)
+    for name, value in plain.items():
+        setattr(strategy, name, value)
+
+
+def _module(ranker: Any) -> Any:
+    """The network that a ranker's hyperparameters and encoder describe.
+
+    Its numbers are those that were in memory.
+    """
+    from skmtl.rankers._pretrained import PretrainedTables
+
+    # All ids with a vector have rows already, so that the encoder stays as it is.
+    encoder = copy.copy(ranker.encoder_)
+    pretrained = PretrainedTables(ranker.embeddings)
+    pretrained.add_to(encoder)
+    names = [str(name) for name in ranker.task_names_]
+    with without_start():
+        return ranker._make_net(encoder, names, pretrained)
+
+
+def without_start() -> Any:
+    """Leave out what draws the first numbers of parameters, and the generator alone."""
+    from torch.overrides import TorchFunctionMode
+
+    class Unset(TorchFunctionMode):
+        def __torch_function__(
+            self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+        ) -> Any:
+            if func.__name__ in ("normal_", "uniform_", "kaiming_uniform_"):
+                return args[0] if args else (kwargs or {})["tensor"]
+            return func(*args, **(kwargs or {}))
+
+    return Unset()
+
+
+def _check_device(device: str) -> None:
+    from skmtl._device import check_device
+
+    try:
+        check_device(device)
+    except (ValueError, RuntimeError) as error:
+        raise RefusedError(
+            f"The ranker cannot predict on device={device!r} here. Give another: "
+            "load(path, device='cpu')."
+        ) from error
+
+
+def _outline(module: Any) -> list[Any]:
+    """Classes, plain attributes and shapes of a network."""
+    parts = [
+        (name, type(part).__name__, repr(sorted(_plain_attributes(part).items())))
+        for name, part in module.named_modules()
+    ]
+    return [parts, [(name, t.shape) for name, t in module.state_dict().items()]]
+
+
+def _plain_attributes(part: Any) -> dict[str, Any]:
+    return {
+        name: value
+        for name, value in vars(part).items()
+        if not name.startswith("_") and name != "training"
+    }
+
+
+def _write_tensors(writer: Writer, value: Any, where: str) -> Node:
+    return writer.write(_mapped(value, _as_array), where)
+
+
+def _read_tensors(reader: Reader, node: Node) -> Any:
+    return _mapped(reader.read(node), _as_tensor)
+
+
+def _mapped(value: Any, change: Any) -> Any:
+    """A nest of dicts, lists and tuples with `change` applied to what they hold."""
+    if isinstance(value, dict):
+        return {key: _mapped(one, change) for key, one in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(_mapped(one, change) for one in value)
+    return change(value)
+
+
+def _as_array(value: Any) -> Any:
+    import torch
+
+    return value.detach().cpu().numpy() if torch.is_tensor(value) else value
+
+
+def _as_tensor(value: Any) -> Any:
+    import torch
+
+    return torch.from_numpy(value) if isinstance(value, np.ndarray) else value
+
+
+def _restore_optimizer(optimizer: Any, saved: dict[str, Any]) -> None:
+    optimizer.load_state_dict(saved)
+    # torch leaves counts of steps where they are.
+    for parameter, state in optimizer.state.items():
+        for name, value in state.items():
+            if hasattr(value, "to"):
+                state[name] = value.to(parameter.device)

@@ -1,0 +1,147 @@
+"""`save` and `load`."""
+
+from __future__ import annotations
+
+import json
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import skmtl
+from skmtl._files import write_whole
+from skmtl.persistence._container import DamagedFileError, RefusedError, pack, unpack
+from skmtl.persistence._objects import read_object, write_object
+from skmtl.persistence._values import Reader, Writer
+
+
+def save(
+    estimator: Any,
+    path: str | PathLike[str],
+    *,
+    include_training_state: bool = True,
+) -> None:
+    """Write an estimator of skmtl to one file that holds no code.
+
+    Parameters
+    ----------
+    estimator : estimator
+        A ranker, `TableEncoder`, an embedder, `FixedOutputWeights` or
+        `OutputWeightSearchCV` around a ranker; fitted or not.
+    path : str or path-like
+        Where to write. A file that is there is replaced, at once and whole: after a
+        crash there is the old one or the new one.
+    include_training_state : bool, default=True
+        Whether the file holds what optimisers know, so that `partial_fit` and
+        ``warm_start`` continue as if nothing had happened. Without, it has about a
+        third of the size, and they raise an error.
+
+    Raises
+    ------
+    ValueError
+        For what a file without code cannot hold: callables, such as those in
+        `callbacks` and `scoring`, and objects of other classes than those of skmtl, of
+        plain Python, numpy and pandas. The message names the attribute.
+    ImportError
+        If safetensors is not installed, which comes with the extra ``safe``.
+
+    See Also
+    --------
+    load : Read the file.
+    skmtl.export.to_onnx : A file that predicts without Python.
+
+    Notes
+    -----
+    The file is in the safetensors format, which libraries in many languages read: all
+    arrays are tensors, strings among them as bytes in UTF-8; everything else is JSON in
+    the metadata, with the version of the format and a SHA-256 of all the file says.
+
+    Examples
+    --------
+    >>> import tempfile, os
+    >>> import numpy as np
+    >>> import skmtl
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.normal(size=(500, 3))
+    >>> y = (X[:, :2] > 0).astype(int)
+    >>> ranker = skmtl.ShareBottom(random_state=0).fit(X, y)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "ranker.safetensors")
+    ...     skmtl.save(ranker, path)
+    ...     loaded = skmtl.load(path)
+    >>> bool((loaded.predict_task_proba(X) == ranker.predict_task_proba(X)).all())
+    True
+    """
+    write_whole(path, to_bytes(estimator, include_training_state))
+
+
+def load(path: str | PathLike[str], *, device: str | None = None) -> Any:
+    """Read an estimator from a file of `save`, without running code from it.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The file.
+    device : str or None, default=None
+        Where rankers are to predict, such as "cpu" for one that was trained on a GPU.
+        None for the device that they were trained on.
+
+    Returns
+    -------
+    estimator
+        As it was saved; its predictions are equal to the last bit.
+
+    Raises
+    ------
+    ValueError
+        If the file is damaged, was not written by skmtl, is of a later format or holds
+        a class that is not known.
+    ImportError
+        If safetensors is not installed, which comes with the extra ``safe``.
+
+    See Also
+    --------
+    save : Write the file.
+
+    Examples
+    --------
+    >>> import tempfile, os
+    >>> import skmtl
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "ranker.safetensors")
+    ...     skmtl.MMoE(n_experts=3).save(path)
+    ...     skmtl.load(path)
+    MMoE(n_experts=3)
+    """
+    return from_bytes(Path(path).read_bytes(), device=device)
+
+
+def to_bytes(estimator: Any, include_training_state: bool = True) -> bytes:
+    """The bytes that `save` writes."""
+    writer = Writer(write_object, include_training_state)
+    state = writer.write(estimator, type(estimator).__name__)
+    if not isinstance(state, dict) or "object" not in state:
+        raise ValueError(
+            f"A {type(estimator).__name__} is not an estimator of skmtl, and cannot be "
+            "saved."
+        )
+    text = {
+        "skmtl_version": skmtl.__version__,
+        "class": type(estimator).__name__,
+        "state": json.dumps(state, allow_nan=False, separators=(",", ":")),
+    }
+    return pack(writer.arrays, text)
+
+
+def from_bytes(data: bytes, device: str | None = None) -> Any:
+    """The estimator that `to_bytes` wrote."""
+    arrays, metadata = unpack(data)
+    try:
+        state = json.loads(metadata["state"])
+        return Reader(arrays, read_object, device).read(state)
+    except (RefusedError, ImportError):
+        raise
+    except Exception as error:  # whatever a forged file makes numpy or torch say
+        raise DamagedFileError(
+            "The file does not describe an estimator of skmtl: "
+            f"{type(error).__name__}: {error}"
+        ) from error

@@ -1,0 +1,330 @@
+"""Plain values as JSON and arrays, and back.
+
+JSON's own types stand for themselves. Everything else is an object with one key, which
+says what it is: ``{"array": "3"}`` is the array of that name in the file.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from skmtl.persistence._container import Arrays, DamagedFileError
+
+Node = Any
+
+# Types of numbers that safetensors and numpy both have.
+_NUMBERS = frozenset(
+    {"bool", "float16", "float32", "float64"}
+    | {f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
+)
+# How pandas may keep a column, beside numbers.
+_COLUMN_TYPES = frozenset({"object", "str", "string"})
+
+
+class Writer:
+    """Turn values into JSON; arrays are put aside.
+
+    Parameters
+    ----------
+    write_object : callable
+        Writes what is not a plain value: ``write_object(writer, value, where)``.
+    training_state : bool
+        Whether to write what optimisers know.
+
+    Attributes
+    ----------
+    arrays : dict of str to ndarray
+        The arrays, by the names that the JSON has for them.
+    """
+
+    def __init__(
+        self, write_object: Callable[[Writer, Any, str], Node], training_state: bool
+    ) -> None:
+        self.write_object, self.training_state = write_object, training_state
+        self.arrays: Arrays = {}
+        # Kept alive, so that no two have the same id.
+        self._seen: dict[int, tuple[Any, int]] = {}
+
+    def write(self, value: Any, where: str) -> Node:
+        """JSON of a value.
+
+        Parameters
+        ----------
+        value : object
+            The value.
+        where : str
+            What it is called, for errors.
+
+        Raises
+        ------
+        ValueError
+            For what is not plain, and not of a class that is known.
+        """
+        kind = type(value)
+        if value is None or kind in (bool, int, str):
+            return value
+        if kind is float:
+            return value if math.isfinite(value) else {"float": repr(value)}
+        if kind in (list, tuple):
+            return _write_list(self, value, where)
+        for types, write in _WRITERS:
+            if isinstance(value, types):
+                return write(self, value, where)
+        return self._object(value, where)
+
+    def array(self, value: np.ndarray) -> str:
+        """Put an array of numbers aside, and give its name."""
+        name = str(len(self.arrays))
+        self.arrays[name] = np.array(value, order="C")
+        return name
+
+    def _object(self, value: Any, where: str) -> Node:
+        if id(value) in self._seen:
+            return {"same": self._seen[id(value)][1]}
+        number = len(self._seen)
+        self._seen[id(value)] = value, number
+        return {"object": self.write_object(self, value, where), "number": number}
+
+
+class Reader:
+    """Turn JSON of a `Writer` back into values.
+
+    Parameters
+    ----------
+    arrays : dict of str to ndarray
+        Arrays of the file.
+    read_object : callable
+        Reads what `write_object` wrote: ``read_object(reader, content)``.
+    device : str or None
+        Where rankers are to predict; None for where they were trained.
+    """
+
+    def __init__(
+        self,
+        arrays: Arrays,
+        read_object: Callable[[Reader, Any], Any],
+        device: str | None,
+    ) -> None:
+        self.arrays, self.read_object, self.device = arrays, read_object, device
+        self._objects: dict[int, Any] = {}
+
+    def read(self, node: Node) -> Any:
+        """The value that a JSON stands for."""
+        if not isinstance(node, dict):
+            if isinstance(node, list):
+                return [self.read(one) for one in node]
+            return node
+        if "object" in node:
+            found = self.read_object(self, node["object"])
+            self._objects[node["number"]] = found
+            return found
+        if "same" in node:
+            return self._objects[node["same"]]
+        ((key, content),) = node.items()
+        return _READERS[key](self, content)
+
+    def array(self, name: str) -> np.ndarray:
+        """An array of the file, which may be changed."""
+        return self.arrays[name].copy()
+
+
+def _write_list(writer: Writer, value: Any, where: str) -> Node:
+    items = [writer.write(one, f"{where}[{i}]") for i, one in enumerate(value)]
+    return items if isinstance(value, list) else {"tuple": items}
+
+
+def _write_dict(writer: Writer, value: Mapping[Any, Any], where: str) -> Node:
+    return {
+        "dict": [
+            [writer.write(k, f"a key of {where}"), writer.write(v, f"{where}[{k!r}]")]
+            for k, v in value.items()
+        ]
+    }
+
+
+def _read_dict(reader: Reader, content: Any) -> dict[Any, Any]:
+    return {reader.read(k): reader.read(v) for k, v in content}
+
+
+def _write_scalar(writer: Writer, value: np.generic, where: str) -> Node:
+    if isinstance(value, np.str_):
+        return str(value)
+    if value.dtype.name not in _NUMBERS:
+        raise ValueError(f"{where} is a {value.dtype} of numpy, which cannot be saved.")
+    return {"scalar": [value.dtype.name, writer.write(value.item(), where)]}
+
+
+def _read_scalar(reader: Reader, content: Any) -> np.generic:
+    name, item = content
+    scalar: np.generic = _number_type(name).type(reader.read(item))
+    return scalar
+
+
+def _write_array(writer: Writer, value: np.ndarray, where: str) -> Node:
+    if value.dtype.name in _NUMBERS:
+        return {"array": writer.array(value)}
+    if value.dtype.kind not in "OU":
+        raise ValueError(
+            f"{where} is an array of {value.dtype}, which cannot be saved. Bring it to "
+            "numbers or strings."
+        )
+    cells = value.ravel().tolist()
+    shape = list(value.shape)
+    if all(type(cell) is str for cell in cells):
+        dtype = "object" if value.dtype == object else value.dtype.str[1:]
+        return {"strings": [*_write_text(writer, cells), shape, dtype]}
+    items = [writer.write(one, f"an entry of {where}") for one in cells]
+    return {"objects": [items, shape]}
+
+
+def _write_text(writer: Writer, cells: list[str]) -> list[str]:
+    """Strings as one array of bytes and one of where each begins."""
+    parts = [cell.encode("utf-8", "surrogatepass") for cell in cells]
+    lengths = np.array([len(part) for part in parts], dtype=np.int64)
+    offsets = np.concatenate([np.zeros(1, np.int64), lengths.cumsum()])
+    text = np.frombuffer(b"".join(parts), dtype=np.uint8)
+    return [writer.array(text), writer.array(offsets)]
+
+
+def _read_strings(reader: Reader, content: Any) -> np.ndarray:
+    text, offsets, shape, dtype = content
+    if dtype != "object" and not (dtype[:1] == "U" and dtype[1:].isdecimal()):
+        raise DamagedFileError(f"The file has strings of the type {dtype!r}.")
+    joined, ends = reader.array(text).tobytes(), reader.array(offsets).tolist()
+    cells = [
+        joined[start:end].decode("utf-8", "surrogatepass")
+        for start, end in pairwise(ends)
+    ]
+    return _filled(cells, shape).astype(dtype, copy=False)
+
+
+def _read_objects(reader: Reader, content: Any) -> np.ndarray:
+    cells, shape = content
+    return _filled([reader.read(one) for one in cells], shape)
+
+
+def _filled(cells: list[Any], shape: list[int]) -> np.ndarray:
+    """An array of objects; numpy would look into lists."""
+    found = np.empty(len(cells), dtype=object)
+    found[:] = cells
+    return found.reshape(shape)
+
+
+def _write_index(writer: Writer, value: pd.Index, where: str) -> Node:
+    if isinstance(value, pd.MultiIndex) or value.dtype.name not in (
+        _NUMBERS | _COLUMN_TYPES
+    ):
+        raise ValueError(
+            f"{where} is a {type(value).__name__} of {value.dtype}, which cannot be "
+            "saved. Bring it to numbers or strings."
+        )
+    name = writer.write(value.name, f"the name of {where}")
+    if isinstance(value, pd.RangeIndex):
+        return {"range": [value.start, value.stop, value.step, name]}
+    return {"index": [_write_column(writer, value, where), value.dtype.name, name]}
+
+
+def _write_column(writer: Writer, column: Any, where: str) -> Node:
+    kept = None if column.dtype.name in _NUMBERS else object
+    return _write_array(writer, column.to_numpy(kept), where)
+
+
+def _read_range(reader: Reader, content: Any) -> pd.RangeIndex:
+    start, stop, step, name = content
+    return pd.RangeIndex(start, stop, step, name=reader.read(name))
+
+
+def _read_index(reader: Reader, content: Any) -> pd.Index:
+    cells, dtype, name = content
+    return pd.Index(
+        reader.read(cells), dtype=_column_type(dtype), name=reader.read(name)
+    )
+
+
+def _write_frame(writer: Writer, value: pd.DataFrame, where: str) -> Node:
+    names = [dtype.name for dtype in value.dtypes]
+    unknown = [name for name in names if name not in _NUMBERS | _COLUMN_TYPES]
+    if unknown:
+        raise ValueError(
+            f"{where} is a DataFrame with a column of {unknown[0]}, which cannot be "
+            "saved. Bring it to numbers or strings."
+        )
+    labels = [_write_index(writer, one, where) for one in (value.columns, value.index)]
+    if len(set(names)) == 1 and names[0] in _NUMBERS:  # one array, not one a column
+        return {"matrix": [*labels, _write_array(writer, value.to_numpy(), where)]}
+    columns = [_write_column(writer, column, where) for _, column in value.items()]
+    return {"frame": [*labels, columns, names]}
+
+
+def _read_matrix(reader: Reader, content: Any) -> pd.DataFrame:
+    columns, index, cells = map(reader.read, content)
+    return pd.DataFrame(cells, index=index, columns=columns)
+
+
+def _read_frame(reader: Reader, content: Any) -> pd.DataFrame:
+    names, index, columns, types = content
+    cells = zip(columns, types, strict=True)
+    index = reader.read(index)
+    found = [pd.Series(reader.read(c), index, _column_type(t)) for c, t in cells]
+    frame = pd.DataFrame(dict(enumerate(found)), index=index)
+    frame.columns = reader.read(names)
+    return frame
+
+
+def _write_random(writer: Writer, value: np.random.RandomState, where: str) -> Node:
+    state = value.get_state(legacy=False)
+    if state["bit_generator"] != "MT19937":
+        raise ValueError(
+            f"{where} draws from {state['bit_generator']}, which cannot be saved. Give "
+            "an integer."
+        )
+    inner = state["state"]
+    gauss = [int(state["has_gauss"]), float(state["gauss"])]
+    return {"random": [writer.array(inner["key"]), int(inner["pos"]), *gauss]}
+
+
+def _read_random(reader: Reader, content: Any) -> np.random.RandomState:
+    key, *rest = content
+    found = np.random.RandomState()
+    found.set_state(("MT19937", reader.array(key), *rest))
+    return found
+
+
+def _number_type(name: str) -> np.dtype[Any]:
+    if name not in _NUMBERS:
+        raise DamagedFileError(f"The file has numbers of the type {name!r}.")
+    return np.dtype(name)
+
+
+def _column_type(name: str) -> Any:
+    return name if name in _COLUMN_TYPES else _number_type(name)
+
+
+_WRITERS: list[tuple[type, Callable[[Writer, Any, str], Node]]] = [
+    (np.generic, _write_scalar),
+    (np.ndarray, _write_array),
+    (Mapping, _write_dict),
+    (pd.Index, _write_index),
+    (pd.DataFrame, _write_frame),
+    (np.random.RandomState, _write_random),
+]
+_READERS: dict[str, Callable[[Reader, Any], Any]] = {
+    "array": lambda reader, name: reader.array(name),
+    "dict": _read_dict,
+    "float": lambda reader, text: float(text),
+    "frame": _read_frame,
+    "index": _read_index,
+    "matrix": _read_matrix,
+    "objects": _read_objects,
+    "random": _read_random,
+    "range": _read_range,
+    "scalar": _read_scalar,
+    "strings": _read_strings,
+    "tuple": lambda reader, items: tuple(reader.read(one) for one in items),
+}

@@ -1,0 +1,86 @@
+"""skops dumps and loads estimators, with few types to trust."""
+
+import numpy as np
+import pytest
+
+from skmtl import FixedOutputWeights, OutputWeightSearchCV
+from skmtl.persistence import trusted_types
+from tests.persistence.conftest import IDS, RANKERS, make_table, small_ranker
+
+io = pytest.importorskip("skops.io")
+
+
+def round_trip(estimator):
+    data = io.dumps(estimator)
+    untrusted = io.get_untrusted_types(data=data)
+    assert set(untrusted) <= set(trusted_types())
+    return io.loads(data, trusted=untrusted)
+
+
+@pytest.mark.parametrize("name", RANKERS)
+def test_rankers(name, table, unseen):
+    ranker = small_ranker(name, categorical_features=IDS).fit(*table)
+    loaded = round_trip(ranker)
+    np.testing.assert_array_equal(
+        loaded.predict_task_proba(unseen), ranker.predict_task_proba(unseen)
+    )
+    more = make_table(200, 2)
+    np.testing.assert_array_equal(
+        loaded.partial_fit(*more).predict_task_proba(unseen),
+        ranker.partial_fit(*more).predict_task_proba(unseen),
+    )
+
+
+def test_encoder(fitted, unseen):
+    encoder = fitted.encoder_
+    np.testing.assert_array_equal(
+        round_trip(encoder).transform(unseen), encoder.transform(unseen)
+    )
+
+
+def test_output_weights(fitted, table, unseen):
+    fixed = FixedOutputWeights(fitted, [1, 2])
+    search = OutputWeightSearchCV(fitted, weights=3, cv="prefit").fit(*table)
+    for one in (fixed, search):
+        np.testing.assert_array_equal(
+            round_trip(one).decision_function(unseen), one.decision_function(unseen)
+        )
+
+
+def test_in_a_pipeline(table):
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    X = table[0][["price", "age"]].fillna(0).to_numpy()
+    pipeline = make_pipeline(StandardScaler(), small_ranker("MMoE")).fit(X, table[1])
+    loaded = round_trip(pipeline)
+    np.testing.assert_array_equal(
+        loaded[-1].predict_task_proba(X), pipeline[-1].predict_task_proba(X)
+    )
+
+
+def test_around_other_classifiers(table):
+    from sklearn.ensemble import RandomForestClassifier
+
+    X = table[0][["price", "age"]].fillna(0).to_numpy()
+    forest = RandomForestClassifier(3, random_state=0)
+    fixed = FixedOutputWeights(forest, [1, 2]).fit(X, table[1].to_numpy())
+    data = io.dumps(fixed)
+    loaded = io.loads(data, trusted=io.get_untrusted_types(data=data))
+    np.testing.assert_array_equal(
+        loaded.decision_function(X), fixed.decision_function(X)
+    )
+
+
+def test_untrusted_is_refused(fitted):
+    with pytest.raises(io.exceptions.UntrustedTypesFoundException, match="MMoE"):
+        io.loads(io.dumps(fitted))
+
+
+def test_callables_are_refused(table):
+    def fade(progress):
+        return 1 - progress
+
+    ranker = small_ranker("MMoE", learning_rate_schedule=fade)
+    with pytest.raises(ValueError, match=r"learning_rate_schedule is the function"):
+        io.dumps(ranker)
