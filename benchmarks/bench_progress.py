@@ -21,9 +21,8 @@ from threadpoolctl import threadpool_limits
 
 from skmtl import MMoE
 from skmtl.datasets import make_funnel
-from skmtl.rankers import _fit
-from skmtl.rankers._epoch_auc import TaskAUC
-from skmtl.rankers._epoch_line import EpochLine
+from skmtl.training import fit
+from skmtl.training.epochs import EpochLine, EpochScores
 
 
 class Terminal(io.StringIO):
@@ -34,17 +33,17 @@ class Terminal(io.StringIO):
 class Nothing(Callback):
     """Stands in for what records AUC."""
 
-    def __init__(self, names, *, scalars):
+    def __init__(self, names, kinds, *, scalars):
         pass
 
 
 @contextmanager
 def without_auc():
-    kept, _fit.TaskAUC = _fit.TaskAUC, Nothing
+    kept, fit.EpochScores = fit.EpochScores, Nothing
     try:
         yield
     finally:
-        _fit.TaskAUC = kept
+        fit.EpochScores = kept
 
 
 def seconds(ranker, data):
@@ -75,7 +74,7 @@ def contenders(settings, data):
 
 def shares(settings, data):
     """Share of a fit's processor time that each of our callbacks takes."""
-    spent = {TaskAUC: 0.0, EpochLine: 0.0}
+    spent = {EpochScores: 0.0, EpochLine: 0.0}
 
     def timed(kind, method):
         def run(self, *args, **kwargs):

@@ -22,8 +22,10 @@ import numpy as np
 import torch
 
 from skmtl import MMoE, TableEncoder
-from skmtl._batches import Batches, TensorTable
-from skmtl._net import MultiTaskNet
+from skmtl.tasks import binary_kinds
+from skmtl.tasks.losses import TaskLosses
+from skmtl.training.batches import Batches, TensorTable
+from skmtl.training.net import MultiTaskNet
 from skmtl.weighting import (
     MGDA,
     GradNorm,
@@ -70,7 +72,7 @@ def make_net(
     net = MultiTaskNet(
         module,
         criterion__weighting=weighting,
-        criterion__label_weight=[1.0] * n_tasks,
+        criterion__losses=TaskLosses(binary_kinds(n_tasks), [1.0] * n_tasks),
         lr=5e-3,
         batch_size=1024,
         record_gradients=record,

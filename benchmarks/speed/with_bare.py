@@ -4,8 +4,6 @@ import torch
 from torch.nn import functional as F
 from workload import N_IDS, N_NUMBERS, TASKS
 
-from skmtl._device import keep_freed_memory
-from skmtl._lazy import LazyAdam
 from skmtl.modules import (
     ExpertMixture,
     MultiTaskModule,
@@ -13,6 +11,8 @@ from skmtl.modules import (
     SharedBottom,
     TableEmbedding,
 )
+from skmtl.training.devices import keep_freed_memory
+from skmtl.training.optimizers import LazyAdam
 
 
 def prepare(work):

@@ -5,7 +5,7 @@ import sys
 from with_skmtl import fit as fit_in_blocks
 from with_skmtl import more, predict, prepare
 
-from skmtl import _net
+from skmtl.training import net as _net
 
 __all__ = ["fit", "more", "predict", "prepare"]
 

@@ -11,12 +11,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from skmtl._device import seeded
 from skmtl._extras import import_extra
-from skmtl._optim import dense_optimizer, table_optimizer
 from skmtl.embedders._graph import Codes, Graph
 from skmtl.encoding import EncodedTable
 from skmtl.modules import TableEmbedding
+from skmtl.training.devices import seeded
+from skmtl.training.optimizers import dense_optimizer, table_optimizer
 
 # Nodes whose full neighbourhoods are read at once.
 _BLOCK = 8192

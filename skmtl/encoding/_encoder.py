@@ -21,7 +21,6 @@ from sklearn.utils.validation import (
 from skmtl._containers import as_frame, has_names
 from skmtl._saving import SaveMixin
 from skmtl._sklearn import Interval, StrOptions, _fit_context, output_config
-from skmtl._weights import check_row_weight
 from skmtl.encoding._columns import as_float, select_categorical
 from skmtl.encoding._fallback import fall_back, fallback_chains
 from skmtl.encoding._growing import GrowingMixin
@@ -35,6 +34,7 @@ from skmtl.encoding._sharing import joined_keys, vocabulary_owners
 from skmtl.encoding._short import SHORT, plain_cells
 from skmtl.encoding._table import EncodedTable
 from skmtl.encoding._vocabulary import Vocabulary
+from skmtl.tasks import check_row_weight
 
 _ID_NAME = re.compile(r"(^|_|(?<=[a-z]))(id|ids|ID|IDs|Id)$")
 
@@ -159,7 +159,7 @@ class TableEncoder(GrowingMixin, SaveMixin, TransformerMixin, BaseEstimator):
         *,
         min_frequency: int = 2,
         max_categories: int | None = None,
-        share_embedding: dict[Any, Any] | None = None,
+        share_embedding: Mapping[Any, Any] | None = None,
         max_length: int | None = None,
         fallback: Mapping[Any, Any] | None = None,
         n_buckets: Mapping[Any, int] | None = None,

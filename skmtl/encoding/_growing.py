@@ -10,10 +10,10 @@ import numpy.typing as npt
 from sklearn.utils.validation import check_is_fitted
 
 from skmtl._containers import as_frame, has_names
-from skmtl._weights import check_row_weight
 from skmtl.encoding._growth import Growth, growth
 from skmtl.encoding._keys import as_keys
 from skmtl.encoding._vocabulary import Vocabulary
+from skmtl.tasks import check_row_weight
 
 
 class GrowingMixin:

@@ -78,7 +78,7 @@ class RankerNetwork:
 
     @staticmethod
     def restore(ranker: Any, reader: Reader, state: Any) -> None:
-        from skmtl._net import MultiTaskNet
+        from skmtl.training.net import MultiTaskNet
 
         if reader.device is not None:
             ranker.device = reader.device
@@ -89,8 +89,9 @@ class RankerNetwork:
         net = MultiTaskNet(
             module,
             criterion__weighting=reader.read(state["weighting"]),
-            criterion__label_weight=ranker.label_weight_.tolist(),
-            criterion__losses=ranker._losses,
+            criterion__losses=ranker._losses(
+                ranker._kinds, ranker.label_weight_.tolist()
+            ),
             train_split=None,
             device=ranker.device,
             verbose=0,
@@ -189,7 +190,7 @@ def without_start() -> Any:
 
 
 def _check_device(device: str) -> None:
-    from skmtl._device import check_device
+    from skmtl.training.devices import check_device
 
     try:
         check_device(device)

@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import copy
-from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from abc import abstractmethod
 from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.special import expit
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.callback import CallbackSupportMixin, with_callbacks
-from sklearn.metrics import roc_auc_score
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from skmtl._device import check_device
-from skmtl._losses import TaskLosses
 from skmtl._saving import SaveMixin
 from skmtl._sklearn import _fit_context
-from skmtl._weights import check_sample_weight
 from skmtl.encoding import EncodedTable, TableEncoder
 from skmtl.modules import (
     MultiTaskModule,
@@ -29,27 +23,27 @@ from skmtl.modules import (
     TableEmbedding,
     TaskEmbedding,
 )
-from skmtl.rankers._daily import PartialFitMixin
-from skmtl.rankers._embedding_dim import check_embedding_dim, embedding_dims
-from skmtl.rankers._fit import Fit
-from skmtl.rankers._memory import check_memory
-from skmtl.rankers._parameters import CONSTRAINTS, shared_parameters
-from skmtl.rankers._pooling import bag_columns, check_pooling
+from skmtl.rankers._network import (
+    bag_columns,
+    check_embedding_dim,
+    check_memory,
+    check_pooling,
+    check_units,
+    embedding_dims,
+)
 from skmtl.rankers._pretrained import PretrainedTables
 from skmtl.rankers._summary import summary_text, visual_block
-from skmtl.rankers._targets import check_targets
-from skmtl.rankers._training import logits
-from skmtl.rankers._widths import check_units
+from skmtl.tasks import TaskKinds, binary_kinds, check_sample_weight, check_targets
+from skmtl.training.batches import logits
+from skmtl.training.devices import check_device
+from skmtl.training.epochs import task_score
+from skmtl.training.fit import Fit, PartialFit
+from skmtl.training.ranker import PretrainedRows, TrainableRanker
+from skmtl.training.starts import NextTable, Start, WarmStart
 
 
-@shared_parameters
 class MultiTaskRanker(
-    PartialFitMixin,
-    SaveMixin,
-    CallbackSupportMixin,
-    ClassifierMixin,
-    BaseEstimator,
-    ABC,
+    TrainableRanker, SaveMixin, CallbackSupportMixin, ClassifierMixin, BaseEstimator
 ):
     """Base of all rankers.
 
@@ -71,91 +65,8 @@ class MultiTaskRanker(
     True
     """
 
-    _parameter_constraints: ClassVar[dict[str, Any]] = CONSTRAINTS
     # Hyperparameters that hold widths of layers, and how many layers there must be.
     _layers: ClassVar[dict[str, int]] = {"tower_units": 0}
-    _losses: ClassVar[type] = TaskLosses
-
-    def __init__(
-        self,
-        *,
-        tower_units: Any = (64,),
-        embedding_dim: Any = 16,
-        embeddings: Any = None,
-        pooling: Any = "mean",
-        bin_dim: int = 8,
-        dropout: float = 0.0,
-        label_weight: Any = None,
-        loss_weight: Any = None,
-        max_iter: int = 4,
-        batch_size: int | str = "auto",
-        learning_rate: float = 5e-3,
-        learning_rate_schedule: Any = "cosine",
-        weight_decay: float = 0.0,
-        optimizer: str = "adam",
-        embedding_optimizer: str = "lazy_adam",
-        early_stopping: bool = False,
-        validation_fraction: float = 0.1,
-        scoring: Any = None,
-        n_iter_no_change: int = 3,
-        tol: float = 0.0,
-        categorical_features: Any = "from_dtype",
-        min_frequency: int = 2,
-        max_categories: int | None = None,
-        share_embedding: dict[Any, Any] | None = None,
-        max_length: int | None = None,
-        unknown_rate: float = 10.0,
-        fallback: Mapping[Any, Any] | None = None,
-        n_buckets: Mapping[Any, int] | None = None,
-        n_hashes: int = 1,
-        n_bins: int = 64,
-        warm_start: bool = False,
-        device: str = "cpu",
-        precision: str = "float32",
-        compile: bool = False,
-        callbacks: list[Any] | None = None,
-        record_gradients: bool = False,
-        random_state: Any = None,
-        verbose: int = 0,
-    ) -> None:
-        self.tower_units = tower_units
-        self.embedding_dim = embedding_dim
-        self.embeddings = embeddings
-        self.pooling = pooling
-        self.bin_dim = bin_dim
-        self.dropout = dropout
-        self.label_weight = label_weight
-        self.loss_weight = loss_weight
-        self.max_iter = max_iter
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.learning_rate_schedule = learning_rate_schedule
-        self.weight_decay = weight_decay
-        self.optimizer = optimizer
-        self.embedding_optimizer = embedding_optimizer
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.scoring = scoring
-        self.n_iter_no_change = n_iter_no_change
-        self.tol = tol
-        self.categorical_features = categorical_features
-        self.min_frequency = min_frequency
-        self.max_categories = max_categories
-        self.share_embedding = share_embedding
-        self.max_length = max_length
-        self.unknown_rate = unknown_rate
-        self.fallback = fallback
-        self.n_buckets = n_buckets
-        self.n_hashes = n_hashes
-        self.n_bins = n_bins
-        self.warm_start = warm_start
-        self.device = device
-        self.precision = precision
-        self.compile = compile
-        self.callbacks = callbacks
-        self.record_gradients = record_gradients
-        self.random_state = random_state
-        self.verbose = verbose
 
     @abstractmethod
     def _make_sharing(self, width: int, names: list[str]) -> Any:
@@ -233,8 +144,17 @@ default=None
             For input that cannot be used; the message names the column or the task.
             A ranker that was fitted before stays as it was.
         """
-        fit = Fit(self, X, y, sample_weight)
-        fit.set_validation(X_val, y_val, sample_weight_val)
+        warm = self.warm_start and self._is_fitted()
+        fit = Fit(
+            self,
+            WarmStart(self) if warm else Start(self),
+            X,
+            y,
+            sample_weight,
+            X_val=X_val,
+            y_val=y_val,
+            sample_weight_val=sample_weight_val,
+        )
         # The table seen by callbacks is the caller's own.
         context = self._init_callback_context(max_subtasks=self.max_iter)
         context.call_on_fit_task_begin(estimator=self, X=X, y=y)
@@ -243,11 +163,56 @@ default=None
         context.call_on_fit_task_end(estimator=self, X=X, y=y)
         return self
 
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(
+        self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None
+    ) -> Self:
+        """Continue training with one more table, in one pass.
+
+        The first call is a `fit` of one epoch; later calls, and calls after `fit`,
+        continue from there. Ids that come up on `min_frequency` rows of all calls
+        together get rows of their own, which start as what the id was until then: its
+        unknown row, or its fallback. What optimisers know of old rows is kept. Scales
+        and bins stay as they are. The learning rate runs through its schedule in each
+        call.
+
+        Parameters
+        ----------
+        X : DataFrame of pandas or polars, or array-like, shape (n_samples, n_features)
+            More rows, with the columns of the first call and no others.
+        y : array-like or DataFrame of shape (n_samples,) or (n_samples, n_tasks)
+            Labels of the same tasks, as for `fit`.
+        classes : array-like, or list of array-like, default=None
+            For one task, the labels that may come up, where the first call does not
+            have both. For several tasks, which have 0 and 1, it changes nothing.
+        sample_weight : array-like of shape (n_samples,) or (n_samples, n_tasks), \
+default=None
+            Weights, as for `fit`.
+
+        Returns
+        -------
+        self : MultiTaskRanker
+            The ranker.
+
+        Raises
+        ------
+        ValueError, TypeError
+            For other columns or tasks, and for all that `fit` refuses; the message
+            names the column or the task. The ranker stays as it was.
+        """
+        start = NextTable(self) if self._is_fitted() else Start(self)
+        fitted = PartialFit(self, start, X, y, sample_weight, classes=classes).run(None)
+        self.__dict__.update(fitted)
+        return self
+
+    def _pretrained_rows(self) -> PretrainedTables:
+        return PretrainedTables(self.embeddings)
+
     def _make_net(
         self,
         encoder: TableEncoder,
         names: list[str],
-        pretrained: PretrainedTables | None = None,
+        pretrained: PretrainedRows,
     ) -> MultiTaskModule:
         n_sets = self._n_embeddings(names)
         embedding = self._make_embedding(encoder, n_sets, pretrained)
@@ -265,7 +230,7 @@ default=None
         self,
         encoder: TableEncoder,
         n_sets: int | None,
-        pretrained: PretrainedTables | None,
+        pretrained: PretrainedRows,
     ) -> Any:
         """From encoded rows to the input."""
         names, sizes = encoder.vocabulary_names_, encoder.vocabulary_sizes_
@@ -285,7 +250,7 @@ default=None
             "embedding_dim": dims,
             "bin_dim": self.bin_dim,
             "sparse": self.embedding_optimizer != "adam",
-            "pretrained": pretrained.for_network(dims) if pretrained else None,
+            "pretrained": pretrained.for_network(dims),
             "columns": [places[name] for name in encoder.categorical_names_],
             "bags": bag_columns(self.pooling, encoder, dims),
             "more_hashes": encoder.more_hashes_,
@@ -322,11 +287,16 @@ default=None
 
     def _task_proba(self, X: Any) -> npt.NDArray[np.float64]:
         table = X if isinstance(X, EncodedTable) else self.encoder_.encode(X)
-        proba = expit(logits(self.net_, table) + self.intercept_)
+        kinds = self._kinds
+        proba = kinds.predict(logits(self.net_, table) + self.intercept_)
         proba = self._order_probabilities(proba)
-        constant = np.isnan(self.prior_) | np.isin(self.prior_, (0.0, 1.0))
-        proba[:, constant] = np.nan_to_num(self.prior_[constant], nan=0.5)
+        constant = kinds.is_constant(self.prior_)
+        proba[:, constant] = kinds.constant(self.prior_)[constant]
         return proba
+
+    @property
+    def _kinds(self) -> TaskKinds:
+        return binary_kinds(len(self.prior_))
 
     def predict_proba(self, X: Any) -> Any:
         """Estimate the probability of each label.
@@ -363,12 +333,11 @@ default=None
             Labels.
         """
         check_is_fitted(self)
-        positive = self._task_proba(X) > 0.5
+        labels = self._kinds.decide(self._task_proba(X))
         if self._multioutput:
-            return positive.astype(np.int64)
-        chosen: npt.NDArray[Any] = self.classes_[
-            np.minimum(positive[:, 0].astype(int), len(self.classes_) - 1)
-        ]
+            return labels
+        last = len(self.classes_) - 1
+        chosen: npt.NDArray[Any] = self.classes_[np.minimum(labels[:, 0], last)]
         return chosen
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
@@ -398,21 +367,16 @@ default=None
                 f"shape {proba.shape}."
             )
         targets = targets.in_order(self.task_names_)
+        labels = targets.labels
+        if not self._multioutput:
+            labels = (np.asarray(y).reshape(-1, 1) == self.classes_[-1]).astype(float)
         weight = check_sample_weight(sample_weight, proba.shape, self.task_names_)
-        if weight is not None:
-            weight = np.broadcast_to(weight, proba.shape)
-        aucs = []
-        for t in range(proba.shape[1]):
-            seen = targets.observed[:, t]
-            if weight is not None:
-                seen = seen & (weight[:, t] > 0)
-            label = targets.labels[seen, t]
-            if not self._multioutput:
-                label = np.asarray(y).ravel()[seen] == self.classes_[-1]
-            if label.min(initial=1) < label.max(initial=0):
-                w = None if weight is None else weight[seen, t]
-                aucs.append(roc_auc_score(label, proba[seen, t], sample_weight=w))
-        return float(np.mean(aucs)) if aucs else float("nan")
+        seen = targets.observed * (1.0 if weight is None else weight)
+        scores = [
+            task_score(kind, labels[:, task], proba[:, task], seen[:, task])
+            for task, kind in enumerate(self._kinds)
+        ]
+        return float(np.nanmean(scores)) if np.isfinite(scores).any() else np.nan
 
     def summary(self) -> str:
         """Describe the network: its parts, their outputs and numbers of parameters.

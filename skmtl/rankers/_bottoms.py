@@ -1,15 +1,16 @@
-"""What the rankers with dense layers before their towers have in common."""
+"""Dense layers before the towers: shared by all tasks, or each task's own."""
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Unpack
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
-from skmtl.modules import TaskBottoms
+from skmtl.modules import PooledTower, SharedBottom, TaskBottoms
 from skmtl.rankers._base import MultiTaskRanker
-from skmtl.rankers._parameters import SharedParameters, shared_parameters
+from skmtl.tasks.losses import PooledLosses
+from skmtl.training.parameters import parameter
 
 
-@shared_parameters
 class BottomRanker(MultiTaskRanker):
     """Base of the rankers with dense layers before the towers.
 
@@ -22,18 +23,10 @@ class BottomRanker(MultiTaskRanker):
     {shared_attributes}
     """
 
-    _parameter_constraints: ClassVar[dict[str, Any]] = {
-        **MultiTaskRanker._parameter_constraints,
-        "bottom_units": ["array-like"],
-    }
+    bottom_units: Sequence[int] = parameter(default=(256, 128), allowed=["array-like"])
+
     _layers: ClassVar[dict[str, int]] = {"tower_units": 0, "bottom_units": 0}
     _bottom: ClassVar[type] = TaskBottoms
-
-    def __init__(
-        self, *, bottom_units: Any = (256, 128), **shared: Unpack[SharedParameters]
-    ) -> None:
-        super().__init__(**shared)
-        self.bottom_units = bottom_units
 
     def _bottom_options(self) -> dict[str, Any]:
         """What this kind of bottom takes beside its sizes."""
@@ -46,4 +39,162 @@ class BottomRanker(MultiTaskRanker):
             units=self._units("bottom_units"),
             dropout=self.dropout,
             **self._bottom_options(),
+        )
+
+
+class ShareBottom(BottomRanker):
+    """Tasks share dense layers; each has a tower of its own.
+
+    Embeddings and numbers go through the same dense layers for all tasks, then
+    through a small tower for each.
+
+    Parameters
+    ----------
+    bottom_units : sequence of int, default=(256, 128)
+        Widths of the shared layers.
+    {shared_parameters}
+
+    Attributes
+    ----------
+    {shared_attributes}
+
+    See Also
+    --------
+    MMoE : Tasks share experts, and each mixes them by a gate.
+    ChainedMMoE : MMoE in which a task's tower reads that of the task before.
+
+    References
+    ----------
+    R. Caruana, "Multitask Learning", Machine Learning 28, 1997.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmtl import ShareBottom
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.normal(size=(1000, 4))
+    >>> y = np.column_stack([X[:, 0] > 0, X[:, 0] + X[:, 1] > 1]).astype(int)
+    >>> ranker = ShareBottom(random_state=0).fit(X, y)
+    >>> ranker.predict_task_proba(X).shape
+    (1000, 2)
+    >>> ranker.score(X, y) > 0.95
+    True
+    """
+
+    _bottom: ClassVar[type] = SharedBottom
+
+
+class SingleTask(BottomRanker):
+    """One network for each task; nothing is shared.
+
+    The baseline of multi-task learning: as many networks as tasks, each with
+    embeddings, dense layers and a tower of its own, as large as those of
+    `ShareBottom`. They are trained together, on the same batches in the same order, in
+    batched products, which is faster than one after the other. No gradient of one task
+    reaches the network of another.
+
+    Parameters
+    ----------
+    bottom_units : sequence of int, default=(256, 128)
+        Widths of the layers of each network before its tower.
+    {shared_parameters}
+
+    Attributes
+    ----------
+    {shared_attributes}
+
+    See Also
+    --------
+    PooledTask : One network and one score for all tasks.
+    ShareBottom : One bottom for all tasks.
+    skmtl.inspection.transfer_report : Compare architectures with this one.
+
+    Notes
+    -----
+    All embeddings of an id lie side by side in one row of one table of ``n_tasks *
+    embedding_dim`` columns. The lazy optimiser updates whole rows: those that a batch
+    touches, in all tasks, also where a label of the batch was not observed, as it does
+    in every ranker.
+
+    What the tasks have in common is what is outside the networks: the vocabulary and
+    the bins, the batches, and with ``early_stopping`` the epoch of the best mean score.
+    Set ``scoring="auc:order"`` to stop for one task.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmtl import SingleTask
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.normal(size=(1000, 4))
+    >>> y = np.column_stack([X[:, 0] > 0, X[:, 0] + X[:, 1] > 1]).astype(int)
+    >>> ranker = SingleTask(random_state=0).fit(X, y)
+    >>> ranker.predict_task_proba(X).shape
+    (1000, 2)
+    """
+
+    def _n_embeddings(self, names: list[str]) -> int:
+        return len(names)
+
+
+class PooledTask(BottomRanker):
+    """One weighted network: every positive feedback is label 1, one score.
+
+    The baseline before multi-task learning. Clicks, carts and orders are all examples
+    with label 1, each with the label weight of its task; rows without any of them have
+    label 0. One network learns one score by
+
+    ``w y log q + (1 - y) log(1 - q)``.
+
+    A row with several positives counts with the sum of their label weights.
+
+    Parameters
+    ----------
+    bottom_units : sequence of int, default=(256, 128)
+        Widths of the layers before the tower.
+    {shared_parameters}
+
+    Attributes
+    ----------
+    {shared_attributes}
+
+    See Also
+    --------
+    SingleTask : One network for each task.
+    ShareBottom : One bottom and a tower for each task.
+
+    Notes
+    -----
+    All tasks get the same order of rows, that of the one score. So that
+    ``predict_proba`` speaks of probabilities still, each task has an intercept of its
+    own, fitted last: the mean prediction of a task is its observed rate. How steeply a
+    task's probability rises with the score is not fitted.
+
+    A label that was not observed (NaN) is no positive; a row without an observed
+    positive is a 0 as far as any of its labels was observed. ``loss_weight`` multiplies
+    a task's positives and its share of the rows without any.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from skmtl import PooledTask
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.normal(size=(1000, 4))
+    >>> click = X[:, 0] > 0
+    >>> y = pd.DataFrame({"click": click, "order": click & (X[:, 1] > 1)}).astype(int)
+    >>> ranker = PooledTask(label_weight={"click": 1, "order": 10}, random_state=0)
+    >>> click, order = ranker.fit(X, y).predict_task_proba(X).T
+    >>> bool((np.argsort(click) == np.argsort(order)).all())
+    True
+    """
+
+    _bottom: ClassVar[type] = SharedBottom
+    _losses: ClassVar[type] = PooledLosses
+
+    def _make_towers(self, width: int, names: list[str]) -> Any:
+        return PooledTower(
+            n_tasks=len(names),
+            width=width,
+            units=self._units("tower_units"),
+            dropout=self.dropout,
         )

@@ -11,11 +11,9 @@ import torch
 from sklearn.utils.validation import check_is_fitted
 
 from skmtl.rankers._base import MultiTaskRanker
-from skmtl.rankers._parameters import shared_parameters
-from skmtl.rankers._training import blocks
+from skmtl.training.batches import blocks
 
 
-@shared_parameters
 class GatedRanker(MultiTaskRanker):
     """Base of the rankers with gates and experts.
 

@@ -1,12 +1,63 @@
-"""MMoE: experts, a gate and a tower per task."""
+"""Experts that all tasks share, and a gate for each task."""
 
 from __future__ import annotations
 
-from skmtl.rankers._experts import ExpertRanker
-from skmtl.rankers._parameters import shared_parameters
+from collections.abc import Sequence
+from numbers import Integral, Real
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from skmtl._sklearn import Interval
+from skmtl.modules import ChainedTowers, ExpertMixture
+from skmtl.rankers._gated import GatedRanker
+from skmtl.rankers._task_order import TaskOrder, check_task_order, clip_to_parents
+from skmtl.training.parameters import parameter
 
 
-@shared_parameters
+class ExpertRanker(GatedRanker):
+    """Base of the rankers on one set of experts that all tasks share.
+
+    Parameters
+    ----------
+    {shared_parameters}
+
+    Attributes
+    ----------
+    {shared_attributes}
+    """
+
+    n_experts: int = parameter(
+        default=8, allowed=[Interval(Integral, 1, None, closed="left")]
+    )
+    expert_units: Sequence[int] = parameter(default=(128,), allowed=["array-like"])
+    bottom_units: Sequence[int] = parameter(default=(), allowed=["array-like"])
+    gate_dropout: float = parameter(
+        default=0.0, allowed=[Interval(Real, 0, 1, closed="left")]
+    )
+
+    _layers: ClassVar[dict[str, int]] = {
+        "tower_units": 0,
+        "expert_units": 1,
+        "bottom_units": 0,
+    }
+
+    def _make_sharing(self, width: int, names: list[str]) -> Any:
+        return ExpertMixture(
+            n_tasks=len(names),
+            n_experts=self.n_experts,
+            width=width,
+            bottom_units=self._units("bottom_units"),
+            expert_units=self._units("expert_units"),
+            gate_dropout=self.gate_dropout,
+            dropout=self.dropout,
+        )
+
+    def _expert_names(self) -> list[str]:
+        return [str(e) for e in range(self.net_.module_.sharing.n_experts)]
+
+
 class MMoE(ExpertRanker):
     """Multi-gate mixture of experts.
 
@@ -54,3 +105,91 @@ class MMoE(ExpertRanker):
     >>> click.shape
     (1000, 2)
     """
+
+
+class ChainedMMoE(ExpertRanker):
+    """Mixture of experts with towers in a chain.
+
+    Each task's tower reads its own mixture of experts and the embedding that the
+    tower of the task before computed, as an order follows a click.
+
+    Parameters
+    ----------
+    task_order : sequence of str, mapping or None, default=None
+        The chain: task names from first to last, by default the columns of `y`. A
+        mapping from a task to the tasks that its tower reads makes it a graph, such
+        as ``{"cart": ["click"], "order": ["click", "cart"]}``; a task that it does
+        not name reads no other.
+    chain_probability : bool, default=False
+        Whether probabilities are multiplied along the chain, so that no task is more
+        probable than one it follows. With several such tasks the least probable
+        counts.
+    n_experts : int, default=8
+        Number of experts.
+    expert_units : sequence of int, default=(128,)
+        Widths of the layers of each expert.
+    bottom_units : sequence of int, default=()
+        Dense layers that narrow a wide input before experts and gates; none for
+        experts and gates directly on the input.
+    gate_dropout : float, default=0.0
+        Probability that a gate leaves an expert out, for every row, gate and expert
+        in training. The softmax is taken again over the experts that stay, which
+        keeps gates from collapsing on one.
+    {shared_parameters}
+
+    Attributes
+    ----------
+    {shared_attributes}
+
+    See Also
+    --------
+    MMoE : The same without the chain.
+
+    References
+    ----------
+    J. Ma et al., "Modeling Task Relationships in Multi-task Learning with Multi-gate
+    Mixture-of-Experts", KDD 2018, section 4.2; Q. Wang et al., "DBMTL: Deep Bayesian
+    Multi-Target Learning for Recommender Systems", 2019, for towers on a graph of
+    tasks; X. Ma et al., "Entire Space Multi-Task Model", SIGIR 2018, equation 1, for
+    the product of probabilities.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from skmtl import ChainedMMoE
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.normal(size=(1000, 4))
+    >>> click = X[:, 0] > 0
+    >>> y = pd.DataFrame({"click": click, "order": click & (X[:, 1] > 1)}).astype(int)
+    >>> ranker = ChainedMMoE(chain_probability=True, random_state=0).fit(X, y)
+    >>> proba = ranker.set_output(transform="pandas").predict_task_proba(X)
+    >>> bool((proba["order"] <= proba["click"]).all())
+    True
+    """
+
+    task_order: TaskOrder = parameter(default=None, allowed=["array-like", dict, None])
+    chain_probability: bool = parameter(default=False, allowed=["boolean"])
+
+    _layers: ClassVar[dict[str, int]] = {**ExpertRanker._layers, "tower_units": 1}
+
+    def _check_tasks(self, names: list[str]) -> None:
+        super()._check_tasks(names)
+        check_task_order(self.task_order, names)
+
+    def _make_towers(self, width: int, names: list[str]) -> Any:
+        return ChainedTowers(
+            parents=check_task_order(self.task_order, names),
+            width=width,
+            units=self._units("tower_units"),
+            dropout=self.dropout,
+            chain_probability=self.chain_probability,
+        )
+
+    def _order_probabilities(
+        self, proba: npt.NDArray[np.float64]
+    ) -> npt.NDArray[np.float64]:
+        towers = self.net_.module_.towers
+        if towers.chain_probability:
+            return clip_to_parents(proba, towers.parents)
+        return proba

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 import torch
 
+from skmtl._warnings import warn
 from skmtl.embedders import PretrainedEmbedding
 from skmtl.encoding import EncodedTable, TableEncoder
 from skmtl.encoding._vectors import VectorTable
@@ -74,10 +74,8 @@ class PretrainedTables:
         ]
         self.offsets = [sum(encoder.vocabulary_sizes_[:k]) for k in self.places]
 
-    def coverage(
-        self, encoder: TableEncoder, table: EncodedTable
-    ) -> dict[str, pd.DataFrame]:
-        """The attribute that says how much of a table has vectors.
+    def coverage(self, encoder: TableEncoder, table: EncodedTable) -> pd.DataFrame:
+        """How much of a table has vectors, a row for each column.
 
         Warns where that is little. The cells of a column of lists are its entries.
         """
@@ -92,18 +90,14 @@ class PretrainedTables:
             unseen = len(rows) - int(np.isin(rows, codes).sum())
             found.append({"ids": of_ids, "rows": of_rows, "unseen": unseen})
             if of_rows < _POOR:
-                warnings.warn(
+                warn(
                     f"The embeddings of column {one.column!r} have vectors for "
                     f"{of_rows:.0%} of the training rows only. The ids of the others "
                     "start at random. Check that ids are written alike on both sides.",
-                    UserWarning,
-                    stacklevel=5,
                 )
         names = [one.column for one in self.columns]
         columns = ["ids", "rows", "unseen"]
-        return {
-            "embedding_coverage_": pd.DataFrame(found, index=names, columns=columns)
-        }
+        return pd.DataFrame(found, index=names, columns=columns)
 
     def for_network(self, dims: Sequence[int]) -> dict[int, Pretrained]:
         """What the network's embedding takes, for columns of these widths."""

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from skmtl._sklearn import VisualBlock
-from skmtl.rankers._training import blocks
+from skmtl.training.batches import blocks
 
 # Two numbers of rows: what differs between the outputs of two passes counts rows.
 _ROWS = (2, 3)
@@ -49,7 +49,7 @@ def summary_text(ranker: Any) -> str:
 def visual_block(ranker: Any) -> Any:
     """scikit-learn's diagram: the encoder, then the parts of the network."""
     name = type(ranker).__name__
-    if not hasattr(ranker, "net_"):
+    if not ranker._is_fitted():
         return VisualBlock("single", ranker, names=name, name_details=str(ranker))
     found = parts_of(ranker)
     blocks = [

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import Any
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from skmtl.modules.graph import topological_order
-from skmtl.rankers._per_task import check_names
+from skmtl.training.task_weights import check_names
+
+# A chain of task names, or the tasks that each task follows.
+TaskOrder: TypeAlias = Sequence[str] | Mapping[str, str | Sequence[str]] | None
 
 
-def check_task_order(task_order: Any, names: list[str]) -> list[list[int]]:
+def check_task_order(task_order: TaskOrder, names: list[str]) -> list[list[int]]:
     """Bring a chain or a graph of task names to the parents of every task.
 
     Parameters
@@ -31,7 +34,7 @@ def check_task_order(task_order: Any, names: list[str]) -> list[list[int]]:
     Raises
     ------
     ValueError
-        For names that are no tasks, a chain that misses or repeats one, and cycles.
+        For names that are not tasks, a chain that misses or repeats one, and cycles.
     """
     if not isinstance(task_order, Mapping):
         return _chain(names if task_order is None else list(task_order), names)

@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 import torch
 
-from skmtl._device import seeded
 from skmtl.embedders import GraphSAGEEmbedder, _sage_net
 from skmtl.embedders._graph import Graph
 from skmtl.embedders._log import Log
 from skmtl.modules import TableEmbedding
+from skmtl.training.devices import seeded
 
 
 def mean_layer(conv, around, own):

@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from skmtl import STEM, MMoE, SingleTask
-from skmtl.rankers import _memory
-from skmtl.rankers._embedding_dim import auto_dim, embedding_dims
+from skmtl.rankers import _network
+from skmtl.rankers._network import auto_dim, embedding_dims
 
 
 @pytest.fixture
@@ -88,14 +88,14 @@ def test_bad_widths(embedding_dim, match, table):
     ("optimizer", "numbers"), [("lazy_adam", 48), ("adam", 64), ("adagrad", 17)]
 )
 def test_bytes_of_a_table(optimizer, numbers):
-    assert _memory.table_bytes(1000, 16, optimizer) == 4 * 1000 * numbers
+    assert _network.table_bytes(1000, 16, optimizer) == 4 * 1000 * numbers
 
 
 def test_too_large_tables_are_refused_before_they_are_made(table, monkeypatch):
     X, y = table
     ranker = MMoE(max_iter=1, random_state=0).fit(X, y)
     before = ranker.predict_task_proba(X)
-    monkeypatch.setattr(_memory, "free_bytes", lambda device: 10_000)
+    monkeypatch.setattr(_network, "free_bytes", lambda device: 10_000)
     with pytest.raises(MemoryError, match=r"'user': 301 rows of 16.*max_categories"):
         ranker.fit(X, y)
     np.testing.assert_array_equal(before, ranker.predict_task_proba(X))

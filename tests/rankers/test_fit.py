@@ -295,7 +295,7 @@ def test_warm_start_goes_on(impressions):
     tables = ranker.net_.module_.embedding.ids.tables
     trained = [o.param_groups[0]["params"][0] for o in ranker.net_.table_optimizers]
     assert [id(t) for t in trained] == [id(t) for t in tables]
-    with pytest.raises(ValueError, match="warm_start goes on with the tasks"):
+    with pytest.raises(ValueError, match="warm_start continues with the tasks"):
         ranker.fit(X, y.rename(columns={"cart": "order"}))
     assert ranker.n_iter_ == 6
 
@@ -619,7 +619,7 @@ def test_validation_rows_of_one_label_count_as_what_they_are(impressions, label)
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda y: y.map({0: "no", 1: "perhaps"}), r"'perhaps', which is none of"),
+        (lambda y: y.map({0: "no", 1: "perhaps"}), r"'perhaps', which is not one of"),
         (lambda y: y * np.nan, "y_val holds only NaN"),
     ],
 )

@@ -13,8 +13,8 @@ from sklearn.model_selection import GridSearchCV, KFold, cross_val_predict
 
 from skmtl import STEM, MMoE, ShareBottom
 from skmtl.encoding import TableEncoder
-from skmtl.rankers._small import merge_rows
-from skmtl.rankers._targets import check_targets
+from skmtl.tasks import check_targets
+from skmtl.training.batches import merge_rows
 from tests.rankers.test_fit import MAKERS
 
 PARAMS = {

@@ -7,7 +7,7 @@ from numpy.testing import assert_allclose
 
 import skmtl
 from skmtl import MultiTaskRanker
-from skmtl.rankers._training import tensor_table
+from skmtl.training.batches import tensor_table
 from skmtl.weighting import StaticWeighting, Step
 
 RANKERS = sorted(

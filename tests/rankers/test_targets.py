@@ -6,11 +6,11 @@ import polars as pl
 import pytest
 from numpy.testing import assert_array_equal
 
-from skmtl.rankers._per_task import check_per_task
-from skmtl.rankers._small import merge_rows
-from skmtl.rankers._split import validation_rows
-from skmtl.rankers._targets import check_targets
 from skmtl.rankers._task_order import check_task_order
+from skmtl.tasks import check_targets
+from skmtl.training.batches import merge_rows
+from skmtl.training.task_weights import check_per_task
+from skmtl.training.validation import validation_rows
 
 TABLE = np.array([[0, 1], [1, 0], [1, 1]])
 NAMES = np.array(["click", "cart", "order"], dtype=object)
@@ -101,7 +101,7 @@ def test_bad_labels_are_named(y, message):
 
 def test_rates_are_weighted_over_observed_labels():
     targets = check_targets(np.array([[1, np.nan], [0, np.nan], [1, np.nan]]))
-    rates = targets.rates(np.array([[1.0], [2.0], [1.0]]) * np.ones((3, 2)))
+    rates = targets.means(np.array([[1.0], [2.0], [1.0]]) * np.ones((3, 2)))
     assert rates[0] == 0.5
     assert np.isnan(rates[1])
 

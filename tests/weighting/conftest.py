@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 
-from skmtl._losses import TaskLosses
 from skmtl.modules import (
     ChainedTowers,
     ExpertMixture,
@@ -13,6 +12,8 @@ from skmtl.modules import (
     SharedBottom,
     TableEmbedding,
 )
+from skmtl.tasks import binary_kinds
+from skmtl.tasks.losses import TaskLosses
 from skmtl.weighting import Step
 
 TASKS = ["click", "cart", "order"]
@@ -74,7 +75,9 @@ def make_batch(n_tasks=3, n=16, seed=1):
 
 
 def task_losses(logits, y, weight=None):
-    return TaskLosses([1.0] * y.shape[1]).double()(logits, y, weight)
+    return TaskLosses(binary_kinds(y.shape[1]), [1.0] * y.shape[1]).double()(
+        logits, y, weight
+    )
 
 
 def make_step(module, X, y, weight=None, record=False, apart=True):

@@ -8,7 +8,7 @@ import pytest
 import torch
 from sklearn.base import clone
 
-import skmtl._net
+import skmtl.training.net
 import skmtl.weighting
 from skmtl.weighting import (
     GradientWeighting,
@@ -37,7 +37,7 @@ def start(strategy, n_tasks=3, initial=0.7):
 
 
 def test_the_trainer_knows_no_strategy():
-    source = inspect.getsource(skmtl._net)
+    source = inspect.getsource(skmtl.training.net)
     names = [type(get_strategy(name)).__name__ for name in NAMES]
     assert not [name for name in [*NAMES, *names] if f"{name}" in source]
     assert "isinstance" not in source

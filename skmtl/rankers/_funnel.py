@@ -1,0 +1,189 @@
+"""Rankers along a funnel of tasks: ESMM multiplies, AITM passes information on."""
+
+from __future__ import annotations
+
+from numbers import Real
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.utils.validation import check_is_fitted
+
+from skmtl._sklearn import Interval
+from skmtl.modules import ProductTowers, TransferTowers
+from skmtl.rankers._bottoms import BottomRanker
+from skmtl.rankers._task_order import TaskOrder, check_task_order, clip_to_parents
+from skmtl.training.parameters import parameter
+
+
+class ESMM(BottomRanker):
+    """Entire space multi-task model: probabilities multiplied along the funnel.
+
+    Tasks share the embeddings; each has dense layers of its own. The network of
+    conversion estimates its probability *given* a click, but is trained by the labels
+    of click and of conversion over all impressions, through the product of both
+    probabilities. So it suffers neither from the selection of clicked rows nor from
+    their small number. Along a longer funnel, such as click, cart, order, each task's
+    network is given the task before.
+
+    Parameters
+    ----------
+    task_order : sequence of str, mapping or None, default=None
+        The funnel: task names from first to last, by default the columns of `y`. A
+        mapping from a task to the tasks that it follows makes it a graph, such as
+        ``{"cart": ["click"], "favourite": ["click"]}``; a task that it does not name
+        follows none. With several the least probable counts.
+    bottom_units : sequence of int, default=(256, 128)
+        Widths of the layers of each task before its tower.
+    {shared_parameters}
+
+    Attributes
+    ----------
+    {shared_attributes}
+
+    See Also
+    --------
+    ChainedMMoE : Experts, and towers that read each other; with
+        ``chain_probability=True`` it multiplies too.
+    AITM : Passes information along the chain, and leaves the order to a penalty.
+
+    Notes
+    -----
+    A positive label of a task should come with a positive label of the task it
+    follows, as an order comes with a click. Predicted probabilities never rise along
+    the funnel, to the last bit; only where a task has no observed label at all, its
+    probability is 0.5, whatever the others are.
+
+    References
+    ----------
+    X. Ma et al., "Entire Space Multi-Task Model: An Effective Approach for Estimating
+    Post-Click Conversion Rate", SIGIR 2018, section 2.
+
+    Examples
+    --------
+    >>> from skmtl import ESMM
+    >>> from skmtl.datasets import make_funnel
+    >>> log = make_funnel(5000, random_state=0)
+    >>> ranker = ESMM(random_state=0).fit(log.data, log.target[["click", "cart"]])
+    >>> click, cart = ranker.predict_task_proba(log.data).T
+    >>> bool((cart <= click).all())
+    True
+    >>> given_click = ranker.predict_conditional_proba(log.data)[:, 1]
+    """
+
+    task_order: TaskOrder = parameter(default=None, allowed=["array-like", dict, None])
+
+    def predict_conditional_proba(self, X: Any) -> npt.NDArray[np.float64]:
+        """Estimate the probability of each task given the tasks that it follows.
+
+        Parameters
+        ----------
+        X : DataFrame of pandas or polars, or array-like, shape (n_samples, n_features)
+            The table.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_tasks), dtype float64
+            Probability of the task divided by the smallest of those that it follows:
+            of a conversion given a click. For a task that follows none, as
+            `predict_task_proba`.
+        """
+        check_is_fitted(self)
+        proba = self._task_proba(X)
+        given = proba.copy()
+        for task, parents in enumerate(self.net_.module_.towers.parents):
+            if parents:
+                given[:, task] /= proba[:, parents].min(axis=1)
+        return np.clip(np.nan_to_num(given), 0.0, 1.0)
+
+    def _check_tasks(self, names: list[str]) -> None:
+        super()._check_tasks(names)
+        check_task_order(self.task_order, names)
+
+    def _make_towers(self, width: int, names: list[str]) -> Any:
+        return ProductTowers(
+            parents=check_task_order(self.task_order, names),
+            width=width,
+            units=self._units("tower_units"),
+            dropout=self.dropout,
+        )
+
+    def _order_probabilities(
+        self, proba: npt.NDArray[np.float64]
+    ) -> npt.NDArray[np.float64]:
+        return clip_to_parents(proba, self.net_.module_.towers.parents)
+
+
+class AITM(BottomRanker):
+    """Adaptive information transfer along the chain of tasks.
+
+    Tasks share the embeddings; each has dense layers of its own. A task's last
+    embedding is a mixture of its own and what the task before hands on, with weights
+    from attention, so that each row decides how much is transferred. A calibrator
+    penalises a probability that exceeds that of the task before.
+
+    Parameters
+    ----------
+    task_order : sequence of str, mapping or None, default=None
+        The chain: task names from first to last, by default the columns of `y`. A
+        mapping from a task to the tasks before it makes it a graph, such as ``{"cart":
+        ["click"], "order": ["click", "cart"]}``; a task that it does not name has none.
+    calibrator_weight : float, default=0.6
+        Multiplier of the calibrator, at least 0.
+    bottom_units : sequence of int, default=(256, 128)
+        Widths of the layers of each task before its tower.
+    {shared_parameters}
+
+    Attributes
+    ----------
+    {shared_attributes}
+
+    See Also
+    --------
+    ESMM : Multiplies probabilities, which never rise along the chain.
+    ChainedMMoE : Towers that read the tower before as it is.
+
+    Notes
+    -----
+    The last hidden layer of a tower (``tower_units``) is the embedding that attention
+    mixes. The calibrator draws probabilities into their order without a guarantee; it
+    holds for the tables where a task implies the one before, such as order and click.
+    Set ``calibrator_weight=0`` for others.
+
+    The paper's chain has one task before each; with several, attention is over all.
+
+    References
+    ----------
+    D. Xi et al., "Modeling the Sequential Dependence among Audience Multi-step
+    Conversions with Multi-task Learning in Targeted Display Advertising", KDD 2021,
+    section 4; 0.6 is its weight of the calibrator.
+
+    Examples
+    --------
+    >>> from skmtl import AITM
+    >>> from skmtl.datasets import make_funnel
+    >>> log = make_funnel(5000, random_state=0)
+    >>> ranker = AITM(random_state=0).fit(log.data, log.target[["click", "cart"]])
+    >>> ranker.predict_task_proba(log.data).shape
+    (5000, 2)
+    """
+
+    task_order: TaskOrder = parameter(default=None, allowed=["array-like", dict, None])
+    calibrator_weight: float = parameter(
+        default=0.6, allowed=[Interval(Real, 0, None, closed="left")]
+    )
+
+    _layers: ClassVar[dict[str, int]] = {"tower_units": 1, "bottom_units": 0}
+
+    def _check_tasks(self, names: list[str]) -> None:
+        super()._check_tasks(names)
+        check_task_order(self.task_order, names)
+
+    def _make_towers(self, width: int, names: list[str]) -> Any:
+        return TransferTowers(
+            parents=check_task_order(self.task_order, names),
+            width=width,
+            units=self._units("tower_units"),
+            calibrator_weight=self.calibrator_weight,
+            dropout=self.dropout,
+        )

@@ -1,0 +1,246 @@
+"""What hyperparameters say of the network: widths, pooling, and its memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+
+from skmtl.encoding import TableEncoder
+from skmtl.modules import BagColumn
+from skmtl.training.devices import free_bytes
+
+# Width of the columns that a mapping does not name: the default of the rankers.
+DEFAULT = 16
+_LARGEST_AUTO = 64
+
+POOLINGS = ("mean", "sum", "max")
+
+# Numbers of four bytes that each optimiser keeps for a row of `dim` numbers: Adam two
+# moments of each, row-wise Adagrad one sum.
+_STATE = {"lazy_adam": lambda dim: 2 * dim, "adagrad": lambda dim: 1}
+
+
+def check_units(units: Any, what: str, *, at_least: int = 0) -> list[int]:
+    """Bring widths of layers to a list of positive integers.
+
+    Raises
+    ------
+    ValueError
+        For anything else, or too few layers.
+    """
+    found = list(units) if isinstance(units, Iterable) else [units]
+    for n_units in found:
+        if not isinstance(n_units, Integral) or n_units < 1:
+            raise ValueError(
+                f"{what} must hold widths of layers, integers of at least 1; found "
+                f"{n_units!r}."
+            )
+    if len(found) < at_least:
+        raise ValueError(f"{what} needs at least {at_least} layer(s), found {found}.")
+    return [int(n) for n in found]
+
+
+def check_embedding_dim(embedding_dim: Any) -> None:
+    """Refuse what is not a width, before any table is read.
+
+    Raises
+    ------
+    ValueError
+        For widths below 1 and strings other than "auto".
+    """
+    if not isinstance(embedding_dim, Mapping):
+        embedding_dim = {None: embedding_dim}
+    for name, dim in embedding_dim.items():
+        whole = isinstance(dim, Integral) and not isinstance(dim, bool)
+        if dim != "auto" and not (whole and dim >= 1):
+            where = "" if name is None else f" of column {name!r}"
+            raise ValueError(
+                f"embedding_dim{where} must be an integer of at least 1 or 'auto', "
+                f"found {dim!r}."
+            )
+
+
+def embedding_dims(
+    embedding_dim: Any, names: Sequence[Any], sizes: Sequence[int]
+) -> list[int]:
+    """Width of the embedding of each id column.
+
+    Parameters
+    ----------
+    embedding_dim : int, "auto" or mapping of column name to int or "auto"
+        As in the rankers.
+    names : sequence of str or int
+        The id columns.
+    sizes : sequence of int
+        Rows of their vocabularies.
+
+    Returns
+    -------
+    list of int
+        One for each column.
+
+    Raises
+    ------
+    ValueError
+        When a mapping names a column that holds no ids.
+    """
+    if not isinstance(embedding_dim, Mapping):
+        embedding_dim = dict.fromkeys(names, embedding_dim)
+    unknown = [name for name in embedding_dim if name not in names]
+    if unknown:
+        raise ValueError(
+            f"embedding_dim names {unknown}, which are not id columns of X with a "
+            f"table of their own. These are {list(names)}."
+        )
+    wanted = [embedding_dim.get(name, DEFAULT) for name in names]
+    return [
+        auto_dim(size) if dim == "auto" else int(dim)
+        for dim, size in zip(wanted, sizes, strict=True)
+    ]
+
+
+def auto_dim(size: int) -> int:
+    """Width for a vocabulary of so many rows.
+
+    Six times its fourth root (R. Wang et al., "Deep & Cross Network for Ad Click
+    Predictions", ADKDD 2017, section 4.2), at most 64, to the nearest power of two, so
+    that columns share few tables.
+    """
+    return int(2 ** np.round(np.log2(min(6 * size**0.25, _LARGEST_AUTO))))
+
+
+def check_pooling(pooling: Any) -> None:
+    """Refuse what is not a pooling, before any table is read.
+
+    Raises
+    ------
+    ValueError
+        For unknown names, and attention without the column to compare with.
+    """
+    if not isinstance(pooling, Mapping):
+        pooling = {None: pooling}
+    for name, one in pooling.items():
+        if one in POOLINGS or _is_attention(one):
+            continue
+        where = "" if name is None else f" of column {name!r}"
+        raise ValueError(
+            f"pooling{where} must be 'mean', 'sum', 'max' or ('attention', <name of an "
+            f"id column>), found {one!r}."
+        )
+
+
+def _is_attention(one: Any) -> bool:
+    return isinstance(one, tuple) and len(one) == 2 and one[0] == "attention"
+
+
+def bag_columns(
+    pooling: Any, encoder: TableEncoder, dims: Sequence[int]
+) -> list[BagColumn]:
+    """What each column of lists reads, and how it is pooled.
+
+    Parameters
+    ----------
+    pooling : str, tuple or mapping of column name to str or tuple
+        As in the rankers.
+    encoder : TableEncoder
+        The fitted encoder.
+    dims : sequence of int
+        Width of each vocabulary.
+
+    Returns
+    -------
+    list of BagColumn
+        One for each column of lists.
+
+    Raises
+    ------
+    ValueError
+        For names that are not columns of the right kind, and attention between
+        embeddings of different widths.
+    """
+    names, places = encoder.bag_names_, encoder.vocabulary_places_
+    if not isinstance(pooling, Mapping):
+        pooling = dict.fromkeys(names, pooling)
+    unknown = [name for name in pooling if name not in names]
+    if unknown:
+        raise ValueError(
+            f"pooling names {unknown}, which are not columns of lists. The columns of "
+            f"lists are {names}."
+        )
+    found = []
+    for name in names:
+        one = pooling.get(name, "mean")
+        if one in POOLINGS:
+            found.append(BagColumn(places[name], one))
+            continue
+        query = one[1]
+        if query not in encoder.categorical_names_:
+            raise ValueError(
+                f"pooling compares column {name!r} with {query!r}, which is not a "
+                "column of single ids. The columns of single ids are "
+                f"{encoder.categorical_names_}."
+            )
+        own, other = dims[places[name]], dims[places[query]]
+        if own != other:
+            raise ValueError(
+                f"pooling compares column {name!r}, whose embeddings have width {own}, "
+                f"with {query!r}, whose have {other}. Give both the same width in "
+                f"embedding_dim, or one table: share_embedding={{{name!r}: {query!r}}}."
+            )
+        at = encoder.categorical_names_.index(query)
+        found.append(BagColumn(places[name], "attention", at))
+    return found
+
+
+def check_memory(
+    names: Sequence[Any],
+    sizes: Sequence[int],
+    dims: Sequence[int],
+    *,
+    optimizer: str,
+    device: str,
+) -> None:
+    """Refuse tables of ids that do not fit the memory, and say what would.
+
+    Parameters
+    ----------
+    names : sequence of str or int
+        The id columns.
+    sizes, dims : sequence of int
+        Rows and width of each column's table.
+    optimizer : {"lazy_adam", "adagrad", "adam"}
+        As in the rankers.
+    device : str
+        Where the tables go.
+
+    Raises
+    ------
+    MemoryError
+        When tables and the state of the optimiser take more than is free.
+    """
+    needed = [
+        table_bytes(size, dim, optimizer) for size, dim in zip(sizes, dims, strict=True)
+    ]
+    free = free_bytes(device)
+    if free is None or sum(needed) <= free:
+        return
+    largest = max(range(len(names)), key=needed.__getitem__)
+    raise MemoryError(
+        f"The embeddings of {len(names)} id columns and their optimiser take "
+        f"{sum(needed) / 2**30:,.1f} GiB, but {free / 2**30:,.1f} GiB are free on "
+        f"{device!r}. The largest is column {names[largest]!r}: {sizes[largest]:,} "
+        f"rows of {dims[largest]} numbers, {needed[largest] / 2**30:,.1f} GiB. Give "
+        "fewer ids a row of their own (min_frequency, max_categories), make rows "
+        "narrower (embedding_dim, which takes a mapping by column), or keep less per "
+        "row (embedding_optimizer='adagrad')."
+    )
+
+
+def table_bytes(size: int, dim: int, optimizer: str) -> int:
+    """Bytes of a table and of what the optimiser keeps for it."""
+    if optimizer == "adam":  # dense: a gradient of every row too
+        return 4 * size * 4 * dim
+    return 4 * size * (dim + _STATE[optimizer](dim))

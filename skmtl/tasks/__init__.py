@@ -1,0 +1,17 @@
+"""What a task is: its kind, the labels that callers give, and their weights."""
+
+from skmtl.tasks.kinds import BinaryTask, TaskKind, TaskKinds, binary_kinds
+from skmtl.tasks.sample_weight import check_row_weight, check_sample_weight
+from skmtl.tasks.targets import Targets, check_targets, warn_of_constant_tasks
+
+__all__ = [
+    "BinaryTask",
+    "Targets",
+    "TaskKind",
+    "TaskKinds",
+    "binary_kinds",
+    "check_row_weight",
+    "check_sample_weight",
+    "check_targets",
+    "warn_of_constant_tasks",
+]

@@ -1,0 +1,305 @@
+"""The only reader of `y`: from what callers have to checked labels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from sklearn.utils import check_array
+from sklearn.utils.multiclass import check_classification_targets, type_of_target
+
+from skmtl._warnings import warn
+from skmtl.tasks.kinds import TaskKinds, binary_kinds
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Targets:
+    """Labels of every task, checked.
+
+    Attributes
+    ----------
+    labels : ndarray of shape (n_samples, n_tasks), dtype float32
+        1 or 0; 0 where not observed.
+    observed : ndarray of shape (n_samples, n_tasks), dtype bool
+        Whether the label is known.
+    names : ndarray of shape (n_tasks,), dtype object
+        Columns of a DataFrame, else ``"0"``, ``"1"``, …
+    classes : ndarray or list of ndarray
+        For one task the two labels found in `y`; for several a list of ``[0, 1]``.
+    multioutput : bool
+        Whether `y` had several columns.
+    named : bool
+        Whether `y` named its columns.
+    """
+
+    labels: npt.NDArray[np.float32]
+    observed: npt.NDArray[np.bool_]
+    names: npt.NDArray[Any]
+    classes: Any
+    multioutput: bool
+    named: bool
+
+    @property
+    def kinds(self) -> TaskKinds:
+        """The kind of each task."""
+        return binary_kinds(len(self.names))
+
+    def take(self, rows: npt.NDArray[np.bool_]) -> Targets:
+        """Select rows."""
+        return replace(self, labels=self.labels[rows], observed=self.observed[rows])
+
+    def in_order(self, names: npt.NDArray[Any]) -> Targets:
+        """Columns in the order of tasks that were fitted, where both have names.
+
+        Raises
+        ------
+        ValueError
+            For columns that are other tasks.
+        """
+        found, wanted = list(self.names), list(names)
+        default = [str(t) for t in range(len(wanted))]
+        if not (self.named and self.multioutput) or wanted in (found, default):
+            return self
+        if sorted(found) != sorted(wanted):
+            raise ValueError(
+                f"The ranker was fitted on the tasks {wanted}, but the columns of y "
+                f"are {found}."
+            )
+        at = [found.index(name) for name in wanted]
+        labels, observed = self.labels[:, at], self.observed[:, at]
+        return replace(self, labels=labels, observed=observed, names=names)
+
+    def masses(self, weight: Floats) -> tuple[Floats, Floats]:
+        """Weight of each task's positives, and of its observed labels."""
+        positives, every = np.zeros((2, len(self.names)))
+        for task, known in enumerate(self.observed.T):  # one at a time for memory
+            mass = known * weight[:, task]
+            positives[task] = (mass * self.labels[:, task]).sum()
+            every[task] = mass.sum()
+        return positives, every
+
+    def means(self, weight: Floats) -> Floats:
+        """Weighted mean of each task's labels; NaN where nothing is observed."""
+        positives, every = self.masses(weight)
+        with np.errstate(invalid="ignore"):
+            return np.asarray(positives / every)
+
+    def as_given(self) -> npt.NDArray[Any]:
+        """Labels as the caller gave them, for scorers."""
+        if self.multioutput:
+            if self.observed.all():
+                return self.labels.astype(np.int64)
+            return np.where(self.observed, self.labels, np.nan)
+        labels: npt.NDArray[Any] = self.classes[self.labels[:, 0].astype(int)]
+        if self.observed.all():
+            return labels
+        return np.where(self.observed[:, 0], labels, np.nan)
+
+
+def _is_polars(y: Any) -> bool:
+    """Whether `y` is of polars, without importing polars."""
+    return type(y).__module__.partition(".")[0] == "polars"
+
+
+def check_targets(y: Any, classes: Any = None) -> Targets:
+    """Check `y` and bring it to one form.
+
+    Parameters
+    ----------
+    y : array-like or DataFrame
+        The labels.
+    classes : array-like, list of array-like, or None
+        Labels that may come up. For several tasks, those of each.
+
+    Raises
+    ------
+    ValueError
+        For an empty `y`, labels other than 0, 1 and NaN, more than two classes, and
+        labels that are not among `classes`; the message names the task.
+    """
+    if y is None:
+        raise ValueError(
+            "This ranker requires y to be passed, but the target y is None."
+        )
+    names = _names(y)
+    if isinstance(y, np.ma.MaskedArray):
+        kind = object if y.dtype.kind in "OUS" else np.float64
+        y = np.ma.filled(y.astype(kind), np.nan)
+    if _is_polars(y) or (isinstance(y, pd.DataFrame) and _plain(y)):
+        y = y.to_numpy()
+    elif isinstance(y, pd.DataFrame):
+        y = y.to_numpy(dtype=np.float64 if _numeric(y) else object, na_value=np.nan)
+    array = check_array(
+        y,
+        ensure_2d=False,
+        dtype=None,
+        ensure_all_finite=False,
+        ensure_min_samples=0,
+        ensure_min_features=0,
+        input_name="y",
+    )
+    if not array.size:
+        raise ValueError(f"y is empty: found shape {array.shape}. Give labels.")
+    if array.ndim == 2 and array.shape[1] > 1:
+        targets = _several(array, names)
+        _check_zero_one(classes, targets.names)
+        return targets
+    return _single(array.ravel(), names, classes)
+
+
+def _numeric(y: pd.DataFrame) -> bool:
+    return all(pd.api.types.is_numeric_dtype(t) for t in y.dtypes)
+
+
+def _plain(y: pd.DataFrame) -> bool:
+    """Whether columns are of one numpy type of numbers, so that none is copied."""
+    first = y.dtypes.iloc[0] if y.shape[1] else None
+    return (
+        isinstance(first, np.dtype) and first.kind in "fiu" and all(y.dtypes == first)
+    )
+
+
+def _names(y: Any) -> list[str] | None:
+    if isinstance(y, pd.DataFrame) or (_is_polars(y) and hasattr(y, "columns")):
+        return [str(name) for name in y.columns]
+    name = getattr(y, "name", None)
+    return None if name is None else [str(name)]
+
+
+def _several(array: np.ndarray, names: list[str] | None) -> Targets:
+    n_tasks = array.shape[1]
+    named = names is not None
+    names = names or [str(t) for t in range(n_tasks)]
+    if len(set(names)) < len(names):
+        raise ValueError(f"y has columns of the same name: {names}. Rename them.")
+    try:
+        values = array if array.dtype.kind == "f" else array.astype(np.float64)
+    except (TypeError, ValueError):
+        _check_numbers(array, names)
+        raise
+    observed = ~np.isnan(values)
+    wrong = observed & (values != 0) & (values != 1)
+    if wrong.any():
+        row, task = np.argwhere(wrong)[0]
+        found = np.unique(values[wrong[:, task], task])[:5].tolist()
+        if np.isinf(found).any():
+            raise ValueError(f"Input y contains infinity: task {names[task]!r}.")
+        raise ValueError(
+            f"Task {names[task]!r} holds the labels {found} (first in row {row}). With "
+            "several tasks labels must be 0, 1 or NaN (not observed). Unknown label "
+            "type: turn the column into 0 and 1."
+        )
+    labels = values.astype(np.float32)
+    labels[~observed] = 0.0
+    classes = [np.array([0, 1]) for _ in range(n_tasks)]
+    return Targets(
+        labels, observed, np.array(names, dtype=object), classes, True, named
+    )
+
+
+def _check_numbers(array: np.ndarray, names: list[str]) -> None:
+    """Name the first task whose labels are not numbers."""
+    for task, name in enumerate(names):
+        try:
+            array[:, task].astype(np.float64)
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                "With several tasks y must hold 0, 1 and NaN (not observed), but task "
+                f"{name!r} holds something else: {error}"
+            ) from error
+
+
+def _check_zero_one(classes: Any, names: npt.NDArray[Any]) -> None:
+    """With several tasks, classes can only say what is known."""
+    if classes is None:
+        return
+    if len(classes) != len(names):
+        raise ValueError(
+            f"classes has {len(classes)} entries, but y has {len(names)} tasks. Give "
+            "the classes of each task, or none."
+        )
+    for name, found in zip(names, classes, strict=True):
+        if not set(np.ravel(found).tolist()) <= {0, 1}:
+            raise ValueError(
+                f"classes of task {name!r} are {found!r}. With several tasks labels "
+                "are 0 and 1."
+            )
+
+
+def _within(found: np.ndarray, classes: Any, name: Any) -> np.ndarray:
+    """The classes that were announced, for labels that are among them."""
+    announced = np.unique(classes)
+    unknown = found[~np.isin(found, announced)]
+    if len(unknown):
+        raise ValueError(
+            f"Task {name!r} holds the label {unknown.tolist()[0]!r}, which is not one "
+            f"of the classes {announced.tolist()}. Fix the labels, or declare both "
+            "classes: the first partial_fit takes them as `classes`."
+        )
+    return announced
+
+
+def _single(
+    array: np.ndarray, names: list[str] | None, announced: Any = None
+) -> Targets:
+    name = np.array(names or ["0"], dtype=object)
+    observed = np.ones(len(array), dtype=bool)
+    if array.dtype.kind == "f":
+        if np.isinf(array).any():
+            raise ValueError(
+                "Input y contains infinity or a value too large for dtype('float64')."
+            )
+        observed = ~np.isnan(array)
+        if not observed.all() and not np.isin(array[observed], (0, 1)).all():
+            raise ValueError(
+                f"Input y contains NaN: task {name[0]!r}. NaN marks a label that was "
+                "not observed where all others are 0 and 1, but here other labels were "
+                "found."
+            )
+    elif array.dtype == object and pd.isna(array).any():
+        raise ValueError(
+            f"Input y contains NaN: task {name[0]!r} holds missing cells among "
+            "objects. Use a float column of 0, 1 and NaN."
+        )
+    known = array[observed]
+    if len(known):
+        check_classification_targets(known)
+    classes = np.unique(known)
+    if announced is not None:
+        classes = _within(classes, announced, name[0])
+    if len(classes) > 2:
+        raise ValueError(
+            "Only binary classification is supported. The type of the target is "
+            f"{type_of_target(known)}: {len(classes)} classes in task {name[0]!r}. "
+            "Give one column for each task."
+        )
+    if classes.dtype.kind in "iufb" and set(classes.tolist()) <= {0, 1}:
+        classes = np.array([0, 1]).astype(array.dtype if observed.all() else np.int64)
+    labels = np.zeros((len(array), 1), dtype=np.float32)
+    labels[observed, 0] = known == classes[-1]
+    return Targets(labels, observed[:, None], name, classes, False, names is not None)
+
+
+def warn_of_constant_tasks(targets: Targets, means: npt.NDArray[np.float64]) -> None:
+    """Warn of tasks that cannot be learnt; their prediction is a constant.
+
+    A single array of labels without a name is a plain binary problem, for which
+    scikit-learn's classifiers predict the one class without a word.
+    """
+    if not (targets.multioutput or targets.named):
+        return
+    constant = targets.kinds.is_constant(means)
+    values = targets.kinds.constant(means)
+    for task in np.flatnonzero(constant):
+        what = "one class only"
+        if np.isnan(means[task]):
+            what = "no observed label with a weight above 0"
+        warn(
+            f"Task {targets.names[task]!r} has {what}, so nothing can be learnt for "
+            f"it. Its probability is {values[task]:g} for every row."
+        )

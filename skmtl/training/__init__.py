@@ -1,0 +1,1 @@
+"""The fit of a ranker, from the table to fitted attributes."""

@@ -1,0 +1,277 @@
+"""Tables as tensors, their batches, and what training changes in a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from skmtl.encoding import EncodedTable, RaggedArray, TableEncoder
+from skmtl.modules import Bags, Ragged
+from skmtl.modules.composition import BLOCK
+from skmtl.tasks import Targets
+from skmtl.training.devices import fits, send, size_in_bytes
+
+# Rows of so many batches as have so many rows are gathered at once.
+_GATHERED_ROWS = 8192
+
+# Tables up to this many rows fit a batch or two; merging them costs a millisecond.
+MERGE_ROWS = 1024
+
+
+class TensorTable(Dataset[Any]):
+    """An encoded table with labels and weights, as tensors.
+
+    Parameters
+    ----------
+    X : dict of str to Tensor or Bags, each with n_samples rows
+        Arguments of the module.
+    y : Tensor of shape (n_samples, n_tasks)
+        Labels, 0 where not observed.
+    weight : Tensor of shape (n_samples, n_tasks) or None
+        Weights, 0 where not observed.
+    """
+
+    def __init__(self, X: dict[str, Any], y: Tensor, weight: Tensor | None) -> None:
+        self.X, self.y, self.weight = X, y, weight
+        self.device: torch.device | None = None  # where batches go, if elsewhere
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def to(self, device: str) -> TensorTable:
+        """Put the table on a device, or where it does not fit send its batches there.
+
+        A table takes at most half of what is free: parameters, their optimiser and
+        what a step computes need the rest.
+        """
+        parts = (self.X, self.y, self.weight)
+        if torch.device(device).type == "cpu" or fits(2 * size_in_bytes(parts), device):
+            return TensorTable(*send(parts, device))
+        self.device = torch.device(device)
+        return self
+
+    def take(self, at: Any) -> TensorTable:
+        """Some of the rows."""
+        weight = None if self.weight is None else self.weight[at]
+        X = {name: x[at] for name, x in self.X.items()}
+        taken = TensorTable(X, self.y[at], weight)
+        taken.device = self.device
+        return taken
+
+    def rows(self, at: Any) -> tuple[dict[str, Any], tuple[Tensor, Tensor | None]]:
+        """A batch."""
+        taken = self.take(at)
+        batch = taken.X, (taken.y, taken.weight)
+        return batch if self.device is None else send(batch, self.device, pin=True)
+
+    def where_labelled(self, values: Tensor) -> Tensor:
+        """Values of tasks, NaN for those without a label here."""
+        if self.weight is None:
+            return values
+        labelled = (self.weight != 0).any(dim=0).to(values.device)
+        return values.where(labelled, torch.nan)
+
+
+class Batches:
+    """Slices of a table, without per-row work; shuffled again at each pass."""
+
+    def __init__(self, table: TensorTable, batch_size: int, *, shuffle: bool) -> None:
+        self.table, self.batch_size, self.shuffle = table, batch_size, shuffle
+
+    def __len__(self) -> int:
+        return -(-len(self.table) // self.batch_size)
+
+    def __iter__(self) -> Iterator[Any]:
+        n = len(self.table)
+        # Drawn on the CPU, so that a seed means the same on every device.
+        order = torch.randperm(n).to(self.table.y.device) if self.shuffle else None
+        if order is None or n <= self.batch_size:
+            yield from self._slices(self.table)
+            return
+        # Rows of several batches are gathered at once, which takes half the time.
+        n_batches = max(_GATHERED_ROWS // self.batch_size, 1)
+        for at in order.split(n_batches * self.batch_size):
+            yield from self._slices(self.table.take(at))
+
+    def _slices(self, table: TensorTable) -> Iterator[Any]:
+        for start in range(0, len(table), self.batch_size):
+            yield table.rows(slice(start, start + self.batch_size))
+
+
+def tensor_table(
+    table: EncodedTable,
+    labels: npt.NDArray[np.float32],
+    weight: npt.NDArray[np.float64],
+    device: str,
+) -> TensorTable:
+    """Put a table on the device, weights scaled to mean 1 for each task."""
+    mean = weight.mean(axis=0)
+    scaled = None
+    if not (mean > 0).all() or not (weight == mean).all():
+        ratio = np.divide(weight, mean, out=np.zeros_like(weight), where=mean > 0)
+        scaled = torch.from_numpy(ratio.astype(np.float32))
+    return TensorTable(as_tensors(table), torch.from_numpy(labels), scaled).to(device)
+
+
+def as_tensors(table: EncodedTable) -> dict[str, Any]:
+    """Arguments of the module for all rows of a table, on the memory of its arrays."""
+    arrays = table.as_dict()
+    bags = arrays.pop("bags", ())
+    tensors: dict[str, Any] = {k: torch.from_numpy(x) for k, x in arrays.items()}
+    if bags:
+        tensors["bags"] = Bags(
+            Ragged(torch.from_numpy(bag.values), torch.from_numpy(bag.offsets))
+            for bag in bags
+        )
+    return tensors
+
+
+def logits(
+    net: Any,
+    table: EncodedTable,
+    rows: npt.NDArray[np.int64] | None = None,
+) -> npt.NDArray[np.float32]:
+    """Logits of all rows, or of some, in blocks that fit the cache."""
+    module = net.module_
+    was_training = module.training
+    if was_training:
+        module.eval()
+    with torch.inference_mode():
+        out: npt.NDArray[np.float32] = (
+            torch.cat([module(**block) for block in blocks(table, net.device, rows)])
+            .cpu()
+            .numpy()
+        )
+    if was_training:
+        module.train()
+    return out
+
+
+def blocks(
+    table: EncodedTable, device: str, rows: npt.NDArray[np.int64] | None = None
+) -> Iterator[dict[str, Any]]:
+    """Arguments of the module, some rows at a time."""
+    tensors = as_tensors(table)
+    if rows is None and len(table) <= BLOCK:
+        yield {name: x.to(device) for name, x in tensors.items()}
+        return
+    chosen = None if rows is None else torch.from_numpy(rows)
+    for start in range(0, len(table) if rows is None else len(rows), BLOCK):
+        at: Any = slice(start, start + BLOCK)
+        if chosen is not None:
+            at = chosen[at]
+        yield {name: x[at].to(device) for name, x in tensors.items()}
+
+
+def merge_rows(
+    table: EncodedTable, targets: Targets, weight: npt.NDArray[np.float64]
+) -> tuple[EncodedTable, npt.NDArray[np.float32], npt.NDArray[np.float64]]:
+    """Merge equal rows with equal labels, adding their weights, in sorted order.
+
+    On a table this small a row that is there twice, or has weight 2, must give the
+    same fit to the last bit, in whatever order the rows come. The loss is the same
+    sum either way; merging makes its rounding the same too.
+
+    Returns
+    -------
+    table, labels, weight
+        Without rows of weight 0 for all tasks.
+    """
+    lists = [_same_lists(bag) for bag in table.bags]
+    key = np.hstack(
+        [table.ids, table.bins, table.numeric, *lists, targets.labels, weight > 0],
+        dtype=np.float64,
+    )
+    distinct, first, inverse = np.unique(
+        key, axis=0, return_index=True, return_inverse=True
+    )
+    merged = np.zeros((len(distinct), weight.shape[1]))
+    np.add.at(merged, inverse.ravel(), weight)
+    keep = merged.any(axis=1)
+    return table.take(first[keep]), targets.labels[first[keep]], merged[keep]
+
+
+def _same_lists(bag: RaggedArray) -> npt.NDArray[np.int64]:
+    """A number for each row that equal lists share, whatever the order of the rows."""
+    cells = np.empty((len(bag), 1), dtype=object)
+    for row, (start, stop) in enumerate(pairwise(bag.offsets)):
+        cells[row] = bag.values[start:stop].tobytes()
+    return np.unique(cells, return_inverse=True)[1].reshape(-1, 1)
+
+
+class UnknownIds:
+    """Replace ids of a batch by their column's unknown row, the rarer the more often.
+
+    Parameters
+    ----------
+    rate : float
+        An id seen on n rows is replaced with the probability ``rate / (rate + n)``.
+    encoder : TableEncoder
+        Knows n, and what takes the place of an unknown id.
+    device : str
+        Where the batches are.
+
+    Notes
+    -----
+    Shape: ``(batch, n_columns)`` to the same. Rows of further hashes, which come after
+    those of the columns, stay as they are, and so do the entries of lists. Where an
+    id's fallback is itself replaced, that of the fallback is taken. Random numbers come
+    from torch's generator of the device.
+
+    References
+    ----------
+    E. Kiperwasser and Y. Goldberg, "Simple and Accurate Dependency Parsing Using
+    Bidirectional LSTM Feature Representations", TACL 2016, paragraph "Word dropout".
+    """
+
+    def __init__(self, rate: float, encoder: TableEncoder, device: str) -> None:
+        n = torch.from_numpy(encoder.row_frequencies()).to(device).float()
+        self.probability = torch.where(n > 0, rate / (rate + n), 0.0)
+        layout = encoder.layout_
+        self.first = torch.tensor(layout.column_first, dtype=torch.int64, device=device)
+        self.sizes = torch.tensor(layout.column_sizes, dtype=torch.int64, device=device)
+        first = layout.column_first
+        # For each column of a chain, what turns its id to the row that stands for it.
+        self.chains = [
+            (
+                one.column,
+                [
+                    (c, first[one.column] + row - first[c] - 1)
+                    for c, row in zip(one.chain, one.first, strict=True)
+                ],
+            )
+            for one in layout.fallbacks
+        ]
+
+    def __call__(self, ids: Tensor) -> Tensor:
+        columns = ids[:, : len(self.first)]
+        chance = self.probability.index_select(0, columns.flatten()).view_as(columns)
+        replaced = torch.rand_like(chance) < chance
+        first = self.first.to(ids.dtype)
+        found = torch.where(replaced, first, columns)
+        if self.chains:
+            self._fall_back(found, columns, replaced)
+        return torch.cat([found, ids[:, len(first) :]], dim=1)
+
+    def _fall_back(self, found: Tensor, columns: Tensor, replaced: Tensor) -> None:
+        codes = columns - self.first.to(columns.dtype)
+        known = (codes > 0) & (codes < self.sizes) & ~replaced
+        for column, chain in self.chains:
+            row = self.first[column].to(columns.dtype)
+            for c, shift in reversed(chain):
+                row = torch.where(known[:, c], columns[:, c] + shift, row)
+            found[:, column] = torch.where(known[:, column], columns[:, column], row)
+
+
+def unknown_ids(ranker: Any, encoder: TableEncoder) -> UnknownIds | None:
+    """What a ranker's `unknown_rate` asks for; None where there is nothing to do."""
+    if not ranker.unknown_rate or not encoder.row_frequencies().any():
+        return None
+    return UnknownIds(ranker.unknown_rate, encoder, ranker.device)

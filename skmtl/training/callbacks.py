@@ -1,0 +1,129 @@
+"""skorch callbacks: a score, early stopping, and scikit-learn's callbacks."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+from skorch.callbacks import Callback, EarlyStopping
+
+
+def check_callbacks(callbacks: list[Any] | None) -> None:
+    """Refuse what skorch cannot call.
+
+    Raises
+    ------
+    TypeError
+        For an entry that is neither a callback nor a pair of a name and a callback.
+    """
+    for place, entry in enumerate(callbacks or []):
+        named = isinstance(entry, tuple) and len(entry) == 2
+        callback = entry[1] if named else entry
+        kind = callback if isinstance(callback, type) else type(callback)
+        if callback is not None and not issubclass(kind, Callback):
+            raise TypeError(
+                f"callbacks[{place}] must be a callback of skorch, or a pair of a name "
+                f"and one, found {entry!r}."
+            )
+
+
+class ValidScore(Callback):
+    """Record a scorer's value on the validation part as ``valid_score``."""
+
+    def __init__(self, score: Callable[[Any], float]) -> None:
+        self.score = score
+
+    def on_epoch_end(self, net: Any, **_: Any) -> None:
+        net.history.record("valid_score", float(self.score(net)))
+
+
+class BestWeights(EarlyStopping):
+    """Stop when the monitored value no longer improves; always restore the best."""
+
+    def __init__(self, *, monitor: str, patience: int | None, tol: float) -> None:
+        super().__init__(
+            monitor=monitor,
+            patience=patience if patience is not None else 2**62,
+            threshold=tol,
+            threshold_mode="abs",
+            lower_is_better=monitor == "valid_loss",
+            load_best=True,
+            sink=_silent,
+        )
+
+    @property
+    def kept(self) -> dict[str, Any] | None:
+        """The best weights so far."""
+        best: dict[str, Any] | None = self.best_model_weights_
+        return best
+
+    def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
+        try:
+            super().on_epoch_end(net, **kwargs)
+        finally:  # also where training ends here
+            best = self.best_epoch_ == net.history[-1, "epoch"]
+            net.history.record("valid_best", best)
+
+
+class LastGood(Callback):
+    """Keep the weights of the last whole epoch, in case the next one diverges.
+
+    Those of the network, and what the strategy of loss weights has learnt.
+    """
+
+    kept: dict[str, Any] | None = None
+    criterion: dict[str, Any] | None = None
+
+    def on_epoch_end(self, net: Any, **_: Any) -> None:
+        if net.max_epochs > 1:
+            state = net.module_.state_dict()
+            self.kept = {k: v.detach().clone() for k, v in state.items()}
+            self.criterion = copy.deepcopy(net.criterion_.state_dict())
+
+    def on_train_end(self, net: Any, **_: Any) -> None:
+        if self.kept is not None and not epoch_is_whole(net.history):
+            net.module_.load_state_dict(self.kept)
+            self.restore_criterion(net)
+        self.kept = self.criterion = None
+
+    def restore_criterion(self, net: Any) -> None:
+        """Bring the strategy of loss weights back to the last whole epoch."""
+        if self.criterion is not None:
+            # A solver of TorchJD may have made a buffer since.
+            net.criterion_.load_state_dict(self.criterion, strict=False)
+
+
+class FitProgress(Callback):
+    """Tell scikit-learn's callbacks of every epoch."""
+
+    def __init__(self, estimator: Any, context: Any) -> None:
+        self.estimator, self.context = estimator, context
+        self.stop = False
+
+    def on_epoch_begin(self, net: Any, **_: Any) -> None:
+        self.epoch = self.context.subcontext(task_name="epoch")
+        self.epoch.call_on_fit_task_begin(estimator=self.estimator)
+
+    def on_epoch_end(self, net: Any, **_: Any) -> None:
+        self.stop = self.epoch.call_on_fit_task_end(estimator=self.estimator)
+
+
+class StopWhenAsked(Callback):
+    """End training when scikit-learn's callbacks said so; the last of all to run."""
+
+    def __init__(self, progress: FitProgress) -> None:
+        self.progress = progress
+
+    def on_epoch_end(self, net: Any, **_: Any) -> None:
+        if self.progress.stop:
+            raise KeyboardInterrupt  # skorch's way to end training early
+
+
+def epoch_is_whole(history: Any) -> bool:
+    """Whether the last epoch came to its end, where skorch writes its duration."""
+    return not history or "dur" in history[-1]
+
+
+def _silent(*_: Any) -> None:
+    """Take skorch's messages."""

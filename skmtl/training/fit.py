@@ -1,0 +1,396 @@
+"""One fit, from the caller's table to fitted attributes.
+
+Nothing is written to the ranker before all has gone well.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from sklearn.utils.validation import check_consistent_length
+from skorch.helper import predefined_split
+
+from skmtl.encoding import EncodedTable, TableEncoder
+from skmtl.tasks import (
+    Targets,
+    check_sample_weight,
+    check_targets,
+    warn_of_constant_tasks,
+)
+from skmtl.training.batches import (
+    MERGE_ROWS,
+    TensorTable,
+    logits,
+    merge_rows,
+    tensor_table,
+    unknown_ids,
+)
+from skmtl.training.callbacks import (
+    BestWeights,
+    FitProgress,
+    LastGood,
+    StopWhenAsked,
+    ValidScore,
+    check_callbacks,
+)
+from skmtl.training.devices import keep_freed_memory, seeded
+from skmtl.training.epochs import EpochLine, EpochScores, history_frame
+from skmtl.training.intercept import (
+    Floats,
+    LatePredictions,
+    fit_intercept,
+    n_rows_to_read,
+)
+from skmtl.training.loop import train
+from skmtl.training.net import MultiTaskNet
+from skmtl.training.ranker import TrainableRanker
+from skmtl.training.starts import Start, TaskWeights, TrainingInput
+from skmtl.training.task_weights import label_weights, loss_weighting
+from skmtl.training.validation import (
+    check_scorer,
+    find_scorer,
+    validation_rows,
+    validation_score,
+)
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Rows for validation: a table of the caller's own, or some of those to train on.
+
+    Attributes
+    ----------
+    targets, weight
+        Labels and weights of the rows.
+    X : object
+        The caller's table; None where `held_out` says which rows.
+    held_out : ndarray of shape (n_samples,), dtype bool, or None
+        Rows of the training table that are set aside.
+    """
+
+    targets: Targets
+    weight: Floats
+    X: Any = None
+    held_out: npt.NDArray[np.bool_] | None = None
+
+
+@dataclass(frozen=True)
+class ValidationPart:
+    """Validation rows as training sees them."""
+
+    tensors: TensorTable  # for the loss
+    rows: EncodedTable  # for a scorer
+    labels: npt.NDArray[Any]
+
+
+class Fit:
+    """The checked input of one fit, and its run.
+
+    Parameters
+    ----------
+    ranker : TrainableRanker
+        The ranker, which stays as it is.
+    start : Start
+        Where training starts from.
+    X, y, sample_weight
+        As given to ``fit``.
+    X_val, y_val, sample_weight_val
+        As given to ``fit``.
+    classes : array-like, list of array-like or None
+        Labels that may come up.
+    max_iter : int or None
+        Epochs; None for the ranker's.
+    """
+
+    def __init__(
+        self,
+        ranker: TrainableRanker,
+        start: Start,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        X_val: Any = None,
+        y_val: Any = None,
+        sample_weight_val: Any = None,
+        classes: Any = None,
+        max_iter: int | None = None,
+    ) -> None:
+        self.ranker, self.start = ranker, start
+        self.max_iter = ranker.max_iter if max_iter is None else max_iter
+        targets = check_targets(y, start.classes(classes))
+        check_consistent_length(X, targets.labels)
+        if not targets.observed.any():
+            raise ValueError(
+                f"y holds only NaN for the tasks {list(targets.names)}. Give at "
+                "least one observed label."
+            )
+        self.targets = targets
+        self.weight = _task_weights(sample_weight, targets)
+        ranker._check_tasks([str(name) for name in targets.names])
+        check_callbacks(ranker.callbacks)
+        pretrained = ranker._pretrained_rows()
+        self.scorer = None
+        if ranker.scoring is not None:
+            self.scorer = find_scorer(ranker, len(targets.names))
+        weights = self._weights(targets.means(self.weight))
+        start.check(targets, weights.loss)
+        # A new row order per fit, but the same for the same seed.
+        self.rng, seed = ranker._seed()
+        self.data = TrainingInput(X, targets, self.weight, pretrained, start.seed(seed))
+        self.validation = self._validation(X_val, y_val, sample_weight_val)
+
+    def _weights(self, means: Floats) -> TaskWeights:
+        """Label weights and a new loss weighting, for tasks with these means."""
+        ranker, names = self.ranker, self.targets.names
+        return TaskWeights(
+            label_weights(ranker.label_weight, names, means),
+            loss_weighting(ranker.loss_weight, names, means),
+        )
+
+    def _validation(self, X: Any, y: Any, weight: Any) -> Validation | None:
+        """Take the caller's validation table, or set rows aside."""
+        if (X is None) != (y is None):
+            given, absent = ("y_val", "X_val") if X is None else ("X_val", "y_val")
+            raise ValueError(f"{given} is given without {absent}. Give both or none.")
+        if X is None and weight is not None:
+            raise ValueError("sample_weight_val is given without X_val and y_val.")
+        if X is not None:
+            return self._given_validation(X, y, weight)
+        if not self.ranker.early_stopping:
+            return None
+        targets = self.targets
+        fraction = self.ranker.validation_fraction
+        rows = validation_rows(targets.labels, targets.observed, fraction, self.rng)
+        return Validation(targets.take(rows), self.weight[rows], held_out=rows)
+
+    def _given_validation(self, X: Any, y: Any, weight: Any) -> Validation:
+        # Rows for validation may have only one of the two labels.
+        known = None if self.targets.multioutput else self.targets.classes
+        targets = check_targets(y, known)
+        if not targets.observed.any():
+            raise ValueError(
+                f"y_val holds only NaN for the tasks {list(targets.names)}, so that no "
+                "epoch is better than another. Give observed labels."
+            )
+        check_consistent_length(X, targets.labels)
+        if list(targets.names) != list(self.targets.names):
+            raise ValueError(
+                f"y_val has the tasks {list(targets.names)}, y has "
+                f"{list(self.targets.names)}."
+            )
+        return Validation(targets, _task_weights(weight, targets), X=X)
+
+    @torch.inference_mode(False)
+    @torch.enable_grad()  # whatever the caller has turned off
+    def run(self, context: Any) -> dict[str, Any]:
+        """Encode, train, and give the fitted attributes.
+
+        Parameters
+        ----------
+        context : CallbackContext or None
+            scikit-learn's context of this fit; None where it has none.
+        """
+        keep_freed_memory()
+        ranker, start, kinds = self.ranker, self.start, self.targets.kinds
+        encoded = start.encode(self.data)
+        table, targets, weight = encoded.table, self.targets, self.weight
+        valid = self._validation_part(encoded.encoder, table)
+        if self.validation is not None and self.validation.held_out is not None:
+            keep = ~self.validation.held_out
+            table, targets = table.take(keep), targets.take(keep)
+            weight = weight[keep]
+        masses = start.masses(targets.masses(weight))
+        prior = _ratio(*masses)
+        warn_of_constant_tasks(targets, prior)
+        weights = self._weights(prior)
+        labels = targets.labels
+        if len(table) <= MERGE_ROWS:
+            table, labels, weight = merge_rows(table, targets, weight)
+        constant = kinds.is_constant(prior)
+        if constant.any():
+            weight = weight * ~constant
+        fitted = self._attributes(encoded.encoder, prior, weights)
+        fitted |= encoded.attributes | {"_masses": masses}
+        train_table = tensor_table(table, labels, weight, ranker.device)
+        net = start.net(
+            self.data,
+            encoded,
+            weights,
+            prior,
+            max_epochs=self.max_iter,
+            batch_size=batch_size(ranker.batch_size, len(table)),
+            n_rows=len(table),
+        )
+        n_late = n_rows_to_read(len(table), self.max_iter)
+        late = LatePredictions(n_late if n_late < len(table) else 0)
+        net.set_params(
+            train_split=None if valid is None else predefined_split(valid.tensors),
+            callbacks=[late, *self._callbacks(context, fitted, valid)],
+            unknown_ids=unknown_ids(ranker, encoded.encoder),
+        )
+        net.initialize_callbacks()
+        fitted["net_"] = net
+        epochs_before = len(net.history)
+        with seeded(self.data.seed ^ 1, ranker.device):
+            train(net, train_table, targets.names)
+        n_epochs = len(net.history) - epochs_before
+        fitted["intercept_"] = start.intercept(
+            self.data,
+            table,
+            net,
+            weight,
+            lambda: self._intercept(net, table, weight, prior, late, n_epochs),
+        )
+        return fitted | self._close(net)
+
+    def _close(self, net: MultiTaskNet) -> dict[str, Any]:
+        """What is known after training; the net lets go of data and context."""
+        net.set_params(
+            train_split=None, callbacks=self.ranker.callbacks, unknown_ids=None
+        )
+        net.callbacks_ = []
+        final = net.criterion_.weighting.current().detach().cpu().numpy()
+        return {
+            "n_iter_": len(net.history),
+            "history_": history_frame(net.history, self.targets.names),
+            "loss_weight_": final.astype(np.float64),
+        }
+
+    def _intercept(
+        self,
+        net: MultiTaskNet,
+        table: EncodedTable,
+        weight: Floats,
+        prior: Floats,
+        late: LatePredictions,
+        n_epochs: int,
+    ) -> Floats:
+        """The intercept on the training rows, or on as many as it takes."""
+        kinds = self.targets.kinds
+        n_rows, chosen = n_rows_to_read(len(table), n_epochs), None
+        if n_rows < len(table):
+            parts = late.parts(net, kinds)
+            known = (weight > 0).any(axis=0)
+            if parts and all((w[:, known] > 0).any(axis=0).all() for *_, w in parts):
+                return fit_intercept(parts, prior, kinds)
+            chosen = np.sort(self.rng.choice(len(table), n_rows, replace=False))
+            weight = weight[chosen]
+        part = (np.ones_like(prior), logits(net, table, chosen), weight)
+        return fit_intercept([part], prior, kinds)
+
+    def _attributes(
+        self, encoder: TableEncoder, prior: Floats, weights: TaskWeights
+    ) -> dict[str, Any]:
+        targets = self.targets
+        fitted = {
+            "encoder_": encoder,
+            "task_names_": targets.names,
+            "classes_": targets.classes,
+            "_multioutput": targets.multioutput,
+            "n_features_in_": encoder.n_features_in_,
+            "prior_": prior,
+            "label_weight_": weights.label,
+            "intercept_": np.zeros(len(prior)),
+        }
+        if hasattr(encoder, "feature_names_in_"):
+            fitted["feature_names_in_"] = encoder.feature_names_in_
+        return fitted
+
+    def _validation_part(
+        self, encoder: TableEncoder, table: EncodedTable
+    ) -> ValidationPart | None:
+        valid = self.validation
+        if valid is None:
+            return None
+        if valid.held_out is None:
+            rows = encoder.encode(valid.X)
+        else:
+            rows = table.take(valid.held_out)
+        labels, device = valid.targets.labels, self.ranker.device
+        tensors = tensor_table(rows, labels, valid.weight, device)
+        return ValidationPart(tensors, rows, valid.targets.as_given())
+
+    def _callbacks(
+        self, context: Any, fitted: dict[str, Any], valid: ValidationPart | None
+    ) -> list[Any]:
+        ranker = self.ranker
+        progress = FitProgress(ranker, context)
+        callbacks: list[Any] = [LastGood(), progress, self._scores()]
+        monitor = "valid_loss"
+        if valid is not None and self.scorer is not None:
+            monitor = "valid_score"
+            callbacks.append(ValidScore(self._valid_score(fitted, valid)))
+        callbacks += [*self._lines(), *(ranker.callbacks or [])]
+        if valid is not None:
+            patience = ranker.n_iter_no_change if ranker.early_stopping else None
+            callbacks.append(
+                BestWeights(monitor=monitor, patience=patience, tol=ranker.tol)
+            )
+        return [*callbacks, StopWhenAsked(progress)]
+
+    def _scores(self) -> EpochScores:
+        scalars = bool(self.ranker.callbacks)
+        return EpochScores(self.targets.names, self.targets.kinds, scalars=scalars)
+
+    def _lines(self) -> list[EpochLine]:
+        if not self.ranker.verbose:
+            return []
+        return [EpochLine(self.targets.names, self.targets.kinds)]
+
+    def _valid_score(self, fitted: dict[str, Any], valid: ValidationPart) -> Any:
+        check_scorer(self.scorer, valid.labels, self.data.names)
+
+        def score(net: MultiTaskNet) -> float:
+            ranker = self.ranker._snapshot({**fitted, "net_": net})
+            return validation_score(self.scorer, ranker, valid.rows, valid.labels)
+
+        return score
+
+
+class PartialFit(Fit):
+    """One pass over one more table.
+
+    It sets no rows aside, and keeps no weights to come back to.
+    """
+
+    def __init__(
+        self, ranker: TrainableRanker, start: Start, *args: Any, **kwargs: Any
+    ) -> None:
+        if ranker.early_stopping:
+            raise ValueError(
+                "partial_fit does not set rows aside, so that it cannot stop early. "
+                "Set early_stopping=False."
+            )
+        super().__init__(ranker, start, *args, max_iter=1, **kwargs)
+
+    def _callbacks(
+        self, context: Any, fitted: dict[str, Any], valid: ValidationPart | None
+    ) -> list[Any]:
+        return [self._scores(), *self._lines(), *(self.ranker.callbacks or [])]
+
+
+def _task_weights(weight: Any, targets: Targets) -> Floats:
+    """Weight of every label, 0 where it was not observed."""
+    checked = check_sample_weight(weight, targets.labels.shape, targets.names)
+    if checked is None:
+        if targets.observed.all():  # as most often: ones that take no memory
+            return np.broadcast_to(np.float64(1.0), targets.labels.shape)
+        checked = np.ones(1)
+    return np.asarray(targets.observed * checked, dtype=np.float64)
+
+
+def _ratio(part: Floats, whole: Floats) -> Floats:
+    with np.errstate(invalid="ignore"):
+        return np.asarray(part / whole)
+
+
+def batch_size(wanted: int | str, n_rows: int) -> int:
+    """About 200 batches, of 32 to 1024 rows, a power of two."""
+    if isinstance(wanted, str):
+        return int(2 ** np.clip(np.round(np.log2(max(n_rows, 1) / 200)), 5, 10))
+    return wanted

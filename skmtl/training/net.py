@@ -1,0 +1,356 @@
+"""The skorch net: one step, history per task."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from skorch import NeuralNet
+from skorch.callbacks import EpochTimer
+from torch import Tensor, nn
+
+from skmtl.modules.composition import BLOCK
+from skmtl.tasks.losses import TaskLosses
+from skmtl.training.batches import Batches, TensorTable
+from skmtl.training.optimizers import (
+    dense_optimizer,
+    join_rows,
+    schedule,
+    sum_by_row,
+    table_optimizer,
+)
+from skmtl.weighting import LossWeighting, Step
+from skmtl.weighting._base import known_ahead
+from skmtl.weighting._step import StepTaken
+
+# Rows on which losses are measured before the first step.
+MEASURED_ROWS = 65_536
+
+# Batches of more rows are trained on in blocks of so many. Smaller batches take little
+# memory anyway, and smaller blocks keep two threads less busy (1024: 5 to 15 % slower).
+_WHOLE_ROWS, _BLOCK_ROWS = 4096, 2048
+
+
+class DivergedError(FloatingPointError):
+    """The loss of a task is no longer a finite number."""
+
+    def __init__(self, task: int) -> None:
+        super().__init__(f"the loss of task {task} is not finite")
+        self.task = task
+
+
+class Mean:
+    """Weighted mean of tensors, kept on the device."""
+
+    def __init__(self) -> None:
+        self.total: Any = 0.0
+        self.weight = 0.0
+
+    def add(self, value: Tensor | None, weight: float = 1.0) -> None:
+        """Take one more; None counts for nothing."""
+        if value is not None:
+            self.total = self.total + weight * value
+            self.weight += weight
+
+    @property
+    def value(self) -> Tensor:
+        """The mean."""
+        mean: Tensor = self.total / self.weight
+        return mean
+
+
+class Criterion(nn.Module):
+    """Task losses and what weighs them; its parameters are trained."""
+
+    def __init__(self, weighting: LossWeighting, losses: TaskLosses) -> None:
+        super().__init__()
+        self.task_losses = losses
+        self.weighting = weighting
+
+    def forward(self, logits: Tensor, target: tuple[Tensor, Tensor | None]) -> Tensor:
+        loss: Tensor = self.weighting(self.task_losses(logits, *target))
+        return loss
+
+    def reweigh(self, weighting: LossWeighting, label_weight: Sequence[float]) -> None:
+        """Take new fixed weights; a strategy that learns keeps what it has."""
+        device = next(self.task_losses.buffers()).device
+        self.task_losses = self.task_losses.with_label_weight(label_weight).to(device)
+        self.weighting.take(weighting)
+
+
+class MultiTaskNet(NeuralNet):
+    """skorch's NeuralNet for several tasks.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        Gives logits of shape (batch, n_tasks).
+    embedding_optimizer : {"lazy_adam", "adagrad", "adam"}
+        Optimiser of the table of ids.
+    dense_optimizer : {"adam", "sgd"}
+        Optimiser of everything else.
+    weight_decay : float
+        Weight decay, decoupled but for "sgd".
+    learning_rate_schedule : str or callable
+        As in the rankers.
+    record_gradients : bool
+        Whether to record the Gramian of the tasks' gradients at the representation.
+    unknown_ids : callable or None
+        Takes the ids of a batch of training and gives those to train on.
+    **kwargs
+        As in ``skorch.NeuralNet``.
+
+    Notes
+    -----
+    An epoch's history holds ``train_loss``, ``valid_loss`` and the lists
+    ``train_task_loss``, ``valid_task_loss`` (NaN for a task without labels) and
+    ``loss_weight``, the mean over the steps of the weights in force; with
+    `record_gradients` also ``gramian``, the mean of the tasks' Gramians. The sums
+    ``train_loss`` and ``valid_loss`` have the weighting's reference weights, which do
+    not change from epoch to epoch. Batches record nothing, so that no step waits for
+    the device.
+    """
+
+    cuda_dependent_attributes_: list[str]
+
+    def __init__(
+        self,
+        module: Any,
+        *,
+        embedding_optimizer: str = "lazy_adam",
+        dense_optimizer: str = "adam",
+        weight_decay: float = 0.0,
+        learning_rate_schedule: str | Callable[[float], float] = "constant",
+        record_gradients: bool = False,
+        unknown_ids: Callable[[Tensor], Tensor] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        self.embedding_optimizer = embedding_optimizer
+        self.dense_optimizer = dense_optimizer
+        self.weight_decay = weight_decay
+        self.learning_rate_schedule = learning_rate_schedule
+        self.record_gradients = record_gradients
+        self.unknown_ids = unknown_ids
+        super().__init__(module, criterion=kwargs.pop("criterion", Criterion), **kwargs)
+
+    @property
+    def _default_callbacks(self) -> list[tuple[str, Any]]:
+        return [("epoch_timer", EpochTimer())]
+
+    def initialize_optimizer(self, triggered_directly: Any = None) -> MultiTaskNet:
+        """Make an optimiser for the table of ids and one for all else."""
+        tables = self.module_.id_tables()
+        known = {id(table) for table, _ in tables}
+        every = [p for _, p in self.get_all_learnable_params() if p.numel()]
+        rest = [p for p in every if id(p) not in known]
+        weighting = self.criterion_.weighting
+        own = {id(p) for p in weighting.parameters()}
+        groups: list[dict[str, Any]] = [
+            {"params": [p for p in rest if id(p) not in own]}
+        ]
+        if own:
+            # Not part of the network, and so without its decay.
+            lr = self.lr if weighting.learning_rate is None else weighting.learning_rate
+            groups.append(
+                {"params": list(weighting.parameters()), "weight_decay": 0.0, "lr": lr}
+            )
+        self.optimizer_ = dense_optimizer(
+            self.dense_optimizer, groups, self.lr, self.weight_decay
+        )
+        self.table_optimizers = [
+            table_optimizer(
+                self.embedding_optimizer, [table], factor * self.lr, self.weight_decay
+            )
+            for table, factor in tables
+        ]
+        # Copied and pickled together with the module, so that they go on with its own
+        # tables and not with copies of them.
+        attributes = dict.fromkeys(self.cuda_dependent_attributes_)
+        self.cuda_dependent_attributes_ = [*attributes, "table_optimizers"]
+        return self
+
+    @property
+    def all_optimizers(self) -> list[torch.optim.Optimizer]:
+        """Every optimiser."""
+        return [self.optimizer_, *self.table_optimizers]
+
+    def get_iterator(self, dataset: TensorTable, training: bool = False) -> Batches:
+        """Batches of a table; without training, blocks that fit the cache."""
+        fits = self.device == "cpu" and not training
+        return Batches(dataset, BLOCK if fits else self.batch_size, shuffle=training)
+
+    def on_train_begin(self, net: Any, X: Any = None, y: Any = None, **_: Any) -> None:
+        """Start the schedule of the learning rate, and the weighting."""
+        self.criterion_.weighting.begin(lambda: self._measure(X))
+        steps = self.max_epochs * len(self.get_iterator(X, training=True))
+        self.schedules_ = []
+        if self.learning_rate_schedule != "constant":
+            for optimizer in self.all_optimizers:
+                for group in optimizer.param_groups:
+                    group["lr"] = group.pop("initial_lr", group["lr"])
+                self.schedules_.append(
+                    schedule(optimizer, self.learning_rate_schedule, steps)
+                )
+
+    def on_train_end(self, net: Any, X: Any = None, y: Any = None, **_: Any) -> None:
+        """Drop the schedules, which cannot be pickled."""
+        del self.schedules_
+
+    def train_step(self, batch: Any, **_: Any) -> dict[str, Any]:
+        """Take one step of training."""
+        Xi, (yi, wi) = batch
+        if self.unknown_ids is not None:
+            Xi = {**Xi, "ids": self.unknown_ids(Xi["ids"])}
+        self._forget_gradients()
+        weighting = self.criterion_.weighting
+        ahead = self._weights_ahead(len(yi))
+        if ahead is None:
+            step, logits = self._forward(Xi, yi, wi)
+        else:
+            step, logits = self._block_by_block(TensorTable(Xi, yi, wi), ahead)
+        losses = step.losses.detach()
+        if self.device == "cpu":
+            _check_finite(losses)  # elsewhere this would wait for the device
+        penalty = self.module_.penalty(logits, wi)
+        if penalty is not None:
+            step.add(penalty)
+        weighting.backward(step)
+        for optimizer in self.all_optimizers:
+            optimizer.step()
+        weighting.after_step()
+        for one in self.schedules_:
+            one.step()
+        weights = weighting.current()
+        return {
+            "loss": weights @ losses,
+            "y_pred": logits,
+            "task_losses": losses,
+            "weights": weights,
+            "gramian": step.gramian() if self.record_gradients else None,
+        }
+
+    def _forward(self, Xi: Any, yi: Tensor, wi: Tensor | None) -> tuple[Step, Tensor]:
+        """Losses of some rows, ready to go back from, and their logits."""
+        representation, mixture = self.module_.split(**Xi)
+        step = Step(
+            self.module_,
+            representation,
+            mixture,
+            record=self.record_gradients,
+            apart=self.criterion_.weighting.apart,
+        )
+        logits = self.module_.towers(step.cut)
+        step.losses = self.criterion_.task_losses(logits, yi, wi)
+        return step, logits
+
+    def _weights_ahead(self, n_rows: int) -> Tensor | None:
+        """Weights of a step in blocks; None if the batch is taken whole."""
+        large = self.device == "cpu" and n_rows > _WHOLE_ROWS
+        if not large or not self.module_.takes_blocks():
+            return None
+        return known_ahead(self.criterion_.weighting)
+
+    def _block_by_block(
+        self, table: TensorTable, weights: Tensor
+    ) -> tuple[Step, Tensor]:
+        """Go forward and back with one block of rows of a batch after the other.
+
+        What a block computes is gone before the next one, so that memory hardly grows
+        with the batch. Only the gradients of the rows of tables are kept for the end,
+        summed within each block.
+        """
+        tables = [ids for ids, _ in self.module_.id_tables()]
+        gradients: list[list[Tensor]] = [[] for _ in tables]
+        losses, logits, gramian = Mean(), [], None
+        for Xi, (yi, wi) in Batches(table, _even(len(table)), shuffle=False):
+            step, z = self._forward(Xi, yi, wi)
+            share = len(yi) / len(table)
+            losses.add(step.losses.detach(), len(yi))
+            step.through_towers(share * weights)
+            if self.record_gradients:
+                inner = share**2 * step.gramian()
+                gramian = inner if gramian is None else gramian + inner
+            step.descend()
+            logits.append(z.detach())
+            for ids, found in zip(tables, gradients, strict=True):
+                if ids.grad is not None:
+                    found.append(sum_by_row(ids.grad))
+                    ids.grad = None
+        for ids, found in zip(tables, gradients, strict=True):
+            ids.grad = join_rows(found) if found else None
+        return StepTaken(losses.value, weights, gramian), torch.cat(logits)
+
+    def _forget_gradients(self) -> None:
+        # As zero_grad does, without the profiler's hooks around it.
+        for optimizer in self.all_optimizers:
+            for group in optimizer.param_groups:
+                for p in group["params"]:
+                    p.grad = None
+
+    def _measure(self, table: TensorTable) -> Tensor:
+        """Mean loss of each task on rows spread over a table, without dropout."""
+        stride = -(-len(table) // MEASURED_ROWS)
+        rows = torch.arange(0, len(table), stride, device=table.y.device)
+        losses = Mean()
+        self._set_training(False)
+        for at in rows.split(BLOCK):
+            losses.add(self.validation_step(table.rows(at))["task_losses"], len(at))
+        return losses.value
+
+    def validation_step(self, batch: Any, **_: Any) -> dict[str, Any]:
+        """Evaluate one batch."""
+        Xi, (yi, wi) = batch
+        with torch.inference_mode():
+            logits = self.module_(**Xi)
+            losses = self.criterion_.task_losses(logits, yi, wi)
+            loss = self.criterion_.weighting.reference() @ losses
+        return {"loss": loss, "y_pred": logits, "task_losses": losses}
+
+    def run_single_epoch(
+        self, iterator: Any, training: bool, prefix: str, step_fn: Any, **kwargs: Any
+    ) -> None:
+        """Make one pass, summing losses on the device."""
+        if iterator is None:
+            return
+        self._set_training(training)
+        # Losses count by the rows of their batch, what steps are made of by the step.
+        losses, weights, gramian = Mean(), Mean(), Mean()
+        for batch in iterator:
+            self.notify("on_batch_begin", batch=batch, training=training)
+            step = step_fn(batch, **kwargs)
+            losses.add(step["task_losses"], len(batch[1][0]))
+            weights.add(step.get("weights"))
+            gramian.add(step.get("gramian"))
+            self.notify("on_batch_end", batch=batch, training=training, **step)
+        weighting = self.criterion_.weighting
+        if training:
+            _check_finite(losses.value)
+            weighting.after_epoch(losses.value)
+            self.history.record("loss_weight", weights.value.tolist())
+            if self.record_gradients:
+                self.history.record("gramian", gramian.value.tolist())
+        self._record_loss(prefix, float(weighting.reference() @ losses.value))
+        of_tasks = iterator.table.where_labelled(losses.value)
+        self.history.record(f"{prefix}_task_loss", of_tasks.tolist())
+
+    def _record_loss(self, prefix: str, loss: float) -> None:
+        """Record a loss, and whether it is the least, for skorch's `Checkpoint`."""
+        key = f"{prefix}_loss"
+        before = [epoch.get(key, math.inf) for epoch in self.history[:-1]]
+        self.history.record(key, loss)
+        self.history.record(f"{key}_best", loss < min(before, default=math.inf))
+
+
+def _check_finite(losses: Tensor) -> None:
+    if math.isfinite(losses.sum().item()):
+        return
+    finite = losses.isfinite()
+    if not finite.all():
+        raise DivergedError(int(finite.logical_not().nonzero()[0, 0]))
+
+
+def _even(n_rows: int) -> int:
+    """Size of blocks that differ little: layers may not take a last one of one row."""
+    return -(-n_rows // -(-n_rows // _BLOCK_ROWS))

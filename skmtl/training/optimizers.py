@@ -1,0 +1,343 @@
+"""Optimisers, whose cost is that of the rows a batch touches, and learning rates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+# A row and a place in the batch are packed into one 64-bit integer.
+_KEY_BITS = 63
+
+# Moments of what no gradient reaches any more, as of a unit that ReLU has silenced,
+# decay to numbers below 1e-38, with which processors are many times as slow. Every so
+# many steps those below a bound are made 0: until the next time a moment falls by 1e-6
+# at most, and beside an eps of 1e-8 it would move no parameter.
+_CLEAR_EVERY = 128
+_NEGLIGIBLE = 1e-30
+
+# Not public, and may be gone from a later torch.
+_FUSED: Any = getattr(torch, "_fused_adamw_", None)
+
+
+def touched_rows(gradient: Tensor) -> tuple[Tensor, Tensor]:
+    """Rows of a table that have a gradient, and the gradient of each.
+
+    Parameters
+    ----------
+    gradient : sparse Tensor of shape (n_rows, width)
+        Gradient of a table, a row as often as it was read.
+
+    Returns
+    -------
+    rows : Tensor of shape (n_touched,), dtype int64
+        Ascending.
+    values : Tensor of shape (n_touched, width)
+        Sums over the reads of each row, in the order of the batch.
+    """
+    indices, values = gradient._indices()[0], gradient._values()
+    n_reads = len(indices)
+    bits = max(n_reads - 1, 1).bit_length()
+    packable = gradient.shape[0].bit_length() + bits <= _KEY_BITS
+    on_cpu = gradient.device.type == "cpu"
+    if gradient.is_coalesced() or not on_cpu or not n_reads or not packable:
+        gradient = gradient.coalesce()
+        return gradient.indices()[0], gradient.values()
+    # torch's `coalesce` does the same in ten times the time: numpy sorts integers by
+    # vector instructions, and a bag of embeddings sums rows with prefetching.
+    keys = indices.numpy() << bits
+    keys |= np.arange(n_reads)
+    keys.sort()
+    sorted_rows = keys >> bits
+    first = np.ones(n_reads, dtype=bool)
+    np.not_equal(sorted_rows[1:], sorted_rows[:-1], out=first[1:])
+    starts = np.flatnonzero(first)
+    keys &= (1 << bits) - 1
+    places = torch.from_numpy(keys)
+    sums = F.embedding_bag(places, values, torch.from_numpy(starts), mode="sum")
+    return torch.from_numpy(sorted_rows[starts]), sums
+
+
+def sum_by_row(gradient: Tensor) -> Tensor:
+    """The same sparse gradient, with one entry for each row."""
+    return _sparse(*touched_rows(gradient), gradient)
+
+
+def join_rows(gradients: list[Tensor]) -> Tensor:
+    """Sum of sparse gradients of one table; it has the entries of all of them."""
+    rows = torch.cat([g._indices()[0] for g in gradients])
+    return _sparse(rows, torch.cat([g._values() for g in gradients]), gradients[0])
+
+
+def _sparse(rows: Tensor, values: Tensor, like: Tensor) -> Tensor:
+    return torch.sparse_coo_tensor(
+        rows[None], values, like.shape, check_invariants=False
+    )
+
+
+def put_rows(table: Tensor, rows: Tensor, new: Tensor) -> None:
+    """Put rows into a table.
+
+    torch copies number by number; numpy, told that a row is one thing, copies it at
+    once, in half the time.
+    """
+    if table.device.type != "cpu" or not table.is_contiguous():
+        table.index_copy_(0, rows, new)
+        return
+    row = f"V{table.shape[1] * table.element_size()}"
+    into, source = (one.detach().numpy().view(row)[:, 0] for one in (table, new))
+    into[rows.numpy()] = source
+
+
+class LazyAdam(torch.optim.Optimizer):
+    """Adam on what a batch touches: some rows of a table, or the whole of a layer.
+
+    A parameter with a sparse gradient is a table. The moments of a row that no batch
+    touches stay as they are, where dense Adam lets them decay and goes on moving the
+    row. Bias correction counts all steps, as in ``torch.optim.SparseAdam``; weight
+    decay is decoupled, and applies to the rows touched. A parameter with a dense
+    gradient is updated as by ``torch.optim.AdamW``, at half the cost of a call.
+
+    Parameters
+    ----------
+    params : iterable
+        Parameters, or groups of them.
+    lr, betas, eps, weight_decay : float
+        As in ``torch.optim.AdamW``.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+    ) -> None:
+        defaults = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
+        super().__init__(params, defaults)
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        """Update whatever has a gradient."""
+        for group in self.param_groups:
+            layers, gradients = [], []
+            for p in group["params"]:
+                g = p.grad
+                if g is None:
+                    continue
+                if g.is_sparse:
+                    self._update_rows(p, group)
+                    continue
+                if g.stride() != p.stride():
+                    # torch's kernel goes through both in the order of memory.
+                    g = torch.empty_like(p).copy_(g)
+                layers.append(p)
+                gradients.append(g)
+            if layers:
+                states = [self._state(p) for p in layers]
+                _adam(layers, gradients, states, group)
+                # Not of the states, whose numbers of steps may be on a GPU.
+                group["n_steps"] = group.get("n_steps", 0) + 1
+                if group["n_steps"] % _CLEAR_EVERY == 0:
+                    _clear_negligible(states)
+
+    def _update_rows(self, table: Tensor, group: dict[str, Any]) -> None:
+        rows, g = touched_rows(table.grad)  # type: ignore[arg-type]
+        step, *moments = self._state(table)
+        whole = table, *moments
+        moved, m, v = (one.index_select(0, rows) for one in whole)
+        _adam([moved], [g], [(step, m, v)], group)
+        for one, new in zip(whole, (moved, m, v), strict=True):
+            put_rows(one, rows, new)
+
+    def _state(self, p: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Step and moments of a parameter, the step counted."""
+        state = self.state[p]
+        if not state:
+            state["step"] = torch.zeros((), device=p.device)
+            state["exp_avg"] = torch.zeros_like(p)
+            state["exp_avg_sq"] = torch.zeros_like(p)
+        state["step"] += 1
+        return state["step"], state["exp_avg"], state["exp_avg_sq"]
+
+
+def _clear_negligible(states: list[Any]) -> None:
+    for _, *moments in states:
+        for one in moments:
+            torch.hardshrink(one, _NEGLIGIBLE, out=one)
+
+
+def _adam(
+    params: list[Tensor],
+    gradients: list[Tensor],
+    states: list[Any],
+    group: dict[str, Any],
+) -> None:
+    """Call what AdamW(fused=True) calls: one pass over each parameter."""
+    steps, m, v = (list(part) for part in zip(*states, strict=True))
+    beta1, beta2 = group["betas"]
+    if _FUSED is None:
+        for arguments in zip(params, gradients, m, v, steps, strict=True):
+            _adam_alone(*arguments, group)
+        return
+    _FUSED(
+        params,
+        gradients,
+        m,
+        v,
+        [],
+        steps,
+        lr=group["lr"],
+        beta1=beta1,
+        beta2=beta2,
+        weight_decay=group["weight_decay"],
+        eps=group["eps"],
+        amsgrad=False,
+        maximize=False,
+    )
+
+
+def _adam_alone(
+    p: Tensor, g: Tensor, m: Tensor, v: Tensor, step: Tensor, group: dict[str, Any]
+) -> None:
+    """The same in torch's public functions."""
+    (beta1, beta2), lr = group["betas"], group["lr"]
+    p.mul_(1 - lr * group["weight_decay"])
+    m.lerp_(g, 1 - beta1)
+    v.mul_(beta2).addcmul_(g, g, value=1 - beta2)
+    root = v.div(1 - beta2**step).sqrt_().add_(group["eps"])
+    p.addcdiv_(m.div(1 - beta1**step), root, value=-lr)
+
+
+class RowAdagrad(torch.optim.Optimizer):
+    """Adagrad with one sum for each row of a table, on the rows a batch touches.
+
+    ``s_r += mean(g_r ** 2)`` and ``row_r -= lr * g_r / (sqrt(s_r) + eps)``: a row that
+    is seldom seen takes larger steps. It keeps one number for each row, where Adam
+    keeps two for each of its numbers.
+
+    Parameters
+    ----------
+    params : iterable
+        Parameters with sparse gradients along their first axis.
+    lr, eps, weight_decay : float
+        As in ``torch.optim.Adagrad``, with decoupled weight decay of the rows touched.
+
+    References
+    ----------
+    J. Duchi, E. Hazan and Y. Singer, "Adaptive Subgradient Methods for Online Learning
+    and Stochastic Optimization", JMLR 12, 2011; by row as in D. Mudigere et al.,
+    "Software-Hardware Co-design for Fast and Scalable Training of Deep Learning
+    Recommendation Models", ISCA 2022, section 4.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-2,
+        eps: float = 1e-10,
+        weight_decay: float = 0.0,
+    ) -> None:
+        super().__init__(params, {"lr": lr, "eps": eps, "weight_decay": weight_decay})
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        """Update the rows that have a gradient."""
+        for group in self.param_groups:
+            for table in group["params"]:
+                if table.grad is not None:
+                    self._update(table, group)
+
+    def _update(self, table: Tensor, group: dict[str, Any]) -> None:
+        rows, g = touched_rows(table.grad)  # type: ignore[arg-type]
+        state = self.state[table]
+        if not state:
+            state["sum"] = table.new_zeros(len(table), 1)
+        s = state["sum"].index_select(0, rows) + g.square().mean(dim=1, keepdim=True)
+        put_rows(state["sum"], rows, s)
+        moved = table.index_select(0, rows)
+        moved.mul_(1 - group["lr"] * group["weight_decay"])
+        moved.addcdiv_(g, s.sqrt_().add_(group["eps"]), value=-group["lr"])
+        put_rows(table, rows, moved)
+
+
+def dense_optimizer(
+    name: str, params: list[Any], lr: float, weight_decay: float
+) -> torch.optim.Optimizer:
+    """Optimiser of the parameters, or groups of them, that every batch touches."""
+    if name == "sgd":
+        return torch.optim.SGD(params, lr, momentum=0.9, weight_decay=weight_decay)
+    # AdamW without decay is Adam; with it, the decay does not pass the moments.
+    return LazyAdam(params, lr, weight_decay=weight_decay)
+
+
+def table_optimizer(
+    name: str, params: list[nn.Parameter], lr: float, weight_decay: float
+) -> torch.optim.Optimizer:
+    """Optimiser of the table of ids."""
+    if name == "adagrad":
+        return RowAdagrad(params, lr, weight_decay=weight_decay)
+    # Lazy where the gradients of tables are sparse.
+    return dense_optimizer("adam", params, lr, weight_decay)
+
+
+def replace_parameter(
+    optimizer: torch.optim.Optimizer, old: Tensor, new: Tensor, rows: Tensor, fresh: Any
+) -> None:
+    """Put a table with more rows in the place of one, and keep what is known of rows.
+
+    Parameters
+    ----------
+    optimizer : torch.optim.Optimizer
+        Changed in place; one that does not train `old` stays as it is.
+    old, new : Tensor with n_before and n_rows rows
+        The tables.
+    rows : Tensor of shape (n_rows,), dtype int64
+        For each row of `new`, the row of `old` it started with.
+    fresh : Tensor of shape (n_rows,), dtype bool
+        Rows that begin without moments.
+    """
+    for group in optimizer.param_groups:
+        group["params"] = [new if p is old else p for p in group["params"]]
+    state = optimizer.state.pop(old, None)
+    if state is None:
+        return
+    for name, value in state.items():
+        if torch.is_tensor(value) and value.shape[:1] == old.shape[:1]:
+            value = value[rows.to(value.device)]
+            value[fresh.to(value.device)] = 0
+        optimizer.state[new][name] = value
+
+
+def schedule(
+    optimizer: torch.optim.Optimizer, name: str | Callable[[float], float], steps: int
+) -> torch.optim.lr_scheduler.LambdaLR:
+    """Vary the learning rate over `steps` steps of training."""
+    if callable(name):
+        factor = name
+    elif name == "cosine":
+        factor = _cosine
+    elif name == "linear":
+        factor = _linear
+    else:
+        factor = _constant
+    return torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: factor(min(step / steps, 1.0))
+    )
+
+
+def _constant(progress: float) -> float:
+    return 1.0
+
+
+def _linear(progress: float) -> float:
+    return 1.0 - progress
+
+
+def _cosine(progress: float) -> float:
+    return 0.5 + 0.5 * float(torch.cos(torch.tensor(progress * torch.pi)))

@@ -1,0 +1,455 @@
+"""Hyperparameters, declared once: name, type, default, allowed values and text."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from numbers import Integral, Real
+from typing import Any, ClassVar, TypeAlias, dataclass_transform
+
+import numpy as np
+import numpy.typing as npt
+from torch import nn
+
+from skmtl._sklearn import Interval, StrOptions
+from skmtl.encoding import TableEncoder
+
+# One value for all tasks, one for each in order, or one for each by name.
+PerTask: TypeAlias = (
+    float
+    | str
+    | Sequence[float | str]
+    | Mapping[str, float | str]
+    | npt.NDArray[np.float64]
+    | None
+)
+ENCODER = TableEncoder._parameter_constraints
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """Default and allowed values of a hyperparameter."""
+
+    default: Any
+    allowed: list[Any]
+
+
+def parameter(*, default: Any, allowed: list[Any]) -> Any:
+    """Declare a hyperparameter in the body of a subclass of `Parameters`.
+
+    Parameters
+    ----------
+    default : object
+        The default.
+    allowed : list
+        What scikit-learn's ``_parameter_constraints`` hold for it.
+
+    Returns
+    -------
+    Parameter
+        Typed as `Any`, so that the annotation of the field is the type that editors
+        and type checkers see, in the class and in its constructor.
+    """
+    return Parameter(default, allowed)
+
+
+@dataclass_transform(kw_only_default=True, field_specifiers=(parameter,))
+class Parameters:
+    """Base of estimators that declare hyperparameters as fields of the class.
+
+    A subclass gets a constructor that takes its own fields and those of its bases by
+    keyword, and only assigns them, as scikit-learn asks. The signature lists every one
+    of them. A field that a base has already may be given another default. A subclass
+    that writes its own constructor with ``**shared`` for the rest keeps it; the
+    signature then lists the rest too.
+
+    In the docstring of a subclass ``{shared_parameters}`` and ``{shared_attributes}``
+    stand for the sections of `SharedParameters`.
+    """
+
+    _parameters: ClassVar[dict[str, Parameter]] = {}
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {}
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        own = _declared(cls)
+        inherited = cls._parameters
+        cls._parameters = own | {k: v for k, v in inherited.items() if k not in own}
+        if "_parameter_constraints" not in vars(cls):
+            allowed = {name: one.allowed for name, one in own.items()}
+            cls._parameter_constraints = cls._parameter_constraints | allowed
+        if "__init__" in vars(cls):
+            _list_the_rest(cls, inherited)
+        elif own:
+            cls.__init__ = _constructor(cls._parameters)  # type: ignore[method-assign]
+        cls.__doc__ = _with_shared_sections(cls.__doc__)
+
+
+def _declared(cls: type[Parameters]) -> dict[str, Parameter]:
+    """Fields of the class itself; they leave no class attributes."""
+    own = {}
+    for name in inspect.get_annotations(cls):
+        value = vars(cls).get(name)
+        if isinstance(value, Parameter):
+            own[name] = value
+        elif name in cls._parameters and name in vars(cls):
+            own[name] = replace(cls._parameters[name], default=value)
+        else:
+            continue
+        delattr(cls, name)
+    return own
+
+
+def _constructor(parameters: dict[str, Parameter]) -> Callable[..., None]:
+    def __init__(self: Any, **params: Any) -> None:  # noqa: N807
+        for name in params:
+            if name not in parameters:
+                raise TypeError(_unexpected(type(self).__name__, name, parameters))
+        for name, one in parameters.items():
+            setattr(self, name, params.get(name, one.default))
+
+    __init__.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [
+            inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD),
+            *_keywords(parameters),
+        ]
+    )
+    return __init__
+
+
+def _list_the_rest(cls: type[Parameters], inherited: dict[str, Parameter]) -> None:
+    """Put what a hand-written constructor takes as ``**shared`` into its signature."""
+    init: Any = vars(cls)["__init__"]
+    signature = inspect.signature(init)
+    named = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+    if len(named) < len(signature.parameters):
+        known = {p.name for p in named}
+        named += _keywords({k: v for k, v in inherited.items() if k not in known})
+        init.__signature__ = signature.replace(parameters=named)
+
+
+def _keywords(parameters: Mapping[str, Parameter]) -> list[inspect.Parameter]:
+    kind = inspect.Parameter.KEYWORD_ONLY
+    return [
+        inspect.Parameter(name, kind, default=one.default)
+        for name, one in parameters.items()
+    ]
+
+
+def _unexpected(owner: str, name: str, known: Mapping[str, Parameter]) -> str:
+    close = difflib.get_close_matches(name, known, n=1)
+    hint = f" Did you mean {close[0]!r}?" if close else f" It takes {sorted(known)}."
+    return f"{owner}.__init__() got an unexpected keyword argument {name!r}.{hint}"
+
+
+def _with_shared_sections(doc: str | None) -> str | None:
+    if doc is None or "{shared_" not in doc:
+        return doc
+    doc = inspect.cleandoc(doc)
+    return doc.replace("{shared_parameters}", _section("Parameters")).replace(
+        "{shared_attributes}", _section("Attributes")
+    )
+
+
+def _section(title: str) -> str:
+    """A section of the docstring of `SharedParameters`, without its title."""
+    text = inspect.cleandoc(SharedParameters.__doc__ or "")
+    found = re.search(rf"^{title}\n-+\n(.*?)(?=^\w+\n---|\Z)", text, re.S | re.M)
+    assert found is not None
+    return found.group(1).strip()
+
+
+class SharedParameters(Parameters):
+    """What the constructors of all rankers take, and what fitted rankers have.
+
+    Parameters
+    ----------
+    tower_units : sequence of int, default=(64,)
+        Widths of the hidden layers of each tower.
+    embedding_dim : int, "auto" or mapping, default=16
+        Width of an id's embedding. "auto" takes about six times the fourth root of the
+        column's number of ids: 8 for ten, 32 for a thousand, 64 from ten thousand on. A
+        mapping goes from names of id columns to widths or "auto"; columns that it does
+        not name get 16.
+    embeddings : mapping or None, default=None
+        Pretrained embeddings: from names of id columns to tables of vectors, a
+        DataFrame with the ids as index, a pair ``(ids, matrix)``, gensim's
+        ``KeyedVectors`` or a fitted embedder of ``skmtl.embedders``. Training starts
+        from the vectors; `PretrainedEmbedding` around a table freezes them, or sets
+        their learning rate and scale. Ids with a vector but too few training rows, or
+        none, have it too. Vectors of another width than `embedding_dim` are brought to
+        it by a learned linear map.
+    pooling : {"mean", "sum", "max"}, tuple or mapping, default="mean"
+        How the embeddings of the ids in a list become one. ``("attention", "item_id")``
+        sums them, each weighed by its cosine with the embedding of the row's
+        ``item_id``: of a history, what goes with the item counts. A mapping goes from
+        names of columns of lists to one of these; columns that it does not name get
+        "mean". An empty list is 0.
+    bin_dim : int, default=8
+        Width of the embedding of a number's bin.
+    dropout : float, default=0.0
+        Share of the outputs of every hidden layer that is dropped in training.
+    label_weight : float, str, array-like, mapping or None, default=None
+        Multiplier of the positive term of each task's cross-entropy, above 0.
+        "balanced" makes positives weigh as much as negatives; a ratio such as "1:2"
+        makes them weigh half as much, from the observed labels and sample weights of
+        the task, and never lowers a task that is above it. A mapping goes from task
+        names to numbers or ratios. Predicted probabilities are those of the table as it
+        is, whatever the label weight.
+    loss_weight : float, str, array-like, mapping, strategy or None, default=None
+        Multiplier of each task's loss in the sum, at least 0. "inverse_ratio" gives the
+        number of negatives per positive of each task, scaled to mean 1. Or a strategy
+        that moves the weights in training: its name, an instance of a class of
+        ``skmtl.weighting``, or an instance of TorchJD's weightings, aggregators and
+        scalarizers.
+    max_iter : int, default=4
+        Epochs. Tables that are mostly ids are memorised after one or two where
+        `unknown_rate` is 0; see also `early_stopping`.
+    batch_size : int or "auto", default="auto"
+        Rows of a batch. "auto" takes about 200 batches an epoch, of 32 to 1024 rows. On
+        the CPU batches of more than 4096 rows take hardly any more memory.
+    learning_rate : float, default=5e-3
+        Step size at the start.
+    learning_rate_schedule : str or callable, default="cosine"
+        How the learning rate falls over training: "constant", "linear" or "cosine". A
+        callable takes the progress in [0, 1] and gives a factor.
+    weight_decay : float, default=0.0
+        Decoupled weight decay. Rows of the embedding table decay when a batch touches
+        them, under embedding_optimizer="adam" at every step.
+    optimizer : {"adam", "sgd"}, default="adam"
+        Optimiser of everything but the embedding table; "sgd" has momentum 0.9. Weight
+        decay is part of its gradient, and so grows tenfold by the momentum.
+    embedding_optimizer : {"lazy_adam", "adagrad", "adam"}, default="lazy_adam"
+        Optimiser of the embedding tables. "lazy_adam" and "adagrad" update the rows
+        that a batch touches. "adagrad" keeps one number for each row, where Adam keeps
+        twice the row, and wants a larger `learning_rate`. "adam" updates all rows at
+        every step, exactly and slowly.
+    early_stopping : bool, default=False
+        Whether to set rows aside, or use `X_val`, and stop when the score there no
+        longer improves. With `X_val` the best weights are restored in any case.
+    validation_fraction : float, default=0.1
+        Share of the rows set aside, when no `X_val` is given. Every task keeps its
+        share of positives.
+    scoring : str, callable or None, default=None
+        What early stopping watches: ``None`` for the training loss without dropout; the
+        name of a scorer of :func:`skmtl.metrics.get_task_scorer`, such as
+        ``"auc:order"`` or ``"min_auc"``, or of scikit-learn, which has the first say
+        where both know a name; or a callable ``scorer(estimator, X, y)``, whose `X` is
+        an `EncodedTable` of the validation rows, for the methods of the estimator.
+        Greater is better.
+    n_iter_no_change : int, default=3
+        Epochs without improvement after which to stop.
+    tol : float, default=0.0
+        Least improvement that counts.
+    categorical_features : "from_dtype", None or array-like, default="from_dtype"
+        Which columns hold ids: by dtype (``category``, strings, objects, lists), by
+        name, by index or by a boolean mask. Integer ids must be named, or cast to
+        ``category``.
+    min_frequency : int, default=2
+        Ids found fewer times share the column's row for unknown ids.
+    max_categories : int or None, default=None
+        At most this many ids of a column get a row of their own.
+    share_embedding : mapping or None, default=None
+        From the name of an id column, or column of lists of ids, to that of another
+        whose embeddings it shares, such as ``{"history": "item_id"}``.
+    max_length : int or None, default=None
+        Entries of a list that are kept, the last ones. None for all.
+    unknown_rate : float, default=10.0
+        How often known ids stand in for unknown ones in training, so that ids which
+        come up later get a sensible score, and none are memorised. An id seen on n rows
+        is replaced by its column's row for unknown ids with the probability
+        ``unknown_rate / (unknown_rate + n)``. 0 for never.
+    fallback : mapping of column to column or None, default=None
+        What an unknown id is replaced by instead, such as ``{"item_id":
+        "category_id"}``: a row for its category. See :class:`~skmtl.TableEncoder`.
+    n_buckets : mapping of column to int or None, default=None
+        Id columns that are hashed to so many rows instead of having a vocabulary.
+    n_hashes : int, default=1
+        Hash functions of these columns; with several, an id's embedding is the sum of
+        so many rows.
+    n_bins : int, default=64
+        Bins for each number, about; 0 for none.
+    warm_start : bool, default=False
+        Whether `fit` continues from the last fit, with the same columns, ids, tasks and
+        network. `learning_rate` and its schedule, `weight_decay`, `batch_size`, label
+        weights and fixed loss weights may be changed between fits.
+    device : str, default="cpu"
+        Where to train and predict, such as "cuda". Tables that fill more than half of a
+        device's free memory stay outside, and their batches are sent.
+    precision : {"float32", "bf16"}, default="float32"
+        Type of the numbers in the layers that tasks share, which hold most of the
+        arithmetic. "bf16" has three significant digits, and is faster where the
+        processor multiplies it by instructions of its own.
+    compile : bool, default=False
+        Whether ``torch.compile`` makes code of the layers that tasks share. It takes up
+        to a minute, and pays on GPUs.
+    callbacks : list of skorch callbacks or None, default=None
+        Passed to the skorch net.
+    record_gradients : bool, default=False
+        Whether `history_` also holds the norms of the tasks' gradients at the
+        representation and the cosines between them.
+    random_state : int, RandomState instance or None, default=None
+        Seed of weights, order of rows, dropout and validation part. The same integer on
+        the same machine gives the same predictions to the last bit.
+    verbose : int, default=0
+        1 for a line per epoch: loss and ROC AUC of every task, on the validation part
+        where there is one, speed and time left.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (2,) or list of ndarray
+        Labels; for several tasks ``[0, 1]`` for each.
+    task_names_ : ndarray of shape (n_tasks,), dtype object
+        Columns of `y`, or ``"0"``, ``"1"``, …
+    n_features_in_ : int
+        Columns of `X`.
+    feature_names_in_ : ndarray of shape (n_features,)
+        Names of the columns, where all are strings.
+    encoder_ : TableEncoder
+        Vocabularies, scales and bins.
+    net_ : skorch.NeuralNet
+        The trained net, with ``history``.
+    n_iter_ : int
+        Epochs trained, over all warm starts.
+    n_parameters_ : int
+        Numbers that training may change, those of the embedding tables included.
+    label_weight_ : ndarray of shape (n_tasks,)
+        Label weights in force.
+    loss_weight_ : ndarray of shape (n_tasks,)
+        Loss weights in force at the end of training.
+    embedding_coverage_ : DataFrame
+        A row for each column of `embeddings`: ``ids``, the share of the ids on at least
+        `min_frequency` training rows that have a vector; ``rows``, the share of the
+        training rows; and ``unseen``, the number of ids with a vector and no training
+        row.
+    history_ : DataFrame
+        One row for each epoch and task: ``epoch``, ``task``, ``train_loss``,
+        ``valid_loss`` (NaN without validation, or without a label of the task in it)
+        and ``loss_weight``, the mean over the epoch. With `record_gradients` also
+        ``gradient_norm``, the root mean square over the epoch's steps, and
+        ``cosine_<task>``, the cosine of the task's gradient with that of the other,
+        over all steps of the epoch.
+    intercept_ : ndarray of shape (n_tasks,)
+        What is added to the net's logits so that the mean prediction on the training
+        rows is the observed rate.
+    prior_ : ndarray of shape (n_tasks,)
+        Rate of positives among observed labels; NaN where none was observed.
+    """
+
+    tower_units: Sequence[int] = parameter(default=(64,), allowed=["array-like"])
+    embedding_dim: int | str | Mapping[Any, int | str] = parameter(
+        default=16,
+        allowed=[
+            Interval(Integral, 1, None, closed="left"),
+            StrOptions({"auto"}),
+            dict,
+        ],
+    )
+    embeddings: Mapping[Any, Any] | None = parameter(default=None, allowed=[dict, None])
+    pooling: str | tuple[str, str] | Mapping[Any, str | tuple[str, str]] = parameter(
+        default="mean",
+        allowed=[str, tuple, dict],
+    )
+    bin_dim: int = parameter(
+        default=8,
+        allowed=[Interval(Integral, 1, None, closed="left")],
+    )
+    dropout: float = parameter(
+        default=0.0,
+        allowed=[Interval(Real, 0, 1, closed="left")],
+    )
+    label_weight: PerTask = parameter(
+        default=None,
+        allowed=[Real, str, "array-like", dict, None],
+    )
+    loss_weight: PerTask | nn.Module = parameter(
+        default=None,
+        allowed=[Real, str, nn.Module, "array-like", dict, None],
+    )
+    max_iter: int = parameter(
+        default=4,
+        allowed=[Interval(Integral, 1, None, closed="left")],
+    )
+    batch_size: int | str = parameter(
+        default="auto",
+        allowed=[Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
+    )
+    learning_rate: float = parameter(
+        default=0.005,
+        allowed=[Interval(Real, 0, None, closed="neither")],
+    )
+    learning_rate_schedule: str | Callable[[float], float] = parameter(
+        default="cosine",
+        allowed=[StrOptions({"constant", "linear", "cosine"}), callable],
+    )
+    weight_decay: float = parameter(
+        default=0.0,
+        allowed=[Interval(Real, 0, None, closed="left")],
+    )
+    optimizer: str = parameter(default="adam", allowed=[StrOptions({"adam", "sgd"})])
+    embedding_optimizer: str = parameter(
+        default="lazy_adam",
+        allowed=[StrOptions({"lazy_adam", "adam", "adagrad"})],
+    )
+    early_stopping: bool = parameter(default=False, allowed=["boolean"])
+    validation_fraction: float = parameter(
+        default=0.1,
+        allowed=[Interval(Real, 0, 1, closed="neither")],
+    )
+    scoring: str | Callable[..., float] | None = parameter(
+        default=None,
+        allowed=[str, callable, None],
+    )
+    n_iter_no_change: int = parameter(
+        default=3,
+        allowed=[Interval(Integral, 1, None, closed="left")],
+    )
+    tol: float = parameter(
+        default=0.0,
+        allowed=[Interval(Real, 0, None, closed="left")],
+    )
+    categorical_features: str | Sequence[Any] | npt.NDArray[Any] | None = parameter(
+        default="from_dtype",
+        allowed=ENCODER["categorical_features"],
+    )
+    min_frequency: int = parameter(default=2, allowed=ENCODER["min_frequency"])
+    max_categories: int | None = parameter(
+        default=None,
+        allowed=ENCODER["max_categories"],
+    )
+    share_embedding: Mapping[Any, Any] | None = parameter(
+        default=None,
+        allowed=ENCODER["share_embedding"],
+    )
+    max_length: int | None = parameter(default=None, allowed=ENCODER["max_length"])
+    unknown_rate: float = parameter(
+        default=10.0,
+        allowed=[Interval(Real, 0, None, closed="left")],
+    )
+    fallback: Mapping[Any, Any] | None = parameter(
+        default=None,
+        allowed=ENCODER["fallback"],
+    )
+    n_buckets: Mapping[Any, int] | None = parameter(
+        default=None,
+        allowed=ENCODER["n_buckets"],
+    )
+    n_hashes: int = parameter(default=1, allowed=ENCODER["n_hashes"])
+    n_bins: int = parameter(default=64, allowed=ENCODER["n_bins"])
+    warm_start: bool = parameter(default=False, allowed=["boolean"])
+    device: str = parameter(default="cpu", allowed=[str])
+    precision: str = parameter(
+        default="float32",
+        allowed=[StrOptions({"float32", "bf16"})],
+    )
+    compile: bool = parameter(default=False, allowed=["boolean"])
+    callbacks: list[Any] | None = parameter(default=None, allowed=[list, None])
+    record_gradients: bool = parameter(default=False, allowed=["boolean"])
+    random_state: int | np.random.RandomState | None = parameter(
+        default=None,
+        allowed=["random_state"],
+    )
+    verbose: int = parameter(default=0, allowed=["verbose"])

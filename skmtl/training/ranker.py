@@ -1,0 +1,78 @@
+"""What training asks of a ranker."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Protocol, Self
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from skmtl.encoding import EncodedTable, TableEncoder
+from skmtl.modules import MultiTaskModule, Pretrained
+from skmtl.tasks.losses import TaskLosses
+from skmtl.training.net import MultiTaskNet
+from skmtl.training.parameters import SharedParameters
+
+Floats = npt.NDArray[np.float64]
+
+
+class PretrainedRows(Protocol):
+    """Pretrained vectors of some id columns."""
+
+    def add_to(self, encoder: TableEncoder) -> None:
+        """Give every id with a vector a row of its own."""
+
+    def for_network(self, dims: Sequence[int]) -> Mapping[int, Pretrained]:
+        """What the network's embedding takes, for columns of these widths."""
+
+    def coverage(self, encoder: TableEncoder, table: EncodedTable) -> pd.DataFrame:
+        """Say how much of a table has vectors, and warn where that is little."""
+
+
+class TrainableRanker(SharedParameters, ABC):
+    """The hyperparameters, fitted attributes and methods that training relies on."""
+
+    _losses: ClassVar[type[TaskLosses]] = TaskLosses
+
+    encoder_: TableEncoder
+    net_: MultiTaskNet
+    task_names_: npt.NDArray[Any]
+    classes_: Any
+    intercept_: Floats
+    prior_: Floats
+    n_iter_: int
+    _multioutput: bool
+    # Weight of each task's positives, and of its observed labels, over all tables.
+    _masses: tuple[Floats, Floats]
+
+    @abstractmethod
+    def _check_tasks(self, names: list[str]) -> None:
+        """Refuse hyperparameters that do not fit the tasks, before anything is done."""
+
+    @abstractmethod
+    def _pretrained_rows(self) -> PretrainedRows:
+        """Pretrained vectors, checked."""
+
+    @abstractmethod
+    def _make_net(
+        self, encoder: TableEncoder, names: list[str], pretrained: PretrainedRows
+    ) -> MultiTaskModule:
+        """The network for what an encoder gives, and for these tasks."""
+
+    @abstractmethod
+    def _task_proba(self, X: Any) -> Floats:
+        """Predictions of a fitted ranker, ``(n_samples, n_tasks)``."""
+
+    @abstractmethod
+    def _snapshot(self, fitted: dict[str, Any]) -> Self:
+        """A ranker as if training had ended here, for scorers within `fit`."""
+
+    @abstractmethod
+    def _seed(self) -> tuple[np.random.RandomState, int]:
+        """Random numbers of one fit, and a seed for torch."""
+
+    def _is_fitted(self) -> bool:
+        return "net_" in vars(self)

@@ -1,0 +1,294 @@
+"""Where a fit starts from: nothing, the last fit, or all tables before."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+
+from skmtl.encoding import EncodedTable, TableEncoder
+from skmtl.encoding._growth import Growth
+from skmtl.tasks import Targets
+from skmtl.training.batches import logits
+from skmtl.training.devices import seeded
+from skmtl.training.intercept import Floats, fit_intercept, means_after
+from skmtl.training.net import MultiTaskNet
+from skmtl.training.optimizers import replace_parameter
+from skmtl.training.ranker import PretrainedRows, TrainableRanker
+from skmtl.training.task_weights import check_same_strategy
+from skmtl.weighting import LossWeighting
+
+
+@dataclass(frozen=True)
+class TrainingInput:
+    """What the caller gave to one fit, checked."""
+
+    X: Any
+    targets: Targets
+    weight: Floats  # (n_samples, n_tasks), 0 where not observed
+    pretrained: PretrainedRows
+    seed: int
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the tasks."""
+        return [str(name) for name in self.targets.names]
+
+    @property
+    def row_weight(self) -> Floats | None:
+        """Mean weight of each row's labels; None where all are 1."""
+        return None if (self.weight == 1).all() else self.weight.mean(axis=1)
+
+
+@dataclass(frozen=True)
+class EncodedInput:
+    """An encoder for the input, and what came with it."""
+
+    encoder: TableEncoder
+    table: EncodedTable
+    attributes: dict[str, Any] = field(default_factory=dict)
+    growth: Growth | None = None
+
+
+@dataclass(frozen=True)
+class TaskWeights:
+    """Label weights, and a loss weighting that is ready to train."""
+
+    label: Floats
+    loss: LossWeighting
+
+
+class Start:
+    """A fit that starts from nothing: vocabulary, network and level are its own.
+
+    Parameters
+    ----------
+    ranker : TrainableRanker
+        The ranker, which stays as it is.
+    """
+
+    def __init__(self, ranker: TrainableRanker) -> None:
+        self.ranker = ranker
+
+    def classes(self, announced: Any) -> Any:
+        """Labels that a single task may have; None where the table alone says so."""
+        return announced
+
+    def check(self, targets: Targets, weighting: LossWeighting) -> None:
+        """Refuse what does not fit the ranker's earlier tables."""
+
+    def seed(self, seed: int) -> int:
+        """Seed of the order of rows, and of the network."""
+        return seed
+
+    def encode(self, data: TrainingInput) -> EncodedInput:
+        """Find an encoder for the table, and encode it."""
+        ranker = self.ranker
+        encoder = TableEncoder(
+            ranker.categorical_features,
+            min_frequency=ranker.min_frequency,
+            max_categories=ranker.max_categories,
+            share_embedding=ranker.share_embedding,
+            max_length=ranker.max_length,
+            fallback=ranker.fallback,
+            n_buckets=ranker.n_buckets,
+            n_hashes=ranker.n_hashes,
+            n_bins=ranker.n_bins,
+        )
+        encoder.fit(data.X, sample_weight=data.row_weight)
+        data.pretrained.add_to(encoder)
+        table = encoder.encode(data.X)
+        coverage = data.pretrained.coverage(encoder, table)
+        return EncodedInput(encoder, table, {"embedding_coverage_": coverage})
+
+    def masses(self, own: tuple[Floats, Floats]) -> tuple[Floats, Floats]:
+        """Weight of each task's positives and observed labels, over all tables."""
+        return own
+
+    def net(
+        self,
+        data: TrainingInput,
+        encoded: EncodedInput,
+        weights: TaskWeights,
+        prior: Floats,
+        *,
+        max_epochs: int,
+        batch_size: int,
+        n_rows: int,
+    ) -> MultiTaskNet:
+        """Make the net that trains."""
+        ranker, kinds = self.ranker, data.targets.kinds
+        with seeded(data.seed, ranker.device):
+            module = ranker._make_net(encoded.encoder, data.names, data.pretrained)
+            means = kinds.first_means(prior, n_rows)
+            module.start_at(torch.from_numpy(means).float())
+            net = MultiTaskNet(
+                module,
+                criterion__weighting=weights.loss,
+                criterion__losses=ranker._losses(kinds, weights.label.tolist()),
+                lr=ranker.learning_rate,
+                learning_rate_schedule=ranker.learning_rate_schedule,
+                weight_decay=ranker.weight_decay,
+                dense_optimizer=ranker.optimizer,
+                embedding_optimizer=ranker.embedding_optimizer,
+                record_gradients=ranker.record_gradients,
+                max_epochs=max_epochs,
+                batch_size=batch_size,
+                train_split=None,
+                device=ranker.device,
+                verbose=0,
+            )
+            initialized: MultiTaskNet = net.initialize()
+            return initialized
+
+    def intercept(
+        self,
+        data: TrainingInput,
+        encoded_rows: EncodedTable,
+        net: MultiTaskNet,
+        weight: Floats,
+        fitted_on_rows: Callable[[], Floats],
+    ) -> Floats:
+        """Shift of the outputs; `fitted_on_rows` finds it on the training rows."""
+        return fitted_on_rows()
+
+
+class WarmStart(Start):
+    """A fit that continues from the last one, with its vocabulary and network."""
+
+    # What continues, in errors.
+    what: ClassVar[str] = "warm_start"
+
+    def check(self, targets: Targets, weighting: LossWeighting) -> None:
+        ranker, names = self.ranker, list(targets.names)
+        if list(ranker.task_names_) != names:
+            raise ValueError(
+                f"{self.what} continues with the tasks {list(ranker.task_names_)}, "
+                f"but y has {names}."
+            )
+        check_same_strategy(ranker.net_.criterion_.weighting, weighting, self.what)
+        one = not ranker._multioutput
+        if one and not np.array_equal(ranker.classes_, targets.classes):
+            raise ValueError(
+                f"{self.what} continues with the classes {ranker.classes_}, but y has "
+                f"{targets.classes}."
+            )
+
+    def encode(self, data: TrainingInput) -> EncodedInput:
+        encoder = self.ranker.encoder_
+        return EncodedInput(encoder, encoder.encode(data.X))
+
+    def net(
+        self,
+        data: TrainingInput,
+        encoded: EncodedInput,
+        weights: TaskWeights,
+        prior: Floats,
+        *,
+        max_epochs: int,
+        batch_size: int,
+        n_rows: int,
+    ) -> MultiTaskNet:
+        # A copy, so that a fit that fails leaves the fitted ranker as it was.
+        net = copy.deepcopy(self.ranker.net_)
+        net.criterion_.reweigh(weights.loss, weights.label.tolist())
+        retune(net, self.ranker)
+        tuned: MultiTaskNet = net.set_params(
+            max_epochs=max_epochs,
+            record_gradients=self.ranker.record_gradients,
+            batch_size=batch_size,
+        )
+        return tuned
+
+
+class NextTable(WarmStart):
+    """One more table: a vocabulary that grows, and a level over all tables."""
+
+    what: ClassVar[str] = "partial_fit"
+
+    def classes(self, announced: Any) -> Any:
+        return announced if self.ranker._multioutput else self.ranker.classes_
+
+    def seed(self, seed: int) -> int:
+        # Not the row order of the last call again.
+        sequence = np.random.SeedSequence([seed, self.ranker.n_iter_])
+        return int(sequence.generate_state(1)[0])
+
+    def encode(self, data: TrainingInput) -> EncodedInput:
+        encoder, growth = self.ranker.encoder_.grown(data.X, data.row_weight)
+        return EncodedInput(encoder, encoder.encode(data.X), growth=growth)
+
+    def masses(self, own: tuple[Floats, Floats]) -> tuple[Floats, Floats]:
+        before = self.ranker._masses
+        return own[0] + before[0], own[1] + before[1]
+
+    def net(
+        self, data: TrainingInput, encoded: EncodedInput, *args: Any, **sizes: Any
+    ) -> MultiTaskNet:
+        net = super().net(data, encoded, *args, **sizes)
+        assert encoded.growth is not None
+        grow_net(net, encoded.encoder.vocabulary_sizes_, encoded.growth)
+        return net
+
+    def intercept(
+        self,
+        data: TrainingInput,
+        encoded_rows: EncodedTable,
+        net: MultiTaskNet,
+        weight: Floats,
+        fitted_on_rows: Callable[[], Floats],
+    ) -> Floats:
+        # By the ranker as it was: training went on with a copy. What steps on these
+        # rows did to the level does not show in it.
+        ranker, w, kinds = self.ranker, data.weight, data.targets.kinds
+        proba = ranker._task_proba(data.X)
+        mass, total = w.sum(axis=0), (w * proba).sum(axis=0)
+        expected = np.divide(total, mass, out=np.zeros_like(mass), where=mass > 0)
+        known = ranker._masses[0]
+        means = means_after(expected, known, data.targets.labels, w, kinds)
+        parts = [(np.ones_like(means), logits(net, encoded_rows), weight)]
+        found = fit_intercept(parts, means, kinds)
+        return np.where(kinds.is_constant(means), ranker.intercept_, found)
+
+
+def retune(net: MultiTaskNet, ranker: TrainableRanker) -> None:
+    """Give a net that continues the ranker's learning rate, schedule and decay."""
+    weighting = net.criterion_.weighting
+    own = {id(p) for p in weighting.parameters()}
+    ratio = ranker.learning_rate / net.lr
+    for optimizer in net.all_optimizers:
+        for group in optimizer.param_groups:
+            is_own = not own.isdisjoint(id(p) for p in group["params"])
+            if not is_own:
+                group["weight_decay"] = ranker.weight_decay
+            # The start of the last schedule, which may have ended at 0.
+            group["lr"] = group.pop("initial_lr", group["lr"])
+            if not is_own or weighting.learning_rate is None:
+                group["lr"] *= ratio
+    net.lr = ranker.learning_rate
+    net.weight_decay = ranker.weight_decay
+    net.learning_rate_schedule = ranker.learning_rate_schedule
+
+
+def grow_net(net: MultiTaskNet, sizes: list[int], growth: Growth) -> None:
+    """Give the tables of ids more rows, and their optimisers state for them.
+
+    Parameters
+    ----------
+    net : MultiTaskNet
+        Changed in place.
+    sizes : list of int
+        Rows of each vocabulary from now on.
+    growth : Growth
+        Where the rows come from.
+    """
+    if not growth.new.any():
+        return
+    start, new = torch.from_numpy(growth.start), torch.from_numpy(growth.new)
+    for one in net.module_.embedding.grow(sizes, start, new):
+        for optimizer in net.all_optimizers:
+            replace_parameter(optimizer, one.before, one.after, one.rows, one.fresh)

@@ -1,0 +1,221 @@
+"""Label weights and loss weights: what may differ from task to task."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from numbers import Real
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from torch import nn
+
+from skmtl.weighting import LossWeighting, StaticWeighting, get_strategy
+
+Floats = npt.NDArray[np.float64]
+
+
+def label_weights(value: Any, names: npt.NDArray[Any], rates: Floats) -> Floats:
+    """Bring `label_weight` to one number for each task.
+
+    Parameters
+    ----------
+    value : None, float, str, sequence or mapping of task name to float or str
+        A string is "balanced" or a ratio "p:n" of the weight of positives to that of
+        negatives.
+    names : ndarray of shape (n_tasks,)
+        Names of the tasks.
+    rates : ndarray of shape (n_tasks,)
+        Weighted rate of positives of each task.
+
+    Returns
+    -------
+    ndarray of shape (n_tasks,)
+        Multipliers of the positives. A ratio never gives less than 1, and gives 1 to
+        a task without both classes.
+
+    Raises
+    ------
+    ValueError
+        For unknown or missing tasks, a wrong length, numbers that are not above 0, and
+        strings that are not ratios.
+    """
+    if isinstance(value, str):
+        value = [value] * len(names)
+    value = per_task(value, list(names), "label_weight")
+    if isinstance(value, Sequence) and len(value) == len(names):
+        value = [
+            _multiplier(one, name, rate) if isinstance(one, str) else one
+            for one, name, rate in zip(value, names, rates, strict=True)
+        ]
+    return check_per_task(value, names, "label_weight", positive=True)
+
+
+def _multiplier(text: str, name: str, rate: float) -> float:
+    ratio = 1.0 if text == "balanced" else _ratio(text, name)
+    if not 0 < rate < 1:
+        return 1.0
+    return max(1.0, ratio * (1 - rate) / rate)
+
+
+def _ratio(text: str, name: str) -> float:
+    try:
+        positive, negative = (float(part) for part in text.split(":"))
+    except ValueError:
+        positive = negative = 0.0
+    if not (0 < positive < np.inf and 0 < negative < np.inf):
+        raise ValueError(
+            f"label_weight of task {name!r} is {text!r}. Give a number, 'balanced', or "
+            "a ratio of positives to negatives such as '1:2', both above 0."
+        )
+    return positive / negative
+
+
+def loss_weighting(value: Any, names: npt.NDArray[Any], rates: Floats) -> LossWeighting:
+    """Make the weighting that `loss_weight` asks for, ready to train.
+
+    Parameters
+    ----------
+    value : None, float, sequence, mapping, str, or a strategy
+        What the ranker was given. A strategy is copied.
+    names : ndarray of shape (n_tasks,)
+        Names of the tasks.
+    rates : ndarray of shape (n_tasks,)
+        Weighted rate of positives of each task.
+
+    Returns
+    -------
+    LossWeighting
+        Started for the tasks.
+
+    Raises
+    ------
+    ValueError
+        For numbers, names and hyperparameters that do not fit.
+    """
+    if isinstance(value, str) and value == "inverse_ratio":
+        weighting: LossWeighting = StaticWeighting(inverse_ratio(rates).tolist())
+    elif isinstance(value, str | nn.Module):
+        weighting = get_strategy(value)
+    else:
+        numbers = check_per_task(value, names, "loss_weight", positive=False)
+        weighting = StaticWeighting(numbers.tolist())
+    return weighting.start(list(names))
+
+
+def check_same_strategy(
+    old: LossWeighting, new: LossWeighting, continued: str = "warm_start"
+) -> None:
+    """Refuse to continue with another strategy, whose state would be missing.
+
+    Raises
+    ------
+    ValueError
+        Unless both have fixed weights, or are the same strategy.
+    """
+    fixed = isinstance(old, StaticWeighting) and isinstance(new, StaticWeighting)
+    if not fixed and repr(old) != repr(new):
+        raise ValueError(
+            f"{continued} continues with loss_weight={old!r}, found {new!r}. Fit again "
+            "with warm_start=False."
+        )
+
+
+def inverse_ratio(rates: Floats) -> Floats:
+    """Negatives per positive of each task, scaled to mean 1 over the tasks with both.
+
+    Parameters
+    ----------
+    rates : ndarray of shape (n_tasks,)
+        Rates of positives.
+
+    Returns
+    -------
+    ndarray of shape (n_tasks,)
+        Weights; 1 for a task without both classes.
+    """
+    weights = np.ones(len(rates))
+    both = (rates > 0) & (rates < 1)
+    if both.any():
+        inverse = (1 - rates[both]) / rates[both]
+        weights[both] = inverse / inverse.mean()
+    return weights
+
+
+def check_per_task(
+    value: Any, names: npt.NDArray[Any], what: str, *, positive: bool
+) -> npt.NDArray[np.float64]:
+    """Bring a number, a list or a mapping to one number for each task.
+
+    Parameters
+    ----------
+    value : None, float, sequence of float or mapping of task name to float
+        None stands for 1. A mapping names every task.
+    names : ndarray of shape (n_tasks,)
+        Names of the tasks.
+    what : str
+        Name of the hyperparameter, for errors.
+    positive : bool
+        Whether 0 is refused.
+
+    Returns
+    -------
+    ndarray of shape (n_tasks,)
+        The numbers.
+
+    Raises
+    ------
+    ValueError
+        For unknown or missing tasks, a wrong length and numbers out of range.
+    """
+    known = list(names)
+    if value is None:
+        return np.ones(len(known))
+    if isinstance(value, Real):
+        value = [value] * len(known)
+    else:
+        value = per_task(value, known, what)
+    try:
+        numbers = np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{what} must hold numbers: {error}") from error
+    if numbers.shape != (len(known),):
+        raise ValueError(
+            f"{what} has shape {numbers.shape}, but there are {len(known)} tasks: "
+            f"{known}. Give one number for each."
+        )
+    for name, number in zip(known, numbers, strict=True):
+        if not np.isfinite(number) or number < 0 or (positive and number == 0):
+            bound = "above 0" if positive else "at least 0"
+            raise ValueError(
+                f"{what} of task {name!r} is {number:g}. It must be finite and {bound}."
+            )
+    if not numbers.any():
+        raise ValueError(f"{what} is 0 for every task. Give one a positive value.")
+    return numbers
+
+
+def per_task(value: Any, known: list[Any], what: str) -> Any:
+    """Bring a mapping to a list in the order of the tasks; leave all else.
+
+    Raises
+    ------
+    ValueError
+        For unknown or missing tasks.
+    """
+    if not isinstance(value, Mapping):
+        return value
+    check_names(value, known, what)
+    missing = [n for n in known if n not in value]
+    if missing:
+        raise ValueError(f"{what} gives no value for the tasks {missing}.")
+    return [value[n] for n in known]
+
+
+def check_names(found: Any, known: list[Any], what: str) -> None:
+    """Refuse names that are not tasks."""
+    unknown = [n for n in found if n not in known]
+    if unknown:
+        raise ValueError(
+            f"{what} names {unknown}, which are not tasks. The tasks are {known}."
+        )

@@ -1,0 +1,99 @@
+"""What early stopping looks at: rows for validation, and their score."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from sklearn.metrics import check_scoring, get_scorer_names
+
+from skmtl.metrics import get_task_scorer
+from skmtl.metrics._task_scorer import TaskScorer
+
+# scikit-learn's names that take the tasks' probabilities for those of one multiclass
+# problem, and what to watch instead.
+_WRONG_FOR_TASKS = {"neg_log_loss": "mean_log_loss", "neg_brier_score": "mean_brier"}
+
+
+def find_scorer(ranker: Any, n_tasks: int) -> Any:
+    """The scorer of `scoring`: scikit-learn's names, then those of `skmtl.metrics`."""
+    scoring = ranker.scoring
+    if n_tasks > 1 and isinstance(scoring, str) and scoring in _WRONG_FOR_TASKS:
+        raise ValueError(
+            f"scoring={scoring!r} takes the tasks for the classes of one problem. For "
+            f"{n_tasks} tasks give scoring={_WRONG_FOR_TASKS[scoring]!r}."
+        )
+    if isinstance(scoring, str) and scoring not in get_scorer_names():
+        try:
+            scorer = get_task_scorer(scoring)
+        except ValueError as error:
+            raise ValueError(
+                f"scoring: {error} scikit-learn's names are known too: "
+                f"{get_scorer_names()}."
+            ) from error
+    else:
+        scorer = check_scoring(ranker, scoring=scoring)
+    if isinstance(scorer, TaskScorer) and scorer.metric.needs_groups:
+        raise ValueError(
+            f"scoring={scoring!r} needs the group of each row, which fit does not "
+            "take. Watch a metric without groups such as 'mean_auc', or give X_val and "
+            "a scorer that holds the groups of its rows: "
+            "scoring=functools.partial(scorer, groups=groups_val)."
+        )
+    return scorer
+
+
+def check_scorer(scorer: Any, labels: npt.NDArray[Any], names: list[str]) -> None:
+    """Refuse tasks and labels that a task scorer cannot judge, before training."""
+    if isinstance(scorer, TaskScorer):
+        scorer.prepare(pd.DataFrame(labels, columns=names))
+
+
+def validation_score(
+    scorer: Any, ranker: Any, X: Any, labels: npt.NDArray[Any]
+) -> float:
+    value = float(scorer(ranker, X, labels))
+    if np.isnan(value):
+        raise ValueError(
+            f"scoring={ranker.scoring!r} is NaN on the {len(labels)} validation rows, "
+            "so that no epoch is better than another. Give validation rows with both "
+            "labels of the task, or watch another metric."
+        )
+    return value
+
+
+def validation_rows(
+    labels: npt.NDArray[np.float32],
+    observed: npt.NDArray[np.bool_],
+    fraction: float,
+    rng: np.random.RandomState,
+) -> npt.NDArray[np.bool_]:
+    """Choose validation rows at random, the same share of every pattern of labels.
+
+    Rows are sorted by the labels of all tasks, rarest task first and at random within
+    a pattern, and taken at even distances. So a share of each pattern is taken, rare
+    ones included, without a minimum of members.
+
+    Returns
+    -------
+    ndarray of shape (n_samples,), dtype bool
+        True for validation.
+    """
+    n = len(labels)
+    n_valid = max(round(n * fraction), 1)
+    if n_valid >= n:
+        raise ValueError(
+            f"validation_fraction={fraction} of {n} rows leaves none to train on. Give "
+            "more rows, or turn early_stopping off."
+        )
+    rarest_first = np.argsort((labels * observed).sum(axis=0), kind="stable")
+    keys: list[npt.NDArray[Any]] = [rng.permutation(n)]
+    for task in rarest_first[::-1]:
+        keys += [observed[:, task], labels[:, task]]
+    order = np.lexsort(keys)
+    at = ((np.arange(n_valid) + rng.uniform()) * n / n_valid).astype(int)
+    chosen = np.zeros(n, dtype=bool)
+    chosen[order[at]] = True
+    return chosen
