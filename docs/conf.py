@@ -19,15 +19,44 @@ copyright = "2026, the skmtl developers"
 version = release = skmtl.__version__
 
 extensions = [
+    "api",
     "drawing",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "sphinx.ext.mathjax",
+    "sphinx.ext.viewcode",
     "numpydoc",
     "sphinx_gallery.gen_gallery",
+    "sphinxcontrib.towncrier.ext",
 ]
 autosummary_generate = True
+# The page of the guide to which the reference page of an object links.
+autosummary_context = {
+    "guide": {
+        "skmtl": "architectures",
+        "skmtl.datasets": "datasets",
+        "skmtl.displays": "displays",
+        "skmtl.embedders": "pretrained",
+        "skmtl.inspection": "diagnostics",
+        "skmtl.metrics": "metrics",
+        "skmtl.model_selection": "metrics",
+        "skmtl.weighting": "loss_weights",
+        "EncodedTable": "tables",
+        "FixedOutputWeights": "output_weights",
+        "OutputWeightSearchCV": "output_weights",
+        "PretrainedEmbedding": "pretrained",
+        "RaggedArray": "tables",
+        "TableEncoder": "tables",
+        "fuse": "output_weights",
+    }
+}
+# The template lists the members; numpydoc's tables would repeat them.
 numpydoc_show_class_members = False
+viewcode_line_numbers = True
+# The fragments in docs/changes are shown on the changelog page until a release.
+towncrier_draft_autoversion_mode = "draft"
+towncrier_draft_include_empty = False
+towncrier_draft_working_directory = Path(__file__).parent.parent
 templates_path = ["_templates"]
 exclude_patterns = ["_build", "changes", "examples"]
 nitpicky = False
@@ -44,4 +73,6 @@ sphinx_gallery_conf = {
     "download_all_examples": False,
     "show_memory": False,
     "remove_config_comments": True,
+    "backreferences_dir": "generated/backreferences",
+    "doc_module": ("skmtl",),
 }

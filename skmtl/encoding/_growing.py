@@ -144,7 +144,7 @@ class GrowingMixin:
 
         Returns
         -------
-        ndarray of shape (sum(vocabulary_sizes_),), dtype int64
+        ndarray of shape (n_rows_of_tables,), dtype int64
             0 for rows that are no id's own: unknown ids, fallbacks, buckets.
         """
         check_is_fitted(self)
