@@ -21,6 +21,7 @@ SMALL = {
     "categorical_features": ["user", "item"],
     "tower_units": (8,),
     "bottom_units": (16,),
+    "batch_size": 64,
 }
 
 

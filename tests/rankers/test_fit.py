@@ -34,6 +34,7 @@ SMALL = {
     "random_state": 0,
     "categorical_features": ["user", "item"],
     "tower_units": (8,),
+    "batch_size": 64,
 }
 OWN = {"bottom_units": (16,), "expert_units": (16,), "n_experts": 3}
 KINDS = [getattr(rankers, name) for name in rankers.__all__]

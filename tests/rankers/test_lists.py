@@ -20,6 +20,7 @@ from tests.rankers.test_fit import MAKERS
 PARAMS = {
     "max_iter": 3,
     "tower_units": (8,),
+    "batch_size": 64,
     "random_state": 0,
     "categorical_features": ["item", "history", "tags"],
     "share_embedding": {"history": "item"},

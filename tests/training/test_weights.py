@@ -28,6 +28,7 @@ SMALL = {
     "random_state": 0,
     "categorical_features": ["user", "item"],
     "tower_units": (8,),
+    "batch_size": 64,
 }
 
 
