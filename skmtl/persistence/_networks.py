@@ -14,7 +14,8 @@ from skmtl.persistence._values import Node, Reader, Writer
 # Of a ranker's net, what its constructor takes beside the network and the criterion.
 _SETTINGS = (
     "lr", "learning_rate_schedule", "weight_decay", "dense_optimizer",
-    "embedding_optimizer", "record_gradients", "max_epochs", "batch_size",
+    "embedding_optimizer", "average_weights", "record_gradients", "max_epochs",
+    "batch_size",
 )  # fmt: skip
 
 

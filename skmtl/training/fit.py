@@ -53,6 +53,8 @@ from skmtl.training.task_weights import label_weights, loss_weighting
 from skmtl.training.validation import (
     check_scorer,
     find_scorer,
+    split_rows,
+    stops_early,
     validation_rows,
     validation_score,
 )
@@ -70,12 +72,15 @@ class Validation:
         The caller's table; None where `held_out` says which rows.
     held_out : ndarray of shape (n_samples,), dtype bool, or None
         Rows of the training table that are set aside.
+    kept : ndarray of shape (n_samples,), dtype bool, or None
+        Rows of the training table that are trained on.
     """
 
     targets: Targets
     weight: Floats
     X: Any = None
     held_out: npt.NDArray[np.bool_] | None = None
+    kept: npt.NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True)
@@ -142,6 +147,7 @@ class Fit:
         # A new row order per fit, but the same for the same seed.
         self.rng, seed = ranker._seed()
         self.data = TrainingInput(X, targets, self.weight, pretrained, start.seed(seed))
+        self.stops_early = self._stops_early(given=X_val is not None)
         self.validation = self._validation(X_val, y_val, sample_weight_val)
 
     def _weights(self, means: Floats) -> TaskWeights:
@@ -152,6 +158,9 @@ class Fit:
             loss_weighting(ranker.loss_weight, names, means),
         )
 
+    def _stops_early(self, *, given: bool) -> bool:
+        return stops_early(self.ranker, len(self.targets.labels), given=given)
+
     def _validation(self, X: Any, y: Any, weight: Any) -> Validation | None:
         """Take the caller's validation table, or set rows aside."""
         if (X is None) != (y is None):
@@ -161,12 +170,19 @@ class Fit:
             raise ValueError("sample_weight_val is given without X_val and y_val.")
         if X is not None:
             return self._given_validation(X, y, weight)
-        if not self.ranker.early_stopping:
+        if not self.stops_early:
             return None
-        targets = self.targets
-        fraction = self.ranker.validation_fraction
-        rows = validation_rows(targets.labels, targets.observed, fraction, self.rng)
-        return Validation(targets.take(rows), self.weight[rows], held_out=rows)
+        targets, split = self.targets, self.ranker.validation_split
+        if split is not None:
+            n_rows = len(targets.labels)
+            kept, rows = split_rows(split, self.data.X, targets.labels, n_rows)
+        else:
+            fraction = self.ranker.validation_fraction
+            rows = validation_rows(targets.labels, targets.observed, fraction, self.rng)
+            kept = ~rows
+        return Validation(
+            targets.take(rows), self.weight[rows], held_out=rows, kept=kept
+        )
 
     def _given_validation(self, X: Any, y: Any, weight: Any) -> Validation:
         # Rows for validation may have only one of the two labels.
@@ -200,8 +216,8 @@ class Fit:
         encoded = start.encode(self.data)
         table, targets, weight = encoded.table, self.targets, self.weight
         valid = self._validation_part(encoded.encoder, table)
-        if self.validation is not None and self.validation.held_out is not None:
-            keep = ~self.validation.held_out
+        if self.validation is not None and self.validation.kept is not None:
+            keep = self.validation.kept
             table, targets = table.take(keep), targets.take(keep)
             weight = weight[keep]
         masses = start.masses(targets.masses(weight))
@@ -246,17 +262,23 @@ class Fit:
             weight,
             lambda: self._intercept(net, table, weight, prior, late, n_epochs),
         )
-        return fitted | self._close(net)
+        return fitted | self._close(net, valid, epochs_before)
 
-    def _close(self, net: MultiTaskNet) -> dict[str, Any]:
+    def _close(
+        self, net: MultiTaskNet, valid: ValidationPart | None, epochs_before: int
+    ) -> dict[str, Any]:
         """What is known after training; the net lets go of data and context."""
         net.set_params(
             train_split=None, callbacks=self.ranker.callbacks, unknown_ids=None
         )
         net.callbacks_ = []
+        new = net.history[epochs_before:]
+        marked = [epoch["epoch"] for epoch in new if epoch.get("valid_best")]
         final = net.criterion_.weighting.current().detach().cpu().numpy()
         return {
             "n_iter_": len(net.history),
+            "n_validation_rows_": 0 if valid is None else len(valid.rows),
+            "best_iter_": max(marked, default=len(net.history)),
             "history_": history_frame(net.history, self.targets.names),
             "loss_weight_": final.astype(np.float64),
         }
@@ -327,7 +349,7 @@ class Fit:
             callbacks.append(ValidScore(self._valid_score(fitted, valid)))
         callbacks += [*self._lines(), *(ranker.callbacks or [])]
         if valid is not None:
-            patience = ranker.n_iter_no_change if ranker.early_stopping else None
+            patience = ranker.n_iter_no_change if self.stops_early else None
             callbacks.append(
                 BestWeights(monitor=monitor, patience=patience, tol=ranker.tol)
             )
@@ -361,12 +383,15 @@ class PartialFit(Fit):
     def __init__(
         self, ranker: TrainableRanker, start: Start, *args: Any, **kwargs: Any
     ) -> None:
-        if ranker.early_stopping:
+        if ranker.early_stopping is True:
             raise ValueError(
                 "partial_fit does not set rows aside, so that it cannot stop early. "
                 "Set early_stopping=False."
             )
         super().__init__(ranker, start, *args, max_iter=1, **kwargs)
+
+    def _stops_early(self, *, given: bool) -> bool:
+        return False
 
     def _callbacks(
         self, context: Any, fitted: dict[str, Any], valid: ValidationPart | None

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from skmtl.modules.composition import BLOCK
 from skmtl.tasks.losses import TaskLosses
+from skmtl.training.averaging import WeightAverage
 from skmtl.training.batches import Batches, TensorTable
 from skmtl.training.optimizers import (
     dense_optimizer,
@@ -95,6 +96,9 @@ class MultiTaskNet(NeuralNet):
         Weight decay, decoupled but for "sgd".
     learning_rate_schedule : str or callable
         As in the rankers.
+    average_weights : bool
+        Whether the network that is validated, and left by training, has the average of
+        the weights over the steps.
     record_gradients : bool
         Whether to record the Gramian of the tasks' gradients at the representation.
     unknown_ids : callable or None
@@ -123,6 +127,7 @@ class MultiTaskNet(NeuralNet):
         dense_optimizer: str = "adam",
         weight_decay: float = 0.0,
         learning_rate_schedule: str | Callable[[float], float] = "constant",
+        average_weights: bool = False,
         record_gradients: bool = False,
         unknown_ids: Callable[[Tensor], Tensor] | None = None,
         **kwargs: Any,
@@ -131,6 +136,7 @@ class MultiTaskNet(NeuralNet):
         self.dense_optimizer = dense_optimizer
         self.weight_decay = weight_decay
         self.learning_rate_schedule = learning_rate_schedule
+        self.average_weights = average_weights
         self.record_gradients = record_gradients
         self.unknown_ids = unknown_ids
         super().__init__(module, criterion=kwargs.pop("criterion", Criterion), **kwargs)
@@ -182,7 +188,7 @@ class MultiTaskNet(NeuralNet):
         return Batches(dataset, BLOCK if fits else self.batch_size, shuffle=training)
 
     def on_train_begin(self, net: Any, X: Any = None, y: Any = None, **_: Any) -> None:
-        """Start the schedule of the learning rate, and the weighting."""
+        """Start the schedule, the weighting and the average of the weights."""
         self.criterion_.weighting.begin(lambda: self._measure(X))
         steps = self.max_epochs * len(self.get_iterator(X, training=True))
         self.schedules_ = []
@@ -193,10 +199,13 @@ class MultiTaskNet(NeuralNet):
                 self.schedules_.append(
                     schedule(optimizer, self.learning_rate_schedule, steps)
                 )
+        self.average_ = (
+            WeightAverage(self.module_.parameters()) if self.average_weights else None
+        )
 
     def on_train_end(self, net: Any, X: Any = None, y: Any = None, **_: Any) -> None:
-        """Drop the schedules, which cannot be pickled."""
-        del self.schedules_
+        """Drop the schedules, which cannot be pickled, and the average."""
+        del self.schedules_, self.average_
 
     def train_step(self, batch: Any, **_: Any) -> dict[str, Any]:
         """Take one step of training."""
@@ -222,6 +231,8 @@ class MultiTaskNet(NeuralNet):
         weighting.after_step()
         for one in self.schedules_:
             one.step()
+        if self.average_ is not None:
+            self.average_.after_step()
         weights = weighting.current()
         return {
             "loss": weights @ losses,
@@ -315,6 +326,8 @@ class MultiTaskNet(NeuralNet):
         if iterator is None:
             return
         self._set_training(training)
+        if training and self.average_ is not None:
+            self.average_.hide()
         # Losses count by the rows of their batch, what steps are made of by the step.
         losses, weights, gramian = Mean(), Mean(), Mean()
         for batch in iterator:
@@ -327,6 +340,8 @@ class MultiTaskNet(NeuralNet):
         weighting = self.criterion_.weighting
         if training:
             _check_finite(losses.value)
+            if self.average_ is not None:
+                self.average_.show()
             weighting.after_epoch(losses.value)
             self.history.record("loss_weight", weights.value.tolist())
             if self.record_gradients:

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import nn
 
-from skmtl._sklearn import Interval, StrOptions
+from skmtl._sklearn import HasMethods, Interval, StrOptions
 from skmtl.encoding import TableEncoder
 
 # One value for all tasks, one for each in order, or one for each by name.
@@ -216,6 +216,11 @@ class SharedParameters(Parameters):
     learning_rate_schedule : str or callable, default="cosine"
         How the learning rate falls over training: "constant", "linear" or "cosine". A
         callable takes the progress in [0, 1] and gives a factor.
+    average_weights : bool, default=False
+        Whether the fitted network, and the one that each epoch is validated with, has
+        the average of the weights over all steps so far instead of the last ones. With
+        a constant learning rate it is better than the last weights of any schedule, and
+        the number of epochs matters less. It takes the memory of the weights once more.
     weight_decay : float, default=0.0
         Decoupled weight decay. Rows of the embedding table decay when a batch touches
         them, under embedding_optimizer="adam" at every step.
@@ -227,12 +232,19 @@ class SharedParameters(Parameters):
         that a batch touches. "adagrad" keeps one number for each row, where Adam keeps
         twice the row, and wants a larger `learning_rate`. "adam" updates all rows at
         every step, exactly and slowly.
-    early_stopping : bool, default=False
+    early_stopping : bool or "auto", default=False
         Whether to set rows aside, or use `X_val`, and stop when the score there no
-        longer improves. With `X_val` the best weights are restored in any case.
-    validation_fraction : float, default=0.1
+        longer improves. "auto" does so with more than 10,000 rows, or where `X_val` or
+        `validation_split` is given. With `X_val` the best weights are restored in any
+        case.
+    validation_fraction : float or "auto", default=0.1
         Share of the rows set aside, when no `X_val` is given. Every task keeps its
-        share of positives.
+        share of positives. "auto" takes a twentieth, but at least 1,000 rows (at most a
+        tenth of all) and at most 10,000.
+    validation_split : splitter, iterable or None, default=None
+        How to choose the rows set aside, instead of at random: a splitter of
+        scikit-learn, such as ``TimeSeriesSplit()`` for rows in the order of time, or
+        pairs of indices of training and validation rows. The last pair counts.
     scoring : str, callable or None, default=None
         What early stopping watches: ``None`` for the training loss without dropout; the
         name of a scorer of :func:`skmtl.metrics.get_task_scorer`, such as
@@ -325,6 +337,12 @@ class SharedParameters(Parameters):
         `min_frequency` training rows that have a vector; ``rows``, the share of the
         training rows; and ``unseen``, the number of ids with a vector and no training
         row.
+    n_validation_rows_ : int
+        Rows that were set aside for early stopping, or those of `X_val`; 0 without.
+    best_iter_ : int
+        Epoch whose weights are kept, counted as in `history_`: the best one with
+        validation rows, else the last. For a fit on all rows, set ``max_iter`` to it
+        and ``early_stopping=False``.
     history_ : DataFrame
         One row for each epoch and task: ``epoch``, ``task``, ``train_loss``,
         ``valid_loss`` (NaN without validation, or without a label of the task in it)
@@ -385,6 +403,7 @@ class SharedParameters(Parameters):
         default="cosine",
         allowed=[StrOptions({"constant", "linear", "cosine"}), callable],
     )
+    average_weights: bool = parameter(default=False, allowed=["boolean"])
     weight_decay: float = parameter(
         default=0.0,
         allowed=[Interval(Real, 0, None, closed="left")],
@@ -394,10 +413,17 @@ class SharedParameters(Parameters):
         default="lazy_adam",
         allowed=[StrOptions({"lazy_adam", "adam", "adagrad"})],
     )
-    early_stopping: bool = parameter(default=False, allowed=["boolean"])
-    validation_fraction: float = parameter(
+    early_stopping: bool | str = parameter(
+        default=False,
+        allowed=["boolean", StrOptions({"auto"})],
+    )
+    validation_fraction: float | str = parameter(
         default=0.1,
-        allowed=[Interval(Real, 0, 1, closed="neither")],
+        allowed=[Interval(Real, 0, 1, closed="neither"), StrOptions({"auto"})],
+    )
+    validation_split: Any = parameter(
+        default=None,
+        allowed=[HasMethods("split"), list, None],
     )
     scoring: str | Callable[..., float] | None = parameter(
         default=None,

@@ -132,6 +132,7 @@ class Start:
                 criterion__losses=ranker._losses(kinds, weights.label.tolist()),
                 lr=ranker.learning_rate,
                 learning_rate_schedule=ranker.learning_rate_schedule,
+                average_weights=ranker.average_weights,
                 weight_decay=ranker.weight_decay,
                 dense_optimizer=ranker.optimizer,
                 embedding_optimizer=ranker.embedding_optimizer,
@@ -272,6 +273,7 @@ def retune(net: MultiTaskNet, ranker: TrainableRanker) -> None:
     net.lr = ranker.learning_rate
     net.weight_decay = ranker.weight_decay
     net.learning_rate_schedule = ranker.learning_rate_schedule
+    net.average_weights = ranker.average_weights
 
 
 def grow_net(net: MultiTaskNet, sizes: list[int], growth: Growth) -> None:

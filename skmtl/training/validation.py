@@ -16,6 +16,11 @@ from skmtl.metrics._task_scorer import TaskScorer
 # problem, and what to watch instead.
 _WRONG_FOR_TASKS = {"neg_log_loss": "mean_log_loss", "neg_brier_score": "mean_brier"}
 
+# Rows above which early_stopping="auto" sets some aside, and how many of them
+# validation_fraction="auto" takes at least and at most.
+_MANY_ROWS = 10_000
+_FEWEST, _MOST = 1000, 10_000
+
 
 def find_scorer(ranker: Any, n_tasks: int) -> Any:
     """The scorer of `scoring`: scikit-learn's names, then those of `skmtl.metrics`."""
@@ -64,10 +69,56 @@ def validation_score(
     return value
 
 
+def stops_early(ranker: Any, n_rows: int, *, given: bool) -> bool:
+    """Whether training stops early; `given` says whether there is an `X_val`."""
+    if ranker.early_stopping != "auto":
+        return bool(ranker.early_stopping)
+    return given or ranker.validation_split is not None or n_rows > _MANY_ROWS
+
+
+def split_rows(
+    split: Any, X: Any, y: Any, n_rows: int
+) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    """Rows to train on and rows for validation, by the last pair of a split.
+
+    Returns
+    -------
+    train, valid : ndarray of shape (n_samples,), dtype bool
+        Rows may be in neither.
+    """
+    pairs = list(split.split(X, y) if hasattr(split, "split") else split)
+    parts = []
+    for at in pairs[-1] if pairs and len(pairs[-1]) == 2 else ():
+        rows = np.zeros(n_rows, dtype=bool)
+        rows[np.asarray(at)] = True
+        parts.append(rows)
+    if len(parts) != 2 or not (parts[0].any() and parts[1].any()):
+        raise ValueError(
+            "validation_split must give pairs of indices of training and of validation "
+            f"rows, neither of them empty, found {len(pairs)} pairs. Give a splitter, "
+            "or a list with one pair."
+        )
+    train, valid = parts
+    if (train & valid).any():
+        raise ValueError(
+            f"validation_split has {int((train & valid).sum())} rows both to train on "
+            "and to validate with. Give parts that share no row."
+        )
+    return train, valid
+
+
+def n_validation_rows(fraction: float | str, n_rows: int) -> int:
+    """How many rows to set aside."""
+    if isinstance(fraction, str):
+        few, many = min(_FEWEST, n_rows // 10), _MOST
+        return int(np.clip(n_rows // 20, few, many))
+    return round(n_rows * fraction)
+
+
 def validation_rows(
     labels: npt.NDArray[np.float32],
     observed: npt.NDArray[np.bool_],
-    fraction: float,
+    fraction: float | str,
     rng: np.random.RandomState,
 ) -> npt.NDArray[np.bool_]:
     """Choose validation rows at random, the same share of every pattern of labels.
@@ -82,7 +133,7 @@ def validation_rows(
         True for validation.
     """
     n = len(labels)
-    n_valid = max(round(n * fraction), 1)
+    n_valid = max(n_validation_rows(fraction, n), 1)
     if n_valid >= n:
         raise ValueError(
             f"validation_fraction={fraction} of {n} rows leaves none to train on. Give "
