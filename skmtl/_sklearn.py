@@ -4,9 +4,11 @@ They are imported here once, so that a new scikit-learn release can break skmtl 
 one place only.
 """
 
+from collections.abc import Callable
 from functools import partial
+from typing import Any, TypeVar
 
-from sklearn.base import _fit_context
+from sklearn import base, callback
 from sklearn.metrics._scorer import _BaseScorer as BaseScorer
 from sklearn.metrics._scorer import _cached_call
 from sklearn.utils import _safe_indexing as rows_of
@@ -22,6 +24,21 @@ from sklearn.utils._set_output import _get_output_config as output_config
 from sklearn.utils.metadata_routing import _raise_for_params, _routing_enabled
 from sklearn.utils.validation import _check_method_params as params_of_rows
 from sklearn.utils.validation import _estimator_has as estimator_has
+
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+# scikit-learn has no annotations; without these two, type checkers would lose those of
+# the methods that are decorated.
+def _fit_context(*, prefer_skip_nested_validation: bool) -> Callable[[Method], Method]:
+    return base._fit_context(
+        prefer_skip_nested_validation=prefer_skip_nested_validation
+    )
+
+
+def with_callbacks(method: Method) -> Method:
+    return callback.with_callbacks(method)
+
 
 # The caller that scikit-learn hands to a scorer when nothing is to be cached.
 uncached_call = partial(_cached_call, None)
@@ -42,4 +59,5 @@ __all__ = [
     "params_of_rows",
     "rows_of",
     "uncached_call",
+    "with_callbacks",
 ]

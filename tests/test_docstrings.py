@@ -24,7 +24,8 @@ IGNORED = {"GL01", "GL02", "GL03", "SS06", "ES01", "SA01", "SA04", "RT02", "GL08
 
 
 def public_objects():
-    names = [f"skmtl.{n}" for n in skmtl.__all__ if n != "__version__"]
+    top = [n for n in skmtl.__all__ if callable(getattr(skmtl, n))]
+    names = [f"skmtl.{n}" for n in top]
     for module in MODULES:
         names += [f"{module}.{n}" for n in import_module(module).__all__]
     return names

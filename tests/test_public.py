@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -14,8 +15,14 @@ def test_public_names_resolve(name):
     assert name in dir(skmtl)
 
 
+def test_every_package_is_reached_without_an_import():
+    root = Path(skmtl.__file__).parent
+    packages = {p.parent.name for p in root.glob("[a-z]*/__init__.py")}
+    assert packages <= set(skmtl.__all__), "list it in skmtl/__init__.pyi"
+
+
 def test_unknown_name_is_an_attribute_error():
-    with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
+    with pytest.raises(AttributeError, match="attribute Nothing"):
         skmtl.Nothing
 
 

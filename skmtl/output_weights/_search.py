@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import pandas as pd
 from sklearn.base import clone
-from sklearn.callback import CallbackSupportMixin, with_callbacks
+from sklearn.callback import CallbackSupportMixin
 from sklearn.utils import check_random_state, indexable
 from sklearn.utils.metadata_routing import (
     MetadataRouter,
@@ -22,6 +22,7 @@ from skmtl._sklearn import (
     StrOptions,
     _fit_context,
     _routing_enabled,
+    with_callbacks,
 )
 from skmtl.metrics._labels import Labels, check_labels
 from skmtl.metrics._predictions import check_same_tasks, task_names_of

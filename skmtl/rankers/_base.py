@@ -10,12 +10,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.callback import CallbackSupportMixin, with_callbacks
+from sklearn.callback import CallbackSupportMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from skmtl._saving import SaveMixin
-from skmtl._sklearn import _fit_context
+from skmtl._sklearn import _fit_context, with_callbacks
 from skmtl.encoding import EncodedTable, TableEncoder
 from skmtl.modules import (
     MultiTaskModule,

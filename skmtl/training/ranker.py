@@ -32,10 +32,12 @@ class PretrainedRows(Protocol):
         """Say how much of a table has vectors, and warn where that is little."""
 
 
-class TrainableRanker(SharedParameters, ABC):
-    """The hyperparameters, fitted attributes and methods that training relies on."""
+class FittedAttributes:
+    """What `fit` sets.
 
-    _losses: ClassVar[type[TaskLosses]] = TaskLosses
+    Type checkers take the annotations of a class that derives from `Parameters` for
+    arguments of its constructor, so these have a class of their own.
+    """
 
     encoder_: TableEncoder
     net_: MultiTaskNet
@@ -47,6 +49,12 @@ class TrainableRanker(SharedParameters, ABC):
     _multioutput: bool
     # Weight of each task's positives, and of its observed labels, over all tables.
     _masses: tuple[Floats, Floats]
+
+
+class TrainableRanker(SharedParameters, FittedAttributes, ABC):
+    """The hyperparameters, fitted attributes and methods that training relies on."""
+
+    _losses: ClassVar[type[TaskLosses]] = TaskLosses
 
     @abstractmethod
     def _check_tasks(self, names: list[str]) -> None:
