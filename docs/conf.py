@@ -75,4 +75,7 @@ sphinx_gallery_conf = {
     "remove_config_comments": True,
     "backreferences_dir": "generated/backreferences",
     "doc_module": ("skmtl",),
+    "within_subsection_order": "gallery.ByLesson",
+    "thumbnail_size": (480, 360),
+    "image_srcset": ["2x"],
 }

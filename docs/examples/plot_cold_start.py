@@ -1,10 +1,10 @@
 """
-Rank items that nobody has seen
+Rank items that were never seen
 ===============================
 
-A fifth of the items of this log appear on its last day only. Training that lets known
-items play the unknown, and a fallback from items to their categories, give them scores
-that mean something.
+A fifth of the items in this log appear only on the last day. Two options give them
+useful scores: training replaces known items by the unknown one from time to time, and
+unknown items fall back to their category.
 """
 
 import matplotlib.pyplot as plt
@@ -16,7 +16,7 @@ from skmtl.datasets import make_funnel
 from skmtl.inspection import cold_start_report
 
 # %%
-# Train on six days, test on the seventh.
+# Train on six days and test on the seventh.
 log = make_funnel(60_000, new_item_share=0.2, random_state=1)
 X, y = log.data, log.target[["click", "cart"]]
 test = (log.timestamp >= np.datetime64("2024-01-07")).to_numpy()
@@ -24,8 +24,8 @@ train_items = set(X["item_id"][~test])
 print(f"{1 - X['item_id'][test].isin(train_items).mean():.0%} of the test rows are new")
 
 # %%
-# The same network three times: known items never play the unknown; they do, as by
-# default; and unknown items fall back to their category.
+# The same network three times: known items are never replaced by the unknown one; they
+# are, which is the default; and unknown items also fall back to their category.
 small = {"n_experts": 4, "expert_units": (64,), "random_state": 0}
 rankers = {
     "unknown_rate=0": MMoE(unknown_rate=0.0, **small),
@@ -42,23 +42,36 @@ report.pivot_table(
 ).round(3)
 
 # %%
-# ROC AUC of clicks by how often training has seen the item, and the level of the
-# predictions: their mean over the mean true probability. Compare bars of one group: the
-# groups hold different rows. Carts are too few for the first.
+# ROC AUC of clicks by how often training has seen the item, with 95 % intervals, and
+# the mean prediction relative to the mean true probability. Compare the rankers within
+# a group only: the groups contain different rows. There are too few carts for the left
+# panel.
 kinds = ["often", "rarely", "never"]
 true = log.true_proba[["click", "cart"]][test].mean()
-figure, axes = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
+figure, axes = plt.subplots(1, 2, figsize=(8.5, 4), layout="constrained")
 for k, (name, ranker) in enumerate(rankers.items()):
     rows = reports[name].query("task == 'click'").set_index("seen").loc[kinds]
+    auc = rows["roc_auc"].to_numpy()
+    reach = [auc - rows["roc_auc_low"], rows["roc_auc_high"] - auc]
+    shift, style = 0.16 * (k - 1), {"color": f"C{k}", "label": name}
+    axes[0].errorbar(np.arange(3) + shift, auc, reach, fmt="osD"[k], **style)
     level = ranker.predict_task_proba(X[test]).mean(axis=0) / true
-    style = {"width": 0.22, "label": name, "hatch": ["", "//", ".."][k]}
-    axes[0].bar(np.arange(3) + 0.25 * (k - 1), rows["roc_auc"], **style)
-    axes[1].bar(np.arange(2) + 0.25 * (k - 1), level, **style)
-axes[0].set(xticks=range(3), xticklabels=kinds, xlabel="item seen", ylabel="ROC AUC")
-axes[0].set_ylim(0.6, 0.8)
-axes[1].set(
-    xticks=range(2), xticklabels=list(y), ylabel="predicted / true", ylim=(0.8, 1.3)
+    axes[1].plot(np.arange(2) + shift, level, "osD"[k], **style)
+axes[0].set(
+    xticks=range(3),
+    xticklabels=kinds,
+    xlim=(-0.5, 2.5),
+    xlabel="item seen in training",
+    ylabel="AUC of click, 95 % interval",
 )
-axes[1].axhline(1, color="0.4", lw=1)
-axes[1].legend(fontsize="small")
+axes[1].set(
+    xticks=range(2),
+    xticklabels=list(y),
+    xlim=(-0.5, 1.5),
+    ylabel="mean prediction / mean true probability",
+)
+axes[1].axhline(1, color="0.4", lw=1, zorder=0)
+for ax in axes:
+    ax.grid(axis="y", alpha=0.3)
+figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
 plt.show()

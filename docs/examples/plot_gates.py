@@ -1,9 +1,9 @@
 """
-Look into the gates
-===================
+Inspect the gates
+=================
 
-Which experts does each task read, and are the experts different at all? Two groups of
-tasks, where those of one group go together, show what to look for.
+Which experts does each task use, and do the experts differ? Two groups of related tasks
+show what to look for.
 """
 
 import matplotlib.pyplot as plt
@@ -15,7 +15,7 @@ from skmtl.displays import ExpertSimilarityDisplay, GateWeightsDisplay
 from skmtl.inspection import expert_similarity
 
 # %%
-# Two causes, and two tasks that follow each.
+# Two hidden causes, each with two tasks that depend on it.
 rng = np.random.default_rng(0)
 X = pd.DataFrame(rng.normal(size=(20_000, 6)), columns=list("abcdef"))
 liking = np.sin(2 * X["a"]) + X["b"] * X["c"]
@@ -30,26 +30,26 @@ y = pd.DataFrame(
 ).astype(int)
 
 # %%
-# Each box holds the middle half of the rows, its whiskers nine of ten. The dashed line
-# is an equal share. Gates whose boxes lie far from it have chosen; long boxes choose
-# anew for every row.
+# If a box is far from the dashed line, the gate prefers or avoids this expert. If a box
+# is long, the gate depends on the row.
 mmoe = MMoE(n_experts=4, expert_units=(32,), random_state=0).fit(X, y)
 GateWeightsDisplay.from_estimator(mmoe, X).plot()
 plt.show()
 
 # %%
-# The means in one table: rows that look alike are tasks that use the experts alike:
-# click with share and cart with order.
+# The mean weights in one table. Tasks with similar rows use the experts in the same
+# way: click and share, cart and order.
 GateWeightsDisplay.from_estimator(mmoe, X).plot(kind="mean")
 plt.show()
 
 # %%
-# With experts of their own beside shared ones, the tasks of PLE read only these.
+# In PLE, tasks only read their own experts and the shared ones.
 ple = PLE(expert_units=(32,), random_state=0).fit(X, y)
 GateWeightsDisplay.from_estimator(ple, X).plot()
 plt.show()
 
 # %%
-# Outputs of two experts that are equal up to a rotation and a scale have similarity 1.
+# The similarity is 1 if the outputs of two experts are equal up to a rotation and a
+# scale.
 ExpertSimilarityDisplay(similarity=expert_similarity(mmoe, X)).plot()
 plt.show()

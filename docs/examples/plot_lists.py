@@ -1,9 +1,9 @@
 """
-Read what a user viewed before
-==============================
+Use the history of a user
+=========================
 
-A history is a list of ids in one cell. Whether it speaks for the item at hand is a
-question about the two together, which a mean over the history cannot answer.
+A history is a list of ids in a single cell. Whether it makes a click on the current
+item likely depends on both together, which a mean over the history cannot express.
 """
 
 import matplotlib.pyplot as plt
@@ -11,10 +11,12 @@ import numpy as np
 import pandas as pd
 
 from skmtl import ShareBottom
+from skmtl.metrics import task_report
 
 # %%
-# Items of five kinds. A user clicks what is of a kind that the history is full of, and
-# orders when it is fuller still. The table does not tell the kinds: there are ids only.
+# There are five kinds of items. Users click items whose kind is frequent in their
+# history, and order them if it is even more frequent. The table does not contain the
+# kinds, only the ids.
 rng = np.random.default_rng(0)
 n_rows, n_items, n_kinds = 16_000, 100, 5
 item = rng.integers(0, n_items, n_rows)
@@ -35,8 +37,8 @@ y = pd.DataFrame(
 X.head()
 
 # %%
-# The history shares the embeddings of the item. Attention weighs each of its entries by
-# its cosine with the item of the row.
+# The history shares the embeddings of the item. Attention weights each entry of the
+# history by its cosine with the item of the row.
 train, test = slice(0, 12_000), slice(12_000, None)
 rankers = {}
 for pooling in ("mean", "max", "sum", ("attention", "item")):
@@ -49,13 +51,18 @@ for pooling in ("mean", "max", "sum", ("attention", "item")):
     )
     name = pooling if isinstance(pooling, str) else pooling[0]
     rankers[name] = ranker.fit(X[train], y[train])
-auc = pd.Series({name: r.score(X[test], y[test]) for name, r in rankers.items()})
-auc.round(3)
+reports = {
+    name: task_report(y[test], ranker.predict_task_proba(X[test]))
+    for name, ranker in rankers.items()
+}
+pd.concat(reports, names=["pooling"])[["roc_auc", "roc_auc_low", "roc_auc_high"]].round(
+    3
+)
 
 # %%
-# On the right, the cosines between the embeddings that attention has learnt, items
-# sorted by kind: it has found the five kinds, of which no one told it. Within a kind
-# they are near 1 or -1, since an entry and its opposite add the same to the sum.
+# The right panel shows the cosines between the embeddings that attention has learned,
+# with items sorted by kind: it has discovered the five kinds. Within a kind, cosines
+# are near 1 or -1, since an entry and its opposite contribute equally to the sum.
 tables = rankers["attention"].net_.module_.embedding.ids.tables
 encoder = rankers["attention"].encoder_
 order = np.argsort(np.arange(n_items) % n_kinds, kind="stable")
@@ -64,10 +71,18 @@ rows = tables[0].detach().numpy()[encoder.encode(asked).ids[:, 0]]
 rows = rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(9, 4), layout="constrained")
-left.barh(auc.index, auc)
-left.bar_label(left.containers[0], fmt="%.3f", padding=3)
-left.set(xlim=(0.5, 1), xlabel="ROC AUC, mean of both tasks", title="Pooling")
+for k, task in enumerate(y):
+    rows = pd.DataFrame({name: report.loc[task] for name, report in reports.items()}).T
+    auc = rows["roc_auc"]
+    reach = [auc - rows["roc_auc_low"], rows["roc_auc_high"] - auc]
+    height = np.arange(len(auc)) + 0.2 * k - 0.1
+    left.errorbar(auc, height, xerr=reach, fmt="os"[k], label=task)
+left.set_yticks(range(len(auc)), auc.index)
+left.invert_yaxis()
+left.set(xlabel="AUC, 95 % interval", title="Pooling")
+left.grid(axis="x", alpha=0.4)
+left.legend()
 image = right.imshow(rows @ rows.T, vmin=-1, vmax=1, cmap="RdBu_r")
-right.set(xlabel="item, sorted by kind", ylabel="item", title="Cosines of embeddings")
-figure.colorbar(image, ax=right)
+right.set(xlabel="item, sorted by kind", ylabel="item", title="Embeddings")
+figure.colorbar(image, ax=right, label="cosine", shrink=0.8)
 plt.show()

@@ -1,10 +1,10 @@
 """
-Items that nobody has rated yet
-===============================
+Items without any feedback
+==========================
 
-A catalogue gets new items every day, and a ranker has nothing to say of an id that it
-has not seen. Here the items that users meet one after the other are turned into vectors
-first, and a ranker starts from them.
+A catalogue gets new items every day, and a ranker knows nothing about ids that it has
+not seen. In this example, vectors of items are learned from the sequences in which
+users encounter them, and a ranker starts from these vectors.
 """
 
 import matplotlib.pyplot as plt
@@ -17,8 +17,8 @@ from skmtl import MMoE, PretrainedEmbedding
 from skmtl.embedders import Word2VecEmbedder
 
 # %%
-# Three kinds of items. A user keeps mostly to one kind; what is clicked and ordered
-# depends on the kind and on the item.
+# There are three kinds of items. A user mostly views one kind. Clicks and orders depend
+# on the kind and on the item.
 rng = np.random.default_rng(0)
 n_items, n_kinds, n_users = 400, 3, 1500
 kind = rng.integers(0, n_kinds, n_items)
@@ -36,8 +36,8 @@ y = pd.DataFrame(
 ).astype(int)
 
 # %%
-# Vectors from the sequences alone, without labels. In the plane that holds most of them
-# the kinds stand apart.
+# The vectors are learned from the sequences alone, without labels. The first two
+# principal components separate the kinds.
 embedder = Word2VecEmbedder(
     group_column="user_id", item_column="item_id", max_iter=10, random_state=0
 ).fit(log)
@@ -46,9 +46,9 @@ plane = PCA(2).fit_transform(embedder.embeddings_)
 fig, ax = plt.subplots(figsize=(5.5, 4.5), layout="constrained")
 of_row = kind[embedder.embeddings_.index]
 for k in range(n_kinds):
-    ax.scatter(*plane[of_row == k].T, s=14, label=f"kind {k}")
+    ax.scatter(*plane[of_row == k].T, s=16, marker="os^"[k], label=f"kind {k}")
 ax.set(
-    title="Items by the company they keep",
+    title="Vectors of items",
     xlabel="first component",
     ylabel="second component",
 )
@@ -56,8 +56,8 @@ ax.legend()
 plt.show()
 
 # %%
-# A quarter of the items has no rated row in training. Without vectors they are all the
-# same unknown id.
+# A quarter of the items have no row in the training data. Without vectors, they are all
+# the same unknown id.
 unrated = np.isin(item, rng.choice(n_items, n_items // 4, replace=False))
 X = log[["item_id"]].astype("category")
 starts = {
@@ -75,15 +75,19 @@ table = pd.DataFrame(auc, index=y.columns)
 table.round(3)
 
 # %%
-# With vectors they are scored by what is like them. The best that anyone could do knows
-# the true taste of each item.
+# With vectors, they are scored like similar items. The dashed line is the upper bound,
+# which uses the true taste of each item.
 best = roc_auc_score(y[unrated], taste[item[unrated]], average=None)
 
-fig, ax = plt.subplots(figsize=(6, 3.5), layout="constrained")
-table.plot.barh(ax=ax, width=0.8)
+fig, ax = plt.subplots(figsize=(6, 3.8), layout="constrained")
+for k, (name, values) in enumerate(table.items()):
+    height = np.arange(len(values)) + 0.15 * (k - 1)
+    ax.plot(values, height, "osD"[k], label=f"start {name}")
 for task, value in enumerate(best):
-    ax.plot([value, value], [task - 0.42, task + 0.42], color="black", ls="--")
-ax.set(title="Items without a rated row", xlabel="ROC AUC", xlim=(0.45, 0.9))
-ax.invert_yaxis()
-ax.legend(title="embeddings start")
+    reach = [task - 0.3, task + 0.3]
+    ax.plot([value, value], reach, "k--", label="upper bound" if not task else None)
+ax.axvline(0.5, color="0.7", lw=1)
+ax.set(title="Items without a training row", xlabel="AUC", ylim=(1.5, -0.5))
+ax.set_yticks(range(2), y.columns)
+fig.legend(loc="outside lower center", ncols=2)
 plt.show()

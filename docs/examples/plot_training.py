@@ -1,9 +1,10 @@
 """
-Watch tasks learn, and overfit
-==============================
+See tasks learn and overfit
+===========================
 
-Tasks of one network do not learn at one pace. Here is where they begin to overfit, with
-and without label weights, and what the curves of the final rankers look like.
+The tasks of one network do not learn at the same speed. This example shows when each of
+them starts to overfit, with and without label weights, and the ROC and calibration
+curves of the final rankers.
 """
 
 import matplotlib.pyplot as plt
@@ -13,15 +14,15 @@ from skmtl.datasets import make_funnel
 from skmtl.displays import HistoryDisplay, TaskCalibrationDisplay, TaskROCDisplay
 
 # %%
-# A log of impressions with three kinds of feedback, each rarer than the one before.
+# A log of impressions with three kinds of feedback, each rarer than the previous one.
 log = make_funnel(30_000, random_state=0)
 X, y = log.data, log.target[["click", "cart", "order"]]
 train, valid = slice(0, 20_000), slice(20_000, None)
 y.mean().round(4)
 
 # %%
-# The same network without and with label weights, and a shared bottom. All see the same
-# validation rows, and keep the weights of the epoch that is best on them.
+# The same network without and with label weights, and a shared bottom. All use the same
+# validation rows and keep the weights of the best epoch on these rows.
 shared = {
     "max_iter": 6,
     "learning_rate": 2e-3,
@@ -39,23 +40,23 @@ for ranker in rankers.values():
     ranker.fit(X[train], y[train], X_val=X[valid], y_val=y[valid])
 
 # %%
-# Training AUC climbs towards 1, fastest for the rarest task. On validation rows nothing
-# is gained after the second epoch. The star is the epoch that is best for the mean over
-# the tasks; it leans on orders, of which there are few:
+# The training AUC approaches 1, fastest for the rarest task. The validation AUC does
+# not improve after the second epoch. The star marks the best epoch for the mean over
+# the tasks, which depends strongly on the few orders:
 print("orders among the validation rows:", int(y["order"][valid].sum()))
 HistoryDisplay.from_estimator(rankers).plot("auc")
 plt.show()
 
 # %%
-# Loss and AUC of one ranker, task by task.
+# Loss and AUC of one ranker, by task.
 HistoryDisplay.from_estimator(rankers["MMoE"]).plot(["loss", "auc"])
 plt.show()
 
 # %%
-# ROC curves of all tasks in one panel, and predicted against observed rates, each on
-# its own scale. The label weights are undone in ``predict_proba``; predictions above
-# the observed rate in the highest bin of cart are overfitting. Too few orders are there
-# to judge theirs.
+# ROC curves of all tasks in one panel, and calibration curves, each on its own scale.
+# The effect of the label weights is undone in ``predict_proba``. Predictions above the
+# observed rate indicate overfitting. There are too few orders to assess theirs, as the
+# intervals show.
 X_valid, y_valid = X[valid], y[valid]
 TaskROCDisplay.from_estimator(rankers["MMoE"], X_valid, y_valid).plot()
 plt.show()
@@ -67,5 +68,5 @@ TaskCalibrationDisplay.from_estimator(
 plt.show()
 
 # %%
-# What was fitted, in numbers:
+# Finally, a summary of the network:
 print(rankers["MMoE"].summary())

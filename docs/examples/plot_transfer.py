@@ -2,9 +2,9 @@
 Did sharing help?
 =================
 
-Two tasks may help each other, or stand in each other's way. We generate binary tasks
-whose weight vectors have a known correlation, few rows for the second task, and compare
-architectures with one network per task.
+Two tasks may help or hinder each other. We generate binary tasks whose weight vectors
+have a known correlation, with few labels for the second task, and compare architectures
+with one network per task.
 """
 
 import matplotlib.pyplot as plt
@@ -18,7 +18,7 @@ from skmtl.inspection import expert_similarity, gate_report, transfer_report
 
 # %%
 # The first task is observed for every row, the second for one row in ten. The tasks are
-# close relatives: the cosine of their weight vectors is 0.9.
+# closely related: the cosine of their weight vectors is 0.9.
 X, y = make_correlated_tasks(
     6000, 30, correlation=0.9, positive_rate=0.3, random_state=0
 )
@@ -27,7 +27,7 @@ y.loc[np.random.default_rng(0).random(len(y)) < 0.9, "rare"] = np.nan
 y.notna().sum()
 
 # %%
-# Every estimator sees the same folds, seeds, epochs and batches.
+# All estimators use the same folds, seeds, epochs and batch sizes.
 budget = {"max_iter": 6, "batch_size": 128, "n_bins": 0}
 estimators = {
     "SingleTask": SingleTask(bottom_units=(32,), **budget),
@@ -39,23 +39,22 @@ report = transfer_report(estimators, X, y, cv=5, random_states=[0, 1])
 report.drop(columns=["metric", "fit_time"]).round(4)
 
 # %%
-# Sharing gives the task with few labels far more than it costs the other, and MMoE
-# costs it less than ShareBottom. One score for both, `PooledTask`, costs the common
-# task most: a tenth of the rows counts as much in it as all the others. The intervals
-# are wide, as they must be: five folds that share most of their training rows say less
-# than five new tables would.
+# Sharing helps the task with few labels much more than it hurts the other one, and MMoE
+# hurts it less than ShareBottom. One score for both tasks, `PooledTask`, hurts the
+# common task the most. The intervals are wide because five folds that share most of
+# their training rows contain less information than five new tables.
 TransferDisplay.from_report(report).plot()
 plt.show()
 
 # %%
-# How do the tasks use the experts of MMoE? The report would warn of a gate that has
-# collapsed, and of experts that no task reads.
+# How do the tasks use the experts of MMoE? The report would warn about collapsed gates
+# and about experts that no task uses.
 ranker = estimators["MMoE"].set_params(random_state=0).fit(X, y)
 gates = gate_report(ranker, X)
 gates.round(3)
 
 # %%
-# Experts whose outputs are alike are one expert too many.
+# If the outputs of two experts are alike, one of them is redundant.
 weights = gates.pivot(index="task", columns="expert", values="weight")
 similarity = expert_similarity(ranker, X)
 figure, (left, right) = plt.subplots(1, 2, figsize=(8, 3), layout="constrained")

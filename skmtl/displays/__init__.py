@@ -1,4 +1,4 @@
-"""Pictures; matplotlib is loaded when one is drawn."""
+"""Displays; matplotlib is imported when one is plotted."""
 
 from skmtl.displays._calibration import TaskCalibrationDisplay
 from skmtl.displays._experts import ExpertSimilarityDisplay

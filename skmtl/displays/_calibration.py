@@ -1,30 +1,34 @@
-"""Calibration of all tasks."""
+"""Calibration curves of all tasks."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any, Self
 
+import numpy as np
 import numpy.typing as npt
+from scipy.stats import norm
 from sklearn.calibration import CalibrationDisplay, calibration_curve
 
-from skmtl.displays._panels import COLORS, panels, wrapped
+from skmtl.displays._panels import COLORS, Display, panels, wrapped
 from skmtl.displays._task_rows import predicted, task_rows
 
 
-class TaskCalibrationDisplay:
-    """Predicted against observed rates, a panel for each task.
+class TaskCalibrationDisplay(Display):
+    """Predicted and observed rates, in one panel per task.
 
-    Each panel has its own scale: the rates of rare tasks lie near 0, where one common
-    panel would show nothing. scikit-learn's `CalibrationDisplay`, which takes one
-    output only, draws the curves.
+    Each panel has its own scale, since the rates of rare tasks would not be visible on
+    a common one. Bars are 95 % Wilson intervals of the observed rates [1]_. The curves
+    are drawn by scikit-learn's `CalibrationDisplay`, which accepts a single output.
 
     Parameters
     ----------
-    prob_true, prob_pred : list of ndarray, one for each task
+    prob_true, prob_pred : list of ndarray, one per task
         Observed rate and mean predicted probability in each bin.
     task_names : sequence of str
         Names of the tasks.
+    n_rows : list of ndarray, one per task, default=None
+        Number of rows in each bin. None draws no intervals and no counts.
 
     Attributes
     ----------
@@ -37,8 +41,13 @@ class TaskCalibrationDisplay:
 
     See Also
     --------
-    skmtl.metrics.expected_calibration_error : The distance as a number.
-    TaskROCDisplay : Whether the order is right.
+    skmtl.metrics.expected_calibration_error : The deviation as a number.
+    TaskROCDisplay : How well the rows are ranked.
+
+    References
+    ----------
+    .. [1] L. D. Brown, T. T. Cai and A. DasGupta, "Interval Estimation for a Binomial
+           Proportion", Statistical Science 16, 2001, section 3.1.1 (Wilson interval).
 
     Examples
     --------
@@ -58,10 +67,12 @@ class TaskCalibrationDisplay:
         prob_true: Sequence[npt.NDArray[Any]],
         prob_pred: Sequence[npt.NDArray[Any]],
         task_names: Sequence[Any],
+        n_rows: Sequence[npt.NDArray[Any]] | None = None,
     ) -> None:
         self.prob_true = prob_true
         self.prob_pred = prob_pred
         self.task_names = task_names
+        self.n_rows = n_rows
 
     @classmethod
     def from_estimator(
@@ -73,7 +84,7 @@ class TaskCalibrationDisplay:
         n_bins: int = 10,
         strategy: str = "quantile",
     ) -> TaskCalibrationDisplay:
-        """Make the display of a fitted multioutput classifier.
+        """Create the display from a fitted multioutput classifier.
 
         Parameters
         ----------
@@ -82,16 +93,16 @@ class TaskCalibrationDisplay:
         X : DataFrame of pandas or polars, or array-like, shape (n_samples, n_features)
             The table.
         y : array-like of shape (n_samples,) or (n_samples, n_tasks)
-            Labels; NaN where not observed, whose rows are left out for the task.
+            Labels; NaN if not observed. Such rows are ignored for the task.
         n_bins : int, default=10
             Number of bins.
         strategy : {"quantile", "uniform"}, default="quantile"
-            Bins with as many rows each, or of equal width.
+            Bins with equally many rows, or of equal width.
 
         Returns
         -------
         TaskCalibrationDisplay
-            The display; nothing is drawn yet.
+            The display, which is not plotted yet.
 
         Raises
         ------
@@ -105,23 +116,23 @@ class TaskCalibrationDisplay:
     def from_predictions(
         cls, y: Any, proba: Any, *, n_bins: int = 10, strategy: str = "quantile"
     ) -> TaskCalibrationDisplay:
-        """Make the display of predictions.
+        """Create the display from predictions.
 
         Parameters
         ----------
         y : array-like of shape (n_samples,) or (n_samples, n_tasks)
-            Labels; NaN where not observed. Columns of a DataFrame name the tasks.
+            Labels; NaN if not observed. The columns of a DataFrame name the tasks.
         proba : array-like of shape (n_samples,) or (n_samples, n_tasks), or list
-            Probabilities, or what ``predict_proba`` gives.
+            Probabilities, or the result of ``predict_proba``.
         n_bins : int, default=10
             Number of bins.
         strategy : {"quantile", "uniform"}, default="quantile"
-            Bins with as many rows each, or of equal width.
+            Bins with equally many rows, or of equal width.
 
         Returns
         -------
         TaskCalibrationDisplay
-            The display; nothing is drawn yet.
+            The display, which is not plotted yet.
 
         Raises
         ------
@@ -129,23 +140,25 @@ class TaskCalibrationDisplay:
             If a task has no positive or no negative label, or a probability is not
             between 0 and 1.
         """
-        names, true, predictions = [], [], []
+        bins: dict[str, Any] = {"task_names": [], "n_rows": []}
+        bins |= {"prob_true": [], "prob_pred": []}
         for task in task_rows(y, proba, probability=True):
-            rates = calibration_curve(
+            true, predicted_mean = calibration_curve(
                 task.label, task.score, n_bins=n_bins, strategy=strategy
             )
-            names.append(task.name)
-            true.append(rates[0])
-            predictions.append(rates[1])
-        return cls(prob_true=true, prob_pred=predictions, task_names=names)
+            bins["task_names"].append(task.name)
+            bins["prob_true"].append(true)
+            bins["prob_pred"].append(predicted_mean)
+            bins["n_rows"].append(rows_per_bin(task.score, n_bins, strategy))
+        return cls(**bins)
 
     def plot(self, *, ax: Any = None) -> Self:
-        """Draw it.
+        """Plot the display.
 
         Parameters
         ----------
         ax : matplotlib Axes or sequence of them, default=None
-            A panel for each task; by default a new figure.
+            One panel per task; by default a new figure.
 
         Returns
         -------
@@ -155,7 +168,7 @@ class TaskCalibrationDisplay:
         Raises
         ------
         ValueError
-            If the number of panels is not that of the tasks.
+            If the number of panels differs from the number of tasks.
         """
         self.figure_, self.axes_ = panels(
             "TaskCalibrationDisplay", len(self.task_names), ax, size=(3.0, 3.1)
@@ -167,11 +180,43 @@ class TaskCalibrationDisplay:
             one.plot(ax=axes, color=COLORS[0], markersize=4)
             self.lines_.append(one.line_)
             axes.get_legend().remove()
-            top = 1.06 * max(true.max(), pred.max())
+            title, top = wrapped(self.task_names[i]), max(true.max(), pred.max())
+            if self.n_rows is not None:
+                n = self.n_rows[i]
+                low, high = wilson_interval(true, n)
+                reach = [true - low, high - true]
+                axes.errorbar(pred, true, reach, fmt="none", ecolor="0.5", zorder=1)
+                title += f"\n{true @ n:,.0f} of {n.sum():,} rows positive"
+                top = max(top, high.max())
             axes.set(
-                title=wrapped(self.task_names[i]), xlim=(0, top), ylim=(0, top),
+                xlim=(0, 1.06 * top), ylim=(0, 1.06 * top),
                 xlabel="mean predicted probability", ylabel="observed rate",
                 aspect="equal",
             )  # fmt: skip
+            axes.set_title(title, fontsize="medium")
             axes.grid(alpha=0.3)
+        if self.n_rows is not None:
+            self.axes_[0].set_ylabel("observed rate, 95 % interval")
         return self
+
+
+def rows_per_bin(
+    proba: npt.NDArray[Any], n_bins: int, strategy: str
+) -> npt.NDArray[np.int64]:
+    """Rows in each bin of `calibration_curve` that is not empty."""
+    edges = np.linspace(0, 1, n_bins + 1)
+    if strategy == "quantile":
+        edges = np.percentile(proba, edges * 100)
+    counts = np.bincount(np.searchsorted(edges[1:-1], proba), minlength=n_bins)
+    return counts[counts > 0]
+
+
+def wilson_interval(
+    rate: npt.NDArray[Any], n: npt.NDArray[Any], level: float = 0.95
+) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """Bounds of a binomial proportion; not empty for rates of 0 and 1."""
+    z = norm.ppf(0.5 + level / 2)
+    centre = (rate + z**2 / (2 * n)) / (1 + z**2 / n)
+    reach = z / (1 + z**2 / n) * np.sqrt(rate * (1 - rate) / n + z**2 / (4 * n**2))
+    # Rounding may put a bound on the wrong side of a rate of 0 or 1.
+    return np.minimum(centre - reach, rate), np.maximum(centre + reach, rate)

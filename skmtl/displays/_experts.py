@@ -1,4 +1,4 @@
-"""How alike the experts are."""
+"""Similarity of the experts."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from typing import Any, Self
 
 import numpy as np
 
-from skmtl.displays._panels import heat_table, name_inches, panels
+from skmtl.displays._panels import Display, heat_table, name_inches, panels
 
 
-class ExpertSimilarityDisplay:
-    """Similarity of the outputs of every two experts, as a table.
+class ExpertSimilarityDisplay(Display):
+    """Similarity of the outputs of each pair of experts, as a table.
 
-    Experts that all look alike learned one thing; fewer would do.
+    If all experts are alike, fewer experts are enough.
 
     Parameters
     ----------
     similarity : DataFrame or array of shape (n_experts, n_experts)
-        Similarities from 0 to 1, such as the linear CKA of the experts' outputs; NaN
-        where there is none. Columns of a DataFrame are the experts' names.
+        Similarities from 0 to 1, such as the linear CKA of the experts' outputs; NaN if
+        undefined. The columns of a DataFrame name the experts.
     expert_names : sequence of str, default=None
-        Names of the experts; by default those of `similarity`, or their numbers.
+        Names of the experts. By default, the columns of `similarity` or their numbers.
     measure : str, default="linear CKA"
-        Name of the similarity.
+        Name of the similarity measure.
 
     Attributes
     ----------
@@ -61,7 +61,7 @@ class ExpertSimilarityDisplay:
         self.measure = measure
 
     def plot(self, *, ax: Any = None) -> Self:
-        """Draw it.
+        """Plot the display.
 
         Parameters
         ----------
@@ -76,7 +76,7 @@ class ExpertSimilarityDisplay:
         Raises
         ------
         ValueError
-            If `similarity` is not square, or the names do not fit it.
+            If `similarity` is not square, or the number of names does not match.
         """
         values = np.asarray(self.similarity, dtype=np.float64)
         names: Any = self.expert_names
@@ -85,8 +85,8 @@ class ExpertSimilarityDisplay:
         listed = [str(name) for name in names]
         if values.ndim != 2 or values.shape != (len(listed),) * 2:
             raise ValueError(
-                "similarity must have a row and a column for each expert; it has shape "
-                f"{values.shape}, and the experts are {listed}."
+                "similarity must have one row and one column per expert; got shape "
+                f"{values.shape} for the experts {listed}."
             )
         side = 1.0 + 0.5 * len(listed) + name_inches(listed)
         self.figure_, axes = panels(

@@ -9,21 +9,28 @@ import numpy as np
 import numpy.typing as npt
 
 from skmtl.displays._history_table import fitted_ranker
-from skmtl.displays._panels import heat_table, name_inches, panels, wrapped
+from skmtl.displays._panels import (
+    Display,
+    below,
+    heat_table,
+    name_inches,
+    panels,
+    wrapped,
+)
 
 _QUANTILES = [0.05, 0.25, 0.5, 0.75, 0.95]
 
 
-class GateWeightsDisplay:
-    """Distribution of the weights that each task's gate gives to the experts.
+class GateWeightsDisplay(Display):
+    """Distribution of the gate weights of each task.
 
     Parameters
     ----------
     gate_weights : ndarray of shape (n_samples, n_tasks, n_experts)
-        Weights of the experts; they sum to 1 over the experts. 0 on all rows for an
-        expert that a task does not read.
+        Weights of the experts, which sum to 1 over the experts. The weight of an expert
+        that a task does not read is 0 on all rows.
     task_names : sequence of str, default=None
-        Names of the tasks; by default their numbers.
+        Names of the tasks. By default, their numbers.
     expert_names : sequence of str, default=None
         Names of the experts; by default their numbers.
 
@@ -40,7 +47,7 @@ class GateWeightsDisplay:
 
     See Also
     --------
-    ExpertSimilarityDisplay : Whether the experts differ at all.
+    ExpertSimilarityDisplay : Whether the experts differ.
 
     References
     ----------
@@ -72,29 +79,29 @@ class GateWeightsDisplay:
 
     @classmethod
     def from_estimator(cls, estimator: Any, X: Any) -> GateWeightsDisplay:
-        """Make the display of a fitted ranker's gates.
+        """Create the display from a fitted ranker with gates.
 
         Parameters
         ----------
         estimator : estimator
-            A fitted ranker with gates, or a search that holds one.
+            A fitted ranker with gates, or a search that contains one.
         X : DataFrame of pandas or polars, or array-like, shape (n_samples, n_features)
-            Rows to look at.
+            Rows to evaluate the gates on.
 
         Returns
         -------
         GateWeightsDisplay
-            The display; nothing is drawn yet.
+            The display, which is not plotted yet.
 
         Raises
         ------
         TypeError
-            If the estimator holds no fitted ranker, or one without gates.
+            If the estimator contains no fitted ranker, or one without gates.
         """
         ranker = fitted_ranker(estimator)
         if not hasattr(ranker, "gate_weights"):
             raise TypeError(
-                f"{type(ranker).__name__} has no gates. Give a ranker with a method "
+                f"{type(ranker).__name__} has no gates. Pass a ranker with a method "
                 "gate_weights, such as MMoE."
             )
         return cls(
@@ -104,14 +111,14 @@ class GateWeightsDisplay:
         )
 
     def plot(self, *, kind: str = "box", ax: Any = None) -> Self:
-        """Draw it.
+        """Plot the display.
 
         Parameters
         ----------
         kind : {"box", "mean"}, default="box"
-            "box": a panel for each task, a box for each expert that it reads. The box
-            holds the middle half of the rows, the whiskers nine rows of ten, the line
-            is the median, the diamond the mean. The dashed line is an equal share.
+            "box": one panel per task and one box per expert that the task reads. Boxes
+            contain the middle half of the rows, whiskers 90 % of them. The line is the
+            median, the diamond the mean, and the dashed line marks equal weights.
             "mean": the mean weights of all tasks in one table.
         ax : matplotlib Axes or sequence of them, default=None
             A panel for each task, or one for "mean"; by default a new figure.
@@ -124,7 +131,8 @@ class GateWeightsDisplay:
         Raises
         ------
         ValueError
-            If shapes, names or the number of panels do not fit, or `kind` is unknown.
+            If shapes, names or the number of panels do not match, or `kind` is
+            unknown.
         """
         weights, tasks, experts = self._checked()
         if kind not in ("box", "mean"):
@@ -137,23 +145,24 @@ class GateWeightsDisplay:
                 1.0 + 0.4 * len(tasks) + name_inches(experts),
             )
             self.figure_, self.axes_ = panels("GateWeightsDisplay", 1, ax, size=size)
-            read = weights.any(axis=0)  # what a task does not read stays blank
+            read = weights.any(axis=0)  # experts that a task does not read stay blank
             means = np.where(read, self.means_, np.nan)
             image = heat_table(self.axes_[0], means, tasks, experts, vmin=0)
             self.axes_[0].set(xlabel="expert", ylabel="task")
             self.figure_.colorbar(image, ax=self.axes_[0], label="mean gate weight")
             return self
-        # The names stand once in a row of panels.
+        # Panels of a row share the names of the experts.
         width = 2.9 + name_inches(experts) / min(len(tasks), 4)
         size = (width, 1.1 + 0.24 * len(experts))
         self.figure_, self.axes_ = panels(
             "GateWeightsDisplay", len(tasks), ax, size=size, sharex=True, sharey=True
         )
         for t, axes in enumerate(self.axes_):
-            self._draw(axes, t, experts)
+            handles = self._draw(axes, t, experts)
             axes.set(title=wrapped(tasks[t]), xlabel="gate weight")
         for axes in self.axes_[:: 4 if ax is None else 1]:
             axes.set_ylabel("expert")
+        below(self.figure_, self.axes_, handles.values(), list(handles), ax is None)
         return self
 
     def _checked(self) -> tuple[npt.NDArray[Any], list[str], list[str]]:
@@ -176,7 +185,8 @@ class GateWeightsDisplay:
             found.append(listed)
         return weights, found[0], found[1]
 
-    def _draw(self, axes: Any, task: int, experts: list[str]) -> None:
+    def _draw(self, axes: Any, task: int, experts: list[str]) -> dict[str, Any]:
+        """One panel; returns the handles of the legend."""
         read = np.flatnonzero(self.quantiles_[:, task].any(axis=0))
         keys = ["whislo", "q1", "med", "q3", "whishi"]
         stats = [
@@ -185,14 +195,24 @@ class GateWeightsDisplay:
             for e in read
         ]
         black = {"color": "black"}
-        axes.bxp(
+        drawn = axes.bxp(
             stats, positions=read, orientation="horizontal", widths=0.6,
             showmeans=True, showfliers=False, patch_artist=True, manage_ticks=False,
             boxprops={"facecolor": "0.85"}, medianprops=black | {"linewidth": 1.8},
             meanprops={"marker": "D", "markersize": 4, "markerfacecolor": "white",
                        "markeredgecolor": "black"},
         )  # fmt: skip
-        axes.axvline(1 / max(len(read), 1), color="0.4", linestyle="--", linewidth=1)
+        equal = axes.axvline(
+            1 / max(len(read), 1), color="0.4", linestyle="--", linewidth=1
+        )
         axes.set_yticks(range(len(experts)), [wrapped(e, 48) for e in experts])
         axes.set(xlim=(-0.02, 1.02), ylim=(len(experts) - 0.4, -0.6))
         axes.grid(axis="x", alpha=0.3)
+        names = {
+            "middle half of the rows": "boxes",
+            "90 % of the rows": "whiskers",
+            "median": "medians",
+            "mean": "means",
+        }
+        handles = {name: drawn[key][0] for name, key in names.items() if drawn[key]}
+        return handles | {"equal weights": equal}

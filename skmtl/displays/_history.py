@@ -1,4 +1,4 @@
-"""Training, epoch by epoch."""
+"""Training curves."""
 
 from __future__ import annotations
 
@@ -9,7 +9,15 @@ import numpy as np
 import pandas as pd
 
 from skmtl.displays._history_table import best_epoch, fitted_ranker, history_table
-from skmtl.displays._panels import COLORS, LINES, MARKERS, below, panels, wrapped
+from skmtl.displays._panels import (
+    COLORS,
+    LINES,
+    MARKERS,
+    Display,
+    below,
+    panels,
+    wrapped,
+)
 
 _LABELS = {
     "loss": "loss (nats)",
@@ -20,34 +28,34 @@ _LABELS = {
 }
 
 
-class HistoryDisplay:
-    """What happened in training: a panel for each task, a line for each fit.
+class HistoryDisplay(Display):
+    """Training curves, with one panel per task and one line per fit.
 
-    Training is dashed with open markers, validation solid with full ones. A star marks
-    the epoch whose weights were kept.
+    Training curves are dashed with open markers, validation curves solid with filled
+    ones. A star marks the epoch whose weights were kept.
 
     Parameters
     ----------
     histories : mapping of str to DataFrame
-        Name of a fit to its table: a row for each ``epoch`` and ``task``, and columns
-        such as ``train_loss``, ``valid_loss``, ``train_auc``, ``valid_auc``,
-        ``loss_weight`` and ``gradient_norm``.
+        Maps the name of a fit to its table, which has one row per ``epoch`` and
+        ``task``, and columns such as ``train_loss``, ``valid_loss``, ``train_auc``,
+        ``valid_auc``, ``loss_weight`` and ``gradient_norm``.
     best_epochs : mapping of str to int, default=None
-        The best epoch of a fit, where there is one.
+        The best epoch of each fit that has one.
 
     Attributes
     ----------
     axes_ : ndarray of matplotlib Axes
-        The panels, metric by metric.
+        The panels, ordered by metric.
     figure_ : matplotlib Figure
         Their figure.
     lines_ : dict
-        ``(metric, task, fit, part)`` to the line, where the part is "train", "valid"
-        or "".
+        Maps ``(metric, task, fit, part)`` to the line. The part is "train", "valid" or
+        "".
 
     See Also
     --------
-    HistoryDisplay.from_estimator : Make it from fitted rankers.
+    HistoryDisplay.from_estimator : Create the display from fitted rankers.
 
     Examples
     --------
@@ -74,23 +82,23 @@ class HistoryDisplay:
 
     @classmethod
     def from_estimator(cls, estimator: Any) -> HistoryDisplay:
-        """Make the display of fitted rankers.
+        """Create the display from fitted rankers.
 
         Parameters
         ----------
         estimator : estimator, or mapping of str to estimator
-            A fitted ranker, or a pipeline or search that holds one; or several of
-            them by name, to compare.
+            A fitted ranker, or a pipeline or search that contains one; or a mapping
+            of names to several of them, to compare them.
 
         Returns
         -------
         HistoryDisplay
-            The display; nothing is drawn yet.
+            The display, which is not plotted yet.
 
         Raises
         ------
         TypeError
-            If an estimator holds no fitted ranker.
+            If an estimator contains no fitted ranker.
         """
         given = estimator
         if not isinstance(given, Mapping):
@@ -106,20 +114,20 @@ class HistoryDisplay:
     def from_history(
         cls, history: Any, *, best_epochs: Mapping[str, int] | None = None
     ) -> HistoryDisplay:
-        """Make the display of tables.
+        """Create the display from tables.
 
         Parameters
         ----------
         history : DataFrame, or mapping of str to DataFrame
-            The table of a fit, as in the constructor; or several by name. A table
-            alone has the name "fit".
+            The table of a fit, as in the constructor; or several tables by name. A
+            single table gets the name "fit".
         best_epochs : mapping of str to int, default=None
-            The best epoch of a fit, by its name.
+            The best epoch of each fit, by its name.
 
         Returns
         -------
         HistoryDisplay
-            The display; nothing is drawn yet.
+            The display, which is not plotted yet.
 
         Raises
         ------
@@ -142,19 +150,19 @@ class HistoryDisplay:
         tasks: str | Sequence[str] | None = None,
         ax: Any = None,
     ) -> Self:
-        """Draw it.
+        """Plot the display.
 
         Parameters
         ----------
         metric : str or sequence of str, default="loss"
-            What to draw: "loss", "auc", "score", "loss_weight", "gradient_norm", or
-            any column of the histories. Of a name such as "loss" the columns
-            ``train_loss`` and ``valid_loss`` are drawn.
+            What to plot: "loss", "auc", "score", "loss_weight", "gradient_norm", or
+            any column of the histories. A name such as "loss" stands for the columns
+            ``train_loss`` and ``valid_loss``.
         tasks : str or sequence of str, default=None
-            Which tasks, by default all.
+            Which tasks; by default all.
         ax : matplotlib Axes or sequence of them, default=None
-            A panel for each metric and task ("score" has one panel), metric by metric.
-            By default a new figure.
+            One panel per metric and task, ordered by metric ("score" has one panel).
+            By default, a new figure.
 
         Returns
         -------
@@ -164,7 +172,8 @@ class HistoryDisplay:
         Raises
         ------
         ValueError
-            If no history has the metric or a task, or the number of panels differs.
+            If no history has the metric or a task, or if the number of panels does
+            not match.
         """
         metrics = [metric] if isinstance(metric, str) else list(metric)
         known = list(
@@ -174,7 +183,7 @@ class HistoryDisplay:
         if isinstance(tasks, str):
             wanted = [tasks]
         if not wanted:
-            raise ValueError(f"tasks is empty. Name some of {known}, or give None.")
+            raise ValueError(f"tasks is empty. Name some of {known}, or pass None.")
         for name in wanted:
             if name not in known:
                 raise ValueError(
@@ -237,7 +246,7 @@ class HistoryDisplay:
         for (_, _, fit, part), line in self.lines_.items():
             name = {"train": "training", "valid": "validation", "": ""}[part]
             text = f"{wrapped(fit)}, {name}" if several and name else name or fit
-            # A line of neither part looks like that of validation.
+            # A metric that is neither training nor validation is drawn like the latter.
             if name or (several and fit not in validated):
                 lines.setdefault(text, line)
         handles = list(lines.values())
@@ -252,6 +261,6 @@ class HistoryDisplay:
 
 
 def _parts(table: pd.DataFrame, metric: str) -> dict[str, str]:
-    """Parts of a metric, "train", "valid" or "" for neither, and their columns."""
+    """Maps the parts of a metric ("train", "valid", or "" for neither) to columns."""
     parts = {p: f"{p}_{metric}" for p in ("train", "valid") if f"{p}_{metric}" in table}
     return parts or ({"": metric} if metric in table else {})

@@ -1,4 +1,4 @@
-"""What a fit recorded, as a table with a row for each epoch and task."""
+"""The history of a fit as a table with one row per epoch and task."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-# Entries of a net's history that hold a number for each task, and their columns.
+# Entries of a net's history with one number per task, and their columns.
 COLUMNS = {
     "train_task_loss": "train_loss",
     "valid_task_loss": "valid_loss",
@@ -18,12 +18,12 @@ COLUMNS = {
 
 
 def fitted_ranker(estimator: Any) -> Any:
-    """The ranker within a pipeline or a search.
+    """The fitted ranker in a pipeline or a search.
 
     Raises
     ------
     TypeError
-        If there is none that is fitted.
+        If there is none.
     """
     inner = estimator
     while inner is not None and not hasattr(inner, "net_"):
@@ -36,7 +36,7 @@ def fitted_ranker(estimator: Any) -> Any:
             )
     if inner is None:
         raise TypeError(
-            f"{type(estimator).__name__} holds no fitted ranker: none with net_ was "
+            f"{type(estimator).__name__} contains no fitted ranker: none with net_ was "
             "found in its steps, best_estimator_ or estimator_. Fit it first."
         )
     return inner
@@ -49,8 +49,8 @@ def history_table(ranker: Any) -> pd.DataFrame:
     -------
     DataFrame
         Columns ``epoch``, ``task`` and those of `COLUMNS` that were recorded;
-        ``valid_score``, the same for every task, where a scorer watched; and
-        ``gradient_norm`` where gradients were recorded.
+        ``valid_score``, the same for every task, if a scorer was monitored; and
+        ``gradient_norm`` if gradients were recorded.
     """
     names = [str(name) for name in ranker.task_names_]
     epochs = [epoch for epoch in ranker.net_.history if "train_task_loss" in epoch]
@@ -73,6 +73,6 @@ def history_table(ranker: Any) -> pd.DataFrame:
 
 
 def best_epoch(ranker: Any) -> int | None:
-    """The epoch whose weights the ranker has; None where no validation chose one."""
+    """The epoch whose weights the ranker has; None without validation rows."""
     marked = [e["epoch"] for e in ranker.net_.history if e.get("valid_best")]
     return int(marked[-1]) if marked else None

@@ -1,4 +1,4 @@
-"""The metric over the output weights."""
+"""A metric over the output weights."""
 
 from __future__ import annotations
 
@@ -8,37 +8,42 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from skmtl.displays._panels import below, panels, wrapped
+from skmtl.displays._panels import Display, below, metric_label, panels, wrapped
 from skmtl.displays._profile import draw_profile
 from skmtl.displays._search_table import search_table
 from skmtl.displays._simplex import draw_triangle, place, shares
-from skmtl.displays._surface import draw_boundaries, draw_grid, draw_scattered
+from skmtl.displays._surface import draw_grid, draw_marks, draw_points
 
-_KINDS = ("auto", "heatmap", "ternary", "profile")
+_KINDS = ("auto", "curve", "heatmap", "ternary", "profile")
+
+_SIZES = {"curve": (5.4, 4.2), "heatmap": (5.4, 5.0), "ternary": (6.2, 5.8)}
 
 
-class OutputWeightsDisplay:
+class OutputWeightsDisplay(Display):
     """A metric of the fused score over the candidates of output weights.
 
-    The star is the best candidate. A solid line encloses the candidates inside the
-    interval of the best; a dashed one, those that keep the constraints.
+    The star is the best candidate. Candidates that violate a constraint are crossed
+    out, and those within the interval of the best are outlined. Nothing is interpolated
+    between the candidates.
 
     Parameters
     ----------
     weights : array-like of shape (n_candidates, n_tasks)
         The candidates.
     scores : array-like of shape (n_candidates,)
-        The metric, greater is better; NaN where it was not evaluated.
+        The metric, where greater is better; NaN if it was not evaluated.
     task_names : sequence of str, default=None
-        Names of the tasks; by default their numbers.
+        Names of the tasks. By default, their numbers.
     metric : str, default="score"
         Name of the metric.
     feasible : array-like of bool, shape (n_candidates,), default=None
-        Which candidates keep the constraints; None without constraints.
+        Which candidates satisfy the constraints. None without constraints.
     best_index : int, default=None
-        The best candidate; by default the feasible one of the highest score.
+        The best candidate; by default the feasible one with the highest score.
     interval : (float, float), default=None
         Interval of the best score.
+    level : float, default=0.95
+        Confidence level of the interval.
 
     Attributes
     ----------
@@ -62,7 +67,7 @@ class OutputWeightsDisplay:
     ...     weights=weights, scores=scores, task_names=["click", "order"]
     ... ).plot()
     >>> display.axes_[0].get_xlabel()
-    'weight of click'
+    'share of order in the weights (the rest: click)'
     """
 
     def __init__(
@@ -75,6 +80,7 @@ class OutputWeightsDisplay:
         feasible: npt.ArrayLike | None = None,
         best_index: int | None = None,
         interval: tuple[float, float] | None = None,
+        level: float = 0.95,
     ) -> None:
         self.weights = weights
         self.scores = scores
@@ -83,6 +89,7 @@ class OutputWeightsDisplay:
         self.feasible = feasible
         self.best_index = best_index
         self.interval = interval
+        self.level = level
 
     @classmethod
     def from_search(
@@ -93,29 +100,31 @@ class OutputWeightsDisplay:
         n_resamples: int = 0,
         random_state: Any = None,
     ) -> OutputWeightsDisplay:
-        """Make the display of a search.
+        """Create the display from a search.
 
         Parameters
         ----------
         search : OutputWeightSearchCV
             The fitted search.
         metric : str, default=None
-            Which of several metrics to show; by default the one that chose.
+            Which of several metrics to show; by default the one that selected the
+            weights.
         n_resamples : int, default=0
-            Draws of the bootstrap interval of the best score; 0 for no interval.
+            Number of resamples for the 95 % bootstrap interval of the best score; 0 for
+            no interval.
         random_state : int, RandomState instance or None, default=None
-            Seeds the draws.
+            Seed of the resamples.
 
         Returns
         -------
         OutputWeightsDisplay
-            The display; nothing is drawn yet.
+            The display, which is not plotted yet.
 
         Raises
         ------
         ValueError
-            If the search has no such metric, or an interval is wanted of another
-            metric than the one that chose.
+            If the search lacks the metric, or an interval is requested for a metric
+            that did not select the weights.
         """
         names, weights, scores = search_table(search)
         refit = getattr(search, "refit", None)
@@ -129,8 +138,8 @@ class OutputWeightsDisplay:
         if n_resamples:
             if shown != chosen:
                 raise ValueError(
-                    f"The interval is that of {chosen!r}, which chose the weights. "
-                    f"Show {shown!r} with n_resamples=0."
+                    f"The interval belongs to {chosen!r}, which selected the weights. "
+                    f"Use n_resamples=0 to show {shown!r}."
                 )
             table = search.bootstrap_intervals(n_resamples, random_state=random_state)
             interval = tuple(table.loc["best", ["low", "high"]])
@@ -146,18 +155,20 @@ class OutputWeightsDisplay:
         )
 
     def plot(self, *, kind: str = "auto", ax: Any = None) -> Self:
-        """Draw it.
+        """Plot the metric.
 
         Parameters
         ----------
-        kind : {"auto", "heatmap", "ternary", "profile"}, default="auto"
-            "heatmap": over the two weights that take more than one value. "ternary":
-            over the shares of three weights in their sum, which are all that counts,
-            since scale does not change an order. "profile": for any number of tasks, a
-            panel for each with the score over the task's share, and the best at each
-            share as a line. "auto": the first of these that fits.
+        kind : {"auto", "curve", "heatmap", "ternary", "profile"}, default="auto"
+            The scale of the weights does not change a ranking, so most plots show the
+            share of a task in the sum of the weights.
+
+            "curve": two tasks, over the share of the second. "heatmap": over the two
+            weights that vary. "ternary": three tasks, over their shares. "profile": any
+            number of tasks, with one panel per task that shows the score over its share
+            and the best score at each share. "auto": the first of these that fits.
         ax : matplotlib Axes or sequence of them, default=None
-            The panel, for "profile" one for each task; by default a new figure.
+            The panel, for "profile" one per task; by default a new figure.
 
         Returns
         -------
@@ -167,16 +178,16 @@ class OutputWeightsDisplay:
         Raises
         ------
         ValueError
-            If shapes do not fit, no score is known, or `kind` does not fit the number
-            of weights that vary.
+            If shapes do not match, all scores are NaN, or `kind` does not match the
+            number of weights that vary.
         """
         self._read()
         kind = self._kind(kind)
         n = len(self._names) if kind == "profile" else 1
-        size = {"heatmap": (5.4, 5.0), "ternary": (6.2, 5.8)}.get(kind, (3.0, 2.8))
+        size = _SIZES.get(kind, (3.0, 2.8))
         self.figure_, self.axes_ = panels("OutputWeightsDisplay", n, ax, size=size)
         handles = getattr(self, f"_draw_{kind}")()
-        title = f"{wrapped(self.metric, 40)}\nbest {self._best_text()}"
+        title = f"{self._label(40)}\nbest {self._best_text()}"
         if kind != "profile":
             self.axes_[0].set_title(title, fontsize="medium")
         elif ax is None:
@@ -200,7 +211,7 @@ class OutputWeightsDisplay:
             )
         able = np.isfinite(s) if kept is None else np.isfinite(s) & kept
         if not able.any():
-            raise ValueError("No candidate has a score and keeps the constraints.")
+            raise ValueError("No candidate has a score and satisfies the constraints.")
         self._w, self._s, self._kept = w, s, kept
         best = int(np.argmax(np.where(able, s, -np.inf)))
         self._best = best if self.best_index is None else self.best_index
@@ -210,59 +221,84 @@ class OutputWeightsDisplay:
         self._free, n_tasks = free, len(self._names)
         if kind not in _KINDS:
             raise ValueError(f"kind must be one of {_KINDS}, found {kind!r}.")
+        if kind == "auto" and n_tasks == 2:
+            return "curve"
         if kind == "auto":
             kind = "heatmap" if len(free) == 2 else "profile"
             kind = "ternary" if n_tasks == 3 and len(free) == 3 else kind
-        need = {"heatmap": (2, len(free)), "ternary": (3, n_tasks)}.get(kind)
-        if need and need[0] != need[1]:
+        needs = {"curve": (2, n_tasks), "heatmap": (2, len(free))}
+        needs["ternary"] = (3, n_tasks)
+        need, found = needs.get(kind, (0, 0))
+        if need != found:
             raise ValueError(
-                f"kind={kind!r} needs {need[0]} weights, found {need[1]}: "
-                f"{[self._names[t] for t in free]} vary. kind='profile' draws any."
+                f"kind={kind!r} needs {need} weights, found {found}: "
+                f"{[self._names[t] for t in free]} vary. kind='profile' accepts any "
+                "number."
             )
         return kind
+
+    def _label(self, width: int = 26) -> str:
+        return wrapped(metric_label(self.metric), width)
+
+    def _interval_name(self) -> str:
+        return f"{100 * self.level:g} % interval"
 
     def _best_text(self) -> str:
         text = f"{self._s[self._best]:.4f}"
         if self.interval is not None:
-            text += f" [{self.interval[0]:.4f}, {self.interval[1]:.4f}]"
+            low, high = self.interval
+            text += f", {self._interval_name()} {low:.4f} to {high:.4f}"
         return text
+
+    def _draw_curve(self) -> dict[str, Any]:
+        (ax,), share = self.axes_, shares(self._w)[:, 1]
+        handles = self._profile(ax, share)
+        first, second = map(wrapped, self._names)
+        ax.set_xlabel(f"share of {second} in the weights (the rest: {first})")
+        return handles
 
     def _draw_heatmap(self) -> dict[str, Any]:
         ax, (a, b) = self.axes_[0], self._free
         x, y = self._w[:, a], self._w[:, b]
         image = draw_grid(ax, x, y, self._s)
-        self.figure_.colorbar(image, ax=ax, label=wrapped(self.metric, 40))
+        self.figure_.colorbar(image, ax=ax, label=self._label(40))
         labels = [f"weight of {wrapped(self._names[t])}" for t in (a, b)]
         ax.set(xlabel=labels[0], ylabel=labels[1])
         return self._marks(ax, np.column_stack([x, y]))
 
     def _draw_ternary(self) -> dict[str, Any]:
         ax, points = self.axes_[0], place(shares(self._w))
-        image = draw_scattered(ax, points, self._s)
-        self.figure_.colorbar(image, ax=ax, label=wrapped(self.metric, 40), shrink=0.8)
+        image = draw_points(ax, points, self._s)
+        self.figure_.colorbar(image, ax=ax, label=self._label(40), shrink=0.8)
         draw_triangle(ax, self._names)
         return self._marks(ax, points)
 
     def _marks(self, ax: Any, points: npt.NDArray[Any]) -> dict[str, Any]:
         low = None if self.interval is None else self.interval[0]
-        handles = draw_boundaries(ax, points, self._s, low, self._kept)
+        handles = draw_marks(ax, points, self._s, low, self._kept)
+        if low is not None and "within" in handles:
+            name = f"within the {self._interval_name()} of the best"
+            handles = {name: handles.pop("within"), **handles}
         (star,) = ax.plot(
             *points[self._best], "*", markersize=16, color="white",
             markeredgecolor="black", zorder=5, linestyle="none",
         )  # fmt: skip
-        weights = zip(self._names, self._w[self._best], strict=True)
-        at = [f"{wrapped(name)} {weight:.3g}" for name, weight in weights]
-        return {"best weights:\n" + "\n".join(at): star, **handles}
+        parts = shares(self._w[[self._best]])[0]
+        at = [f"{wrapped(n)} {p:.0%}" for n, p in zip(self._names, parts, strict=True)]
+        return {"best, shares of the weights:\n" + "\n".join(at): star, **handles}
 
     def _draw_profile(self) -> dict[str, Any]:
         parts = shares(self._w)
-        kept = np.ones(len(parts), bool) if self._kept is None else self._kept
         for task, ax in enumerate(self.axes_):
-            handles = draw_profile(
-                ax, parts[:, task], self._s, kept, self._best, self.interval
-            )
-            ax.set(
-                title=wrapped(self._names[task]), xlabel="share of the weights",
-                ylabel=wrapped(self.metric), xlim=(-0.03, 1.03),
-            )  # fmt: skip
+            handles = self._profile(ax, parts[:, task])
+            ax.set(title=wrapped(self._names[task]), xlabel="share of the weights")
+        return handles
+
+    def _profile(self, ax: Any, share: npt.NDArray[Any]) -> dict[str, Any]:
+        kept = np.ones(len(share), bool) if self._kept is None else self._kept
+        handles = draw_profile(ax, share, self._s, kept, self._best, self.interval)
+        if self.interval is not None:
+            name = f"{self._interval_name()} of the best"
+            handles[name] = handles.pop("interval")
+        ax.set(ylabel=self._label(), xlim=(-0.03, 1.03))
         return handles

@@ -1,4 +1,4 @@
-"""Panels, line styles and names that all displays share."""
+"""Panels, line styles and labels that all displays share."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import numpy as np
 
 from skmtl._extras import import_extra
 
-# Colours that colour-blind readers tell apart (Okabe and Ito, "Color Universal Design",
-# 2008). Line styles and markers say the same without colour.
+# Colours that colour-blind readers can distinguish (Okabe and Ito, "Color Universal
+# Design", 2008). Line styles and markers repeat the information without colour.
 COLORS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000"]
 LINES = [
     *("-", "--", "-.", ":"),
@@ -19,6 +19,39 @@ LINES = [
 ]
 MARKERS = ["o", "s", "^", "D", "v", "P", "X", "*"]
 N_COLUMNS = 4
+# Names of scorers, as an axis shows them.
+_METRICS = {
+    "auc": "AUC",
+    "gauc": "AUC within groups",
+    "group_roc_auc": "AUC within groups",
+    "roc_auc": "AUC",
+    "ndcg": "NDCG",
+    "mrr": "MRR",
+    "hit_rate": "hit rate",
+    "brier": "Brier score",
+    "ece": "calibration error",
+}
+_SUMMARIES = {"mean": "mean", "min": "lowest"}
+
+
+class Display:
+    """Base of all displays."""
+
+    def _ipython_display_(self) -> None:
+        """Print nothing: a notebook shows the figure itself below the cell."""
+
+
+def metric_label(name: Any) -> str:
+    """The name of a metric or scorer in words, such as "AUC of click"."""
+    kind, _, task = str(name).partition(":")
+    kind, _, k = kind.partition("@")
+    how, _, rest = kind.partition("_")
+    if kind not in _METRICS and how in _SUMMARIES and rest in _METRICS:
+        text = f"{_SUMMARIES[how]} {_METRICS[rest]}"
+    else:
+        text = _METRICS.get(kind, kind.replace("_", " "))
+    text += f"@{k}" if k else ""
+    return f"{text} of {task}" if task else text
 
 
 def panels(
@@ -30,17 +63,17 @@ def panels(
     size: tuple[float, float] = (3.2, 2.6),
     **kwargs: Any,
 ) -> tuple[Any, Any]:
-    """A figure and its `n` panels: the caller's, or new ones in rows of `n_columns`.
+    """A figure and its `n` panels: those of the caller, or new ones.
 
     Raises
     ------
     ValueError
-        If the caller gives another number of panels.
+        If the caller passes another number of panels.
     """
     if ax is not None:
         axes = np.atleast_1d(np.asarray(ax, dtype=object)).ravel()
         if len(axes) != n:
-            raise ValueError(f"{what} draws {n} panel(s), but ax holds {len(axes)}.")
+            raise ValueError(f"{what} needs {n} panel(s), but ax has {len(axes)}.")
         return axes[0].figure, axes
     pyplot = import_extra("matplotlib.pyplot", "plot", f"{what}.plot")
     columns = min(n, n_columns)
@@ -65,7 +98,7 @@ def line_style(i: int) -> dict[str, Any]:
 
 
 def wrapped(name: Any, width: int = 26) -> str:
-    """A long name on several lines; underscores may break it too."""
+    """A long name on several lines, which may also break after underscores."""
     text = str(name)
     if len(text) <= width:
         return text
@@ -76,7 +109,7 @@ def wrapped(name: Any, width: int = 26) -> str:
 def below(
     figure: Any, axes: Any, handles: Any, labels: Sequence[str], own: bool
 ) -> Any:
-    """One legend: below the panels of a new figure, or in the first given panel."""
+    """One legend: below the panels of a new figure, or in the caller's first panel."""
     if not own:
         return axes[0].legend(handles, labels, fontsize="small")
     columns = max(1, min(len(labels), int(figure.get_figwidth() / 2.4)))
@@ -86,14 +119,14 @@ def below(
 
 
 def name_inches(names: Sequence[Any]) -> float:
-    """About how long the longest name is when it stands at a tick."""
+    """Approximate length of the longest name when it labels a tick."""
     return 0.075 * min(48, max(len(str(name)) for name in names))
 
 
 def heat_table(
     ax: Any, values: Any, rows: Sequence[Any], columns: Sequence[Any], **kwargs: Any
 ) -> Any:
-    """A table of numbers as shades of grey, darker for more, each with its value."""
+    """A table of numbers in shades of grey, darker for larger ones, with the values."""
     image = ax.imshow(values, cmap="Greys", aspect="auto", **kwargs)
     ax.set_yticks(range(len(rows)), [wrapped(r, 48) for r in rows])
     ax.set_xticks(range(len(columns)), [wrapped(c, 48) for c in columns])

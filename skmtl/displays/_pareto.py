@@ -1,4 +1,4 @@
-"""Metrics against each other, and the candidates that no other beats."""
+"""Several metrics against each other, and their Pareto front."""
 
 from __future__ import annotations
 
@@ -9,35 +9,45 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from skmtl.displays._panels import MARKERS, below, panels, wrapped
+from skmtl.displays._panels import (
+    MARKERS,
+    Display,
+    below,
+    metric_label,
+    panels,
+    wrapped,
+)
 from skmtl.displays._search_table import search_table
 
 
-class ParetoFrontDisplay:
-    """Candidates by several metrics, and the front of those that no other beats.
+class ParetoFrontDisplay(Display):
+    """Candidates by several metrics, and their Pareto front.
+
+    The front contains the candidates that no other candidate beats: none is at least as
+    good in every metric and better in one.
 
     Parameters
     ----------
     scores : array-like of shape (n_candidates, n_metrics)
-        Metrics, greater is better; NaN where they were not evaluated.
+        Metrics, where greater is better; NaN if they were not evaluated.
     metric_names : sequence of str
         Names of at least two metrics.
     weights : array-like of shape (n_candidates, n_tasks), default=None
-        Output weights of the candidates; with them the ends, where one task has all
-        the weight, are marked.
+        Output weights of the candidates. With them, the ends are marked, where one task
+        has all the weight.
     task_names : sequence of str, default=None
-        Names of the tasks; by default their numbers.
+        Names of the tasks. By default, their numbers.
     best_index : int, default=None
         The candidate that was chosen.
 
     Attributes
     ----------
     front_ : ndarray of shape (n_front,)
-        Indices of the candidates on the front, the first metric falling.
+        Indices of the candidates on the front, by decreasing first metric.
     ends_ : dict of str to int
-        Name of a task to the candidate with all weight on it.
+        Maps the name of a task to the candidate that has all the weight on it.
     axes_ : ndarray of matplotlib Axes
-        A panel for each pair of metrics.
+        One panel per pair of metrics.
     figure_ : matplotlib Figure
         Their figure.
 
@@ -76,7 +86,7 @@ class ParetoFrontDisplay:
     def from_search(
         cls, search: Any, *, metrics: Sequence[str] | None = None
     ) -> ParetoFrontDisplay:
-        """Make the display of a search with several metrics.
+        """Create the display from a search with several metrics.
 
         Parameters
         ----------
@@ -88,12 +98,12 @@ class ParetoFrontDisplay:
         Returns
         -------
         ParetoFrontDisplay
-            The display; nothing is drawn yet.
+            The display, which is not plotted yet.
 
         Raises
         ------
         ValueError
-            If the search has fewer than two metrics, or not those.
+            If the search has fewer than two metrics, or lacks one of them.
         """
         names, weights, scores = search_table(search)
         known = list(scores)
@@ -101,8 +111,8 @@ class ParetoFrontDisplay:
         unknown = [m for m in shown if m not in known]
         if unknown or len(shown) < 2:
             raise ValueError(
-                f"A front needs two metrics of the search, which has {known}; asked "
-                f"for {shown}. Give the search several names in scoring."
+                f"A Pareto front needs two metrics of the search, which has {known}; "
+                f"got {shown}. Pass several names as scoring of the search."
             )
         return cls(
             scores=np.column_stack([scores[m] for m in shown]),
@@ -113,12 +123,12 @@ class ParetoFrontDisplay:
         )
 
     def plot(self, *, ax: Any = None) -> Self:
-        """Draw it.
+        """Plot the display.
 
         Parameters
         ----------
         ax : matplotlib Axes or sequence of them, default=None
-            A panel for each pair of metrics; by default a new figure.
+            One panel per pair of metrics; by default a new figure.
 
         Returns
         -------
@@ -128,7 +138,7 @@ class ParetoFrontDisplay:
         Raises
         ------
         ValueError
-            If shapes or the number of panels do not fit.
+            If shapes or the number of panels do not match.
         """
         scores = np.asarray(self.scores, dtype=np.float64)
         names = [str(name) for name in self.metric_names]
@@ -146,7 +156,10 @@ class ParetoFrontDisplay:
         )
         for axes, (a, b) in zip(self.axes_, pairs, strict=True):
             handles = self._draw(axes, scores[:, a], scores[:, b], len(names) == 2)
-            axes.set(xlabel=wrapped(names[a]), ylabel=wrapped(names[b]))
+            axes.set(
+                xlabel=wrapped(metric_label(names[a])),
+                ylabel=wrapped(metric_label(names[b])),
+            )
             axes.grid(alpha=0.3)
         below(self.figure_, self.axes_, handles.values(), list(handles), ax is None)
         return self
@@ -169,31 +182,41 @@ class ParetoFrontDisplay:
                 ends[str(name)] = int(rows[0])
         return ends
 
+    def _places(self, x: Any, y: Any) -> dict[tuple[str, ...], int]:
+        """Candidates of the ends; those at the same place have one marker."""
+        tasks: dict[tuple[float, float], list[str]] = {}
+        for task, row in self.ends_.items():
+            tasks.setdefault((float(x[row]), float(y[row])), []).append(task)
+        return {tuple(names): self.ends_[names[0]] for names in tasks.values()}
+
     def _draw(self, ax: Any, x: Any, y: Any, joined: bool) -> dict[str, Any]:
         handles: dict[str, Any] = {}
         (handles["candidates"],) = ax.plot(x, y, ".", color="0.7", markersize=4)
-        # In two metrics the front is a chain; of more, a pair shows a cloud.
+        # The front of two metrics is a chain; of more metrics, a pair shows a cloud.
         (handles["Pareto front"],) = ax.plot(
             x[self.front_], y[self.front_], color="black", marker="o", markersize=4,
             linestyle="-" if joined else "none", linewidth=1,
         )  # fmt: skip
-        for i, (task, row) in enumerate(self.ends_.items()):
-            (handles[f"only {wrapped(task)}"],) = ax.plot(
-                x[row], y[row], MARKERS[1 + i % 6], markersize=9, color="#d55e00",
+        for i, (tasks, row) in enumerate(self._places(x, y).items()):
+            text = ",\n".join(f"only {wrapped(task)}" for task in tasks)
+            (handles[text],) = ax.plot(
+                x[row], y[row], MARKERS[1 + i % 6], markersize=7, color="#d55e00",
                 markerfacecolor="white" if i < 6 else "0.6", markeredgewidth=1.6,
+                zorder=6,
             )  # fmt: skip
         if self.best_index is not None:
+            # Larger than the ends and below them, so that both can be seen.
             (handles["chosen"],) = ax.plot(
-                x[self.best_index], y[self.best_index], "*", markersize=16,
-                color="white", markeredgecolor="black", zorder=5,
+                x[self.best_index], y[self.best_index], "*", markersize=21,
+                color="#f0e442", markeredgecolor="black", zorder=5, linestyle="none",
             )  # fmt: skip
         return handles
 
 
 def pareto_front(scores: npt.NDArray[np.float64]) -> npt.NDArray[np.intp]:
-    """Rows that no other row beats, the first metric falling.
+    """Rows that no other row beats, by decreasing first metric.
 
-    A row is beaten by one that is at least as good in every metric and better in one.
+    A row beats another one if it is at least as good in every metric and better in one.
     Rows with NaN are left out.
     """
     known = np.flatnonzero(np.isfinite(scores).all(axis=1))

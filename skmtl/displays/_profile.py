@@ -18,13 +18,13 @@ def draw_profile(
     best: int,
     interval: tuple[float, float] | None,
 ) -> dict[str, Any]:
-    """Candidates, the best at each share and the best of all; gives legend handles."""
+    """Candidates, the best at each share and the best of all; legend handles."""
     handles: dict[str, Any] = {}
     (handles["candidates"],) = ax.plot(
         share[kept], scores[kept], ".", color="0.6", markersize=3, zorder=1
     )
     if not kept.all():
-        (handles["breaks a constraint"],) = ax.plot(
+        (handles["violates a constraint"],) = ax.plot(
             share[~kept], scores[~kept], "x", color="0.75", markersize=3
         )
     top = best_by_share(share[kept], scores[kept])
@@ -34,7 +34,7 @@ def draw_profile(
         markeredgecolor="black", zorder=5,
     )  # fmt: skip
     if interval is not None:
-        handles["interval of the best"] = ax.axhspan(*interval, color="0.85", zorder=0)
+        handles["interval"] = ax.axhspan(*interval, color="0.85", zorder=0)
     return handles
 
 

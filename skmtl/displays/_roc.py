@@ -8,15 +8,15 @@ from typing import Any, Self
 import numpy.typing as npt
 from sklearn.metrics import RocCurveDisplay, auc, roc_curve
 
-from skmtl.displays._panels import line_style, panels, wrapped
+from skmtl.displays._panels import Display, line_style, panels, wrapped
 from skmtl.displays._task_rows import predicted, task_rows
 
 
-class TaskROCDisplay:
-    """ROC curve of every task, in one panel.
+class TaskROCDisplay(Display):
+    """ROC curves of all tasks, in one panel.
 
-    scikit-learn's `RocCurveDisplay` refuses estimators of several outputs; it draws the
-    curves here.
+    The curves are drawn by scikit-learn's `RocCurveDisplay`, which accepts a single
+    output.
 
     Parameters
     ----------
@@ -38,8 +38,8 @@ class TaskROCDisplay:
 
     See Also
     --------
-    skmtl.metrics.roc_auc : The areas alone, faster.
-    TaskCalibrationDisplay : Whether the probabilities are right.
+    skmtl.metrics.roc_auc : Only the areas, faster.
+    TaskCalibrationDisplay : Whether the probabilities are calibrated.
 
     Examples
     --------
@@ -69,7 +69,7 @@ class TaskROCDisplay:
     def from_estimator(
         cls, estimator: Any, X: Any, y: Any, *, sample_weight: Any = None
     ) -> TaskROCDisplay:
-        """Make the display of a fitted multioutput classifier.
+        """Create the display from a fitted multioutput classifier.
 
         Parameters
         ----------
@@ -78,14 +78,14 @@ class TaskROCDisplay:
         X : DataFrame of pandas or polars, or array-like, shape (n_samples, n_features)
             The table.
         y : array-like of shape (n_samples,) or (n_samples, n_tasks)
-            Labels; NaN where not observed, whose rows are left out for the task.
+            Labels; NaN if not observed. Such rows are ignored for the task.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the rows.
 
         Returns
         -------
         TaskROCDisplay
-            The display; nothing is drawn yet.
+            The display, which is not plotted yet.
 
         Raises
         ------
@@ -99,21 +99,22 @@ class TaskROCDisplay:
     def from_predictions(
         cls, y: Any, score: Any, *, sample_weight: Any = None
     ) -> TaskROCDisplay:
-        """Make the display of predictions.
+        """Create the display from predictions.
 
         Parameters
         ----------
         y : array-like of shape (n_samples,) or (n_samples, n_tasks)
-            Labels; NaN where not observed. Columns of a DataFrame name the tasks.
+            Labels; NaN if not observed. The columns of a DataFrame name the tasks.
         score : array-like of shape (n_samples,) or (n_samples, n_tasks), or list
-            Scores of each task, one score for all, or what ``predict_proba`` gives.
+            Scores of each task, one score for all tasks, or the result of
+            ``predict_proba``.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the rows.
 
         Returns
         -------
         TaskROCDisplay
-            The display; nothing is drawn yet.
+            The display, which is not plotted yet.
 
         Raises
         ------
@@ -129,7 +130,7 @@ class TaskROCDisplay:
         return cls(**curves)
 
     def plot(self, *, ax: Any = None) -> Self:
-        """Draw it.
+        """Plot the display.
 
         Parameters
         ----------

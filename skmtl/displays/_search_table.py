@@ -1,4 +1,4 @@
-"""What a fitted search of output weights tried, as arrays."""
+"""The candidates of a fitted search of output weights, as arrays."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ def search_table(search: Any) -> SearchTable:
     Raises
     ------
     TypeError
-        For what is no fitted search of output weights.
+        If it is not a fitted search of output weights.
     """
     if not (hasattr(search, "cv_results_") and hasattr(search, "task_names_")):
         raise TypeError(
-            f"{type(search).__name__} holds no results of a search of output weights. "
-            "Give an OutputWeightSearchCV that is fitted."
+            f"{type(search).__name__} has no results of a search of output weights. "
+            "Pass a fitted OutputWeightSearchCV."
         )
     results, start = search.cv_results_, "mean_test_"
     names = [str(name) for name in search.task_names_]

@@ -1,4 +1,4 @@
-"""The triangle in which three shares that sum to 1 are drawn."""
+"""The triangle that shows three shares with a sum of 1."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ def shares(weights: npt.ArrayLike) -> npt.NDArray[np.float64]:
     Raises
     ------
     ValueError
-        For negative weights and rows of zeros, which have no shares.
+        If a weight is negative, or all weights of a row are 0.
     """
     w = np.asarray(weights, dtype=np.float64)
     bad = np.flatnonzero((w < 0).any(axis=1) | (w.sum(axis=1) == 0))
     if len(bad):
         raise ValueError(
-            "Weights need to be at least 0 and not all 0 to have shares; found "
+            "Weights must be at least 0 and not all 0 to have shares; found "
             f"{w[bad[0]].tolist()} at row {bad[0]}."
         )
-    # Rounded, so that points that differ in scale only coincide.
+    # Rounded so that points which differ only in scale coincide.
     return (w / w.sum(axis=1, keepdims=True)).round(12)
 
 
 def place(parts: npt.ArrayLike) -> npt.NDArray[np.float64]:
-    """Points ``(n, 2)`` of shares ``(n, 3)``."""
+    """Coordinates ``(n, 2)`` of shares ``(n, 3)``."""
     points: npt.NDArray[np.float64] = np.asarray(parts, dtype=np.float64) @ CORNERS
     return points
 
 
 def draw_triangle(ax: Any, names: Sequence[str]) -> None:
-    """Sides, grid lines each 20 %, and each task along the side that has its scale."""
+    """Sides, grid lines every 20 %, and each task along the side with its scale."""
     ax.set_axis_off()
     ax.set(aspect="equal", xlim=(-0.12, 1.12), ylim=(-0.18, 0.94))
     around = CORNERS[[0, 1, 2, 0]]
@@ -47,7 +47,7 @@ def draw_triangle(ax: Any, names: Sequence[str]) -> None:
     for task, name in enumerate(names):
         for tick in _TICKS:
             _draw_tick(ax, task, tick)
-        # The side along which the share of the task grows, towards its corner.
+        # The side along which the share of the task increases towards its corner.
         middle = (CORNERS[task] + CORNERS[(task + 1) % 3]) / 2 + 0.13 * _outward(task)
         text = f"← share of {name}" if task == 0 else f"share of {name} →"
         ax.text(
@@ -69,7 +69,7 @@ def _draw_tick(ax: Any, task: int, tick: float) -> None:
 
 
 def _outward(task: int) -> npt.NDArray[np.float64]:
-    """Direction out of the triangle from the side that carries the task's ticks."""
+    """Direction out of the triangle from the side with the ticks of the task."""
     opposite = (task + 2) % 3  # the share that is 0 there
     direction = CORNERS.mean(axis=0) - CORNERS[opposite]
     unit: npt.NDArray[np.float64] = direction / np.linalg.norm(direction)

@@ -1,4 +1,4 @@
-"""Labels and probabilities of each task, over the rows where it was observed."""
+"""Labels and probabilities of each task, for the rows where it was observed."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class TaskRows(NamedTuple):
 def task_rows(
     y: Any, score: Any, sample_weight: Any = None, *, probability: bool = False
 ) -> Iterator[TaskRows]:
-    """Task by task; a task without both labels is an error that names it."""
+    """Task by task; raises an error that names a task without both labels."""
     labels = check_labels(y)
     scores = check_scores(score, labels, probability=probability)
     weights = check_weight(sample_weight, len(labels))
@@ -39,7 +39,8 @@ def task_rows(
         if not label.any() or label.all():
             raise ValueError(
                 f"Task {name!r} has {int(label.sum())} positive and "
-                f"{int((~label).sum())} negative labels; both are needed. Leave it out."
+                f"{int((~label).sum())} negative labels; both are needed. Remove "
+                "the task."
             )
         weight = None if weights is None else weights[rows]
         yield TaskRows(name, label, column_of(scores, task)[rows], weight)

@@ -1,4 +1,4 @@
-"""Transfer between tasks, at a glance."""
+"""Differences between estimators and a reference."""
 
 from __future__ import annotations
 
@@ -7,24 +7,31 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 
-from skmtl._extras import import_extra
+from skmtl.displays._panels import Display, below, metric_label, panels
 
 _COLUMNS = ["metric", "task", "estimator", "difference", "low", "high"]
-# Colours that colour-blind readers tell apart.
-_WORSE, _BETTER, _OPEN = "#d55e00", "#0072b2", "#7f7f7f"
+# Marker and colour of each verdict; colours that colour-blind readers can distinguish.
+_STYLES = {
+    "worse": ("v", "#d55e00"),
+    "no significant difference": ("o", "#7f7f7f"),
+    "better": ("^", "#0072b2"),
+}
 
 
-class TransferDisplay:
-    """Differences from a reference with their intervals, a panel for each task.
+class TransferDisplay(Display):
+    """Differences from a reference with their intervals, in one panel per task.
 
-    Negative transfer, an interval that lies below zero as a whole, is orange; positive
-    transfer is blue; where the interval holds zero it is grey.
+    Negative transfer, where the whole interval is below zero, is orange with triangles
+    that point down. Positive transfer is blue with triangles that point up. If the
+    interval contains zero, the estimator is grey with a circle.
 
     Parameters
     ----------
     report : DataFrame
-        What `skmtl.inspection.transfer_report` gives, or any table with the columns
-        ``metric``, ``task``, ``estimator``, ``difference``, ``low`` and ``high``.
+        The result of `skmtl.inspection.transfer_report`, or any table with the columns
+        ``metric``, ``task``, ``estimator``, ``difference``, ``low`` and ``high``. Its
+        ``attrs`` may have ``reference``, the name of the reference, and ``level``, the
+        confidence level.
     metric : str, default="roc_auc"
         The metric to show, "roc_auc" or "group_roc_auc".
 
@@ -66,19 +73,19 @@ class TransferDisplay:
     def from_report(
         cls, report: pd.DataFrame, *, metric: str = "roc_auc"
     ) -> TransferDisplay:
-        """Make the display of a report.
+        """Create the display from a report.
 
         Parameters
         ----------
         report : DataFrame
-            What `skmtl.inspection.transfer_report` gives.
+            The result of `skmtl.inspection.transfer_report`.
         metric : str, default="roc_auc"
             The metric to show.
 
         Returns
         -------
         TransferDisplay
-            The display; nothing is drawn yet.
+            The display, which is not plotted yet.
 
         Raises
         ------
@@ -96,13 +103,13 @@ class TransferDisplay:
             )
         return cls(report=report, metric=metric)
 
-    def plot(self, ax: Any = None) -> Self:
-        """Draw it.
+    def plot(self, *, ax: Any = None) -> Self:
+        """Plot the differences.
 
         Parameters
         ----------
         ax : matplotlib Axes or sequence of them, default=None
-            A panel for each task; by default a new figure with all side by side.
+            One panel per task. By default, a new figure with the panels side by side.
 
         Returns
         -------
@@ -112,41 +119,59 @@ class TransferDisplay:
         Raises
         ------
         ValueError
-            If the number of panels is not that of the tasks.
+            If the number of panels differs from the number of tasks.
         """
         part = self.report[self.report["metric"] == self.metric]
         tasks = part["task"].unique()
         names = part["estimator"].unique().tolist()
-        if ax is None:
-            pyplot = import_extra("matplotlib.pyplot", "plot", "TransferDisplay.plot")
-            size = (1.2 + 2.9 * len(tasks), 0.9 + 0.33 * len(names))
-            ax = pyplot.subplots(
-                ncols=len(tasks), figsize=size, sharey=True, layout="constrained"
-            )[1]
-        self.axes_ = np.atleast_1d(np.asarray(ax, dtype=object))
-        if len(self.axes_) != len(tasks):
-            raise ValueError(
-                f"ax has {len(self.axes_)} panel(s), but there are {len(tasks)} tasks: "
-                f"{tasks.tolist()}."
-            )
-        self.figure_ = self.axes_[0].figure
+        size = (2.9 + 1.2 / len(tasks), 1.3 + 0.33 * len(names))
+        self.figure_, self.axes_ = panels(
+            "TransferDisplay", len(tasks), ax, n_columns=len(tasks), size=size,
+            sharey=True,
+        )  # fmt: skip
+        reference = self.report.attrs.get("reference")
+        handles: dict[str, Any] = {}
         for axes, task in zip(self.axes_, tasks, strict=True):
-            _draw(axes, part[part["task"] == task], names)
-            axes.set(title=task, xlabel=f"difference in {self.metric}")
+            handles |= _draw(axes, part[part["task"] == task], names, reference)
+            axes.set(title=task, xlabel=self._label())
+        shown = [verdict for verdict in _STYLES if verdict in handles]
+        below(self.figure_, self.axes_, [handles[v] for v in shown], shown, ax is None)
         return self
 
+    def _label(self) -> str:
+        """What the horizontal axis shows; one line for each part."""
+        text = f"difference in {metric_label(self.metric)}"
+        attrs = self.report.attrs
+        if "reference" in attrs:
+            text += f"\nfrom {attrs['reference']}"
+        if "level" in attrs:
+            text += f", {100 * attrs['level']:g} % interval"
+        return text
 
-def _draw(axes: Any, rows: pd.DataFrame, names: list[str]) -> None:
+
+def _draw(
+    axes: Any, rows: pd.DataFrame, names: list[str], reference: str | None
+) -> dict[str, Any]:
+    """One panel; returns a handle for each verdict."""
     axes.axvline(0, color="black", linewidth=0.8)
+    handles = {}
     for row in rows.to_dict("records"):
         place, low, high = names.index(row["estimator"]), row["low"], row["high"]
-        color = _WORSE if high < 0 else _BETTER if low > 0 else _OPEN
+        if row["estimator"] == reference:  # its difference from itself says nothing
+            axes.plot(0, place, "|", color="black", markersize=9)
+            continue
+        verdict = "worse" if high < 0 else "better" if low > 0 else None
+        verdict = verdict or "no significant difference"
+        marker, color = _STYLES[verdict]
         if np.isfinite(low):
             axes.plot([low, high], [place, place], color=color, linewidth=2)
-        axes.plot(row["difference"], place, "o", color=color)
+        (handles[verdict],) = axes.plot(
+            row["difference"], place, marker, color=color, linestyle="none"
+        )
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.grid(axis="x", alpha=0.4)
     axes.locator_params(axis="x", nbins=4)
     # Small differences take a power of ten at the axis instead of zeros at each tick.
     axes.ticklabel_format(axis="x", scilimits=(-3, 3), useMathText=True)
+    return handles

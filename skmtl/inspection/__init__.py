@@ -1,4 +1,4 @@
-"""Did sharing help, what do gates do, and how are new ids ranked? Reports."""
+"""Reports on transfer between tasks, gates, experts and new ids."""
 
 from skmtl.inspection._cold_start import cold_start_report
 from skmtl.inspection._gates import GateWarning, expert_similarity, gate_report

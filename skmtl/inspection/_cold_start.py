@@ -1,4 +1,4 @@
-"""How well are ids ranked that training has seen often, rarely or never?"""
+"""AUC of ids that training has seen often, rarely or never."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from skmtl.metrics import roc_auc
 from skmtl.metrics._labels import Labels, check_labels, column_names
+from skmtl.metrics._one_task import auc_interval
 
 
 def cold_start_report(
@@ -22,6 +23,7 @@ def cold_start_report(
     *,
     columns: str | Sequence[Any] | None = None,
     often: int = 10,
+    level: float = 0.95,
 ) -> pd.DataFrame:
     """ROC AUC of each task on rows whose ids were seen often, rarely or never.
 
@@ -34,36 +36,40 @@ def cold_start_report(
     y : array-like or DataFrame of shape (n_samples,) or (n_samples, n_tasks)
         Labels: 1, 0, or NaN for not observed.
     columns : column name or sequence of them, default=None
-        Id columns to report on. None for all that have a vocabulary; the ids of hashed
-        columns are not counted.
+        Id columns to report on. None selects all columns with a vocabulary; ids of
+        hashed columns are not counted.
     often : int, default=10
-        An id on at least so many training rows was seen often, on fewer rarely. Rows
-        without any label, or of weight 0, are no training rows.
+        An id that occurs in at least this many training rows was seen often, otherwise
+        rarely. Rows without any label, or with weight 0, are not training rows.
+    level : float, default=0.95
+        Confidence level of the intervals.
 
     Returns
     -------
     DataFrame
-        A row for each column, kind of id and task. Columns: ``column``; ``seen``,
-        "often", "rarely", "never" or "missing" (the cell is empty; only where some
-        are); ``task``; ``n_rows``; ``n_labels`` and ``positives``, those observed; and
-        ``roc_auc``, NaN without both classes.
+        One row per column, kind of id and task. Columns: ``column``; ``seen``, which is
+        "often", "rarely", "never" or "missing" (empty cells, if there are any);
+        ``task``; ``n_rows``; the observed ``n_labels`` and ``positives``; ``roc_auc``,
+        NaN without both classes; and ``roc_auc_low`` and ``roc_auc_high``, the DeLong
+        interval, NaN with fewer than two rows of a class.
 
     Raises
     ------
     ValueError
-        For columns that hold no ids or are hashed, a ranker without any others, labels
-        of other tasks, and `often` below 1.
+        If a column is not an id column or is hashed, if the ranker has no other
+        columns, if `y` has other tasks, if `often` is below 1, or if `level` is not
+        between 0 and 1.
     TypeError
-        For what is no ranker, such as a pipeline that holds one.
+        If `ranker` is not a ranker, for example a pipeline that contains one.
 
     See Also
     --------
-    skmtl.TableEncoder.frequencies : On how many training rows each id was seen.
+    skmtl.TableEncoder.frequencies : Number of training rows of each id.
 
     Notes
     -----
-    The numbers of a column's kinds speak of different rows, which may be easier or
-    harder to rank whatever training has seen. Compare rankers on the same kind.
+    The kinds of ids of a column have different rows, which may be easier or harder to
+    rank for other reasons. Compare rankers on the same kind.
 
     Examples
     --------
@@ -83,12 +89,14 @@ def cold_start_report(
     check_is_fitted(ranker)
     if not hasattr(ranker, "encoder_"):
         raise TypeError(
-            f"{type(ranker).__name__} is no ranker. Of a pipeline give the last step, "
-            "pipeline[-1], and the table that the others make, "
+            f"{type(ranker).__name__} is not a ranker. Pass the last step of a "
+            "pipeline, pipeline[-1], and the table that the other steps produce, "
             "pipeline[:-1].transform(X)."
         )
     if not isinstance(often, Integral) or often < 1:
         raise ValueError(f"often must be an integer of at least 1, found {often!r}.")
+    if not 0 < level < 1:
+        raise ValueError(f"level must be between 0 and 1, found {level!r}.")
     encoder = ranker.encoder_
     chosen = _chosen(columns, encoder)
     labels = _task_labels(y, [str(name) for name in ranker.task_names_])
@@ -100,7 +108,8 @@ def cold_start_report(
     for name in chosen:
         seen = frequencies[:, encoder.categorical_names_.index(name)]
         for kind, mask in _kinds(seen, often).items():
-            rows += _task_rows(labels, proba, mask, {"column": name, "seen": kind})
+            common = {"column": name, "seen": kind}
+            rows += _task_rows(labels, proba, mask, level, common)
     return pd.DataFrame(rows)
 
 
@@ -119,8 +128,8 @@ def _chosen(columns: str | Sequence[Any] | None, encoder: Any) -> list[Any]:
                 "is hashed" if name in hashed else "is not an id column of the ranker"
             )
             raise ValueError(
-                f"Column {name!r} {what}, so nothing is known of how often its ids "
-                f"were seen. The id columns are {list(known)}."
+                f"Column {name!r} {what}, so it is not known how often its ids were "
+                f"seen. The id columns are {list(known)}."
             )
     return list(columns)
 
@@ -138,7 +147,7 @@ def _task_labels(y: Any, names: list[str]) -> Labels:
 def _kinds(
     frequency: npt.NDArray[np.int64], often: int
 ) -> dict[str, npt.NDArray[np.bool_]]:
-    """Rows of each kind; missing cells only where there are some."""
+    """Rows of each kind; missing cells only if there are any."""
     kinds = {
         "often": frequency >= often,
         "rarely": (frequency > 0) & (frequency < often),
@@ -152,16 +161,19 @@ def _task_rows(
     labels: Labels,
     proba: npt.NDArray[np.float64],
     mask: npt.NDArray[np.bool_],
+    level: float,
     common: dict[str, Any],
 ) -> list[dict[str, Any]]:
-    """Numbers and AUC of each task on the rows of a mask."""
+    """Counts and AUC of each task on the rows of a mask."""
     found = []
     for task, name in enumerate(labels.names):
         rows = mask.copy()
         if labels.observed is not None:
             rows &= labels.observed[task]
         positive = labels.positive[task, rows]
+        score = proba[rows, task]
         both = 0 < positive.sum() < len(positive)
+        low, high = auc_interval(positive, score, level)
         found.append(
             {
                 **common,
@@ -169,7 +181,9 @@ def _task_rows(
                 "n_rows": int(mask.sum()),
                 "n_labels": len(positive),
                 "positives": int(positive.sum()),
-                "roc_auc": roc_auc(positive, proba[rows, task]) if both else np.nan,
+                "roc_auc": roc_auc(positive, score) if both else np.nan,
+                "roc_auc_low": low,
+                "roc_auc_high": high,
             }
         )
     return found

@@ -1,4 +1,4 @@
-"""What the gates of a fitted ranker do, and how alike its experts are."""
+"""Gate weights of a fitted ranker, and similarity of its experts."""
 
 from __future__ import annotations
 
@@ -27,37 +27,39 @@ class GateWarning(UserWarning):
 def gate_report(
     ranker: Any, X: Any, *, collapsed_above: float = 0.95, dead_below: float = 0.01
 ) -> pd.DataFrame:
-    """How each task's gate uses the experts, with a warning where it does not.
+    """Report how the gate of each task uses the experts.
+
+    Collapsed gates and dead experts trigger a warning.
 
     Parameters
     ----------
     ranker : GatedRanker
         A fitted ranker with gates, such as `MMoE` and `PLE`.
     X : DataFrame of pandas or polars, or array-like, shape (n_samples, n_features)
-        Rows to look at.
+        Rows to evaluate the ranker on.
     collapsed_above : float, default=0.95
-        A gate that gives one of several experts a larger mean weight has collapsed.
+        A gate has collapsed if one of several experts has a larger mean weight.
     dead_below : float, default=0.01
-        An expert that no gate gives at least this mean weight is dead.
+        An expert is dead if its mean weight is smaller in every gate.
 
     Returns
     -------
     DataFrame of shape (n_gate_expert_pairs, 7)
-        A row for each task and expert that the task's gate weighs. Columns:
+        One row per task and expert that the gate of the task reads. Columns:
 
         task, expert : str
             Their names.
         weight : float
             Mean weight over the rows, from 0 to 1.
         weight_std : float
-            Its standard deviation over the rows: 0 for a gate that treats all alike.
+            Its standard deviation over the rows: 0 if the gate treats all rows alike.
         top_share : float
-            Share of rows whose largest weight is this expert's.
+            Share of rows in which this expert has the largest weight.
         entropy : float
-            Mean entropy of the task's gate over the rows, in units of the largest
-            possible: 1 where all experts weigh the same, 0 where one has all.
+            Mean entropy of the gate over the rows, relative to the maximum: 1 if all
+            experts have the same weight, 0 if one expert has all of it.
         active : bool
-            Whether the expert's output is not zero on all rows.
+            Whether the output of the expert is nonzero on some row.
 
     Raises
     ------
@@ -69,12 +71,12 @@ def gate_report(
     Warns
     -----
     GateWarning
-        For a gate that has collapsed and for dead experts; it names them.
+        If a gate has collapsed, or if experts are dead; it names them.
 
     See Also
     --------
     expert_similarity : Whether experts have learned the same.
-    skmtl.MMoE.gate_weights : The weights of every row.
+    skmtl.MMoE.gate_weights : Weights of every row.
 
     Examples
     --------
@@ -98,7 +100,7 @@ def gate_report(
     ):
         if not 0 <= bound <= 1:
             raise ValueError(
-                f"{name} must be in [0, 1], as weights are; got {bound!r}."
+                f"{name} must be in [0, 1], like gate weights; got {bound!r}."
             )
     weights = ranker.gate_weights(X).astype(np.float64)
     reads = ranker._reads()
@@ -128,27 +130,27 @@ def gate_report(
 def expert_similarity(
     ranker: Any, X: Any, *, max_rows: int = 10_000, random_state: Any = 0
 ) -> pd.DataFrame:
-    """How alike the outputs of two experts are, by linear CKA.
+    """Compute the similarity of the outputs of each pair of experts by linear CKA.
 
-    Centred kernel alignment is 1 for outputs that are equal up to a rotation and a
-    scale, and 0 for outputs that are linearly unrelated.
+    The centred kernel alignment is 1 if outputs are equal up to a rotation and a scale,
+    and 0 if they are linearly unrelated.
 
     Parameters
     ----------
     ranker : GatedRanker
         A fitted ranker with gates, such as `MMoE` and `PLE`.
     X : DataFrame of pandas or polars, or array-like, shape (n_samples, n_features)
-        Rows to look at.
+        Rows to evaluate the ranker on.
     max_rows : int, default=10_000
-        Of more rows, this many are drawn.
+        If there are more rows, this many are drawn.
     random_state : int, RandomState instance or None, default=0
-        Draws them.
+        Seed of the draw.
 
     Returns
     -------
     DataFrame of shape (n_experts, n_experts)
-        Index and columns are the experts' names. NaN for an expert whose output is the
-        same for all rows.
+        Index and columns are the names of the experts. NaN if the output of an expert
+        is the same for all rows.
 
     Raises
     ------
@@ -181,7 +183,7 @@ def expert_similarity(
 
 
 def _linear_cka(outputs: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-    """CKA of every pair of experts, of outputs ``(n_samples, n_experts, width)``."""
+    """CKA of every pair of experts for outputs ``(n_samples, n_experts, width)``."""
     n, n_experts, width = outputs.shape
     centred = outputs.astype(np.float64) - outputs.mean(axis=0, dtype=np.float64)
     flat = centred.reshape(n, -1)
@@ -202,7 +204,7 @@ def _entropy(weights: npt.NDArray[np.float64], n_read: int) -> float:
 def _check_gated(ranker: Any) -> None:
     if not hasattr(ranker, "gate_weights"):
         raise TypeError(
-            f"{type(ranker).__name__} has no gates. Give a ranker that has, such as "
+            f"{type(ranker).__name__} has no gates. Pass a ranker with gates, such as "
             "MMoE or PLE."
         )
 
@@ -212,7 +214,8 @@ def _warn_of_collapse(report: pd.DataFrame, above: float) -> None:
     for row in report[(n_read > 1) & (report["weight"] > above)].itertuples():
         warnings.warn(
             f"The gate of task {row.task!r} has collapsed: expert {row.expert!r} has "
-            f"{row.weight:.1%} of the weight. Try gate_dropout, or fewer experts.",
+            f"{row.weight:.1%} of the weight. Try a smaller learning_rate, or fewer "
+            "experts.",
             GateWarning,
             stacklevel=3,
         )
@@ -225,8 +228,8 @@ def _warn_of_dead(report: pd.DataFrame, below: float) -> None:
     if dead:
         warnings.warn(
             f"The experts {dead} are dead: no gate gives them {below:.1%} of the "
-            "weight, or their output is zero for every row. Try gate_dropout, fewer "
-            "experts, or a smaller learning_rate.",
+            "weight, or their output is zero for every row. Try a smaller "
+            "learning_rate, or fewer experts.",
             GateWarning,
             stacklevel=3,
         )

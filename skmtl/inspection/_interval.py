@@ -1,4 +1,4 @@
-"""Interval of a mean over folds whose training sets overlap."""
+"""Interval of a mean over folds with overlapping training sets."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ def corrected_interval(
 ) -> tuple[float, float]:
     """Corrected resampled t interval (Nadeau and Bengio 2003).
 
-    Folds share most of their training rows, so that their differences are not
-    independent and ``S² / n`` is too small. The corrected variance of the mean of n
+    Folds share most of their training rows, so their differences are not independent
+    and ``S² / n`` is too small. The corrected variance of the mean of n
     differences is ``(1 / n + n_test / n_train) S²``.
 
     Parameters
     ----------
     differences : ndarray of shape (n,)
-        One for each fold; NaN is left out.
+        One per fold; NaN is ignored.
     test_to_train : float
         ``n_test / n_train``; 0 for the plain t interval.
     level : float
@@ -28,7 +28,7 @@ def corrected_interval(
     Returns
     -------
     low, high : float
-        NaN for fewer than two differences.
+        NaN if there are fewer than two differences.
     """
     differences = differences[~np.isnan(differences)]
     n = len(differences)

@@ -1,4 +1,4 @@
-"""Did sharing help? Architectures against one network per task."""
+"""Comparison of architectures with one network per task."""
 
 from __future__ import annotations
 
@@ -43,70 +43,72 @@ def transfer_report(
 
     Every estimator is fitted on the same folds with the same seeds, and its ROC AUC on
     the test rows is compared with that of the reference, by default one network per
-    task. A difference below zero is negative transfer: the task would be better alone.
+    task. A difference below zero is negative transfer: the task would be better on its
+    own.
 
     Parameters
     ----------
     estimators : mapping of str to estimator, or list of estimators
-        Classifiers with ``predict_proba`` for several outputs: rankers of this
-        package, or any other, such as ``MultiOutputClassifier(...)``. A list takes the
-        names of the classes. Give all the same budget (epochs, rows of a batch).
+        Classifiers with ``predict_proba`` for several outputs: rankers of this package,
+        or others such as ``MultiOutputClassifier(...)``. The estimators of a list are
+        named by their classes. Give all of them the same budget (epochs, batch size).
     X : DataFrame of pandas or polars, or array-like, shape (n_samples, n_features)
         The table.
     y : array-like or DataFrame of shape (n_samples, n_tasks) or (n_samples,)
-        Labels: 1, 0, or NaN for not observed where the estimators take it.
+        Labels: 1, 0, or NaN for not observed if the estimators accept it.
     cv : int, splitter or iterable of (train, test), default=5
         Folds. An int stands for a shuffled `MultiTaskStratifiedKFold`. With
-        timestamps, give ``list(TimeSplit(...).split(X, timestamps=t))``.
+        timestamps, use ``list(TimeSplit(...).split(X, timestamps=t))``.
     groups : array-like of shape (n_samples,), default=None
-        Group id of each row, most often the user. Adds the AUC within groups
-        (``group_roc_auc``, weighted by impressions), and is given to the splitter.
+        Group id of each row, usually the user. Adds the AUC within groups
+        (``group_roc_auc``, weighted by impressions), and is passed to the splitter.
     reference : str, default="SingleTask"
-        Name of the estimator that the others are compared with.
+        Name of the estimator to compare the others with.
     random_states : sequence of int, default=(0,)
-        Seeds. Each estimator is fitted with each on each fold; all its parameters
-        named ``random_state`` are set.
+        Seeds. Each estimator is fitted with each seed on each fold, by setting all
+        its parameters named ``random_state``.
     level : float, default=0.95
         Confidence level of the intervals.
     n_jobs : int or None, default=None
-        Fits that run at the same time. Fit times mean something for one only.
+        Number of parallel fits. Fit times are only meaningful without parallel fits.
     return_scores : bool, default=False
         Also return the score of every fit.
 
     Returns
     -------
     report : DataFrame
-        A row for each metric, task and estimator. Columns: ``metric``, ``task``,
+        One row per metric, task and estimator. Columns: ``metric``, ``task``,
         ``estimator``; ``value``, the mean over folds and seeds; ``difference`` from
         the reference, its bounds ``low`` and ``high``, and ``wins``, the share of fits
         that beat the reference on the same fold with the same seed; ``fit_time``, the
-        mean in seconds; ``n_parameters``, the mean for rankers, NaN for others.
+        mean in seconds; ``n_parameters``, the mean for rankers, NaN for others. The
+        ``attrs`` hold ``reference`` and ``level``.
     scores : DataFrame
-        A row for each metric, task, estimator, fold and seed, with its ``value``. Only
-        if `return_scores`.
+        One row per metric, task, estimator, fold and seed, with its ``value``. Only
+        returned if `return_scores`.
 
     Raises
     ------
     ValueError
-        If the reference is none of the estimators, names are not unique, there is no
+        If the reference is not among the estimators, names are not unique, there is no
         fold or seed, or the level is not between 0 and 1.
 
     See Also
     --------
-    skmtl.displays.TransferDisplay : The differences at a glance.
-    skmtl.metrics.task_report : Every metric of one estimator.
+    skmtl.displays.TransferDisplay : Plot of the differences.
+    skmtl.metrics.task_report : All metrics of one estimator.
 
     Notes
     -----
-    The interval is the corrected resampled t interval [1]_: differences, averaged over
-    the seeds, are one for each fold, and their variance is multiplied by ``1 / n_folds
-    + n_test / n_train``, because folds share training rows. With one fold the
-    differences are those of the seeds and the interval is the plain t interval: it
-    speaks of the randomness of training only, not of other data. With one fold and one
-    seed it is NaN.
+    The interval is the corrected resampled t interval [1]_: the differences are
+    averaged over the seeds, which leaves one per fold, and their variance is multiplied
+    by ``1 / n_folds + n_test / n_train``, because folds share training rows. With a
+    single fold, the differences are those of the seeds, and the interval is the plain t
+    interval. It then covers only the randomness of training, not that of the data. With
+    one fold and one seed, the interval is NaN.
 
-    Many tasks and estimators are many comparisons; at a level of 95 % one interval in
-    twenty misses zero by chance.
+    Many tasks and estimators mean many comparisons: at a level of 95 %, one interval in
+    twenty excludes zero by chance.
 
     References
     ----------
@@ -139,6 +141,7 @@ def transfer_report(
     scores = _tidy(places, results, labels.names)
     ratio = float(np.mean([len(test) / len(train) for train, test in splits]))
     report = _compare(scores, reference, ratio, level)
+    report.attrs = {"reference": reference, "level": level}
     return (report, scores.drop(columns=_COSTS)) if return_scores else report
 
 
@@ -151,7 +154,7 @@ def _named(estimators: Any) -> dict[str, Any]:
     names = [type(estimator).__name__ for estimator in estimators]
     if len(set(names)) < len(names):
         raise ValueError(
-            f"Two estimators have the same class: {names}. Give a mapping of names to "
+            f"Two estimators have the same class: {names}. Pass a mapping of names to "
             "estimators."
         )
     return dict(zip(names, estimators, strict=True))
@@ -162,33 +165,33 @@ def _check_parameters(
 ) -> None:
     if reference not in named:
         raise ValueError(
-            f"The reference {reference!r} is none of the estimators {list(named)}. "
-            "Add it, or name another with reference=."
+            f"The reference {reference!r} is not among the estimators {list(named)}. "
+            "Add it, or name another one with reference=."
         )
     if not seeds or len(set(seeds)) < len(seeds):
         raise ValueError(
-            f"random_states must hold at least one seed, each once; got {seeds}."
+            f"random_states must contain at least one seed, each once; got {seeds}."
         )
     if not 0 < level < 1:
-        raise ValueError(f"level must lie between 0 and 1; got {level!r}.")
+        raise ValueError(f"level must be between 0 and 1; got {level!r}.")
 
 
 def _splits(cv: Any, X: Any, y: Any, groups: Any, seed: int) -> list[Split]:
     if isinstance(cv, Integral):
         cv = MultiTaskStratifiedKFold(int(cv), shuffle=True, random_state=seed)
     with warnings.catch_warnings():
-        # Groups are for the metric too; a splitter may do without.
+        # Groups are needed by the metric, even if the splitter ignores them.
         warnings.filterwarnings("ignore", "The groups parameter is ignored")
         splits = list(check_cv(cv).split(X, y, groups))
     if not splits:
-        raise ValueError("cv has no fold.")
+        raise ValueError("cv has no folds.")
     return splits
 
 
 def _fit_and_score(
     estimator: Any, seed: int, X: Any, y: Any, groups: Any, split: Split, n_tasks: int
 ) -> dict[str, Any]:
-    """Scores of every task, by metric, and what the fit cost."""
+    """Scores of every task, by metric, and the cost of the fit."""
     train, test = split
     estimator = clone(estimator)
     seeded = {

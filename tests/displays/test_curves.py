@@ -3,12 +3,14 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import binomtest
 from sklearn.calibration import calibration_curve
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.metrics import roc_auc_score, roc_curve
 
 from skmtl import ShareBottom
 from skmtl.displays import TaskCalibrationDisplay, TaskROCDisplay
+from skmtl.displays._calibration import wilson_interval
 
 
 @pytest.fixture(scope="module")
@@ -48,8 +50,33 @@ def test_bins_are_scikit_learns_on_the_observed_rows(predictions):
         )
         np.testing.assert_allclose(display.lines_[t].get_xdata(), pred)
         np.testing.assert_allclose(display.lines_[t].get_ydata(), true)
-        assert display.axes_[t].get_xlim()[1] < 1.1 * max(true.max(), pred.max())
-    assert [ax.get_title() for ax in display.axes_] == ["a", "b", "c"]
+        assert display.axes_[t].get_xlim()[1] < 1.3 * max(true.max(), pred.max())
+        n = int(seen.sum())
+        positive = int(y[task][seen].sum())
+        assert display.n_rows[t].sum() == n
+        title = display.axes_[t].get_title()
+        assert title == f"{task}\n{positive:,} of {n:,} rows positive"
+
+
+@pytest.mark.parametrize("strategy", ["quantile", "uniform"])
+def test_counts_are_those_of_the_curve(strategy):
+    rng = np.random.default_rng(0)
+    proba = rng.beta(1, 8, 500).round(2)  # with ties, and empty bins
+    y = (rng.random(500) < proba).astype(int)
+    display = TaskCalibrationDisplay.from_predictions(y, proba, strategy=strategy)
+    (n,), (true,), (pred,) = display.n_rows, display.prob_true, display.prob_pred
+    assert n.sum() == 500
+    assert true @ n == pytest.approx(y.sum())
+    assert pred @ n == pytest.approx(proba.sum())
+
+
+def test_intervals_are_wilsons():
+    rate, n = np.array([0.0, 0.2, 1.0]), np.array([7, 50, 12])
+    low, high = wilson_interval(rate, n)
+    for i in range(3):
+        test = binomtest(round(rate[i] * n[i]), n[i])
+        wanted = test.proportion_ci(method="wilson")
+        assert (low[i], high[i]) == pytest.approx((wanted.low, wanted.high))
 
 
 @pytest.mark.parametrize(

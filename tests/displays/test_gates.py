@@ -35,6 +35,11 @@ def test_boxes_are_quantiles(weights):
     medians = [line for line in ax.lines if line.get_linewidth() == 1.8]
     drawn = [line.get_xdata()[0] for line in medians]
     np.testing.assert_allclose(drawn, wanted[2, 0])
+    labels = [t.get_text() for t in display.figure_.legends[0].get_texts()]
+    assert labels == [
+        "middle half of the rows", "90 % of the rows", "median", "mean",
+        "equal weights",
+    ]  # fmt: skip
 
 
 def test_experts_that_a_task_does_not_read_have_no_box(weights):
@@ -101,5 +106,5 @@ def test_similarities_are_shown_with_their_names(outside, long_names):
         long_names
     )
     assert not outside(display.figure_)
-    with pytest.raises(ValueError, match="a row and a column for each expert"):
+    with pytest.raises(ValueError, match="one row and one column per expert"):
         ExpertSimilarityDisplay(similarity=values[:2]).plot()

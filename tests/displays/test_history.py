@@ -86,7 +86,7 @@ def test_rankers_are_found_in_pipelines_and_searches(fits, table):
     pd.testing.assert_frame_equal(direct["MMoE"], inside["MMoE"])
     search = GridSearchCV(ranker, {"max_iter": [1]}, cv=2).fit(*table)
     assert len(HistoryDisplay.from_estimator(search).histories["MMoE"]) == 2
-    with pytest.raises(TypeError, match="MMoE holds no fitted ranker"):
+    with pytest.raises(TypeError, match="MMoE contains no fitted ranker"):
         HistoryDisplay.from_estimator(MMoE())
 
 
@@ -143,7 +143,7 @@ def test_panels_of_the_caller_are_used():
     display = HistoryDisplay.from_history(frame(["a", "b", "c"]))
     assert display.plot(tasks=["a", "c"], ax=axes).figure_ is figure
     assert [ax.get_title() for ax in axes] == ["a", "c"]
-    with pytest.raises(ValueError, match=r"draws 3 panel\(s\), but ax holds 2"):
+    with pytest.raises(ValueError, match=r"needs 3 panel\(s\), but ax has 2"):
         display.plot(ax=axes)
 
 

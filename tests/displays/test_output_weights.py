@@ -9,7 +9,7 @@ import pytest
 from skmtl.displays import OutputWeightsDisplay
 from skmtl.displays._profile import best_by_share
 from skmtl.displays._simplex import CORNERS, place, shares
-from skmtl.displays._surface import distinct, grid_of, triangles
+from skmtl.displays._surface import grid_of
 
 STEPS = np.linspace(0, 1, 6)
 
@@ -38,7 +38,7 @@ def test_heat_map_holds_the_scores():
         scores=scores,
         task_names=["click", "order"],
         metric="auc:order",
-    ).plot()
+    ).plot(kind="heatmap")
     (ax,) = display.axes_
     (mesh,) = ax.collections
     shown = np.ma.filled(mesh.get_array(), np.nan)
@@ -92,43 +92,60 @@ def test_triangle_has_its_ticks_where_the_shares_are():
         assert parts[task] == pytest.approx(value + 0.025 / np.sqrt(0.75), abs=1e-9)
 
 
-def boundary(display, style):
-    """Points of the contour drawn in black with a line style."""
-    found = []
-    for drawn in display.axes_[0].collections:
-        color = np.ravel(drawn.get_edgecolor())
-        if len(color) == 4 and not color[:3].any() and style(drawn):
-            found += [p.vertices for p in drawn.get_paths()]
-    return np.concatenate(found)
+def test_two_tasks_are_a_curve_over_the_share():
+    weights = grid(2)
+    scores = hill(weights)
+    display = OutputWeightsDisplay(
+        weights=weights, scores=scores, task_names=["click", "order"],
+        metric="auc:order", interval=(0.79, 0.81),
+    ).plot()  # fmt: skip
+    (ax,) = display.axes_
+    assert ax.get_xlabel() == "share of order in the weights (the rest: click)"
+    assert ax.get_ylabel() == "AUC of order"
+    best = scores.argmax()
+    assert star(ax).tolist() == [shares(weights)[best, 1], scores[best]]
+    (points,) = [line for line in ax.lines if line.get_marker() == "."]
+    np.testing.assert_array_equal(points.get_xdata(), shares(weights)[:, 1])
+    labels = [t.get_text() for t in display.figure_.legends[0].get_texts()]
+    assert "95 % interval of the best" in labels
 
 
-def test_boundaries_part_candidates_by_constraint_and_interval():
+def marked(ax, marker):
+    (found,) = [line for line in ax.lines if line.get_marker() == marker]
+    return {tuple(point) for point in found.get_xydata().round(6)}
+
+
+@pytest.mark.parametrize("kind", ["heatmap", "ternary"])
+def test_constraints_and_interval_are_marked_at_the_candidates(kind):
     weights = grid(3)
+    if kind == "heatmap":
+        weights[:, 2] = 1.0
     scores, parts = hill(weights), shares(weights)
-    feasible = parts[:, 0] >= 0.3
-    low = 0.79
+    feasible, low = parts[:, 0] >= 0.3, 0.75
     display = OutputWeightsDisplay(
         weights=weights, scores=scores, feasible=feasible, interval=(low, 0.81)
-    ).plot()
-    edge = boundary(display, lambda d: d.get_linestyle()[0][1] is not None)
-    inverse = np.linalg.inv(np.vstack([CORNERS.T, np.ones(3)]))
-    share = (inverse @ np.vstack([edge.T, np.ones(len(edge))]))[0]
-    below_, above = parts[~feasible, 0].max(), parts[feasible, 0].min()
-    gap = 0.2  # no farther than a candidate away from where the constraint breaks
-    assert below_ - gap < share.min() <= share.max() < above + gap
-    ring = boundary(display, lambda d: d.get_linestyle()[0][1] is None)
-    mesh = triangles(distinct(place(parts), scores)[0])
-    z = distinct(place(parts), scores)[1]
-    from matplotlib.tri import LinearTriInterpolator
-
-    inside = ring * 0.999 + ring.mean(axis=0) * 0.001
-    np.testing.assert_allclose(
-        LinearTriInterpolator(mesh, z)(*inside.T), low, atol=2e-4
-    )
+    ).plot(kind=kind)
+    (ax,) = display.axes_
+    points = (weights[:, :2] if kind == "heatmap" else place(parts)).round(6)
+    within = feasible & (scores >= low)
+    assert 0 < within.sum() < feasible.sum()
+    assert marked(ax, "o") == {tuple(point) for point in points[within]}
+    assert marked(ax, "x") == {tuple(point) for point in points[~feasible]}
     labels = [t.get_text() for t in display.figure_.legends[0].get_texts()]
-    assert labels[1:] == ["within the interval of the best", "edge of the constraints"]
+    assert labels[1:] == [
+        "within the 95 % interval of the best", "violates a constraint"
+    ]  # fmt: skip
     best = np.argmax(np.where(feasible, scores, -1))
-    np.testing.assert_allclose(star(display.axes_[0]), place(parts)[best], atol=1e-9)
+    np.testing.assert_allclose(star(ax), points[best], atol=1e-6)
+
+
+def test_nothing_is_coloured_between_candidates():
+    weights = grid(3)
+    weights = weights[(weights > 0).all(axis=1)]  # no candidate near a corner
+    display = OutputWeightsDisplay(weights=weights, scores=hill(weights)).plot()
+    (dots,) = display.axes_[0].collections
+    found = {tuple(point) for point in dots.get_offsets().round(6)}
+    assert found == {tuple(point) for point in place(shares(weights)).round(6)}
 
 
 @pytest.mark.parametrize("n_tasks", [1, 4, 8])
@@ -158,7 +175,6 @@ def test_scattered_and_degenerate_candidates():
     assert grid_of(*weights.T, hill(weights))[2].shape == (40, 40)
     OutputWeightsDisplay(weights=weights, scores=hill(weights)).plot()
     line = np.column_stack([STEPS[1:], STEPS[1:], np.linspace(1, 0, 5)])
-    assert triangles(place(shares(line))) is None
     scores = np.array([0.1, np.nan, 0.3, 0.2, 0.1])
     display = OutputWeightsDisplay(weights=line, scores=scores).plot(kind="ternary")
     np.testing.assert_allclose(star(display.axes_[0]), place(shares(line))[2])
@@ -198,8 +214,8 @@ def test_from_search():
     assert display.metric == "auc:order"
     assert display.interval == (0.65, 0.75)
     title = display.plot().axes_[0].get_title()
-    assert "0.7000 [0.6500, 0.7500]" in title
-    assert star(display.axes_[0]).tolist() == [0.0, 1.0]
+    assert title == "AUC of order\nbest 0.7000, 95 % interval 0.6500 to 0.7500"
+    assert star(display.axes_[0]).tolist() == [1.0, 0.7]
     with pytest.raises(ValueError, match=r"no metric 'auc'; it has \['score'\]"):
         OutputWeightsDisplay.from_search(Search(), metric="auc")
 

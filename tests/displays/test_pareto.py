@@ -51,7 +51,24 @@ def test_front_ends_and_choice_are_drawn():
     np.testing.assert_array_equal(lines["*"], scores[[9]])
     for marker, task in zip("s^D", range(3), strict=True):
         np.testing.assert_array_equal(lines[marker], scores[[task]])
-    assert (ax.get_xlabel(), ax.get_ylabel()) == ("auc:a", "auc:b")
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("AUC of a", "AUC of b")
+
+
+def test_what_lies_on_one_place_stays_visible():
+    scores = np.array([[0.9, 0.2], [0.2, 0.9], [0.2, 0.9]])
+    display = ParetoFrontDisplay(
+        scores=scores, metric_names=["x", "y"], weights=np.eye(3),
+        task_names=["a", "b", "c"], best_index=0,
+    ).plot()  # fmt: skip
+    lines = {line.get_marker(): line for line in display.axes_[0].lines}
+    chosen, end = lines["*"], lines["s"]
+    assert chosen.get_xydata().tolist() == end.get_xydata().tolist()
+    assert chosen.get_markersize() > end.get_markersize()
+    assert chosen.get_zorder() < end.get_zorder()
+    # Two ends at the same place have one marker that names both.
+    assert "D" not in lines
+    labels = [t.get_text() for t in display.figure_.legends[0].get_texts()]
+    assert labels[2:] == ["only a", "only b,\nonly c", "chosen"]
 
 
 def test_a_panel_for_each_pair_of_metrics(outside, long_names):

@@ -52,9 +52,9 @@ def test_the_front_is_that_of_the_search(table):
         weights = found.cv_results_["params"][row]
         assert [name for name, w in weights.items() if w] == [task]
     for display in (OutputWeightsDisplay, ParetoFrontDisplay):
-        with pytest.raises(TypeError, match=r"SearchCV holds no results .* is fitted"):
+        with pytest.raises(TypeError, match=r"SearchCV has no results .* a fitted"):
             display.from_search(OutputWeightSearchCV(None))
-    with pytest.raises(ValueError, match="'auc:cart', which chose"):
+    with pytest.raises(ValueError, match="'auc:cart', which selected"):
         OutputWeightsDisplay.from_search(found, metric="auc:click", n_resamples=5)
 
 

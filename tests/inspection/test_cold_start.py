@@ -10,6 +10,7 @@ from sklearn.pipeline import make_pipeline
 
 from skmtl import MMoE
 from skmtl.inspection import cold_start_report
+from skmtl.metrics import task_report
 from tests.rankers.conftest import make_impressions
 
 GIVEN = {
@@ -59,6 +60,12 @@ def test_equals_a_naive_count(tables):
                 if 0 < row["positives"] < row["n_labels"]:
                     expected = roc_auc_score(label[known], proba[known, t])
                 assert row["roc_auc"] == pytest.approx(expected, nan_ok=True)
+                if 1 < row["positives"] < row["n_labels"] - 1:
+                    [judged] = task_report(label[known], proba[known, t]).to_dict(
+                        "records"
+                    )
+                    for bound in ("roc_auc_low", "roc_auc_high"):
+                        assert row[bound] == pytest.approx(judged[bound])
     assert (report.groupby("column")["n_rows"].sum() == 2 * len(X_new)).all()
 
 
@@ -94,7 +101,7 @@ def test_hashed_columns_are_left_out(tables):
     pd.testing.assert_frame_equal(
         cold_start_report(ranker, X_new, y_new, columns="user"), report
     )
-    with pytest.raises(ValueError, match="Column 'item' is hashed, so nothing is"):
+    with pytest.raises(ValueError, match="Column 'item' is hashed, so it is not known"):
         cold_start_report(ranker, X_new, y_new, columns=["item"])
 
 
@@ -103,7 +110,7 @@ def test_what_has_no_ids_is_refused(tables):
     numbers = MMoE(max_iter=1, random_state=0).fit(X[["price"]], y)
     with pytest.raises(ValueError, match="no id columns"):
         cold_start_report(numbers, X_new, y_new)
-    with pytest.raises(TypeError, match=r"Pipeline is no ranker.* pipeline\[-1\]"):
+    with pytest.raises(TypeError, match=r"Pipeline is not a ranker.* pipeline\[-1\]"):
         cold_start_report(make_pipeline(numbers), X_new, y_new)
 
 
@@ -111,6 +118,7 @@ def test_what_has_no_ids_is_refused(tables):
     ("given", "message"),
     [
         ({"often": 0}, "often must be an integer of at least 1, found 0"),
+        ({"level": 1.0}, "level must be between 0 and 1, found 1.0"),
         ({"columns": ["price"]}, "'price' is not an id column of the ranker"),
     ],
 )

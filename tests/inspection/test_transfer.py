@@ -175,12 +175,12 @@ def test_groups_are_for_the_metric_where_the_splitter_does_without(table):
     [
         (
             {"estimators": [MMoE()]},
-            r"'SingleTask' is none of the estimators \['MMoE'\]",
+            r"'SingleTask' is not among the estimators \['MMoE'\]",
         ),
         ({"estimators": [MMoE(), MMoE(n_experts=2)]}, "have the same class"),
         ({"random_states": []}, "at least one seed"),
         ({"random_states": [1, 1]}, "each once"),
-        ({"level": 1.0}, "level must lie between 0 and 1"),
+        ({"level": 1.0}, "level must be between 0 and 1"),
         ({"cv": []}, "no fold"),
         ({"groups": [1, 2]}, "inconsistent numbers of samples"),
     ],
