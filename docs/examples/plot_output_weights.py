@@ -44,8 +44,8 @@ search.bootstrap_intervals(50, random_state=0).round(4)
 
 # %%
 # Only the shares of the weights matter, so three tasks fit into a triangle. Every dot
-# is a candidate: crossed out if it violates the constraint, outlined if it is within
-# the interval of the best.
+# is a candidate: crossed out if it violates the constraint, with a black dot if it is
+# below the interval of the best. With so few orders, nearly all are within it.
 OutputWeightsDisplay.from_search(search, n_resamples=50, random_state=0).plot()
 plt.show()
 

@@ -23,8 +23,8 @@ class OutputWeightsDisplay(Display):
     """A metric of the fused score over the candidates of output weights.
 
     The star is the best candidate. Candidates that violate a constraint are crossed
-    out, and those within the interval of the best are outlined. Nothing is interpolated
-    between the candidates.
+    out, and those below the interval of the best have a black dot. Nothing is
+    interpolated between the candidates.
 
     Parameters
     ----------
@@ -252,7 +252,7 @@ class OutputWeightsDisplay(Display):
 
     def _draw_curve(self) -> dict[str, Any]:
         (ax,), share = self.axes_, shares(self._w)[:, 1]
-        handles = self._profile(ax, share)
+        handles = self._profile(ax, share, joined=True)
         first, second = map(wrapped, self._names)
         ax.set_xlabel(f"share of {second} in the weights (the rest: {first})")
         return handles
@@ -276,9 +276,9 @@ class OutputWeightsDisplay(Display):
     def _marks(self, ax: Any, points: npt.NDArray[Any]) -> dict[str, Any]:
         low = None if self.interval is None else self.interval[0]
         handles = draw_marks(ax, points, self._s, low, self._kept)
-        if low is not None and "within" in handles:
-            name = f"within the {self._interval_name()} of the best"
-            handles = {name: handles.pop("within"), **handles}
+        if low is not None:
+            name = f"below the {self._interval_name()} of the best"
+            handles = {name: handles.pop("below"), **handles}
         (star,) = ax.plot(
             *points[self._best], "*", markersize=16, color="white",
             markeredgecolor="black", zorder=5, linestyle="none",
@@ -294,9 +294,13 @@ class OutputWeightsDisplay(Display):
             ax.set(title=wrapped(self._names[task]), xlabel="share of the weights")
         return handles
 
-    def _profile(self, ax: Any, share: npt.NDArray[Any]) -> dict[str, Any]:
+    def _profile(
+        self, ax: Any, share: npt.NDArray[Any], *, joined: bool = False
+    ) -> dict[str, Any]:
         kept = np.ones(len(share), bool) if self._kept is None else self._kept
-        handles = draw_profile(ax, share, self._s, kept, self._best, self.interval)
+        handles = draw_profile(
+            ax, share, self._s, kept, self._best, self.interval, joined=joined
+        )
         if self.interval is not None:
             name = f"{self._interval_name()} of the best"
             handles[name] = handles.pop("interval")

@@ -17,18 +17,30 @@ def draw_profile(
     kept: npt.NDArray[np.bool_],
     best: int,
     interval: tuple[float, float] | None,
+    *,
+    joined: bool = False,
 ) -> dict[str, Any]:
-    """Candidates, the best at each share and the best of all; legend handles."""
+    """Candidates, the best at each share and the best of all; legend handles.
+
+    With `joined`, the share determines the score, and candidates are joined instead.
+    """
     handles: dict[str, Any] = {}
-    (handles["candidates"],) = ax.plot(
-        share[kept], scores[kept], ".", color="0.6", markersize=3, zorder=1
-    )
+    if joined:
+        order = np.argsort(share)
+        (handles["candidates"],) = ax.plot(
+            share[order], scores[order], ".-", color="black", markersize=5, linewidth=1
+        )
+    else:
+        (handles["candidates"],) = ax.plot(
+            share[kept], scores[kept], ".", color="0.6", markersize=3, zorder=1
+        )
+        top = best_by_share(share[kept], scores[kept])
+        (handles["best at this share"],) = ax.plot(*top, color="black")
     if not kept.all():
         (handles["violates a constraint"],) = ax.plot(
-            share[~kept], scores[~kept], "x", color="0.75", markersize=3
-        )
-    top = best_by_share(share[kept], scores[kept])
-    (handles["best at this share"],) = ax.plot(*top, color="black")
+            share[~kept], scores[~kept], "x", color="#d55e00", linestyle="none",
+            markersize=7 if joined else 4, zorder=2 if joined else 1,
+        )  # fmt: skip
     (handles["best"],) = ax.plot(
         share[best], scores[best], "*", markersize=14, color="white",
         markeredgecolor="black", zorder=5,

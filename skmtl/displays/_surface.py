@@ -31,7 +31,7 @@ def draw_grid(ax: Any, x: Floats, y: Floats, values: Floats) -> Any:
 def draw_points(ax: Any, points: Floats, values: Floats) -> Any:
     """One dot per place, as large as many dots allow."""
     xy, z = distinct(points, values)
-    size = np.clip(8000 / max(len(xy), 1), 9, 60)
+    size = np.clip(14_000 / max(len(xy), 1), 14, 70)
     return ax.scatter(xy[:, 0], xy[:, 1], c=z, cmap=_COLORMAP, s=size, zorder=2)
 
 
@@ -42,15 +42,15 @@ def draw_marks(
     low: float | None,
     feasible: npt.NDArray[np.bool_] | None,
 ) -> dict[str, Any]:
-    """Outline feasible values of at least `low`, and cross out what is infeasible."""
+    """Dot feasible values below `low`, and cross out what is infeasible."""
     handles: dict[str, Any] = {}
     kept = np.ones(len(values), bool) if feasible is None else feasible
     if low is not None:
         xy, z = distinct(points[kept], values[kept])
-        within = xy[z >= low]
-        (handles["within"],) = ax.plot(
-            within[:, 0], within[:, 1], "o", markersize=6, markerfacecolor="none",
-            markeredgecolor="#d55e00", markeredgewidth=0.9, zorder=4, linestyle="none",
+        below = xy[z < low]
+        (handles["below"],) = ax.plot(
+            below[:, 0], below[:, 1], ".", markersize=2.5, color="black", zorder=4,
+            linestyle="none",
         )  # fmt: skip
     if not kept.all():
         xy = np.unique(points[~kept].round(9), axis=0)

@@ -50,7 +50,8 @@ def test_bins_are_scikit_learns_on_the_observed_rows(predictions):
         )
         np.testing.assert_allclose(display.lines_[t].get_xdata(), pred)
         np.testing.assert_allclose(display.lines_[t].get_ydata(), true)
-        assert display.axes_[t].get_xlim()[1] < 1.3 * max(true.max(), pred.max())
+        top = wilson_interval(true, display.n_rows[t])[1].max()
+        assert display.axes_[t].get_xlim()[1] == pytest.approx(1.06 * top)
         n = int(seen.sum())
         positive = int(y[task][seen].sum())
         assert display.n_rows[t].sum() == n

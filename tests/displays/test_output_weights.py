@@ -105,7 +105,9 @@ def test_two_tasks_are_a_curve_over_the_share():
     best = scores.argmax()
     assert star(ax).tolist() == [shares(weights)[best, 1], scores[best]]
     (points,) = [line for line in ax.lines if line.get_marker() == "."]
-    np.testing.assert_array_equal(points.get_xdata(), shares(weights)[:, 1])
+    share = shares(weights)[:, 1]
+    np.testing.assert_array_equal(points.get_xdata(), np.sort(share))
+    np.testing.assert_allclose(points.get_ydata(), scores[np.argsort(share)])
     labels = [t.get_text() for t in display.figure_.legends[0].get_texts()]
     assert "95 % interval of the best" in labels
 
@@ -127,13 +129,13 @@ def test_constraints_and_interval_are_marked_at_the_candidates(kind):
     ).plot(kind=kind)
     (ax,) = display.axes_
     points = (weights[:, :2] if kind == "heatmap" else place(parts)).round(6)
-    within = feasible & (scores >= low)
-    assert 0 < within.sum() < feasible.sum()
-    assert marked(ax, "o") == {tuple(point) for point in points[within]}
+    below = feasible & (scores < low)
+    assert 0 < below.sum() < feasible.sum()
+    assert marked(ax, ".") == {tuple(point) for point in points[below]}
     assert marked(ax, "x") == {tuple(point) for point in points[~feasible]}
     labels = [t.get_text() for t in display.figure_.legends[0].get_texts()]
     assert labels[1:] == [
-        "within the 95 % interval of the best", "violates a constraint"
+        "below the 95 % interval of the best", "violates a constraint"
     ]  # fmt: skip
     best = np.argmax(np.where(feasible, scores, -1))
     np.testing.assert_allclose(star(ax), points[best], atol=1e-6)
