@@ -4,12 +4,11 @@ from skmtl.modules.aitm import TransferTowers
 from skmtl.modules.bags import BagColumn
 from skmtl.modules.composition import MultiTaskModule
 from skmtl.modules.cross_stitch import CrossStitchBottoms
-from skmtl.modules.embedding import TableEmbedding, TaskEmbedding
+from skmtl.modules.embedding import Pretrained, TableEmbedding, TaskEmbedding
 from skmtl.modules.esmm import ProductTowers
-from skmtl.modules.id_tables import Pretrained
 from skmtl.modules.layers import TaskLinear, dense_stack
 from skmtl.modules.ple import ProgressiveExtraction
-from skmtl.modules.protocols import Embedding, Sharing, Towers
+from skmtl.modules.protocols import ColumnSlices, Embedding, Sharing, Towers
 from skmtl.modules.ragged import Bags, Ragged
 from skmtl.modules.sharing import ExpertMixture, Mixture, SharedBottom, TaskBottoms
 from skmtl.modules.soft_sharing import SoftlySharedBottoms
@@ -20,6 +19,7 @@ __all__ = [
     "BagColumn",
     "Bags",
     "ChainedTowers",
+    "ColumnSlices",
     "CrossStitchBottoms",
     "Embedding",
     "EmbeddingExperts",

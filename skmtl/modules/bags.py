@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
-from skmtl.modules.id_tables import IdTables
 from skmtl.modules.ragged import Ragged
 
 # Length at which a row counts half as long in a cosine: that of most rows at the start
@@ -24,11 +23,11 @@ class BagColumn:
     Parameters
     ----------
     vocabulary : int
-        Place of its vocabulary.
+        Index of its vocabulary.
     pooling : {"mean", "sum", "max", "attention"}
         How the embeddings of a list become one.
     query : int or None
-        Place of the id column that attention compares the entries with.
+        Index of the id column that attention compares the entries with.
     """
 
     vocabulary: int
@@ -36,42 +35,33 @@ class BagColumn:
     query: int | None = None
 
 
-class BagPooling(nn.Module):
-    """Embed columns of lists with the tables of ids, and pool each list.
+def pool(
+    x: Tensor, bag: Ragged, how: str, query: Tensor | None = None, n_sets: int = 1
+) -> Tensor:
+    """One embedding for each list.
 
     Parameters
     ----------
-    columns : sequence of BagColumn
-        The columns.
-    n_sets : int
+    x : Tensor of shape (n_entries, width)
+        Embeddings of the entries.
+    bag : Ragged
+        The lists.
+    how : {"mean", "sum", "max", "attention"}
+        How the embeddings of a list become one.
+    query : Tensor of shape (n_rows, width) or None
+        What attention compares each row's entries with.
+    n_sets : int, default=1
         Embeddings of an id that lie side by side; attention weighs each by itself.
 
-    Notes
-    -----
-    Shape: columns of lists of ids, to ``(batch, 1, width)`` for each.
+    Returns
+    -------
+    Tensor of shape (n_rows, width)
+        The pooled embeddings.
     """
-
-    def __init__(self, columns: Sequence[BagColumn], n_sets: int = 1) -> None:
-        super().__init__()
-        self.columns, self.n_sets = list(columns), n_sets
-
-    def forward(
-        self, bags: Iterable[Ragged], tables: IdTables, rows: list[Tensor]
-    ) -> list[Tensor]:
-        pooled = []
-        for bag, column in zip(bags, self.columns, strict=True):
-            x = tables.entries(bag.values, column.vocabulary)
-            if column.query is not None:
-                query = tables.column(rows, column.query)
-                pooled.append(self._attend(x, bag, query)[:, None])
-            else:
-                pooled.append(POOLINGS[column.pooling](x, bag)[:, None])
-        return pooled
-
-    def _attend(self, x: Tensor, bag: Ragged, query: Tensor) -> Tensor:
-        sets = (self.n_sets, -1)
-        x, query = x.unflatten(1, sets), query.unflatten(1, sets)
-        return attend(x, bag, query).flatten(1)
+    if query is None:
+        return POOLINGS[how](x, bag)
+    sets = (n_sets, -1)
+    return attend(x.unflatten(1, sets), bag, query.unflatten(1, sets)).flatten(1)
 
 
 def pool_sum(x: Tensor, bag: Ragged) -> Tensor:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from skmtl.modules.bags import BagColumn, BagPooling
-from skmtl.modules.id_tables import IdTables, Pretrained
-from skmtl.modules.pretrained_rows import Grown
-from skmtl.modules.protocols import Embedding
+from skmtl.modules.bags import BagColumn, pool
+from skmtl.modules.pretrained_rows import Grown, PretrainedRows, grown
+from skmtl.modules.protocols import ColumnSlices, Embedding
 from skmtl.modules.ragged import Ragged
 
 
@@ -35,7 +35,7 @@ class TableEmbedding(Embedding):
     sparse : bool
         Whether the tables of ids get sparse gradients, so that rows which a batch does
         not touch cost nothing.
-    columns : sequence of int or None
+    vocabularies : sequence of int or None
         Vocabulary of each id column. None for one column of each vocabulary.
     bags : sequence of BagColumn
         The columns of lists.
@@ -47,11 +47,22 @@ class TableEmbedding(Embedding):
         For some vocabularies, vectors that their rows start from. Those of the width of
         one embedding are the start of all that lie side by side; others are projected
         to each.
+    names : sequence of hashable, or None
+        Names of all columns: those of ids, then those of lists, then the numbers. None
+        where nobody asks for a column by its name.
 
     Attributes
     ----------
     width : int
         Sum of the widths of the embeddings of all columns, plus ``n_numeric``.
+    columns : ColumnSlices
+        For each name, where the column lies in the output. Empty without `names`.
+
+    Raises
+    ------
+    ValueError
+        If there are not as many names as columns, or not as many bins as numbers where
+        there are names.
 
     Notes
     -----
@@ -69,11 +80,12 @@ class TableEmbedding(Embedding):
         embedding_dim: int | Sequence[int],
         bin_dim: int,
         sparse: bool,
-        columns: Sequence[int] | None = None,
+        vocabularies: Sequence[int] | None = None,
         more_hashes: Sequence[int] = (),
         bags: Sequence[BagColumn] = (),
         n_sets: int = 1,
         pretrained: Mapping[int, Pretrained] | None = None,
+        names: Sequence[Hashable] | None = None,
     ) -> None:
         super().__init__()
         dims = widths(embedding_dim, len(vocabulary_sizes))
@@ -82,7 +94,7 @@ class TableEmbedding(Embedding):
             sizes=vocabulary_sizes,
             dims=dims,
             sparse=sparse,
-            columns=columns,
+            vocabularies=vocabularies,
             more=more_hashes,
             pretrained={
                 v: given.repeated(n_sets, dims[v])
@@ -91,13 +103,47 @@ class TableEmbedding(Embedding):
             gain=gain,
         )
         self.sparse = sparse
-        self.bags = BagPooling(bags, n_sets)
+        self.bags, self.n_sets = tuple(bags), n_sets
         self.bins = nn.Parameter(torch.empty(sum(bin_sizes), bin_dim))
         of_ids = sum(self.ids.widths) + sum(dims[bag.vocabulary] for bag in bags)
         self.width = of_ids + len(bin_sizes) * bin_dim + n_numeric
         nn.init.normal_(self.bins, std=bin_dim**-0.5)
         with torch.no_grad():
             self.bins.mul_(gain)
+        if names is not None:
+            self.columns = self._slices(names, dims, len(bin_sizes), n_numeric)
+
+    def _slices(
+        self,
+        names: Sequence[Hashable],
+        dims: Sequence[int],
+        n_bins: int,
+        n_numeric: int,
+    ) -> ColumnSlices:
+        """Where each column lies in the output, which `_embedded` has the order of."""
+        n_ids = len(self.ids.vocabularies)
+        expected = n_ids + len(self.bags) + n_numeric
+        if len(names) != expected or n_bins not in (0, n_numeric):
+            raise ValueError(
+                f"names has {len(names)} columns, but there are {n_ids} of ids, "
+                f"{len(self.bags)} of lists and {n_numeric} numbers, {n_bins} of which "
+                "have bins."
+            )
+        numbers = range(n_ids + len(self.bags), expected)
+        # Names and widths, in the order of the output.
+        order = [(k, self.ids.widths[k]) for read in self.ids.columns for k in read]
+        order += [(n_ids + k, dims[b.vocabulary]) for k, b in enumerate(self.bags)]
+        order += [(k, self.bins.shape[1]) for k in numbers[:n_bins]]
+        found: dict[Hashable, list[slice]] = {name: [] for name in names}
+        start = 0
+        for k, width in order:
+            stop = start + width // self.n_sets
+            found[names[k]].append(slice(start, stop))
+            start = stop
+        for k in numbers:
+            found[names[k]].append(slice(start, start + 1))
+            start += 1
+        return ColumnSlices(found)
 
     def forward(
         self, ids: Tensor, bins: Tensor, numeric: Tensor, bags: Iterable[Ragged] = ()
@@ -120,11 +166,19 @@ class TableEmbedding(Embedding):
     ) -> list[Tensor]:
         """Embeddings, each ``(batch, columns, dim)``."""
         found: list[Tensor] = self.ids(ids) if ids.shape[1] else []
-        if self.bags.columns:
-            found = found + self.bags(bags, self.ids, found)
-        if bins.shape[1]:
-            found = [*found, F.embedding(bins, self.bins)]
-        return found
+        pooled = [
+            self._pooled(bag, column, found)[:, None]
+            for bag, column in zip(bags, self.bags, strict=True)
+        ]
+        of_bins = [F.embedding(bins, self.bins)] if bins.shape[1] else []
+        return [*found, *pooled, *of_bins]
+
+    def _pooled(self, bag: Ragged, column: BagColumn, of_ids: list[Tensor]) -> Tensor:
+        """Embeddings of a column of lists, ``(batch, width)``."""
+        x = self.ids.entries(bag.values, column.vocabulary)
+        at = column.query
+        query = None if at is None else self.ids.column(of_ids, at)
+        return pool(x, bag, column.pooling, query, self.n_sets)
 
 
 class TaskEmbedding(TableEmbedding):
@@ -136,7 +190,7 @@ class TaskEmbedding(TableEmbedding):
         Number of embeddings, most often that of the tasks.
     vocabulary_sizes, bin_sizes, n_numeric, embedding_dim, bin_dim, sparse, more_hashes
         As in `TableEmbedding`, for each of the embeddings.
-    columns, bags, pretrained
+    vocabularies, bags, pretrained, names
         As in `TableEmbedding`.
 
     Attributes
@@ -167,7 +221,6 @@ class TaskEmbedding(TableEmbedding):
             n_sets=n_sets,
             **sizes,
         )
-        self.n_sets = n_sets
         n_numeric = sizes["n_numeric"]
         self.width = (self.width - n_numeric) // n_sets + n_numeric
 
@@ -189,3 +242,238 @@ def widths(embedding_dim: int | Sequence[int], n_columns: int) -> list[int]:
     if isinstance(embedding_dim, int):
         return [embedding_dim] * n_columns
     return list(embedding_dim)
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """Vectors that some rows of a vocabulary start from.
+
+    Attributes
+    ----------
+    rows : Tensor of shape (n_vectors,), int64
+        Rows of the vocabulary.
+    vectors : Tensor of shape (n_vectors, width)
+        Their vectors.
+    frozen : bool
+        Whether they stay as they are.
+    learning_rate_factor : float
+        Multiplier of their learning rate.
+    """
+
+    rows: Tensor
+    vectors: Tensor
+    frozen: bool = False
+    learning_rate_factor: float = 1.0
+
+    def repeated(self, n: int, dim: int) -> Pretrained:
+        """The vectors `n` times side by side, if that makes them `dim` wide."""
+        if n * self.vectors.shape[1] != dim:
+            return self
+        return replace(self, vectors=self.vectors.repeat(1, n))
+
+    def needs_own_table(self, dim: int) -> bool:
+        """Whether they need a table of their own beside one of width `dim`."""
+        plain = self.learning_rate_factor == 1.0 and self.vectors.shape[1] == dim
+        return self.frozen or not plain
+
+
+class IdTables(nn.Module):
+    """Embeddings of ids, one gather for all columns of the same width.
+
+    Parameters
+    ----------
+    sizes : sequence of int
+        Rows of each vocabulary, its row 0 (unknown) included.
+    dims : sequence of int
+        Width of each vocabulary's embeddings.
+    sparse : bool
+        Whether tables get sparse gradients, so that rows which a batch does not touch
+        cost nothing.
+    vocabularies : sequence of int or None
+        Vocabulary of each id column. None for one column of each vocabulary.
+    more : sequence of int
+        For each further hash, which column it belongs to. Their rows come after those
+        of the columns, and are added to their column's.
+    pretrained : mapping of int to Pretrained, or None
+        For some vocabularies, vectors that rows start from. Those that are frozen, have
+        a learning rate of their own or another width lie in a table of their own.
+    gain : float
+        Multiplier of what rows without a vector start from.
+
+    Attributes
+    ----------
+    tables : torch.nn.ParameterList
+        A table for each width, ``(rows, width)``, in the order in which widths first
+        appear.
+    own_tables : torch.nn.ModuleList
+        Tables with pretrained vectors of their own, each of one vocabulary.
+    widths : list of int
+        Width of the embeddings of each id column.
+
+    Notes
+    -----
+    Shape: ``(batch, n_columns)`` to a list with ``(batch, n_columns of this width,
+    width)`` for each table that has columns, those own tables last. Ids are rows of one
+    fused space: the code of an id plus the sizes of all vocabularies before its own.
+    With one width that is the row of the only table; with several, each column is
+    shifted to its place.
+    """
+
+    shifts: Tensor
+
+    def __init__(
+        self,
+        *,
+        sizes: Sequence[int],
+        dims: Sequence[int],
+        sparse: bool,
+        vocabularies: Sequence[int] | None = None,
+        more: Sequence[int] = (),
+        pretrained: Mapping[int, Pretrained] | None = None,
+        gain: float = 1.0,
+    ) -> None:
+        super().__init__()
+        self.sparse, self.more = sparse, list(more)
+        every = range(len(sizes))
+        self.vocabularies = list(every if vocabularies is None else vocabularies)
+        self.widths = [dims[v] for v in self.vocabularies]
+        given = pretrained or {}
+        own = [v for v, one in given.items() if one.needs_own_table(dims[v])]
+        together = [v for v in range(len(sizes)) if v not in own]
+        self.groups = [
+            [v for v in together if dims[v] == width]
+            for width in dict.fromkeys(dims[v] for v in together)
+        ]
+        self.tables = nn.ParameterList(
+            _start([sizes[v] for v in group], dims[group[0]], gain)
+            for group in self.groups
+        )
+        self.own_tables = nn.ModuleList(
+            PretrainedRows(
+                **vars(given[v]), own=_start([sizes[v]], dims[v], gain), sparse=sparse
+            )
+            for v in own
+        )
+        self.groups += [[v] for v in own]
+        self._set_reads()
+        self._set_shifts(sizes)
+        first = _first_rows(sizes)
+        for v in given.keys() - set(own):
+            rows = first[v] - self.shift_of[v] + given[v].rows
+            with torch.no_grad():
+                self.tables[self.table_of[v]][rows] = given[v].vectors
+
+    def _set_reads(self) -> None:
+        """Say which of the ids of a row each table reads.
+
+        Those of its columns, and after them those of their further hashes.
+        """
+        vocabulary_of = [*self.vocabularies, *(self.vocabularies[k] for k in self.more)]
+        self.table_of = {v: g for g, group in enumerate(self.groups) for v in group}
+        self.columns, self.reads = [], []
+        for g, group in enumerate(self.groups):
+            read = [p for p, v in enumerate(vocabulary_of) if v in group]
+            columns = [p for p in read if p < len(self.vocabularies)]
+            owners = [
+                columns.index(self.more[p - len(self.vocabularies)])
+                for p in read[len(columns) :]
+            ]
+            self.columns.append(columns)
+            self.reads.append(read)
+            owner = torch.tensor(owners, dtype=torch.int64)
+            self.register_buffer(f"owners{g}", owner, persistent=False)
+
+    def _set_shifts(self, sizes: Sequence[int], device: Any = None) -> None:
+        """From a row of the fused space to that of its table."""
+        self.shift_of = _shifts(sizes, self.groups)
+        shifts = [self.shift_of[v] for v in self.vocabularies]
+        shifts += [shifts[k] for k in self.more]
+        tensor = torch.tensor(shifts, dtype=torch.int64, device=device)
+        self.register_buffer("shifts", tensor, persistent=False)
+
+    def trained(self) -> list[tuple[nn.Parameter, float]]:
+        """Every table that is trained, and the factor of its learning rate."""
+        found = [(table, 1.0) for table in self.tables]
+        for one in self.own_tables:
+            assert isinstance(one, PretrainedRows)
+            found += one.tables()
+        return [(table, factor) for table, factor in found if table.numel()]
+
+    def forward(self, ids: Tensor) -> list[Tensor]:
+        if len(self.groups) == 1 and not self.own_tables:
+            return [self._rows(ids, 0)]
+        ids = ids - self.shifts.to(ids.dtype)
+        return [
+            self._rows(ids[:, read], g) for g, read in enumerate(self.reads) if read
+        ]
+
+    def entries(self, ids: Tensor, vocabulary: int) -> Tensor:
+        """Embeddings of ids that are all of one vocabulary, ``(n, width)``."""
+        g = self.table_of[vocabulary]
+        return self._look_up(ids - self.shift_of[vocabulary], g)
+
+    def column(self, rows: list[Tensor], k: int) -> Tensor:
+        """Column k of what `forward` gave, ``(batch, width)``."""
+        read = [columns for columns in self.columns if columns]
+        g = next(g for g, columns in enumerate(read) if k in columns)
+        return rows[g][:, read[g].index(k)]
+
+    def _rows(self, ids: Tensor, g: int) -> Tensor:
+        rows = self._look_up(ids, g)
+        n = len(self.columns[g])
+        if rows.shape[1] == n:
+            return rows
+        return rows[:, :n].index_add(1, getattr(self, f"owners{g}"), rows[:, n:])
+
+    def _look_up(self, ids: Tensor, g: int) -> Tensor:
+        if g < len(self.tables):
+            return F.embedding(ids, self.tables[g], sparse=self.sparse)
+        rows: Tensor = self.own_tables[g - len(self.tables)](ids)
+        return rows
+
+    def grow(self, sizes: Sequence[int], start: Tensor, new: Tensor) -> list[Grown]:
+        """Give each vocabulary more rows, as `Embedding.grow` says."""
+        first, found = _first_rows(sizes), []
+        for g, group in enumerate(self.groups):
+            parts = {v: slice(first[v], first[v] + sizes[v]) for v in group}
+            row = torch.cat([start[p] - self.shift_of[v] for v, p in parts.items()])
+            fresh = torch.cat([new[p] for p in parts.values()])
+            if g < len(self.tables):
+                one = grown(self.tables[g], row, fresh)
+                self.tables[g] = one.after
+            else:
+                own = self.own_tables[g - len(self.tables)]
+                assert isinstance(own, PretrainedRows)
+                one = own.grow(row, fresh)
+            found.append(one)
+        self._set_shifts(sizes, self.shifts.device)
+        return found
+
+
+def _shifts(sizes: Sequence[int], groups: list[list[int]]) -> list[int]:
+    """From a row of the fused space to that of its table, for each vocabulary."""
+    shifts, first = [0] * len(sizes), _first_rows(sizes)
+    for group in groups:
+        own = _first_rows([sizes[v] for v in group])
+        for v, row in zip(group, own, strict=True):
+            shifts[v] = first[v] - row
+    return shifts
+
+
+def _start(sizes: Sequence[int], dim: int, gain: float) -> nn.Parameter:
+    """A table with rows near 0, and those of unknown ids at 0.
+
+    A fifth of what keeps the variance of a layer. What an id drew at the start is noise
+    until its rows are seen; the smaller it is, the better are rare ids. 0 is the middle
+    of all others, so that an id never seen is neutral even where training had no
+    missing or rare id.
+    """
+    table = torch.empty(sum(sizes), dim)
+    nn.init.normal_(table, std=0.2 * dim**-0.5)
+    table *= gain
+    table[_first_rows(sizes)] = 0.0
+    return nn.Parameter(table)
+
+
+def _first_rows(sizes: Sequence[int]) -> list[int]:
+    return [sum(sizes[:k]) for k in range(len(sizes))]

@@ -1,18 +1,23 @@
-"""Dense layers, single and stacked side by side."""
+"""Dense layers, single and stacked side by side, and their matrix products.
+
+On the CPU in float32 the products go to oneDNN instead of the BLAS that torch was built
+with. oneDNN's products have the same bits on any number of threads; MKL's depend on it
+for many shapes. Sums over more rows than `_ROWS` are made block by block, since oneDNN
+shares those out among threads too. On AMD processors its products also take half the
+time (MKL 2024.2, oneDNN 3.12). Other types and devices take torch's own way.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache, partial
 from itertools import groupby, pairwise
-from typing import TypeGuard, TypeVar
+from typing import Any, TypeGuard, TypeVar
 
 import torch
 from torch import Tensor, nn
-
-from skmtl.modules.products import linear
-from skmtl.modules.stacks import stacks
+from torch.nn import functional as F
 
 L = TypeVar("L", bound=nn.Module)
 
@@ -163,3 +168,287 @@ def last_parameters(layers: nn.Sequential) -> list[Tensor]:
         if found := list(layer.parameters()):
             return list(found)
     return []
+
+
+# Up to so many numbers, what is computed of them number by number stays in the cache.
+_IN_CACHE = 2**19
+
+# Weight (n, width, n_units), bias (n, 1, n_units), and whether a ReLU follows.
+Layer = tuple[Tensor, Tensor, bool]
+
+
+def stacks(x: Tensor, layers: Sequence[Layer]) -> Tensor:
+    """``x[i] @ weight[i] + bias[i]`` for every i, one layer after the other.
+
+    Parameters
+    ----------
+    x : Tensor of shape (n or 1, batch, width)
+        The inputs, or the one that all stacks read.
+    layers : sequence of tuple
+        Weight of shape (n, width, n_units), bias of shape (n, 1, n_units), and whether
+        a ReLU follows.
+
+    Returns
+    -------
+    Tensor of shape (n, batch, n_units)
+        The outputs of the last layer.
+    """
+    n = len(layers[0][0])
+    if not uses_onednn(x):
+        x = x.expand(n, -1, -1)
+        for weight, bias, relu in layers:
+            x = torch.baddbmm(bias, x, weight)
+            x = x.relu() if relu else x
+        return x
+    # Of an input that was broadcast the gradients may be wanted one by one.
+    if len(x) == 1 < n or (x.stride(0) == 0 and not torch.is_grad_enabled()):
+        return _from_one(x[0], layers)
+    return _one_by_one(x, layers)
+
+
+def _from_one(x: Tensor, layers: Sequence[Layer]) -> Tensor:
+    """Stacks whose first layers read the same: these are one wide product."""
+    (weight, bias, relu), *rest = layers
+    side_by_side = weight.transpose(0, 1).flatten(1)
+    out = linear(x, side_by_side, bias.flatten(), relu=relu)
+    each = out.unflatten(1, (len(weight), -1)).transpose(0, 1)
+    if not rest:
+        return each.contiguous()  # for dropout to draw in the order of stacks
+    if len(rest) == 1 and rest[0][0].shape[2] == 1 and each.numel() <= _IN_CACHE:
+        return _units(each, *rest[0])
+    return _one_by_one(each, rest)
+
+
+def _units(x: Tensor, weight: Tensor, bias: Tensor, relu: bool) -> Tensor:
+    """A layer of one unit for each stack, quicker than by products of a column each."""
+    out = (x * weight.transpose(1, 2)).sum(dim=2, keepdim=True) + bias
+    return out.relu() if relu else out
+
+
+def _one_by_one(x: Tensor, layers: Sequence[Layer]) -> Tensor:
+    """Layers of every stack by products of their own."""
+    if not torch.is_grad_enabled():
+        if x.shape[1] == 1 and all(w[0].numel() <= SMALL for w, *_ in layers):
+            return _one_row(x, layers)
+        return torch.stack([_last(x[i], layers, i) for i in range(len(x))])
+    parameters = [p for weight, bias, _ in layers for p in (weight, bias)]
+    out: Tensor = _Stacks.apply([relu for *_, relu in layers], x, *parameters)
+    return out
+
+
+def _one_row(x: Tensor, layers: Sequence[Layer]) -> Tensor:
+    """What `product` does with one row and a small weight, for all stacks at once."""
+    for weight, bias, relu in layers:
+        x = (x.transpose(1, 2) * weight).sum(dim=1, keepdim=True) + bias
+        x = x.relu() if relu else x
+    return x
+
+
+def _outputs(x: Tensor, layers: Sequence[Layer], i: int) -> Iterator[Tensor]:
+    for weight, bias, relu in layers:
+        x = product(x, weight[i], bias[i, 0], relu)
+        yield x
+
+
+def _last(x: Tensor, layers: Sequence[Layer], i: int) -> Tensor:
+    *_, out = _outputs(x, layers, i)
+    return out
+
+
+class _Stacks(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, relus: list[bool], x: Tensor, *parameters: Tensor) -> Tensor:
+        weights, biases = parameters[::2], parameters[1::2]
+        layers = list(zip(weights, biases, relus, strict=True))
+        rows = []  # of each stack, its input and the outputs of its layers
+        for i, own in enumerate(x):
+            own = own.contiguous()
+            rows.append([own, *_outputs(own, layers, i)])
+        ctx.relus = relus
+        ctx.save_for_backward(*weights, *(tensor for row in rows for tensor in row))
+        return torch.stack([row[-1] for row in rows])
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Any:
+        refuse_second_derivatives()
+        n_layers = len(ctx.relus)
+        weights, saved = ctx.saved_tensors[:n_layers], ctx.saved_tensors[n_layers:]
+        _, need_x, *need = ctx.needs_input_grad
+        found: list[list[Tensor]] = [[] for _ in need]
+        n, n_rows, _ = gradients[0].shape
+        dx = weights[0].new_empty(n, n_rows, weights[0].shape[1]) if need_x else None
+        for i, g in enumerate(gradients[0]):
+            row = saved[i * (n_layers + 1) : (i + 1) * (n_layers + 1)]
+            for k in reversed(range(n_layers)):
+                if ctx.relus[k]:
+                    # Below the last layer the gradient is nobody else's.
+                    g = before_relu(g, row[k + 1], in_place=k < n_layers - 1)
+                if need[2 * k]:
+                    found[2 * k].append(over_rows(row[k], g))
+                if need[2 * k + 1]:
+                    found[2 * k + 1].append(column_sums(g)[None])
+                if k or need_x:
+                    g = to_input(g, weights[k][i])
+            if dx is not None:
+                dx[i] = g
+        of_parameters = [torch.stack(one) if one else None for one in found]
+        return None, dx, *of_parameters
+
+
+# Up to so many rows, and a little more, sums had the same bits for all shapes tried.
+_ROWS = 1024
+
+# Up to so many numbers of the weight, a product with one row is quicker without oneDNN,
+# of which a call takes 18 µs (on an Intel Xeon of 2023).
+SMALL = 16_384
+
+# Products with fewer columns than this are narrow.
+_WIDE = 256
+
+
+def linear(
+    x: Tensor, weight: Tensor, bias: Tensor | None, *, relu: bool = False
+) -> Tensor:
+    """``x @ weight + bias``, or what of it is above 0.
+
+    Parameters
+    ----------
+    x : Tensor of shape (..., width)
+        The input.
+    weight : Tensor of shape (width, n_units)
+        The weight.
+    bias : Tensor of shape (n_units,) or None
+        The bias.
+    relu : bool, default=False
+        Whether a ReLU follows.
+
+    Returns
+    -------
+    Tensor of shape (..., n_units)
+        The output.
+    """
+    if not uses_onednn(x):
+        out = F.linear(x, weight.t(), bias)
+        return out.relu() if relu else out
+    if x.ndim > 2:
+        flat = linear(x.flatten(0, -2), weight, bias, relu=relu)
+        return flat.unflatten(0, x.shape[:-1])
+    if not torch.is_grad_enabled():
+        return product(x, weight, bias, relu)
+    found: Tensor = _Linear.apply(x, weight, bias, relu)
+    return found
+
+
+def uses_onednn(x: Tensor) -> bool:
+    """Whether oneDNN can be asked, through torch 2's operator for fused layers."""
+    return (
+        x.dtype is torch.float32
+        and x.device.type == "cpu"
+        and x.numel() > 0
+        and not torch.is_autocast_enabled("cpu")
+        and not torch.compiler.is_compiling()
+        and _available()
+    )
+
+
+@cache
+def _available() -> bool:
+    return torch.backends.mkldnn.is_available() and hasattr(
+        torch.ops.mkldnn, "_linear_pointwise"
+    )
+
+
+def product(
+    x: Tensor, weight: Tensor, bias: Tensor | None = None, relu: bool = False
+) -> Tensor:
+    """``x @ weight + bias`` of matrices, or what of it is above 0."""
+    if len(x) == 1 and weight.numel() <= SMALL:
+        out = (x.t() * weight).sum(dim=0, keepdim=True)
+        out = out if bias is None else out + bias
+    elif len(x) == 1 and weight.is_contiguous():
+        # A weighted sum of rows, read once and added one by one: half oneDNN's time.
+        rows = torch.arange(len(weight))[None]
+        out = F.embedding_bag(rows, weight, mode="sum", per_sample_weights=x)
+        out = out if bias is None else out + bias
+    else:
+        if not (weight.is_contiguous() or weight.t().is_contiguous()):
+            weight = weight.contiguous()  # oneDNN is slow with other views
+        out = torch.ops.mkldnn._linear_pointwise(x, weight.t(), bias, "none", [], "")
+    # oneDNN's own ReLU makes 0 of NaN, which would hide a loss that diverges.
+    return out.relu_() if relu else out
+
+
+def to_input(g: Tensor, weight: Tensor) -> Tensor:
+    """``g @ weight.T``, the gradient at the input of a layer."""
+    return g * weight.t() if g.shape[1] == 1 else product(g, weight.t())
+
+
+def over_rows(x: Tensor, g: Tensor) -> Tensor:
+    """``x.T @ g``, the rows summed in the same order on any number of threads."""
+    if g.shape[1] == 1:
+        return column_sums(x * g)[:, None]
+    # Of a narrow product oneDNN makes the transpose in as little as half the time.
+    turned = g.shape[1] < min(x.shape[1], _WIDE)
+    left, right = (g, x) if turned else (x, g)
+    if g.shape[0] <= _ROWS:
+        total = product(left.t(), right)
+    else:
+        blocks = zip(left.split(_ROWS), right.split(_ROWS), strict=True)
+        total, *more = (product(a.t(), b) for a, b in blocks)
+        for one in more:
+            total += one
+    return total.t() if turned else total
+
+
+def column_sums(g: Tensor) -> Tensor:
+    """Sums over rows, likewise."""
+    if g.shape[0] <= _ROWS:
+        return g.sum(dim=0)
+    total, *more = (block.sum(dim=0) for block in g.split(_ROWS))
+    for one in more:
+        total += one
+    return total
+
+
+def before_relu(g: Tensor, out: Tensor, *, in_place: bool = False) -> Tensor:
+    """Gradient before a ReLU, from that after it and what it gave."""
+    if in_place:
+        torch.ops.aten.threshold_backward.grad_input(g, out, 0, grad_input=g)
+        return g
+    found: Tensor = torch.ops.aten.threshold_backward(g, out, 0)
+    return found
+
+
+def refuse_second_derivatives() -> None:
+    """Refuse a graph of a gradient, which oneDNN's products would be missing from.
+
+    To be called where a gradient is made.
+    """
+    if torch.is_grad_enabled():  # by create_graph=True
+        raise NotImplementedError(
+            "In float32 on the CPU dense layers have no second derivatives. Leave "
+            "create_graph=True out, or bring the network to float64: module.double()."
+        )
+
+
+class _Linear(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, relu: bool
+    ) -> Tensor:
+        out = product(x, weight, bias, relu)
+        ctx.save_for_backward(x, weight, out if relu else None)
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Any:
+        refuse_second_derivatives()
+        x, weight, out = ctx.saved_tensors
+        need_x, need_weight, need_bias, _ = ctx.needs_input_grad
+        g = gradients[0] if out is None else before_relu(gradients[0], out)
+        return (
+            to_input(g, weight) if need_x else None,
+            over_rows(x, g) if need_weight else None,
+            column_sums(g) if need_bias else None,
+            None,
+        )

@@ -9,8 +9,7 @@ from torch import Tensor, nn
 
 from skmtl.modules.grouped_experts import GroupedExperts
 from skmtl.modules.layers import Dense, TaskLinear
-from skmtl.modules.sharing import Mixture
-from skmtl.modules.softmax import softmax
+from skmtl.modules.sharing import Mixture, softmax
 
 
 class ExtractionLevel(Mixture):

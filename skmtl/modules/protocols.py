@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -13,6 +13,74 @@ from skmtl.modules.ragged import Ragged
 
 # Of logits and weights of labels, both (batch, n_tasks), to a 0-dimensional tensor.
 Penalty = Callable[[Tensor, Tensor | None], Tensor]
+
+
+class ColumnSlices(Mapping[Hashable, tuple[slice, ...]]):
+    """Where each column of a table lies in an input, as slices of its last axis.
+
+    Parameters
+    ----------
+    slices : mapping of name to sequence of slice
+        One slice for a column of ids or lists. For a number that of its bin's
+        embedding, where it has bins, and that of the number itself.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skmtl.modules import ColumnSlices
+    >>> columns = ColumnSlices(
+    ...     {"user": [slice(0, 2)], "price": [slice(2, 3), slice(3, 4)]}
+    ... )
+    >>> columns["user"]
+    (slice(0, 2, None),)
+    >>> x = torch.tensor([[0.1, 0.2, 0.3, 0.4]])
+    >>> x[:, columns.positions(["price"])]
+    tensor([[0.3000, 0.4000]])
+    """
+
+    def __init__(self, slices: Mapping[Hashable, Sequence[slice]]) -> None:
+        self._slices = {name: tuple(own) for name, own in slices.items()}
+
+    def __getitem__(self, name: Hashable) -> tuple[slice, ...]:
+        return self._slices[name]
+
+    def __iter__(self) -> Iterator[Hashable]:
+        return iter(self._slices)
+
+    def __len__(self) -> int:
+        return len(self._slices)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._slices})"
+
+    def positions(self, names: Iterable[Hashable]) -> Tensor:
+        """Positions of some columns on the last axis.
+
+        Parameters
+        ----------
+        names : iterable of hashable
+            Names of columns.
+
+        Returns
+        -------
+        Tensor of shape (n_positions,), dtype int64
+            In the order of `names`.
+
+        Raises
+        ------
+        ValueError
+            If there is no such column.
+        """
+        names = list(names)
+        unknown = [name for name in names if name not in self._slices]
+        if unknown:
+            raise ValueError(
+                f"The input has no column {unknown[0]!r}. Its columns are "
+                f"{list(self._slices)}."
+            )
+        own = [one for name in names for one in self._slices[name]]
+        found = [k for one in own for k in range(one.start, one.stop)]
+        return torch.tensor(found, dtype=torch.int64)
 
 
 class Part(nn.Module):
@@ -68,6 +136,9 @@ class Embedding(Part):
     ----------
     width : int
         Width of the output.
+    columns : ColumnSlices
+        Where each column of the table lies in the output, by its name. Empty by
+        default, and where the names are not known.
     sparse : bool, default=True
         Whether gradients of the tables of ids hold only the rows that a batch touches.
         If not, training never splits a large batch into blocks, each of which would
@@ -87,6 +158,7 @@ class Embedding(Part):
     """
 
     width: int
+    columns: ColumnSlices = ColumnSlices({})
     sparse: bool = True
 
     def forward(

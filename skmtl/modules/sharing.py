@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from skmtl.modules.layers import (
     Dense,
+    before_relu,
+    column_sums,
     dense_stack,
     is_plain,
     last_parameters,
+    linear,
+    over_rows,
+    product,
+    refuse_second_derivatives,
     side_by_side,
+    to_input,
+    uses_onednn,
 )
-from skmtl.modules.mixing import mixed_layer
 from skmtl.modules.protocols import Sharing
-from skmtl.modules.softmax import softmax
 
 
 class SharedBottom(Sharing):
@@ -255,3 +261,103 @@ class ExpertMixture(Mixture):
             dropped &= ~dropped.all(dim=2, keepdim=True)
             logits = logits.masked_fill(dropped, -torch.inf)
         return softmax(logits)
+
+
+def mixed_layer(x: Tensor, weight: Tensor, bias: Tensor, gates: Tensor) -> Tensor:
+    """Mixtures of experts that are one dense layer with ReLU.
+
+    The experts' outputs are the widest tensor of the network. Here they are written
+    once, and their gradient once, which the ReLU then changes in place.
+
+    Parameters
+    ----------
+    x : Tensor of shape (batch, width)
+        The input.
+    weight : Tensor of shape (width, n_experts * n_units)
+        The experts' weights side by side.
+    bias : Tensor of shape (n_experts * n_units,)
+        Their biases.
+    gates : Tensor of shape (batch, n_tasks, n_experts)
+        Weights of the experts for each task.
+
+    Returns
+    -------
+    Tensor of shape (batch, n_tasks, n_units)
+        The weighted sums of the experts' outputs after ReLU.
+    """
+    if uses_onednn(x) and torch.is_grad_enabled():
+        out: Tensor = _MixedLayer.apply(x, weight, bias, gates)
+        return out
+    return _weighted_sums(gates, linear(x, weight, bias, relu=True))
+
+
+def _weighted_sums(gates: Tensor, out: Tensor) -> Tensor:
+    return torch.bmm(gates, out.unflatten(1, (gates.shape[2], -1)))
+
+
+class _MixedLayer(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, gates: Tensor
+    ) -> Tensor:
+        out = product(x, weight, bias, relu=True)
+        ctx.save_for_backward(x, weight, gates, out)
+        return _weighted_sums(gates, out)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Any:
+        refuse_second_derivatives()
+        x, weight, gates, out = ctx.saved_tensors
+        need_x, need_weight, need_bias, need_gates = ctx.needs_input_grad
+        of_gates = None
+        if need_gates:
+            experts = out.unflatten(1, (gates.shape[2], -1))
+            of_gates = torch.bmm(gradients[0], experts.transpose(1, 2))
+        g = torch.bmm(gates.transpose(1, 2), gradients[0]).flatten(1)
+        g = before_relu(g, out, in_place=True)
+        return (
+            to_input(g, weight) if need_x else None,
+            over_rows(x, g) if need_weight else None,
+            column_sums(g) if need_bias else None,
+            of_gates,
+        )
+
+
+def softmax(logits: Tensor) -> Tensor:
+    """Softmax over the last axis, which is short.
+
+    On the CPU torch's own goes through such an axis number by number, and takes three
+    times as long for 8 experts. A row has the same bits wherever it stands in a batch.
+
+    Parameters
+    ----------
+    logits : Tensor of shape (..., n_experts)
+        Logits; those of -inf get no weight.
+
+    Returns
+    -------
+    Tensor of shape (..., n_experts)
+        Weights that sum to 1.
+    """
+    if logits.device.type != "cpu" or torch.compiler.is_compiling():
+        return logits.softmax(dim=-1)
+    if logits.dtype is torch.bfloat16:
+        logits = logits.float()  # its exponentials would be summed in bf16
+    weights: Tensor = _Softmax.apply(logits)
+    return weights
+
+
+class _Softmax(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor) -> Tensor:
+        weights = (logits - logits.amax(dim=-1, keepdim=True)).exp_()
+        weights /= weights.sum(dim=-1, keepdim=True)
+        ctx.save_for_backward(weights)
+        return weights
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Any:
+        (weights,) = ctx.saved_tensors
+        g = gradients[0]
+        mean = (g * weights).sum(dim=-1, keepdim=True)
+        return (g - mean).mul_(weights)

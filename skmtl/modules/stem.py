@@ -10,7 +10,7 @@ from torch import Tensor
 from skmtl.modules.grouped_experts import GroupedExperts
 from skmtl.modules.layers import TaskLinear
 from skmtl.modules.protocols import Sharing
-from skmtl.modules.softmax import softmax
+from skmtl.modules.sharing import softmax
 
 
 class EmbeddingExperts(Sharing):

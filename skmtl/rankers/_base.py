@@ -251,7 +251,12 @@ default=None
             "bin_dim": self.bin_dim,
             "sparse": self.embedding_optimizer != "adam",
             "pretrained": pretrained.for_network(dims),
-            "columns": [places[name] for name in encoder.categorical_names_],
+            "vocabularies": [places[name] for name in encoder.categorical_names_],
+            "names": [
+                *encoder.categorical_names_,
+                *encoder.bag_names_,
+                *encoder.numeric_names_,
+            ],
             "bags": bag_columns(self.pooling, encoder, dims),
             "more_hashes": encoder.more_hashes_,
         }

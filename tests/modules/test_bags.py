@@ -142,7 +142,7 @@ def sizes(**more):
         "embedding_dim": DIM,
         "bin_dim": BIN_DIM,
         "sparse": False,
-        "columns": COLUMNS,
+        "vocabularies": COLUMNS,
         "bags": BAGS,
         **more,
     }

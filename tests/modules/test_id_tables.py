@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from skmtl.modules.id_tables import IdTables, Pretrained
+from skmtl.modules.embedding import IdTables, Pretrained
 
 
 @pytest.mark.parametrize("dims", [[4, 4, 4], [4, 2, 4], [2, 4, 8]])
@@ -80,7 +80,7 @@ def test_rows_are_added_beside_pretrained_vectors(frozen):
     assert own.fresh.tolist() == [False, False, False, True]
     # The new row has numbers of its own.
     with torch.no_grad():
-        tables.apart[0].own[3] += 1
+        tables.own_tables[0].own[3] += 1
     assert torch.equal(_entry(tables, 0, 5), before[0])
     torch.testing.assert_close(_entry(tables, 4, 5), before[0] + 1)
 

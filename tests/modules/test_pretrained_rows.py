@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from skmtl.modules import Pretrained, TableEmbedding, TaskEmbedding
-from skmtl.modules.id_tables import IdTables
+from skmtl.modules.embedding import IdTables
 
 SIZES, DIMS = [5, 7, 4], [3, 3, 2]
 
@@ -27,7 +27,7 @@ def everything(ids_tables):
     ids[:, 1] = 5 + torch.arange(7)
     ids[:, 2] = 12
     parts = ids_tables(ids)
-    return parts[0][:, 1] if not ids_tables.apart else parts[-1][:, 0]
+    return parts[0][:, 1] if not ids_tables.own_tables else parts[-1][:, 0]
 
 
 @pytest.mark.parametrize("sparse", [False, True])
@@ -48,7 +48,7 @@ def test_vectors_lie_in_their_rows(how, sparse):
 def test_frozen_vectors_have_no_gradient_and_other_rows_do(sparse):
     net = tables(given(frozen=True), sparse=sparse)
     everything(net).square().sum().backward()
-    part = net.apart[0]
+    part = net.own_tables[0]
     assert [n for n, _ in part.named_parameters()] == ["own"]
     gradient = part.own.grad.to_dense() if sparse else part.own.grad
     assert not gradient[0].any()  # the zero that ids with a vector read
@@ -62,7 +62,7 @@ def test_padding_rows_stay_zero_in_training():
         optimizer.zero_grad()
         (everything(net) - 1).square().sum().backward()
         optimizer.step()
-    part = net.apart[0]
+    part = net.own_tables[0]
     assert not part.own[0].any()
     assert not part.vectors[0].any()
     assert not torch.equal(part.vectors[1:], given().vectors)
@@ -71,7 +71,7 @@ def test_padding_rows_stay_zero_in_training():
 def test_a_projection_is_a_linear_map_of_the_vectors():
     pretrained = given(width=6)
     net = tables(pretrained, sparse=True)
-    part = net.apart[0]
+    part = net.own_tables[0]
     expected = pretrained.vectors.numpy() @ part.projection.weight.detach().numpy().T
     np.testing.assert_allclose(
         everything(net)[[4, 2]].detach().numpy(), expected, rtol=1e-5

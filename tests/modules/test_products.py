@@ -8,14 +8,12 @@ import torch
 from numpy.testing import assert_allclose
 from torch.nn import functional as F
 
-from skmtl.modules import products
-from skmtl.modules import stacks as stacks_module
-from skmtl.modules.mixing import mixed_layer
-from skmtl.modules.products import linear
-from skmtl.modules.stacks import stacks
+from skmtl.modules import layers as layers_module
+from skmtl.modules.layers import linear, stacks
+from skmtl.modules.sharing import mixed_layer
 
 available = pytest.mark.skipif(
-    not products._available(), reason="torch was built without oneDNN"
+    not layers_module._available(), reason="torch was built without oneDNN"
 )
 
 
@@ -109,7 +107,7 @@ SHAPES += [(300, 17, 24), (33, 64, 1)]
 def test_equals_float64(ours, theirs, make, shape):
     generator = torch.Generator().manual_seed(sum(shape))
     arguments = [a.requires_grad_() for a in make(*shape, generator)]
-    assert products.takes(arguments[0])
+    assert layers_module.uses_onednn(arguments[0])
     g = torch.randn(ours(*arguments).shape, generator=generator)
     found = gradients(ours, arguments, g)
     exact = [a.detach().double().requires_grad_() for a in arguments]
@@ -124,7 +122,7 @@ def test_equals_float64(ours, theirs, make, shape):
 @available
 @pytest.mark.parametrize("limit", [0, 2**19])
 def test_layers_of_one_input_equal_those_of_its_copies(limit, monkeypatch):
-    monkeypatch.setattr(stacks_module, "_IN_CACHE", limit)
+    monkeypatch.setattr(layers_module, "_IN_CACHE", limit)
     x, *layers = (
         a.requires_grad_() for a in units(70, 30, 20, torch.Generator().manual_seed(0))
     )
@@ -171,7 +169,7 @@ def test_same_bits_on_any_number_of_threads(ours, theirs, make, shape, threads):
 @pytest.mark.parametrize(("ours", "theirs", "make"), KINDS)
 def test_other_types_take_torchs_way(ours, theirs, make):
     arguments = [a.double() for a in make(9, 4, 3, torch.Generator().manual_seed(0))]
-    assert not products.takes(arguments[0])
+    assert not layers_module.uses_onednn(arguments[0])
     assert torch.equal(ours(*arguments), theirs(*arguments))
     empty = make(0, 4, 3, torch.Generator())
     assert torch.equal(ours(*empty), theirs(*empty))
@@ -206,7 +204,7 @@ def test_more_axes_than_two():
 @pytest.mark.parametrize(("ours", "theirs", "make"), KINDS)
 def test_second_derivatives_are_right_or_refused(ours, theirs, make):
     single = make(9, 4, 3, torch.Generator().manual_seed(0))
-    if products.takes(single[0]):
+    if layers_module.uses_onednn(single[0]):
         out = ours(*(a.clone().requires_grad_() for a in single)).square().sum()
         with pytest.raises(NotImplementedError, match="no second derivatives"):
             out.backward(create_graph=True)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from skmtl.modules.softmax import softmax
+from skmtl.modules.sharing import softmax
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (5, 1), (7, 4), (9, 3, 8), (0, 3, 8)])

@@ -304,7 +304,8 @@ def test_pretrained_tables(mode, monkeypatch, small_blocks):
     ranker.set_params(categorical_features=["user", "item"])
     batch = table_and_batch(ranker, X, y).rows(slice(0, N_ROWS))
     found = step_of(ranker.net_, batch)
-    assert sum("apart" in name for name in found[0]) == (3 if mode == "init" else 2)
+    n_own = sum("own_tables" in name for name in found[0])
+    assert n_own == (3 if mode == "init" else 2)
     monkeypatch.setattr(nets, "_WHOLE_ROWS", N_ROWS)
     assert_same_step(found, step_of(ranker.net_, batch))
 
