@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -15,14 +14,15 @@ from skmtl.persistence._values import Node, Reader, Writer
 _SETTINGS = (
     "lr", "learning_rate_schedule", "weight_decay", "dense_optimizer",
     "embedding_optimizer", "average_weights", "record_gradients", "max_epochs",
-    "batch_size",
+    "batch_size", "n_threads",
 )  # fmt: skip
 
 
 class NoTrainingState:
     """Stands for optimisers that a file does not hold."""
 
-    def __iter__(self) -> Iterator[Any]:
+    @property
+    def parts(self) -> list[Any]:
         raise ValueError(
             "This ranker was saved with include_training_state=False, so that "
             "partial_fit and warm_start cannot continue its training. Save it with "
@@ -69,7 +69,7 @@ class RankerNetwork:
             ),
             "history": writer.write(list(net.history), f"the history of {where}"),
         }
-        known = not isinstance(net.table_optimizers, NoTrainingState)
+        known = not isinstance(net.optimizer_, NoTrainingState)
         if writer.training_state and known:
             state["optimizers"] = [
                 _write_tensors(writer, one.state_dict(), where)
@@ -105,7 +105,7 @@ class RankerNetwork:
             for one, saved in zip(net.all_optimizers, state["optimizers"], strict=True):
                 _restore_optimizer(one, _read_tensors(reader, saved))
         else:
-            net.table_optimizers = NoTrainingState()
+            net.optimizer_ = NoTrainingState()
         ranker.net_ = net
 
 

@@ -11,7 +11,7 @@ import torch
 from sklearn.utils.validation import check_is_fitted
 
 from skmtl.rankers._base import MultiTaskRanker
-from skmtl.training.batches import blocks
+from skmtl.training.batches import blocks, predicting
 
 
 class GatedRanker(MultiTaskRanker):
@@ -79,10 +79,11 @@ class GatedRanker(MultiTaskRanker):
         """Gate weights (part 0) or the experts' outputs (part 1)."""
         check_is_fitted(self)
         module, device = self.net_.module_, self.net_.device
-        with torch.inference_mode():
+        table = self.encoder_.encode(X)
+        with predicting(self.net_, len(table)):
             found: list[torch.Tensor] = [
                 module.sharing.mixture(module.embedding(**block))[part]
-                for block in blocks(self.encoder_.encode(X), device)
+                for block in blocks(table, device)
             ]
             out: npt.NDArray[np.float32] = torch.cat(found).cpu().numpy()
         return out

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any
 
@@ -16,10 +17,14 @@ from skmtl.encoding import EncodedTable, RaggedArray, TableEncoder
 from skmtl.modules import Bags, Ragged
 from skmtl.modules.composition import BLOCK
 from skmtl.tasks import Targets
-from skmtl.training.devices import fits, send, size_in_bytes
+from skmtl.training.devices import fits, own_defaults, send, size_in_bytes
+from skmtl.training.threads import StepThreads, on_threads
 
 # Rows of so many batches as have so many rows are gathered at once.
 _GATHERED_ROWS = 8192
+
+# Up to so many rows are predicted on one thread.
+_FEW_ROWS = 4096
 
 # Tables up to this many rows fit a batch or two; merging them costs a millisecond.
 MERGE_ROWS = 1024
@@ -138,20 +143,32 @@ def logits(
     table: EncodedTable,
     rows: npt.NDArray[np.int64] | None = None,
 ) -> npt.NDArray[np.float32]:
-    """Logits of all rows, or of some, in blocks that fit the cache."""
+    """Outputs for all rows, or for some, in blocks that fit the cache."""
+    n_rows = len(table) if rows is None else len(rows)
+    with predicting(net, n_rows) as threads:
+        found = []
+        for block in blocks(table, net.device, rows):
+            with threads.step():
+                found.append(net.module_(**block))
+        out: npt.NDArray[np.float32] = torch.cat(found).cpu().numpy()
+    return out
+
+
+@contextmanager
+def predicting(net: Any, n_rows: int) -> Iterator[StepThreads]:
+    """Set torch and a net up for prediction, and leave both as they were found."""
     module = net.module_
     was_training = module.training
     if was_training:
         module.eval()
-    with torch.inference_mode():
-        out: npt.NDArray[np.float32] = (
-            torch.cat([module(**block) for block in blocks(table, net.device, rows)])
-            .cpu()
-            .numpy()
-        )
+    # The threads of a few rows would cost more than they gain, on any machine.
+    few = net.n_threads == "auto" and n_rows <= _FEW_ROWS
+    operations = 0.0 if few else net.operations(training=False)
+    threads = StepThreads(net.n_threads, operations)
+    with torch.inference_mode(), own_defaults(net.device), on_threads(threads.fixed):
+        yield threads
     if was_training:
         module.train()
-    return out
 
 
 def blocks(

@@ -1,10 +1,10 @@
-"""Memory and random numbers of devices, and the way of tensors to them."""
+"""What a fit needs of torch and its devices, whatever the caller has set."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from threading import RLock
 from typing import Any
 
@@ -15,6 +15,43 @@ import torch
 _LARGEST_KEPT = 2**25 - 2**14
 
 _GENERATORS = RLock()
+
+
+def _renew_lock() -> None:
+    """Forget a lock that another thread of the parent held when it was forked."""
+    global _GENERATORS
+    _GENERATORS = RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)
+
+
+@contextmanager
+def own_defaults(device: str) -> Iterator[None]:
+    """Compute in float32, without the caller's autocast or device context.
+
+    Parameters
+    ----------
+    device : str
+        Where it is computed.
+
+    Notes
+    -----
+    The default dtype is one for all threads of a process: another thread that makes
+    tensors meanwhile finds float32.
+    """
+    dtype = torch.get_default_dtype()
+    with ExitStack() as stack:
+        if dtype != torch.float32:
+            torch.set_default_dtype(torch.float32)
+            stack.callback(torch.set_default_dtype, dtype)
+        if torch.get_default_device().type != "cpu":
+            stack.enter_context(torch.device("cpu"))
+        for kind in {"cpu", torch.device(device).type}:
+            if torch.is_autocast_enabled(kind):
+                stack.enter_context(torch.autocast(kind, enabled=False))
+        yield
 
 
 def keep_freed_memory() -> None:

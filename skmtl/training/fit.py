@@ -37,7 +37,7 @@ from skmtl.training.callbacks import (
     ValidScore,
     check_callbacks,
 )
-from skmtl.training.devices import keep_freed_memory, seeded
+from skmtl.training.devices import keep_freed_memory, own_defaults, seeded
 from skmtl.training.epochs import EpochLine, EpochScores, history_frame
 from skmtl.training.intercept import (
     Floats,
@@ -50,6 +50,7 @@ from skmtl.training.net import MultiTaskNet
 from skmtl.training.ranker import TrainableRanker
 from skmtl.training.starts import Start, TaskWeights, TrainingInput
 from skmtl.training.task_weights import label_weights, loss_weighting
+from skmtl.training.threads import on_threads
 from skmtl.training.validation import (
     check_scorer,
     find_scorer,
@@ -201,8 +202,6 @@ class Fit:
             )
         return Validation(targets, _task_weights(weight, targets), X=X)
 
-    @torch.inference_mode(False)
-    @torch.enable_grad()  # whatever the caller has turned off
     def run(self, context: Any) -> dict[str, Any]:
         """Encode, train, and give the fitted attributes.
 
@@ -212,6 +211,17 @@ class Fit:
             scikit-learn's context of this fit; None where it has none.
         """
         keep_freed_memory()
+        n_threads = self.ranker.n_threads
+        # Whatever the caller has turned off or set for code of their own.
+        with (
+            torch.inference_mode(False),
+            torch.enable_grad(),
+            own_defaults(self.ranker.device),
+            on_threads(1 if isinstance(n_threads, str) else n_threads),
+        ):
+            return self._run(context)
+
+    def _run(self, context: Any) -> dict[str, Any]:
         ranker, start, kinds = self.ranker, self.start, self.targets.kinds
         encoded = start.encode(self.data)
         table, targets, weight = encoded.table, self.targets, self.weight

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
 from skorch import NeuralNet
-from skorch.callbacks import EpochTimer
+from skorch.callbacks import EpochTimer, LRScheduler
+from skorch.utils import TeeGenerator
 from torch import Tensor, nn
 
 from skmtl.modules.composition import BLOCK
@@ -16,12 +17,15 @@ from skmtl.tasks.losses import TaskLosses
 from skmtl.training.averaging import WeightAverage
 from skmtl.training.batches import Batches, TensorTable
 from skmtl.training.optimizers import (
+    JointOptimizer,
     dense_optimizer,
     join_rows,
     schedule,
     sum_by_row,
     table_optimizer,
+    touched_rows,
 )
+from skmtl.training.threads import StepThreads
 from skmtl.weighting import LossWeighting, Step
 from skmtl.weighting._base import known_ahead
 from skmtl.weighting._step import StepTaken
@@ -103,6 +107,8 @@ class MultiTaskNet(NeuralNet):
         Whether to record the Gramian of the tasks' gradients at the representation.
     unknown_ids : callable or None
         Takes the ids of a batch of training and gives those to train on.
+    n_threads : "auto", int or None
+        As in the rankers.
     **kwargs
         As in ``skorch.NeuralNet``.
 
@@ -117,7 +123,7 @@ class MultiTaskNet(NeuralNet):
     the device.
     """
 
-    cuda_dependent_attributes_: list[str]
+    optimizer_: JointOptimizer
 
     def __init__(
         self,
@@ -130,6 +136,7 @@ class MultiTaskNet(NeuralNet):
         average_weights: bool = False,
         record_gradients: bool = False,
         unknown_ids: Callable[[Tensor], Tensor] | None = None,
+        n_threads: int | str | None = None,
         **kwargs: Any,
     ) -> None:
         self.embedding_optimizer = embedding_optimizer
@@ -139,6 +146,7 @@ class MultiTaskNet(NeuralNet):
         self.average_weights = average_weights
         self.record_gradients = record_gradients
         self.unknown_ids = unknown_ids
+        self.n_threads = n_threads
         super().__init__(module, criterion=kwargs.pop("criterion", Criterion), **kwargs)
 
     @property
@@ -162,25 +170,22 @@ class MultiTaskNet(NeuralNet):
             groups.append(
                 {"params": list(weighting.parameters()), "weight_decay": 0.0, "lr": lr}
             )
-        self.optimizer_ = dense_optimizer(
+        dense = dense_optimizer(
             self.dense_optimizer, groups, self.lr, self.weight_decay
         )
-        self.table_optimizers = [
+        rows = [
             table_optimizer(
                 self.embedding_optimizer, [table], factor * self.lr, self.weight_decay
             )
             for table, factor in tables
         ]
-        # Copied and pickled together with the module, so that they go on with its own
-        # tables and not with copies of them.
-        attributes = dict.fromkeys(self.cuda_dependent_attributes_)
-        self.cuda_dependent_attributes_ = [*attributes, "table_optimizers"]
+        self.optimizer_ = JointOptimizer([dense, *rows])
         return self
 
     @property
     def all_optimizers(self) -> list[torch.optim.Optimizer]:
-        """Every optimiser."""
-        return [self.optimizer_, *self.table_optimizers]
+        """Every optimiser: that of the dense parameters, then one for each table."""
+        return self.optimizer_.parts
 
     def get_iterator(self, dataset: TensorTable, training: bool = False) -> Batches:
         """Batches of a table; without training, blocks that fit the cache."""
@@ -191,21 +196,33 @@ class MultiTaskNet(NeuralNet):
         """Start the schedule, the weighting and the average of the weights."""
         self.criterion_.weighting.begin(lambda: self._measure(X))
         steps = self.max_epochs * len(self.get_iterator(X, training=True))
+        self.threads_ = {
+            training: StepThreads(self.n_threads, self.operations(training))
+            for training in (True, False)
+        }
         self.schedules_ = []
-        if self.learning_rate_schedule != "constant":
-            for optimizer in self.all_optimizers:
-                for group in optimizer.param_groups:
-                    group["lr"] = group.pop("initial_lr", group["lr"])
-                self.schedules_.append(
-                    schedule(optimizer, self.learning_rate_schedule, steps)
-                )
+        # A scheduler among the callbacks sets the learning rate alone.
+        others = any(isinstance(one, LRScheduler) for _, one in self.callbacks_)
+        if self.learning_rate_schedule != "constant" and not others:
+            for group in self.optimizer_.param_groups:
+                group["lr"] = group.pop("initial_lr", group["lr"])
+            self.schedules_.append(
+                schedule(self.optimizer_, self.learning_rate_schedule, steps)
+            )
         self.average_ = (
             WeightAverage(self.module_.parameters()) if self.average_weights else None
         )
 
     def on_train_end(self, net: Any, X: Any = None, y: Any = None, **_: Any) -> None:
-        """Drop the schedules, which cannot be pickled, and the average."""
-        del self.schedules_, self.average_
+        """Drop what belongs to one run of training."""
+        del self.schedules_, self.threads_, self.average_
+
+    def operations(self, training: bool) -> float:
+        """Multiplications and additions of a step, about."""
+        tables = {id(table) for table, _ in self.module_.id_tables()}
+        dense = [p for p in self.module_.parameters() if id(p) not in tables]
+        n_weights = sum(p.numel() for p in dense)
+        return n_weights * (6.0 * self.batch_size if training else 2.0 * BLOCK)
 
     def train_step(self, batch: Any, **_: Any) -> dict[str, Any]:
         """Take one step of training."""
@@ -226,8 +243,13 @@ class MultiTaskNet(NeuralNet):
         if penalty is not None:
             step.add(penalty)
         weighting.backward(step)
-        for optimizer in self.all_optimizers:
-            optimizer.step()
+        self.notify(
+            "on_grad_computed",
+            named_parameters=TeeGenerator(self._with_gradients()),
+            batch=batch,
+            training=True,
+        )
+        self.optimizer_.step()
         weighting.after_step()
         for one in self.schedules_:
             one.step()
@@ -295,10 +317,27 @@ class MultiTaskNet(NeuralNet):
 
     def _forget_gradients(self) -> None:
         # As zero_grad does, without the profiler's hooks around it.
-        for optimizer in self.all_optimizers:
-            for group in optimizer.param_groups:
-                for p in group["params"]:
-                    p.grad = None
+        for group in self.optimizer_.param_groups:
+            for p in group["params"]:
+                p.grad = None
+
+    def _with_gradients(self) -> Iterator[tuple[str, Tensor]]:
+        """Parameters by name, for callbacks that look at gradients or change them.
+
+        Of a table of ids only the rows that the batch touches: a tensor with their
+        gradients, which are those of the step.
+        """
+        for name, p in self.get_all_learnable_params():
+            if p.grad is None or not p.grad.is_sparse:
+                yield name, p
+                continue
+            rows, values = touched_rows(p.grad)
+            p.grad = torch.sparse_coo_tensor(
+                rows[None], values, p.shape, is_coalesced=True, check_invariants=False
+            )
+            touched = torch.empty_like(values)
+            touched.grad = values
+            yield name, touched
 
     def _measure(self, table: TensorTable) -> Tensor:
         """Mean loss of each task on rows spread over a table, without dropout."""
@@ -332,7 +371,8 @@ class MultiTaskNet(NeuralNet):
         losses, weights, gramian = Mean(), Mean(), Mean()
         for batch in iterator:
             self.notify("on_batch_begin", batch=batch, training=training)
-            step = step_fn(batch, **kwargs)
+            with self.threads_[training].step():
+                step = step_fn(batch, **kwargs)
             losses.add(step["task_losses"], len(batch[1][0]))
             weights.add(step.get("weights"))
             gramian.add(step.get("gramian"))

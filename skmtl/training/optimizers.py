@@ -266,6 +266,62 @@ class RowAdagrad(torch.optim.Optimizer):
         put_rows(table, rows, moved)
 
 
+class JointOptimizer(torch.optim.Optimizer):
+    """Several optimisers seen as one: one step, one list of groups, one state.
+
+    Schedulers of the learning rate, and what saves an optimiser's state, reach all of
+    them.
+
+    Parameters
+    ----------
+    parts : list of torch.optim.Optimizer
+        The optimisers.
+    """
+
+    def __init__(self, parts: list[torch.optim.Optimizer]) -> None:
+        # Not that of `Optimizer`, which would make groups and hooks of its own.
+        self.parts = parts
+        self.defaults: dict[str, Any] = {}
+
+    @property
+    def param_groups(self) -> list[dict[str, Any]]:  # type: ignore[override]
+        """Groups of all parts; they are the parts' own."""
+        return [group for part in self.parts for group in part.param_groups]
+
+    @property
+    def state(self) -> dict[Any, Any]:  # type: ignore[override]
+        """State of the parameters of all parts."""
+        return {p: state for part in self.parts for p, state in part.state.items()}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"parts": self.parts, "defaults": self.defaults}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.parts!r})"
+
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        """Take a step with each part."""
+        for part in self.parts:
+            part.step()
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget the gradients of all parameters."""
+        for part in self.parts:
+            part.zero_grad(set_to_none)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Give the state of each part."""
+        return {"parts": [part.state_dict() for part in self.parts]}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restore the state of each part."""
+        for part, state in zip(self.parts, state_dict["parts"], strict=True):
+            part.load_state_dict(state)
+
+
 def dense_optimizer(
     name: str, params: list[Any], lr: float, weight_decay: float
 ) -> torch.optim.Optimizer:

@@ -291,6 +291,11 @@ class SharedParameters(Parameters):
     device : str, default="cpu"
         Where to train and predict, such as "cuda". Tables that fill more than half of a
         device's free memory stay outside, and their batches are sent.
+    n_threads : int, "auto" or None, default="auto"
+        Threads of this process that training and prediction use; results are the same
+        for any number. "auto" takes several where that makes a step shorter, by the
+        clock: few rows and small networks, and a machine whose processors are busy, get
+        one. None takes the number that torch is set to.
     precision : {"float32", "bf16"}, default="float32"
         Type of the numbers in the layers that tasks share, which hold most of the
         arithmetic. "bf16" has three significant digits, and is faster where the
@@ -299,7 +304,8 @@ class SharedParameters(Parameters):
         Whether ``torch.compile`` makes code of the layers that tasks share. It takes up
         to a minute, and pays on GPUs.
     callbacks : list of skorch callbacks or None, default=None
-        Passed to the skorch net.
+        Passed to the skorch net. With a skorch ``LRScheduler`` among them,
+        `learning_rate_schedule` is not used.
     record_gradients : bool, default=False
         Whether `history_` also holds the norms of the tasks' gradients at the
         representation and the cosines between them.
@@ -467,6 +473,14 @@ class SharedParameters(Parameters):
     n_bins: int = parameter(default=64, allowed=ENCODER["n_bins"])
     warm_start: bool = parameter(default=False, allowed=["boolean"])
     device: str = parameter(default="cpu", allowed=[str])
+    n_threads: int | str | None = parameter(
+        default="auto",
+        allowed=[
+            Interval(Integral, 1, None, closed="left"),
+            StrOptions({"auto"}),
+            None,
+        ],
+    )
     precision: str = parameter(
         default="float32",
         allowed=[StrOptions({"float32", "bf16"})],

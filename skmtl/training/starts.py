@@ -137,6 +137,7 @@ class Start:
                 dense_optimizer=ranker.optimizer,
                 embedding_optimizer=ranker.embedding_optimizer,
                 record_gradients=ranker.record_gradients,
+                n_threads=ranker.n_threads,
                 max_epochs=max_epochs,
                 batch_size=batch_size,
                 train_split=None,
@@ -201,6 +202,7 @@ class WarmStart(Start):
         tuned: MultiTaskNet = net.set_params(
             max_epochs=max_epochs,
             record_gradients=self.ranker.record_gradients,
+            n_threads=self.ranker.n_threads,
             batch_size=batch_size,
         )
         return tuned

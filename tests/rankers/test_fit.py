@@ -294,7 +294,7 @@ def test_warm_start_goes_on(impressions):
     assert ranker.n_iter_ == 6
     assert ranker.net_.history[-1, "train_loss"] < before
     tables = ranker.net_.module_.embedding.ids.tables
-    trained = [o.param_groups[0]["params"][0] for o in ranker.net_.table_optimizers]
+    trained = [o.param_groups[0]["params"][0] for o in ranker.net_.all_optimizers[1:]]
     assert [id(t) for t in trained] == [id(t) for t in tables]
     with pytest.raises(ValueError, match="warm_start continues with the tasks"):
         ranker.fit(X, y.rename(columns={"cart": "order"}))

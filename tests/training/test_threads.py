@@ -1,0 +1,187 @@
+"""Threads: the same bits on any number, and never many times slower."""
+
+import os
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_array_equal
+
+from skmtl import MMoE, ShareBottom
+from skmtl.training import threads
+from skmtl.training.threads import StepThreads, on_threads
+from tests.rankers.conftest import make_impressions
+
+SMALL = {"max_iter": 1, "random_state": 0, "categorical_features": ["user", "item"]}
+
+
+@pytest.fixture(autouse=True)
+def two_threads():
+    found = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    assert torch.get_num_threads() == 2
+    torch.set_num_threads(found)
+
+
+@pytest.mark.parametrize("n_threads", [1, 2, "auto", None])
+def test_bits_are_equal_for_any_number(n_threads, impressions):
+    X, y = impressions
+    expected = MMoE(n_threads=1, **SMALL).fit(X, y).predict_task_proba(X)
+    ranker = MMoE(n_threads=n_threads, **SMALL).fit(X, y)
+    assert_array_equal(ranker.predict_task_proba(X), expected)
+
+
+def test_the_wanted_number_is_set_within_and_reset(impressions, monkeypatch):
+    seen = []
+    forward = ShareBottom._make_towers
+
+    def spy(self, *args):
+        seen.append(torch.get_num_threads())
+        return forward(self, *args)
+
+    monkeypatch.setattr(ShareBottom, "_make_towers", spy)
+    X, y = impressions
+    for n_threads in (1, 2, "auto", None):
+        ShareBottom(n_threads=n_threads, **SMALL).fit(X, y)
+    assert seen == [1, 2, 1, 2]
+
+
+def test_an_error_resets_the_number():
+    with pytest.raises(KeyError), on_threads(1):
+        raise KeyError
+    assert torch.get_num_threads() == 2
+
+
+def clock(monkeypatch, seconds_on):
+    """A clock that runs by the number of threads of each step."""
+    now = [0.0]
+    monkeypatch.setattr(threads, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(threads, "available_threads", lambda: 2)
+
+    def steps(chooser, n):
+        used = []
+        for _ in range(n):
+            with chooser.step():
+                used.append(torch.get_num_threads())
+                now[0] += seconds_on[used[-1]]
+        return used
+
+    return steps
+
+
+def test_the_faster_number_is_chosen_by_the_clock(monkeypatch):
+    seconds_on = {1: 1.0, 2: 0.6}
+    steps = clock(monkeypatch, seconds_on)
+    chooser = StepThreads("auto", 1e9)
+    assert steps(chooser, 12) == [1] * 4 + [2] * 4 + [2] * 4
+    steps(chooser, 400 - 4)
+    seconds_on[2] = 10.0  # another process has come
+    assert steps(chooser, 20)[-11:] == [1] * 11
+    # A gain of less than a tenth is not worth a core.
+    seconds_on.update({1: 1.0, 2: 0.95})
+    assert steps(StepThreads("auto", 1e9), 20)[8:] == [1] * 12
+
+
+def test_small_steps_stay_on_one(monkeypatch):
+    steps = clock(monkeypatch, {1: 1.0, 2: 0.5})
+    assert set(steps(StepThreads("auto", 1e5), 20)) == {1}
+    assert set(steps(StepThreads(2, 1e5), 20)) == {2}
+    assert set(steps(StepThreads(None, 1e5), 20)) == {2}
+
+
+def test_a_forked_child_predicts_and_fits():
+    """OpenMP's threads and held locks do not survive a fork."""
+    code = """
+import os, signal, threading
+import torch
+torch.set_num_threads(2)
+from skmtl import ShareBottom
+from skmtl.training.devices import seeded
+from tests.rankers.conftest import make_impressions
+X, y = make_impressions(6000)
+ranker = ShareBottom(max_iter=1, random_state=0, n_threads=2,
+                     categorical_features=["user", "item"]).fit(X, y)
+expected = ranker.predict_task_proba(X)
+held, done = threading.Event(), threading.Event()
+def hold():
+    with seeded(0, "cpu"):
+        held.set()
+        done.wait()
+thread = threading.Thread(target=hold)
+thread.start()
+held.wait()
+child = os.fork()
+if not child:
+    signal.alarm(60)
+    same = (ranker.predict_task_proba(X) == expected).all()
+    same &= (ranker.fit(X, y).predict_task_proba(X) == expected).all()
+    os._exit(0 if same else 3)
+status = os.waitpid(child, 0)[1]
+done.set()
+thread.join()
+assert status == 0, status
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+@pytest.mark.parametrize(
+    "context",
+    [
+        lambda: torch.autocast("cpu", torch.bfloat16),
+        lambda: torch.device("meta"),
+        torch.no_grad,
+        torch.inference_mode,
+    ],
+)
+def test_contexts_of_the_caller_change_nothing(context, impressions):
+    X, y = impressions
+    expected = ShareBottom(**SMALL).fit(X, y).predict_task_proba(X)
+    with context():
+        ranker = ShareBottom(**SMALL).fit(X, y)
+        assert_array_equal(ranker.predict_task_proba(X), expected)
+    assert_array_equal(ranker.predict_task_proba(X), expected)
+
+
+def test_the_default_dtype_of_the_caller_changes_nothing(impressions):
+    X, y = impressions
+    expected = MMoE(**SMALL).fit(X, y).predict_task_proba(X)
+    torch.set_default_dtype(torch.float64)
+    try:
+        ranker = MMoE(**SMALL).fit(X, y)
+        assert_array_equal(ranker.predict_task_proba(X), expected)
+        assert torch.get_default_dtype() == torch.float64
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert {p.dtype for p in ranker.net_.module_.parameters()} == {torch.float32}
+
+
+@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="needs two processors")
+def test_busy_processors_do_not_make_a_fit_many_times_slower():
+    """Two threads that wait for each other once took 20 times as long."""
+    X, y = make_impressions(20_000)
+    ranker = MMoE(max_iter=1, random_state=0, batch_size=512, n_threads="auto")
+
+    def processor_seconds():
+        start = time.process_time()
+        ranker.fit(X, y)
+        return time.process_time() - start
+
+    idle = processor_seconds()
+    stop = threading.Event()
+    spin = "while True: pass"
+    others = [subprocess.Popen([sys.executable, "-c", spin]) for _ in range(2)]
+    try:
+        # Threads that spin while they wait show as time of this process's own.
+        busy = processor_seconds()
+    finally:
+        stop.set()
+        for other in others:
+            other.kill()
+            other.wait()
+    assert busy < 2.5 * idle
+    assert np.isfinite(ranker.score(X, y))
