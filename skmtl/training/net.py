@@ -124,6 +124,7 @@ class MultiTaskNet(NeuralNet):
     """
 
     optimizer_: JointOptimizer
+    average_: WeightAverage | None = None  # while training runs
 
     def __init__(
         self,
@@ -209,13 +210,13 @@ class MultiTaskNet(NeuralNet):
             self.schedules_.append(
                 schedule(self.optimizer_, self.learning_rate_schedule, steps)
             )
-        self.average_ = (
-            WeightAverage(self.module_.parameters()) if self.average_weights else None
-        )
+        if self.average_weights:
+            self.average_ = WeightAverage(self.module_.parameters())
 
     def on_train_end(self, net: Any, X: Any = None, y: Any = None, **_: Any) -> None:
         """Drop what belongs to one run of training."""
-        del self.schedules_, self.threads_, self.average_
+        del self.schedules_, self.threads_
+        self.average_ = None
 
     def operations(self, training: bool) -> float:
         """Multiplications and additions of a step, about."""
