@@ -36,6 +36,13 @@ class MultiTaskModule(nn.Module):
     compile : bool, default=False
         Whether ``torch.compile`` makes code of `sharing`.
 
+    Attributes
+    ----------
+    block_rows : int or None, default=1024
+        Rows that the sharing reads at once on the CPU. Set it to None before
+        ``torch.export``, which would make a guard of the comparison with the number of
+        rows: the exported program would take up to 1024 rows only.
+
     Raises
     ------
     TypeError
@@ -78,6 +85,7 @@ class MultiTaskModule(nn.Module):
         self.sharing = _checked(sharing, "sharing", Sharing)
         self.towers = _checked(towers, "towers", Towers)
         self.precision, self.compile_sharing = precision, compile
+        self.block_rows: int | None = BLOCK
         self._compiled: dict[str, Share] = {}
 
     def __getstate__(self) -> dict[str, Any]:
@@ -155,9 +163,10 @@ class MultiTaskModule(nn.Module):
                 method = self.sharing.forward if how == "forward" else share
                 self._compiled[how] = torch.compile(method)
             share = self._compiled[how]
-        if x.device.type != "cpu" or x.shape[-2] <= BLOCK:
+        size = self.block_rows if x.device.type == "cpu" else None
+        if size is None or x.shape[-2] <= size:
             return self._in_precision(share, x)
-        found = [self._in_precision(share, part) for part in x.split(BLOCK, dim=-2)]
+        found = [self._in_precision(share, part) for part in x.split(size, dim=-2)]
         if torch.is_tensor(found[0]):
             return _joined(found)
         representation, mixture = zip(*found, strict=True)

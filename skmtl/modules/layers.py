@@ -342,11 +342,11 @@ def linear(
 def uses_onednn(x: Tensor) -> bool:
     """Whether oneDNN can be asked, through torch 2's operator for fused layers."""
     return (
-        x.dtype is torch.float32
+        not torch.compiler.is_compiling()
+        and x.dtype is torch.float32
         and x.device.type == "cpu"
         and x.numel() > 0
         and not torch.is_autocast_enabled("cpu")
-        and not torch.compiler.is_compiling()
         and _available()
     )
 

@@ -75,7 +75,9 @@ class ExtractionLevel(Mixture):
         each = x.expand(self.n_tasks + 1, *x.shape) if x.dim() == 2 else x
         own = softmax(self.gates(each[: self.n_tasks])).transpose(0, 1)
         weights = own.new_zeros(*own.shape[:2], experts.shape[1])
-        weights = weights.scatter(2, self.readable.expand(len(own), -1, -1), own)
+        # shape[0], for torch.export takes len() for a constant.
+        readable = self.readable.expand(own.shape[0], -1, -1)
+        weights = weights.scatter(2, readable, own)
         if self.shared_gate is not None:
             shared = softmax(self.shared_gate(each[-1]))
             weights = torch.cat([weights, shared.unsqueeze(1)], dim=1)
