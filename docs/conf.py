@@ -63,6 +63,8 @@ nitpicky = False
 
 html_theme = "pydata_sphinx_theme"
 html_title = "skmtl"
+html_static_path = ["_static"]
+html_css_files = ["custom.css"]
 html_theme_options = {"show_toc_level": 2, "navigation_with_keys": False}
 
 sphinx_gallery_conf = {

@@ -45,7 +45,7 @@ report.pivot_table(
 # ROC AUC of clicks by how often training has seen the item, with 95 % intervals, and
 # the mean prediction relative to the mean true probability. Compare the rankers within
 # a group only: the groups contain different rows. There are too few carts for the left
-# panel.
+# panel, and on a single day most differences are within the intervals.
 kinds = ["often", "rarely", "never"]
 true = log.true_proba[["click", "cart"]][test].mean()
 figure, axes = plt.subplots(1, 2, figsize=(8.5, 4), layout="constrained")

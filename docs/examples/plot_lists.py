@@ -72,9 +72,11 @@ rows = rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(9, 4), layout="constrained")
 for k, task in enumerate(y):
-    rows = pd.DataFrame({name: report.loc[task] for name, report in reports.items()}).T
-    auc = rows["roc_auc"]
-    reach = [auc - rows["roc_auc_low"], rows["roc_auc_high"] - auc]
+    judged = pd.DataFrame(
+        {name: report.loc[task] for name, report in reports.items()}
+    ).T
+    auc = judged["roc_auc"]
+    reach = [auc - judged["roc_auc_low"], judged["roc_auc_high"] - auc]
     height = np.arange(len(auc)) + 0.2 * k - 0.1
     left.errorbar(auc, height, xerr=reach, fmt="os"[k], label=task)
 left.set_yticks(range(len(auc)), auc.index)

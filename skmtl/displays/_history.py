@@ -230,9 +230,10 @@ class HistoryDisplay(Display):
                 self.lines_[metric, task, fit, part] = line
                 if best is not None and not train:
                     at = x == best
+                    # Later stars are smaller and on top, so that all can be seen.
                     axes.plot(
-                        x[at], y[at], "*", color=color, markersize=13,
-                        markeredgecolor="black", zorder=4,
+                        x[at], y[at], "*", color=color, markersize=max(19 - 5 * i, 6),
+                        markeredgecolor="black", zorder=4 + i / 100,
                     )  # fmt: skip
         title = "all tasks" if metric == "score" else wrapped(task)
         axes.set(title=title, xlabel="epoch", ylabel=_LABELS.get(metric, metric))

@@ -134,7 +134,7 @@ class TransferDisplay(Display):
         for axes, task in zip(self.axes_, tasks, strict=True):
             handles |= _draw(axes, part[part["task"] == task], names, reference)
             axes.set(title=task, xlabel=self._label())
-        shown = [verdict for verdict in _STYLES if verdict in handles]
+        shown = [name for name in ("reference", *_STYLES) if name in handles]
         below(self.figure_, self.axes_, [handles[v] for v in shown], shown, ax is None)
         return self
 
@@ -157,8 +157,10 @@ def _draw(
     handles = {}
     for row in rows.to_dict("records"):
         place, low, high = names.index(row["estimator"]), row["low"], row["high"]
-        if row["estimator"] == reference:  # its difference from itself says nothing
-            axes.plot(0, place, "|", color="black", markersize=9)
+        if row["estimator"] == reference:  # its difference from itself has no verdict
+            (handles["reference"],) = axes.plot(
+                0, place, "D", color="black", markerfacecolor="white", linestyle="none"
+            )
             continue
         verdict = "worse" if high < 0 else "better" if low > 0 else None
         verdict = verdict or "no significant difference"

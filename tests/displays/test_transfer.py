@@ -80,7 +80,7 @@ def test_a_report_names_its_reference_and_level():
     )
     (first, _) = TransferDisplay.from_report(report).plot().axes_
     assert first.get_xlabel() == "difference in AUC\nfrom SingleTask, 90 % interval"
-    (bar,) = [line for line in first.lines if line.get_marker() == "|"]
+    (bar,) = [line for line in first.lines if line.get_marker() == "D"]
     assert bar.get_ydata()[0] == 0  # the reference has no difference from itself
 
 
