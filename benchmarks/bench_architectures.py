@@ -1,10 +1,10 @@
-"""An epoch of every architecture against ShareBottom's, interleaved on one thread.
+"""Time of an epoch of every architecture, relative to ShareBottom, on one thread.
 
     python benchmarks/bench_architectures.py
 
 Prints the median time of a fit of one epoch with the defaults, its ratio to that of
-ShareBottom and the number of parameters; then SingleTask, which trains all networks in
-one pass, against one fit after the other.
+ShareBottom and the number of parameters. Then it compares SingleTask, which trains all
+networks in one pass, with separate fits.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ KINDS = [
 
 
 def seconds(work: Callable[[], object]) -> float:
-    """CPU time of one call: other processes do not count."""
+    """CPU time of one call, without other processes."""
     start = time.process_time()
     work()
     return time.process_time() - start

@@ -1,4 +1,4 @@
-"""Encoding against an epoch of training, and against scikit-learn's OrdinalEncoder.
+"""Time of encoding, compared with an epoch and with scikit-learn's OrdinalEncoder.
 
 Both are measured in turn in one run, on one thread, and medians are printed:
 

@@ -2,8 +2,8 @@
 
     python benchmarks/bench_growth.py --rows 100000 1000000 10000000
 
-Peak memory is what the fit takes over the caller's own table, beside the encoded table,
-labels included, and the model with what its optimiser keeps.
+Peak memory of the fit excludes the table of the caller. It is compared with the size of
+the encoded table, including labels, and of the model with the state of its optimiser.
 """
 
 from __future__ import annotations

@@ -2,9 +2,9 @@
 
     python benchmarks/bench_latency.py --competitors deepctr rechub
 
-From a DataFrame of strings and numbers to probabilities for skmtl, beside the network
-alone on tensors (``bare``) and what peers take from encoded arrays. Interleaved, each
-in a process of its own; medians over calls, then over rounds.
+skmtl predicts from a DataFrame of strings and numbers, ``bare`` is the network alone on
+tensors, and peers predict from encoded arrays. Each runs in its own process,
+interleaved; medians over calls, then over rounds.
 """
 
 from __future__ import annotations

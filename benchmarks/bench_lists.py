@@ -1,4 +1,4 @@
-"""Columns of lists: what encoding them, taking batches and training on them costs.
+"""Cost of columns of lists: encoding, taking batches, and training.
 
 Encodings of the same lists in four forms, batches taken at once against row by row, and
 steps with each pooling against steps without lists are measured in turn in one run, on

@@ -1,7 +1,7 @@
-"""Speed of the metrics beside scikit-learn and pandas, in one run on one thread.
+"""Speed of the metrics compared with scikit-learn and pandas, on one thread.
 
-Each round times every contender once, so that a slow moment of the machine hits all of
-them. A line shows the best times, their ratio, and the difference of the values.
+Each round times every contender once, so that a slow moment of the machine affects all
+of them. A line shows the best times, their ratio, and the difference of the values.
 
     python benchmarks/bench_metrics.py --rows 1000000 --users 100000 --ids int
 """

@@ -1,8 +1,9 @@
-"""Speed of the output-weight search beside the naive loop, in one run.
+"""Speed of the output-weight search compared with the naive loop, in one run.
 
 Each round times some points of the naive loop, the exact grid and the races, one after
-another. The naive loop is estimated from its points; the grid and the races run whole.
-Then the same argmax over seeds, memory, and held-out scores on five data sets.
+another. The time of the naive loop is extrapolated from its points; the grid and the
+races run completely. Then it compares the argmax over seeds, memory, and held-out
+scores on five data sets.
 
     python benchmarks/bench_output_weights.py
 """
@@ -38,7 +39,7 @@ NAMES = ["click", "cart", "order"]
 
 
 class Known(ClassifierMixin, BaseEstimator):
-    """Hands on probabilities that were predicted before."""
+    """Returns probabilities that were predicted before."""
 
     task_names_ = NAMES
     classes_ = (np.array([0, 1]),) * 3
@@ -65,7 +66,7 @@ def make_table(n, seed):
 
 
 def seconds(function):
-    """Wall and processor seconds; the second kind hardly feels a busy machine."""
+    """Wall and processor seconds; a busy machine hardly affects the latter."""
     wall, cpu = perf_counter(), process_time()
     function()
     return perf_counter() - wall, process_time() - cpu

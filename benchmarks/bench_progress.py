@@ -1,9 +1,10 @@
-"""What recording AUC and showing progress costs a fit, in one run on one thread.
+"""Cost of recording AUC and showing progress during a fit, on one thread.
 
-Each round fits once with every contender, in turn, so that a slow moment of the machine
-hits all of them. A line shows ratios to the fit that records and shows nothing: the
-median over rounds in processor and in wall time, and that of the best processor times.
-Below noise, the last lines tell the share of processor time spent in each callback.
+Each round fits once with every contender, so that a slow moment of the machine affects
+all of them. A line shows ratios to the fit that records and shows nothing: the median
+over rounds of processor and of wall time, and the ratio of the best processor times.
+For differences below the noise, the last lines show the share of processor time spent
+in each callback.
 
     python benchmarks/bench_progress.py --rows 100000 --rounds 9
 """

@@ -1,11 +1,11 @@
-"""Fit skmtl and its peers on one table, interleaved, and print ratios beside AUC.
+"""Fit skmtl and its peers on one table, interleaved, and print ratios and AUC.
 
     python benchmarks/bench_speed.py --competitors skmtl deepctr
 
-Each fit runs in a process of its own, in turn, for as many rounds as asked; what is
-printed is the median. A peer that cannot live beside skmtl gets an interpreter of its
-own: ``--python deepctr=PATH/bin/python``. Peers: ``pip install -e ".[bench]"``, and
-``pip install --no-deps LibMTL==1.1.5``; one that is not installed is left out.
+Each fit runs in its own process, interleaved, for the requested number of rounds; the
+results are medians. A peer that cannot be installed beside skmtl gets its own
+interpreter: ``--python deepctr=PATH/bin/python``. Peers: ``pip install -e ".[bench]"``,
+and ``pip install --no-deps LibMTL==1.1.5``; peers that are not installed are skipped.
 
 skmtl fits from a DataFrame, and its time includes encoding and everything else that
 `fit` does. The peers get arrays of integer ids, and the time of encoding is not

@@ -2,7 +2,7 @@
 
     python benchmarks/bench_string_ids.py --rows 10000000
 
-Half of the rows hold ids that come up once. Memory is the peak over the column itself.
+Half of the rows have ids that occur once. Memory is the peak without the column itself.
 """
 
 from __future__ import annotations

@@ -2,9 +2,10 @@
 
     python benchmarks/bench_time_to_auc.py --epochs 1 2 3
 
-Every competitor is fitted anew with each number of epochs, interleaved; the mean over
-tasks of the test AUC and the time of the whole fit are printed, then, for each peer,
-its best AUC, the time it took, and the least time in which skmtl reaches it.
+Every competitor is fitted from scratch with each number of epochs, interleaved. The
+script prints the mean test AUC over tasks and the time of the complete fit; then, for
+each peer, its best AUC, the time it took, and the shortest time in which skmtl reaches
+it.
 """
 
 from __future__ import annotations

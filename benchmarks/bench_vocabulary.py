@@ -1,4 +1,4 @@
-"""Time of a step as the vocabulary grows, lazily and densely, beside a peer.
+"""Time of a step by size of the vocabulary, with lazy and dense updates, and of a peer.
 
     python benchmarks/bench_vocabulary.py --largest 10000 100000 1000000 10000000
 

@@ -1,10 +1,10 @@
-"""Cost of a step under every loss weighting, beside static weights.
+"""Time of a step with every loss weighting, relative to static weights.
 
 The table has 20 id columns with Zipf ids, from 10 to 200,000 of them, and 10 numbers;
 the network is MMoE of 8 experts of 128 units and towers of 64. Every round times some
 steps of each contender in turn, on one thread, so that a slow moment of the machine
-hits all of them; a ratio is the median over the rounds of time / time of the static
-weights beside it. Two static contenders show the noise.
+affects all of them; a ratio is the median over the rounds of the time divided by that
+of static weights in the same round. Two static contenders show the noise.
 
     python benchmarks/bench_weighting.py --rows 400000 --tasks 3
 """

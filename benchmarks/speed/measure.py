@@ -1,9 +1,9 @@
-"""One competitor's fit in a process of its own; prints one line of JSON.
+"""Fit of one competitor in its own process; prints one line of JSON.
 
 Run by the ``bench_*.py`` scripts of this folder's parent. Every competitor first fits a
-few rows, so that what it imports at the first call does not count. Seconds are those of
-`fit` alone, from the table in memory to the fitted model; memory is the peak over what
-was in use before. Prediction runs over `--predict-rows` rows.
+few rows, so that imports at the first call do not count. Seconds are those of `fit`
+alone, from the table in memory to the fitted model; memory is the peak minus what was
+in use before. Prediction runs over `--predict-rows` rows.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Run competitors in turn, each fit in a process of its own."""
+"""Run competitors in turn, each fit in its own process."""
 
 from __future__ import annotations
 

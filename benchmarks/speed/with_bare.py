@@ -1,4 +1,4 @@
-"""The same network and optimisers in a plain loop: what skorch and checks cost."""
+"""The same network and optimisers in a plain loop, without skorch and checks."""
 
 import torch
 from torch.nn import functional as F

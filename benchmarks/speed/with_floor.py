@@ -1,7 +1,7 @@
 """The floor: only the matrix products of the network, forward and backward.
 
-No embedding, no optimiser, no loss: the least that any implementation of the same
-network on the same BLAS must do. Predictions are constant.
+No embedding, no optimiser, no loss: the minimum that any implementation of the same
+network with the same BLAS has to compute. Predictions are constant.
 """
 
 import numpy as np

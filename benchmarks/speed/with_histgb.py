@@ -1,7 +1,7 @@
 """scikit-learn's histogram boosting, one model per task.
 
-Its native categories are limited to 255, so that ids are ranked by frequency and the
-rare ones share the last. `--epochs` are hundreds of trees.
+Its native categories are limited to 255, so ids are ranked by frequency and the rare
+ones share the last category. `--epochs` are hundreds of trees.
 """
 
 import numpy as np

@@ -1,10 +1,10 @@
-"""LibMTL: its architectures and its weighting, in a loop that does as its trainer does.
+"""LibMTL: its architectures and weighting, in a loop that follows its trainer.
 
-Release 1.1.5 imports a part of torchvision that is gone since 2022, so that a stand-in
-is put there first; its trainer wants a GPU and iterators of Python 2, so that its steps
+Release 1.1.5 imports a part of torchvision that was removed in 2022, so a stand-in is
+installed first. Its trainer needs a GPU and iterators of Python 2, so its steps
 (losses, backward by the weighting class, optimiser) are repeated here on slices of the
-arrays. LibMTL has no tables of ids: one embedding comes before what it builds, since
-otherwise each of its experts would have tables of its own.
+arrays. LibMTL has no embedding tables: one embedding precedes what it builds, since
+otherwise each of its experts would have its own tables.
 """
 
 import sys

@@ -1,8 +1,8 @@
 """skmtl, from a DataFrame, encoding included.
 
-``unknown_rate`` is 0, for no peer trains for ids that it has not seen. With
-``--full-vocabulary`` every column has as many rows as ids exist, whether they are seen
-or not, by hashing; a vocabulary has rows for those that are seen.
+``unknown_rate`` is 0, since none of the peers trains for unseen ids. With
+``--full-vocabulary``, every column is hashed into as many rows as ids exist, whether
+they occur or not; a vocabulary only has rows for ids that occur.
 """
 
 import torch

@@ -1,4 +1,4 @@
-"""skmtl with batches of any size trained on whole: what blocks of large ones gain."""
+"""skmtl with whole batches of any size, to measure the gain of blocks."""
 
 import sys
 

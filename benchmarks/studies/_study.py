@@ -1,13 +1,13 @@
-"""What the studies share: tables by seed, paired intervals, files and pictures.
+"""Code that the studies share: tables by seed, paired intervals, files and figures.
 
 A study is a function ``one(table, seed)`` that gives a row for each fit and task. It is
 called for every table and seed, the rows go to a CSV file whose first line is the
 command that made it, and models are compared seed by seed: the interval is that of the
 mean difference (t, 95 %).
 
-In the funnel, Adult and census a seed draws other rows, splits and weights. Taobao has
-one log and one split by time, so that its seeds say how much training varies, not what
-another week would bring.
+In the funnel, Adult and census, a seed draws rows, splits and initial weights. Taobao
+has one log and one split by time, so its seeds only cover the variation of training,
+not that between weeks.
 """
 
 from __future__ import annotations

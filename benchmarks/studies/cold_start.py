@@ -1,4 +1,4 @@
-"""Ids never seen: what training the unknown row and falling back to categories bring.
+"""Unseen ids: gain of training the unknown row and of falling back to categories.
 
     python benchmarks/studies/cold_start.py --table funnel --epochs 4
     python benchmarks/studies/cold_start.py --table taobao --epochs 4
@@ -8,10 +8,9 @@ fifth of the items appear on the last day only, which is the test day (each seed
 new data; labels of the test rows are drawn 10 times from their true probabilities, so
 that the luck of few labels does not hide the rest), or on the Taobao log, trained until
 1 December and tested on the two days after it (each seed draws the network). All models
-of a seed see the same rows.
-Writes cold_start_<table>_<epochs>.csv, a row for each fit, kind of item and task, and
-.png beside this file, and prints the differences from `unknown_rate=0` of the same seed
-with their 95 % intervals over the seeds.
+of a seed see the same rows. Writes cold_start_<table>_<epochs>.csv, a row for each fit,
+kind of item and task, and .png beside this file, and prints the differences from
+`unknown_rate=0` of the same seed with their 95 % intervals over the seeds.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""How MMoE and ShareBottom bear tasks that drift apart: the MMoE paper's study, small.
+"""MMoE and ShareBottom on tasks of decreasing correlation, as in the MMoE paper.
 
     python benchmarks/studies/correlated_tasks.py eight_tasks
     python benchmarks/studies/correlated_tasks.py 8x16

@@ -1,14 +1,14 @@
-"""Ten days, one after the other: partial_fit against a full refit each day.
+"""Ten consecutive days: partial_fit compared with a full refit each day.
 
     python benchmarks/studies/daily.py
 
 `make_funnel` over ten days, with 30 % of the items from the sixth day on only. After
-each day every model is brought up to date and judged on the next day: MMoE by
-`partial_fit` on the day alone, with the default schedule of the learning rate in each
-call and with a constant one, and MMoE fitted anew on all days so far, in one epoch and
-in the default four. Each seed draws new data.
-Writes daily.csv (a row for each seed, day, model and task, with the seconds that the
-update took) and daily.png beside this file, and prints means and differences.
+each day, every model is updated and evaluated on the next day: MMoE by `partial_fit` on
+the day alone, with the default schedule of the learning rate in each call and with a
+constant one, and MMoE refitted on all days so far, with one epoch and with the default
+four. Each seed draws new data. Writes daily.csv (a row for each seed, day, model and
+task, with the seconds that the update took) and daily.png beside this file, and prints
+means and differences.
 """
 
 import argparse

@@ -2,9 +2,9 @@
 
     python benchmarks/studies/gate_dropout.py
 
-MMoE with 8 experts and `gate_dropout` 0 and 0.3, with the default step size, and with
-one eight times as large that does not fall, which is asking for trouble. A row has the
-AUC on test rows and, on 10,000 of them, the gate's entropy in units of the largest
+MMoE with 8 experts and `gate_dropout` 0 and 0.3, with the default step size, and with a
+constant one that is eight times as large, which provokes collapses. A row has the AUC
+on test rows and, on 10,000 of them, the gate's entropy in units of the largest
 possible, the share of rows in which one expert has more than .9 of the weight ("one
 expert"), whether the gate has collapsed (one expert has a mean weight above .95), the
 number of experts that no gate gives .01, and the mean similarity (linear CKA) of two

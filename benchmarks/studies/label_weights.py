@@ -3,10 +3,10 @@
     python benchmarks/studies/label_weights.py
 
 MMoE with the label weights off, with the positives at half the weight of the negatives
-("1:2"), and at the same ("balanced"). Judged are the AUC, and the recall among the 1 %
-and 10 % of the rows with the highest scores, which need no threshold. `recall_half` is
-the recall of the rule "score above one half" on the net's own scale, which label
-weights shift: that is what one sees who does not correct the probabilities.
+("1:2"), and at the same ("balanced"). The metrics are the AUC, and the recall among the
+1 % and 10 % of the rows with the highest scores, which need no threshold. `recall_half`
+is the recall of the rule "score above one half" on the scale of the network, which
+label weights shift: the recall that is observed without correcting the probabilities.
 """
 
 from __future__ import annotations

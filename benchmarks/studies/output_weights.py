@@ -1,11 +1,12 @@
-"""Do searched output weights hold on new rows? The grid, equal weights, single tasks.
+"""Are searched output weights better on new rows than equal weights and single tasks?
 
     python benchmarks/studies/output_weights.py
 
 MMoE is fitted on the training rows; a grid of 11 points for each task is searched on
 the validation rows, for the AUC of the rarest task and for the mean AUC of all tasks;
-all are judged on the test rows. Beside the grid: equal weights, the inverse of the
-tasks' rates, and each task alone. "auc" is on test rows, "auc_val" on those that chose.
+all are evaluated on the test rows. The grid is compared with equal weights, the inverse
+of the tasks' rates, and each task alone. "auc" is on test rows, "auc_val" on the
+validation rows.
 """
 
 from __future__ import annotations

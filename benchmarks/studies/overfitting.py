@@ -1,10 +1,10 @@
-"""Does the rare task overfit while the common one still learns, and who helps?
+"""Does the rare task overfit while the common one still learns, and what helps?
 
     python benchmarks/studies/overfitting.py
 
 MMoE for five epochs at a step size that does not fall, with equal loss weights and with
-each strategy, on a common and a rare task. `unknown_rate` is 0, not the default, which
-keeps ids from being memorised: that is what is studied. A row is an epoch and a task:
+each strategy, on a common and a rare task. `unknown_rate` is 0, since the default
+prevents the memorisation of ids that is studied here. A row is an epoch and a task:
 loss and AUC on the training rows, taken before the step on each batch, and on
 validation rows. The table has, by task, the epoch of the least validation loss, the
 best validation AUC of all epochs, that AUC less the one at the end, the gap of the AUC

@@ -1,4 +1,4 @@
-"""One pooled, weighted task against multi-task learning: click against the rare task.
+"""One pooled, weighted task compared with multi-task learning.
 
     python benchmarks/studies/pooled_task.py
 

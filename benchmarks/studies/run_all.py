@@ -1,9 +1,9 @@
-"""Repeat every study, two at a time, and say how long each took.
+"""Repeat every study, two at a time, and print how long each took.
 
     SKMTL_DATA_HOME=... python benchmarks/studies/run_all.py
 
-Every study runs in a process of its own with one thread, and writes its files beside
-this one anew; ``--only NAME`` runs some. Studies without an entry in `ARGUMENTS` are
+Every study runs in its own process with one thread, and overwrites its files next to
+this one; ``--only NAME`` runs some of them. Studies without an entry in `ARGUMENTS` are
 run once, as they are.
 """
 

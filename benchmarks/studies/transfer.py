@@ -1,4 +1,4 @@
-"""Did sharing help? Every architecture against one network per task, on three tables.
+"""Every architecture compared with one network per task, on three tables.
 
     python benchmarks/studies/transfer.py census
     python benchmarks/studies/transfer.py taobao
@@ -11,8 +11,8 @@
   click; 5 folds.
 
 Five seeds each, and the same budget: the defaults of the package, four epochs. Nothing
-was tuned. The first two tables have no funnel: never married is no step towards an
-income, and Taobao's purchases need no cart. There ESMM multiplies nothing
+was tuned. The first two tables have no funnel: never married is not a step towards an
+income, and purchases on Taobao do not require a cart. There ESMM multiplies nothing
 (``task_order={}``), and AITM passes information along without its calibrator. Needs the
 data folder SKMTL_DATA_HOME; writes transfer_<table>.csv and .png beside this file.
 """

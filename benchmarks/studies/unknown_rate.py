@@ -1,13 +1,12 @@
-"""How `unknown_rate` keeps a network from memorising ids: AUC and level on new rows.
+"""How `unknown_rate` prevents the memorisation of ids: AUC and level on new rows.
 
     python benchmarks/studies/unknown_rate.py
 
 MMoE with its defaults but for `unknown_rate` and the number of epochs, on
 `make_funnel`: trained on the first 200,000 rows, judged on the 100,000 after them, with
-label weights of 1, 10 and 100. Each seed draws new data.
-Writes unknown_rate.csv, a row for each fit and task, and unknown_rate.png beside this
-file, and prints the means: ROC AUC, and the mean prediction over the mean true
-probability.
+label weights of 1, 10 and 100. Each seed draws new data. Writes unknown_rate.csv, a row
+for each fit and task, and unknown_rate.png beside this file, and prints the means: ROC
+AUC, and the mean prediction over the mean true probability.
 """
 
 import argparse

@@ -1,7 +1,7 @@
 """Draw the picture of the README: ``python docs/pictures/readme.py``.
 
-A funnel of clicks, carts and orders in MMoE: how the tasks learn, which experts their
-gates choose, and what one ranking score can reach for two tasks at once.
+MMoE on a funnel of clicks and carts: how the tasks learn, which experts their gates
+use, and the trade-off of a single ranking score for two tasks.
 """
 
 from pathlib import Path
@@ -33,11 +33,11 @@ def main() -> None:
     HistoryDisplay.from_estimator({"MMoE": ranker}).plot(
         "auc", tasks=["cart"], ax=axes[0]
     )
-    axes[0].set_title("what a task learns, and when to stop")
+    axes[0].set_title("AUC of cart by epoch")
     GateWeightsDisplay.from_estimator(ranker, X[valid]).plot(kind="mean", ax=axes[1])
-    axes[1].set_title("which experts it uses")
+    axes[1].set_title("experts used by each task")
     ParetoFrontDisplay.from_search(search).plot(ax=axes[2])
-    axes[2].set_title("what one ranking score can reach")
+    axes[2].set_title("trade-off of one score")
     figure.savefig(PICTURE, dpi=80)
 
 
