@@ -32,7 +32,8 @@ tasks = ["click", "order"]  # columns of 0 and 1; empty if not observed
 X, y = table.drop(columns=["time", *tasks]), table[tasks]
 n = len(X) * 4 // 5  # test on the most recent fifth
 ranker = {ranker}(random_state=0).fit(X[:n], y[:n])
-print(task_report(y[n:], ranker.predict_task_proba(X[n:])))
+report = task_report(y[n:], ranker.predict_task_proba(X[n:]))
+print(report[["positives", "roc_auc", "roc_auc_low", "roc_auc_high"]])
 """
 
 

@@ -60,4 +60,4 @@ def test_the_next_lines_run(tmp_path, monkeypatch):
     table.to_csv("table.csv", index=False)
     with contextlib.redirect_stdout(io.StringIO()) as printed:
         exec(NEXT.format(ranker="ShareBottom"), {})
-    assert "roc_auc" in printed.getvalue()
+    assert re.search(r"^click +\d+ +0\.\d+ +0\.\d+ +0\.\d+$", printed.getvalue(), re.M)
