@@ -4,9 +4,14 @@
 ``import skmtl`` loads neither torch nor matplotlib.
 """
 
+from importlib import metadata
+
 import lazy_loader
 
-__version__ = "0.1.0.dev0"
+try:
+    __version__ = metadata.version("skmtl")
+except metadata.PackageNotFoundError:  # run from a folder, without an installation
+    __version__ = "0+unknown"
 
 __getattr__, _list_names, _names = lazy_loader.attach_stub(__name__, __file__)
 __all__ = ["__version__", *_names]

@@ -17,6 +17,7 @@ from . import (
     training as training,
     weighting as weighting,
 )
+from ._versions import show_versions as show_versions
 from .embedders import PretrainedEmbedding as PretrainedEmbedding
 from .encoding import (
     EncodedTable as EncodedTable,
