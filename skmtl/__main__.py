@@ -1,10 +1,18 @@
-"""``python -m skmtl``: fit three rankers on a table of the package and compare them."""
+"""The command line of skmtl.
+
+- ``python -m skmtl`` compares three rankers on a table of the package.
+- ``python -m skmtl fit TABLE --tasks CLICK,ORDER`` fits a ranker on a CSV or Parquet
+  file, prints a report on held-out rows and saves the ranker.
+- ``python -m skmtl predict RANKER TABLE`` writes the probabilities of new rows.
+"""
 
 from __future__ import annotations
 
 import argparse
+import sys
 import textwrap
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,12 +21,14 @@ import pandas as pd
 from sklearn.callback import ProgressBar
 from sklearn.model_selection import train_test_split
 
-from skmtl import ChainedMMoE, MMoE, MultiTaskRanker, ShareBottom
+from skmtl import ChainedMMoE, MMoE, MultiTaskRanker, ShareBottom, load, rankers
+from skmtl._extras import import_extra
 from skmtl.datasets import load_adult
-from skmtl.metrics import roc_auc
+from skmtl.metrics import roc_auc, task_report
 
 Floats = npt.NDArray[np.float64]
 RANKERS: tuple[type[MultiTaskRanker], ...] = (ShareBottom, MMoE, ChainedMMoE)
+RANKER_NAMES = [name for name in rankers.__all__ if name != "MultiTaskRanker"]
 INTERVAL = [0.025, 0.975]
 
 NEXT = """\
@@ -106,12 +116,63 @@ def choose(auc: Floats, seconds: pd.Series) -> tuple[str, str]:
     return choice, "\n".join([*lines, f"Choose {choice}: {why}"])
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Run the comparison and print it."""
-    parser = argparse.ArgumentParser(prog="python -m skmtl", description=__doc__)
-    parser.add_argument("--max-iter", type=int, default=4, help="epochs of each fit")
-    parser.add_argument("--quiet", action="store_true", help="no progress bars")
-    options = parser.parse_args(arguments)
+def read_table(path: str, ids: Sequence[Any]) -> pd.DataFrame:
+    """Read a CSV or Parquet file; ids are names, even if they look like numbers."""
+    if path.endswith((".parquet", ".pq")):
+        table = pd.read_parquet(path)
+        return table.astype({name: "category" for name in ids if name in table})
+    return pd.read_csv(path, dtype=dict.fromkeys(ids, "category"))
+
+
+def fit(options: argparse.Namespace) -> None:
+    """Fit a ranker on a file, report on held-out rows, and save it."""
+    import_extra("safetensors", "safe", "python -m skmtl fit")  # before the fit
+    table = read_table(options.table, options.ids)
+    time_column = [] if options.time is None else [options.time]
+    named = [*options.tasks, *options.ids, *time_column]
+    missing = [name for name in named if name not in table]
+    if missing:
+        raise SystemExit(
+            f"{options.table} has no columns {missing}. It has {list(table.columns)}."
+        )
+    if options.time is None:
+        order = np.random.default_rng(0).permutation(len(table))
+        how = "random"
+    else:
+        order = np.argsort(pd.to_datetime(table[options.time]), kind="stable")
+        how = f"the latest by {options.time!r}"
+    table = table.iloc[order]
+    X, y = table.drop(columns=[*options.tasks, *time_column]), table[options.tasks]
+    n = round(len(X) * (1 - options.test_size))
+    kind = getattr(rankers, options.ranker)
+    ranker = kind(
+        max_iter=options.max_iter, verbose=0 if options.quiet else 1, random_state=0
+    ).fit(X[:n], y[:n])
+    report = task_report(y[n:], ranker.predict_task_proba(X[n:]))
+    print(f"\n{n:,} training rows, {len(X) - n:,} test rows ({how}); 95 % intervals")
+    print(report[["positives", "roc_auc", "roc_auc_low", "roc_auc_high"]].round(4))
+    ranker.save(options.output)
+    print(f"\nSaved as {options.output}. Next:\n")
+    print(f"    python -m skmtl predict {options.output} new_rows.csv")
+    print(f"    ranker = skmtl.load({options.output!r})  # in Python")
+
+
+def predict(options: argparse.Namespace) -> None:
+    """Write the probabilities of all tasks for the rows of a file."""
+    ranker = load(options.saved)
+    table = read_table(options.table, ranker.encoder_.categorical_names_)
+    proba = pd.DataFrame(
+        np.asarray(ranker.predict_task_proba(table)), columns=list(ranker.task_names_)
+    )
+    if options.output is None:
+        proba.to_csv(sys.stdout, index=False)
+    else:
+        proba.to_csv(options.output, index=False)
+        print(f"{len(proba):,} rows written to {options.output}")
+
+
+def tell(options: argparse.Namespace) -> None:
+    """Compare three rankers, and say what to do next."""
     y, proba, seconds = compare(options.max_iter, progress=not options.quiet)
     auc = bootstrap(y, proba)
     choice, reasons = choose(auc, seconds)
@@ -119,7 +180,50 @@ def main(arguments: list[str] | None = None) -> None:
     print(auc_table(list(y.columns), auc, seconds), reasons, sep="\n\n")
     print("\nThese are single fits on one split; transfer_report compares on several.")
     print('Next, with your own table (the guide\'s page "Your own CSV" explains it):\n')
+    print("    python -m skmtl fit table.csv --tasks click,order --time time\n")
+    print("or in Python:\n")
     print(textwrap.indent(NEXT.format(ranker=choice), "    "))
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options of all commands."""
+    whole = argparse.ArgumentParser(
+        prog="python -m skmtl",
+        description="Without a command, compare three rankers on UCI Adult.",
+    )
+    whole.set_defaults(run=tell)
+    commands = whole.add_subparsers(title="commands")
+    one = commands.add_parser("fit", help="fit a ranker on a file, report, and save it")
+    for each in (whole, one):
+        each.add_argument("--max-iter", type=int, default=4, help="epochs of each fit")
+        each.add_argument("--quiet", action="store_true", help="show no progress")
+    one.add_argument("table", help="CSV or Parquet file with a row per impression")
+    one.add_argument(
+        "--tasks", type=names, required=True, help="columns of 0 and 1, by commas"
+    )
+    one.add_argument("--ids", type=names, default=[], help="columns of ids, by commas")
+    one.add_argument("--time", help="test on the latest rows by this column")
+    one.add_argument("--test-size", type=float, default=0.2, help="share of test rows")
+    one.add_argument("--ranker", choices=RANKER_NAMES, default="MMoE")
+    one.add_argument("--output", default="ranker.safetensors", help="file to write")
+    one.set_defaults(run=fit)
+    two = commands.add_parser("predict", help="write the probabilities of new rows")
+    two.add_argument("saved", help="file that fit has written")
+    two.add_argument("table", help="CSV or Parquet file")
+    two.add_argument("--output", help="CSV file to write; by default the terminal")
+    two.set_defaults(run=predict)
+    return whole
+
+
+def names(text: str) -> list[str]:
+    """Column names of an option."""
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run a command."""
+    options = parser().parse_args(arguments)
+    options.run(options)
 
 
 if __name__ == "__main__":

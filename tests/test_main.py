@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import skmtl
 from skmtl.__main__ import NEXT, choose, main
 from skmtl.datasets import make_funnel
 
@@ -49,6 +50,55 @@ def test_the_fastest_that_is_not_significantly_worse_is_chosen(gaps, choice, why
     found, reasons = choose(draws(*gaps), seconds)
     assert found == choice
     assert why in reasons
+
+
+@pytest.fixture
+def files(tmp_path, monkeypatch):
+    """A table of impressions as CSV and as Parquet, and new rows, in a folder."""
+    log = make_funnel(6000, random_state=0)
+    table = log.data.drop(columns="category_id").assign(time=log.timestamp)
+    table = table.join(log.target[["click", "cart"]])
+    monkeypatch.chdir(tmp_path)
+    table.sample(frac=1, random_state=0).to_csv("table.csv", index=False)
+    table.to_parquet("table.parquet")
+    log.data.drop(columns="category_id")[:50].to_csv("new.csv", index=False)
+    return table
+
+
+OPTIONS = ["--tasks", "click,cart", "--ids", "user_id,item_id", "--time", "time"]
+OPTIONS += ["--max-iter", "1", "--ranker", "ShareBottom"]
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_a_file_is_fitted_saved_and_predicted(files, capsys, kind):
+    pytest.importorskip("safetensors")
+    main(["fit", f"table.{kind}", *OPTIONS, "--quiet"])
+    out = capsys.readouterr().out
+    assert "4,800 training rows, 1,200 test rows (the latest by 'time')" in out
+    latest = files.sort_values("time", kind="stable")[4800:]
+    shown = re.search(r"^cart +(\d+) +0\.\d+ +0\.\d+ +0\.\d+$", out, re.M)
+    assert int(shown[1]) == latest["cart"].sum()
+    ranker = skmtl.load("ranker.safetensors")
+    assert ranker.encoder_.categorical_names_[:2] == ["user_id", "item_id"]
+    if kind == "parquet":  # ids were integers; those of a CSV file are read as strings
+        return
+    main(["predict", "ranker.safetensors", "new.csv", "--output", "proba.csv"])
+    found = pd.read_csv("proba.csv")
+    ids = dict.fromkeys(ranker.encoder_.categorical_names_, "category")
+    wanted = ranker.predict_task_proba(pd.read_csv("new.csv", dtype=ids))
+    assert list(found.columns) == ["click", "cart"]
+    np.testing.assert_allclose(found, wanted, rtol=1e-12)
+    capsys.readouterr()
+    main(["predict", "ranker.safetensors", "new.csv"])
+    assert len(capsys.readouterr().out.splitlines()) == 51
+
+
+def test_columns_that_are_not_there_are_named(files):
+    pytest.importorskip("safetensors")
+    with pytest.raises(SystemExit, match=r"no columns \['order', 'user'\]"):
+        main(["fit", "table.csv", "--tasks", "click,order", "--ids", "user"])
+    with pytest.raises(SystemExit):
+        main(["fit", "table.csv", "--tasks", "click", "--ranker", "GBM"])
 
 
 def test_the_next_lines_run(tmp_path, monkeypatch):
