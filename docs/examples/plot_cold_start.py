@@ -48,7 +48,7 @@ report.pivot_table(
 # panel, and on a single day most differences are within the intervals.
 kinds = ["often", "rarely", "never"]
 true = log.true_proba[["click", "cart"]][test].mean()
-figure, axes = plt.subplots(1, 2, figsize=(8.5, 4), layout="constrained")
+figure, axes = plt.subplots(1, 2, figsize=(7.5, 4), layout="constrained")
 for k, (name, ranker) in enumerate(rankers.items()):
     rows = reports[name].query("task == 'click'").set_index("seen").loc[kinds]
     auc = rows["roc_auc"].to_numpy()

@@ -30,7 +30,7 @@ pd.DataFrame({"true probability": log.true_proba.mean(), "label": log.target.mea
 # the size of a page. In the right panel, rows are divided into bins of equal size by
 # their true probability; bars are two standard errors.
 
-figure, (left, right) = plt.subplots(ncols=2, figsize=(8.5, 4), layout="constrained")
+figure, (left, right) = plt.subplots(ncols=2, figsize=(7.5, 4), layout="constrained")
 for name, style in {"item_id": "-", "user_id": "--"}.items():
     counts = log.data[name].value_counts().to_numpy()
     left.loglog(np.arange(1, len(counts) + 1), counts, style, label=name)

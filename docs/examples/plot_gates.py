@@ -6,6 +6,7 @@ Which experts does each task use, and do the experts differ? Two groups of relat
 show what to look for.
 """
 
+# sphinx_gallery_thumbnail_number = 2
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd

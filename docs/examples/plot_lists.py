@@ -70,7 +70,7 @@ asked = pd.DataFrame({"item": order, "history": [[]] * n_items})
 rows = tables[0].detach().numpy()[encoder.encode(asked).ids[:, 0]]
 rows = rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
-figure, (left, right) = plt.subplots(1, 2, figsize=(9, 4), layout="constrained")
+figure, (left, right) = plt.subplots(1, 2, figsize=(7.8, 3.8), layout="constrained")
 for k, task in enumerate(y):
     judged = pd.DataFrame(
         {name: report.loc[task] for name, report in reports.items()}

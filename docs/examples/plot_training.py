@@ -7,6 +7,7 @@ them starts to overfit, with and without label weights, and the ROC and calibrat
 curves of the final rankers.
 """
 
+# sphinx_gallery_thumbnail_number = 3
 import matplotlib.pyplot as plt
 
 from skmtl import MMoE, ShareBottom
