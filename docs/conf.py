@@ -40,6 +40,7 @@ autosummary_context = {
         "skmtl.inspection": "diagnostics",
         "skmtl.metrics": "metrics",
         "skmtl.model_selection": "metrics",
+        "skmtl.persistence": "saving",
         "skmtl.weighting": "loss_weights",
         "EncodedTable": "tables",
         "FixedOutputWeights": "output_weights",
