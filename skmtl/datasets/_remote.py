@@ -1,4 +1,8 @@
-"""Files of a data set: found in the data folder or downloaded, always verified."""
+"""Files of a data set: found in the data folder or downloaded, always verified.
+
+What a server sends or a folder holds may be anything: sizes, nesting and time are
+bounded, and every fault ends in an OSError that names the file.
+"""
 
 import bz2
 import gzip
@@ -7,23 +11,22 @@ import io
 import os
 import secrets
 import tarfile
+import threading
 import time
 import zipfile
-import zlib
-from collections.abc import Iterator
-from http.client import HTTPException
+from collections.abc import Collection, Iterator
+from http.client import HTTPException, IncompleteRead
 from pathlib import Path
+from typing import IO, Any, cast
 from urllib.error import HTTPError
-from urllib.request import urlopen
+from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 _TIMEOUT = 60.0  # seconds without an answer
-_UNPACK_ERRORS = (
-    EOFError,
-    OSError,
-    tarfile.TarError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
+_TOTAL_TIME = 900.0  # seconds for one download
+_MAX_DOWNLOAD = 64 * 2**20  # bytes; the largest file that is fetched has 9 MiB
+_MAX_UNPACKED = 352 * 2**20  # bytes; the largest archive has 149 MiB, in a tar file
+_MAX_DEPTH = 6  # layers; a gzipped tar file has two
+_CHUNK = 2**16
 
 
 def get_data_home(data_home: str | os.PathLike[str] | None = None) -> Path:
@@ -53,26 +56,106 @@ def get_data_home(data_home: str | os.PathLike[str] | None = None) -> Path:
     return Path(data_home).expanduser()
 
 
-def unpack(name: str, blob: bytes) -> Iterator[tuple[str, bytes]]:
-    """Yield ``(base name, content)`` of every file in a (nested) archive."""
+class _Room:
+    """Bytes that may still be unpacked from one file."""
+
+    def __init__(self) -> None:
+        self.left = _MAX_UNPACKED
+
+    def read(self, file: IO[bytes]) -> bytes:
+        content = file.read(self.left + 1)
+        self.count(content)
+        return content
+
+    def count(self, content: bytes) -> None:
+        self.left -= len(content)
+        if self.left < 0:
+            raise OSError(f"it holds more than {_MAX_UNPACKED // 2**20} MiB")
+
+    def limited(self, file: IO[bytes]) -> "_Limited":
+        return _Limited(file, self)
+
+
+class _Limited:
+    """A file of which no more can be read than there is room for."""
+
+    def __init__(self, file: IO[bytes], room: _Room) -> None:
+        self.file, self.room = file, room
+
+    def read(self, size: int) -> bytes:
+        content = self.file.read(size)
+        self.room.count(content)
+        return content
+
+
+def unpack(
+    name: str, blob: bytes, wanted: Collection[str] | None = None
+) -> Iterator[tuple[str, bytes]]:
+    """Yield ``(base name, content)`` of the wanted files in a (nested) archive.
+
+    None means every file. Others are not read.
+    """
+    yield from _unpack(name, io.BytesIO(blob), wanted, _Room(), _MAX_DEPTH)
+
+
+def _unpack(
+    name: str,
+    file: IO[bytes],
+    wanted: Collection[str] | None,
+    room: _Room,
+    depth: int,
+) -> Iterator[tuple[str, bytes]]:
+    if depth < 0:
+        raise OSError(f"more than {_MAX_DEPTH} layers of archives lie in each other")
     name = name.rpartition("/")[2]
-    if name.endswith(".zip"):
-        with zipfile.ZipFile(io.BytesIO(blob)) as archive:
-            for info in archive.infolist():
-                if not info.is_dir():
-                    yield from unpack(info.filename, archive.read(info))
-    elif name.endswith((".tar.gz", ".tgz", ".tar")):
-        with tarfile.open(fileobj=io.BytesIO(blob)) as tar:
-            for member in tar:
-                file = tar.extractfile(member)
-                if file is not None:
-                    yield from unpack(member.name, file.read())
-    elif name.endswith(".gz"):
-        yield from unpack(name[:-3], gzip.decompress(blob))
-    elif name.endswith(".bz2"):
-        yield from unpack(name[:-4], bz2.decompress(blob))
-    else:
-        yield name, blob
+    if name.endswith((".zip", ".tar")):
+        tar = name.endswith(".tar")
+        members = _tar_members(room.limited(file)) if tar else _zip_members(file)
+        for member, content in members:
+            nested = io.BytesIO(room.read(content)) if _is_packed(member) else content
+            yield from _unpack(member, nested, wanted, room, depth - 1)
+    elif name.endswith(".tgz"):
+        yield from _unpack(f"{name[:-4]}.tar.gz", file, wanted, room, depth)
+    elif name.endswith((".gz", ".bz2")):
+        inner, _, kind = name.rpartition(".")
+        with (gzip if kind == "gz" else bz2).open(file) as plain:
+            yield from _unpack(inner, cast(IO[bytes], plain), wanted, room, depth - 1)
+    elif wanted is None or name in wanted:
+        yield name, room.read(file)
+
+
+def _is_packed(name: str) -> bool:
+    return name.endswith((".zip", ".tar", ".tgz", ".gz", ".bz2"))
+
+
+def _zip_members(file: IO[bytes]) -> Iterator[tuple[str, IO[bytes]]]:
+    with zipfile.ZipFile(file) as archive:
+        for info in archive.infolist():
+            if not info.is_dir():
+                with archive.open(info) as content:
+                    yield info.filename, content
+
+
+def _tar_members(file: _Limited) -> Iterator[tuple[str, IO[bytes]]]:
+    # "r|" is one pass without seeking.
+    with tarfile.open(fileobj=cast(IO[bytes], file), mode="r|") as tar:
+        for member in tar:
+            content = tar.extractfile(member) if member.isfile() else None
+            if content is not None:  # links and devices hold nothing
+                yield member.name, content
+
+
+def _unpacked(
+    source: str, name: str, blob: bytes, members: Collection[str], remedy: str
+) -> dict[str, bytes]:
+    """The members in a file; whatever is wrong with it is an OSError that names it."""
+    try:
+        return dict(unpack(name, blob, members))
+    # Damaged or hostile archives make these libraries raise almost anything:
+    # RuntimeError for a password, KeyError, struct.error, NotImplementedError.
+    except Exception as error:
+        what = str(error) or type(error).__name__
+        raise OSError(f"{source}: cannot be unpacked ({what}). {remedy}") from error
 
 
 def verify(source: str, content: bytes, sha256: str, remedy: str) -> None:
@@ -100,12 +183,12 @@ def read_local(
         if path is None or member in contents:
             continue
         remedy = "Delete or replace this file, then call again."
-        try:
-            found = dict(unpack(path.name, path.read_bytes()))
-        except PermissionError:
-            raise
-        except _UNPACK_ERRORS as error:
-            raise OSError(f"{path}: cannot be unpacked ({error}). {remedy}") from error
+        if path.stat().st_size > _MAX_UNPACKED:
+            raise OSError(
+                f"{path}: has more than {_MAX_UNPACKED // 2**20} MiB, which is not the "
+                f"file that is meant. {remedy}"
+            )
+        found = _unpacked(str(path), path.name, path.read_bytes(), members, remedy)
         for name in members.keys() & found.keys():
             verify(str(path), found[name], members[name], remedy)
             contents.setdefault(name, found[name])
@@ -119,17 +202,11 @@ def download(
     contents: dict[str, bytes] = {}
     for url in urls:
         blob = _read_url(url, n_retries=n_retries, delay=delay)
-        try:
-            found = dict(unpack(url, blob))
-        except _UNPACK_ERRORS as error:
-            raise OSError(
-                f"{url}: the downloaded file cannot be unpacked ({error}). Nothing "
-                "was kept; call again."
-            ) from error
+        found = _unpacked(url, url, blob, members, "Nothing was kept; call again.")
         for name in members.keys() & found.keys():
             remedy = (
-                "Nothing was kept. Call again; if it stays so, the source has "
-                "changed: place a right copy in the data folder yourself."
+                "Nothing was kept. Call again; if this persists, the source has "
+                "changed: put the expected file into the data folder yourself."
             )
             verify(f"{name} from {url}", found[name], members[name], remedy)
             contents[name] = found[name]
@@ -143,8 +220,7 @@ def _read_url(url: str, *, n_retries: int, delay: float) -> bytes:
     """Read a URL; try again after faults that may pass."""
     for left in range(n_retries, -1, -1):
         try:
-            with urlopen(url, timeout=_TIMEOUT) as response:
-                return response.read()
+            return _within_time(url)
         except HTTPError as error:
             error.close()
             # Of the answers that blame the request, only these two may change.
@@ -153,11 +229,87 @@ def _read_url(url: str, *, n_retries: int, delay: float) -> bytes:
                 raise OSError(
                     f"{url}: HTTP error {error.code} {error.reason}"
                 ) from None
+        except _TooMuchError as error:
+            raise OSError(f"{url}: {error}") from None
         except (OSError, HTTPException) as error:
             if not left:
                 raise OSError(f"{url}: download failed ({error!r})") from error
+        except ValueError as error:  # of the location that a server redirects to
+            raise OSError(
+                f"{url}: redirected to a location that is not valid ({error})"
+            ) from error
         time.sleep(delay)
     raise AssertionError("unreachable")
+
+
+class _TooMuchError(Exception):
+    """A server sends more, or for longer, than the file can take."""
+
+
+def _within_time(url: str) -> bytes:
+    """Read a URL in a thread, so that no slow server holds the caller for ever."""
+    result: dict[str, Any] = {}
+    stop = threading.Event()
+
+    def read() -> None:
+        try:
+            result["content"] = _read_response(url, stop)
+        except BaseException as error:
+            result["error"] = error
+
+    thread = threading.Thread(target=read, daemon=True)
+    thread.start()
+    thread.join(_TOTAL_TIME)
+    stop.set()
+    if not result:
+        raise _TooMuchError(f"no whole answer within {_TOTAL_TIME:g} seconds")
+    if "error" in result:
+        raise result["error"]
+    content: bytes = result["content"]
+    return content
+
+
+class _WebOnly(HTTPRedirectHandler):
+    """Follows redirects to web addresses only; urllib would take FTP as well."""
+
+    def redirect_request(
+        self, req: Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
+    ) -> Request | None:
+        if not newurl.lower().startswith(("http://", "https://")):
+            raise ValueError(newurl)
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+    def http_error_302(
+        self, req: Request, fp: Any, code: int, msg: str, headers: Any
+    ) -> Any:
+        try:
+            return super().http_error_302(req, fp, code, msg, headers)
+        except BaseException:
+            fp.close()  # urllib leaves it open where the location is not valid
+            raise
+
+    http_error_301 = http_error_303 = http_error_307 = http_error_302
+    http_error_308 = http_error_302
+
+
+def _read_response(url: str, stop: threading.Event) -> bytes:
+    with build_opener(_WebOnly).open(url, timeout=_TIMEOUT) as response:
+        announced = response.headers.get("Content-Length", "")
+        length = int(announced) if announced.isdecimal() else None
+        content = bytearray()
+        while not stop.is_set():
+            if max(len(content), length or 0) > _MAX_DOWNLOAD:
+                raise _TooMuchError(
+                    f"the answer has more than {_MAX_DOWNLOAD // 2**20} MiB, which is "
+                    "not the file that is meant"
+                )
+            part = response.read1(_CHUNK)  # read would wait for a whole chunk
+            if not part:
+                break
+            content += part
+        if length is not None and len(content) < length:
+            raise IncompleteRead(bytes(content), length - len(content))
+        return bytes(content)
 
 
 def prepare_folder(folder: Path) -> None:

@@ -173,6 +173,12 @@ class ItemEmbedder(
     def _as_frame(self, X: Any, *, reset: bool) -> pd.DataFrame:
         seen = getattr(self, "feature_names_in_", None)
         frame = as_frame(X, estimator=self)
+        repeated = frame.columns[frame.columns.duplicated()]
+        if len(repeated):
+            raise ValueError(
+                f"X has several columns named {repeated[0]!r}. Rename them, or pass an "
+                "array and give columns by index."
+            )
         if has_names(X) and not reset and seen is not None:
             missing = [n for n in seen if n not in set(frame.columns)]
             if missing:

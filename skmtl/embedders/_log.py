@@ -13,6 +13,17 @@ from pandas.api import types
 from skmtl.encoding._columns import as_float
 from skmtl.encoding._keys import as_keys
 
+# Kinds of times, as pandas infers them; dates of Arrow and of Python among them.
+_TEMPORAL = (
+    "date",
+    "datetime",
+    "datetime64",
+    "period",
+    "time",
+    "timedelta",
+    "timedelta64",
+)
+
 
 def column_position(wanted: Any, names: list[Any], parameter: str) -> int:
     """Position of a column given by name or index.
@@ -22,8 +33,9 @@ def column_position(wanted: Any, names: list[Any], parameter: str) -> int:
     ValueError
         If there is none; the message names the parameter.
     """
-    if wanted in names and not isinstance(wanted, bool):
-        return names.index(wanted)
+    for place, name in enumerate(names):
+        if _is_name(wanted, name):
+            return place
     if isinstance(wanted, (int, np.integer)) and not isinstance(wanted, bool):
         if -len(names) <= wanted < len(names):
             return int(wanted) % len(names)
@@ -35,6 +47,16 @@ def column_position(wanted: Any, names: list[Any], parameter: str) -> int:
         f"{parameter} names {wanted!r}, which is not a column of X. The columns are "
         f"{names}."
     )
+
+
+def _is_name(wanted: Any, name: Any) -> bool:
+    """Whether a string or an integer is the name; True is not 1, and NA is nothing."""
+    if isinstance(wanted, bool) or isinstance(name, bool):
+        return False
+    for kind in (str, (int, np.integer)):
+        if isinstance(wanted, kind) and isinstance(name, kind):
+            return bool(wanted == name)
+    return False
 
 
 @dataclass(frozen=True)
@@ -97,9 +119,14 @@ def _times(time: pd.Series) -> npt.NDArray[Any]:
             f"Column {time.name!r} holds the times of the events, but row {row} has "
             "none. Fill it in, or leave the row out."
         )
-    if types.is_datetime64_any_dtype(time.dtype):
-        stamps: npt.NDArray[Any] = time.astype("int64").to_numpy()
-        return stamps
+    if types.infer_dtype(time) in _TEMPORAL:
+        try:
+            return pd.factorize(time, sort=True)[0]
+        except TypeError as error:
+            raise TypeError(
+                f"Column {time.name!r} holds the times of the events, which cannot be "
+                f"compared: {error}."
+            ) from error
     if types.is_integer_dtype(time.dtype):
         return time.to_numpy(np.int64)
     return as_float(time, time.name)

@@ -3,7 +3,10 @@
 import bz2
 import gzip
 import hashlib
+import io
 import os
+import tarfile
+import zipfile
 
 import pytest
 
@@ -176,3 +179,156 @@ def test_failed_write_leaves_nothing(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="disk"):
         write_atomic(tmp_path / "t.data.gz", CONTENT)
     assert [path.name for path in tmp_path.iterdir()] == ["good"]
+
+
+def zipped(**files):
+    blob = io.BytesIO()
+    with zipfile.ZipFile(blob, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            archive.writestr(name.replace("__", "."), content)
+    return blob.getvalue()
+
+
+def tar_with_link():
+    blob = io.BytesIO()
+    with tarfile.open(fileobj=blob, mode="w") as tar:
+        link = tarfile.TarInfo("t.data")
+        link.type, link.linkname = tarfile.SYMTYPE, "nowhere"
+        tar.addfile(link)
+    return blob.getvalue()
+
+
+def hostile(kind):
+    """Name and content of a file that cannot be unpacked."""
+    central = b"PK\1\2"
+    blob = bytearray(zipped(t__data=CONTENT))
+    if kind == "cut bz2":
+        return "t.data.bz2", bz2.compress(CONTENT)[:-9]
+    if kind == "no bz2":
+        return "t.data.bz2", CONTENT
+    if kind == "encrypted zip":
+        blob[blob.find(central) + 8] |= 1
+        return "all.zip", bytes(blob)
+    if kind == "zip of an unknown method":
+        blob[blob.find(central) + 10] = 99
+        return "all.zip", bytes(blob)
+    if kind == "deep zip":
+        deep = zipped(t__data=CONTENT)
+        for _ in range(50):
+            deep = zipped(a__zip=deep)
+        return "all.zip", deep
+    if kind == "cut zip":
+        return "all.zip", bytes(blob[:-20])
+    if kind == "cut tar":
+        return "all.tar", tar_with_link()[:300]
+    assert kind == "no zip"
+    return "all.zip", CONTENT
+
+
+KINDS = [
+    "cut bz2", "no bz2", "encrypted zip", "zip of an unknown method", "deep zip",
+    "cut zip", "cut tar", "no zip",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_local_file_that_cannot_be_unpacked(tmp_path, kind):
+    name, blob = hostile(kind)
+    (tmp_path / name).write_bytes(blob)
+    with pytest.raises(OSError, match=r"cannot be unpacked \(.+\)\. Delete") as info:
+        read_local(tmp_path, MEMBERS, archives=("all.zip", "all.tar"))
+    assert str(tmp_path / name) in str(info.value)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_download_that_cannot_be_unpacked(server, kind):
+    name, blob = hostile(kind)
+    server.serve(f"/{name}", blob)
+    with pytest.raises(OSError, match="cannot be unpacked") as info:
+        download((f"{server.url}/{name}",), MEMBERS, n_retries=0, delay=0)
+    assert f"{server.url}/{name}" in str(info.value)
+
+
+def test_links_in_a_tar_file_are_left_out(server):
+    server.serve("/all.tar", tar_with_link())
+    with pytest.raises(OSError, match=r"t\.data not found in"):
+        download((server.url + "/all.tar",), MEMBERS, n_retries=0, delay=0)
+
+
+@pytest.mark.parametrize("packed", [bytes, gzip.compress])
+def test_tar_files_are_read(packed):
+    blob = io.BytesIO()
+    with tarfile.open(fileobj=blob, mode="w") as tar:
+        for name in ("folder/t.data", "folder/other"):
+            info = tarfile.TarInfo(name)
+            info.size = len(CONTENT)
+            tar.addfile(info, io.BytesIO(CONTENT))
+    for name in ("x.tar", "x.tar.gz", "x.tgz"):
+        if (packed is bytes) == (name == "x.tar"):
+            assert dict(unpack(name, packed(blob.getvalue()), ["t.data"])) == {
+                "t.data": CONTENT
+            }
+
+
+def test_what_is_not_wanted_is_not_unpacked(monkeypatch):
+    monkeypatch.setattr(_remote, "_MAX_UNPACKED", 2 * len(CONTENT))
+    blob = zipped(zeros=bytes(10 * len(CONTENT)), t__data=CONTENT)
+    assert dict(unpack("all.zip", blob, MEMBERS)) == {"t.data": CONTENT}
+
+
+@pytest.mark.parametrize("form", ["zip", "gz", "bz2", "tar.gz"])
+def test_a_file_that_unpacks_to_too_much(monkeypatch, form):
+    monkeypatch.setattr(_remote, "_MAX_UNPACKED", 2**20)
+    zeros = bytes(2**22)
+    if form == "tar.gz":
+        blob = io.BytesIO()
+        with tarfile.open(fileobj=blob, mode="w:gz") as tar:
+            info = tarfile.TarInfo("other")
+            info.size = len(zeros)
+            tar.addfile(info, io.BytesIO(zeros))
+        packed = blob.getvalue()
+    else:
+        pack = {"gz": gzip.compress, "bz2": bz2.compress}
+        packed = zipped(t__data=zeros) if form == "zip" else pack[form](zeros)
+    with pytest.raises(OSError, match="holds more than 1 MiB"):
+        dict(unpack(f"t.data.{form}", packed, MEMBERS))
+
+
+@pytest.mark.parametrize("announced", [True, False])
+def test_an_answer_that_is_too_long(server, monkeypatch, announced):
+    monkeypatch.setattr(_remote, "_MAX_DOWNLOAD", 2**20)
+    server.serve("/t.data", bytes(2**22), length=None if announced else False)
+    with pytest.raises(OSError, match=r"/t\.data: the answer has more than 1 MiB"):
+        download((server.url + "/t.data",), MEMBERS, n_retries=3, delay=0)
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("slow", ["header", "body"])
+def test_a_server_that_takes_too_long(server, monkeypatch, slow):
+    monkeypatch.setattr(_remote, "_TOTAL_TIME", 0.3)
+    server.serve("/t.data", CONTENT, slow=slow)
+    with pytest.raises(OSError, match=r"/t\.data: no whole answer within 0\.3 seconds"):
+        download((server.url + "/t.data",), MEMBERS, n_retries=3, delay=0)
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "location",
+    ["http://[::1", "ftp://127.0.0.1/t.data", "file:///etc/passwd", "http://"],
+)
+def test_redirects_to_nowhere(server, location):
+    server.serve("/t.data", b"", status=302, location=location)
+    with pytest.raises(OSError, match=r"/t\.data: ") as info:
+        download((server.url + "/t.data",), MEMBERS, n_retries=0, delay=0)
+    assert server.url in str(info.value)
+
+
+def test_redirects_to_the_file_are_followed(server):
+    server.serve("/old", b"", status=302, location=f"{server.url}/t.data.gz")
+    server.serve("/t.data.gz", gzip.compress(CONTENT))
+    with pytest.raises(OSError, match=r"t\.data not found"):
+        download((server.url + "/old",), MEMBERS, n_retries=0, delay=0)
+    server.serve("/t.data", b"", status=302, location="/t.data.gz")
+    server.serve("/moved/t.data.gz", b"", status=301, location="/t.data.gz")
+    got = download((server.url + "/moved/t.data.gz",), MEMBERS, n_retries=0, delay=0)
+    assert got == {"t.data": CONTENT}
