@@ -40,6 +40,14 @@ def with_callbacks(method: Method) -> Method:
     return callback.with_callbacks(method)
 
 
+def scorer_parts(scorer: Any) -> tuple[Callable[..., float], int, dict[str, Any], Any]:
+    """Metric, sign, parameters of the metric, and response methods of a scorer."""
+    responses = scorer._response_method
+    if isinstance(responses, str):
+        responses = (responses,)
+    return scorer._score_func, scorer._sign, scorer._kwargs, responses
+
+
 # The caller that scikit-learn hands to a scorer when nothing is to be cached.
 uncached_call = partial(_cached_call, None)
 
@@ -58,6 +66,7 @@ __all__ = [
     "output_config",
     "params_of_rows",
     "rows_of",
+    "scorer_parts",
     "uncached_call",
     "with_callbacks",
 ]

@@ -1,5 +1,6 @@
 """What a fitted estimator predicts, as scores of tasks."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -8,18 +9,33 @@ from sklearn.base import BaseEstimator
 from skmtl.metrics._labels import column_names
 
 
-def task_names_of(estimator: Any) -> list[str] | None:
-    """``task_names_`` of an estimator or of the last step of a pipeline."""
+def _layers(estimator: Any) -> Iterator[Any]:
+    """An estimator, the last step of a pipeline, what a search chose, and so on."""
     while estimator is not None:
-        names = getattr(estimator, "task_names_", None)
-        if names is not None:
-            return [str(name) for name in names]
+        yield estimator
         steps = getattr(estimator, "steps", None)
         if steps:
             estimator = steps[-1][1]
         else:
             estimator = getattr(estimator, "best_estimator_", None)
+
+
+def task_names_of(estimator: Any) -> list[str] | None:
+    """``task_names_`` of an estimator or of the last step of a pipeline."""
+    for layer in _layers(estimator):
+        names = getattr(layer, "task_names_", None)
+        if names is not None:
+            return [str(name) for name in names]
     return None
+
+
+class FusesTasks:
+    """Base of estimators whose ``decision_function`` ranks by all tasks at once."""
+
+
+def fuses_tasks(estimator: Any) -> bool:
+    """Whether an estimator ranks by a fused score of its tasks."""
+    return any(isinstance(layer, FusesTasks) for layer in _layers(estimator))
 
 
 class TaskPredictions(BaseEstimator):

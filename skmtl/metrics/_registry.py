@@ -42,6 +42,7 @@ class Metric:
     greater_is_better: bool = True
     ranking: bool = True  # needs a positive label, takes any score
     needs_groups: bool = False
+    of_own_function: bool = False
 
 
 def _gauc(labels: Labels, **kwargs: Any) -> Values:
@@ -139,7 +140,8 @@ class OwnMetric:
 
 
 def function_name(function: Callable[..., Any]) -> str:
-    return getattr(function, "__name__", repr(function))
+    inner = getattr(function, "func", function)  # of a functools.partial
+    return getattr(inner, "__name__", repr(function))
 
 
 def find_metric(metric: Any, greater_is_better: bool | None) -> Metric:
@@ -156,6 +158,7 @@ def find_metric(metric: Any, greater_is_better: bool | None) -> Metric:
             ranking=False,
             needs_groups="groups" in accepted
             and accepted["groups"].default is Parameter.empty,
+            of_own_function=True,
         )
     if not isinstance(metric, str):
         raise TypeError(f"metric must be a name or a function; got {metric!r}.")

@@ -16,7 +16,7 @@ def make_task_scorer(
     *,
     task: str | None = None,
     average: str | Mapping[str, float] = "mean",
-    response_method: str = "predict_proba",
+    response_method: str = "auto",
     greater_is_better: bool | None = None,
     **params: Any,
 ) -> TaskScorer:
@@ -41,9 +41,12 @@ def make_task_scorer(
         How the scores of several tasks become one. A mapping gives weights of a mean by
         the names of tasks. Undefined tasks are left out with a warning that says how
         many tasks were averaged.
-    response_method : {"predict_proba", "decision_function"}, default="predict_proba"
+    response_method : {"auto", "predict_proba", "decision_function"}, default="auto"
         Judge the probability of each task, or the one ranking score of an estimator
-        that fuses the tasks.
+        that fuses the tasks. "auto" takes the fused score of an estimator with output
+        weights for the metrics that rank, such as "auc" and "ndcg", and the
+        probabilities otherwise. A function over such an estimator judges the
+        probabilities, with a warning.
     greater_is_better : bool, default=None
         Only for a function: whether high values are good (None: they are). The scorer
         of a metric whose low values are good returns its negative.
@@ -95,10 +98,10 @@ def make_task_scorer(
             f"The metric {known.name!r} has no parameter {unknown[0]!r}; its "
             f"parameters are {list(known.params)}."
         )
-    if response_method not in ("predict_proba", "decision_function"):
+    if response_method not in ("auto", "predict_proba", "decision_function"):
         raise ValueError(
-            "response_method must be 'predict_proba' or 'decision_function'; got "
-            f"{response_method!r}."
+            "response_method must be 'auto', 'predict_proba' or 'decision_function'; "
+            f"got {response_method!r}."
         )
     average = named_values(average)
     _check_average(average)

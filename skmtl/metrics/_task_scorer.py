@@ -13,6 +13,7 @@ from skmtl.metrics._labels import Labels, check_labels, require_positive
 from skmtl.metrics._predictions import (
     TaskPredictions,
     check_same_tasks,
+    fuses_tasks,
     task_names_of,
 )
 from skmtl.metrics._registry import Metric
@@ -55,8 +56,10 @@ class TaskScorer(BaseScorer):
             _Metadata(metric.name, metric.metadata),
             1 if metric.greater_is_better else -1,
             {},
-            response_method,
+            # scikit-learn asks estimators for this method; it knows no "auto".
+            "predict_proba" if response_method == "auto" else response_method,
         )
+        self.response_method = response_method
         self.metric = metric
         self.task = task
         self.average = average
@@ -66,8 +69,8 @@ class TaskScorer(BaseScorer):
         options = {"task": self.task, **self.params}
         if self.task is None and "gains" not in self.params:
             options["average"] = self.average
-        if self._response_method != "predict_proba":
-            options["response_method"] = self._response_method
+        if self.response_method != "auto":
+            options["response_method"] = self.response_method
         shown = "".join(f", {k}={v!r}" for k, v in options.items() if v is not None)
         return f"make_task_scorer({self.metric.name!r}{shown})"
 
@@ -96,12 +99,29 @@ class TaskScorer(BaseScorer):
             check_same_tasks(y_true, names)
         labels = check_labels(y_true, names)
         predictions = TaskPredictions(estimator, labels.n_tasks)
-        method = {
+        score = method_caller(predictions, self._response_of(estimator), X)
+        return self.evaluate(labels, score, **metadata)
+
+    def _response_of(self, estimator: Any) -> str:
+        """The method of `TaskPredictions` that gives what is judged."""
+        responses = {
             "predict_proba": "task_probabilities",
             "decision_function": "ranking_score",
-        }[self._response_method]
-        score = method_caller(predictions, method, X)
-        return self.evaluate(labels, score, **metadata)
+        }
+        response = self.response_method
+        if response != "auto":
+            return responses[response]
+        fused = fuses_tasks(estimator)
+        if fused and self.metric.of_own_function:
+            warnings.warn(
+                f"{self!r} judges the probability of each task, which output weights "
+                "do not change. Give response_method='decision_function' to judge the "
+                "fused score, or 'predict_proba' if you mean the probabilities.",
+                UserWarning,
+                stacklevel=4,
+            )
+        ranks = fused and self.metric.ranking
+        return responses["decision_function" if ranks else "predict_proba"]
 
     def evaluate(
         self, y: Any, score: Any, *, groups: Any = None, sample_weight: Any = None

@@ -21,7 +21,7 @@ def check_scores(
     """
     what = "proba" if probability else "score"
     if isinstance(score, list | tuple) and len(score) and np.ndim(score[0]) == 2:
-        score = _positive_columns(score, what)
+        score = positive_columns(score, what)
     array = as_float_table(score, what)
     if len(array) != len(labels):
         raise ValueError(f"{what} has {len(array)} rows, but y has {len(labels)}.")
@@ -36,7 +36,7 @@ def check_scores(
     return array
 
 
-def _positive_columns(proba: Sequence[Any], what: str) -> np.ndarray:
+def positive_columns(proba: Sequence[Any], what: str) -> np.ndarray:
     for task, columns in enumerate(proba):
         if np.ndim(columns) != 2 or np.shape(columns)[1] != 2:
             raise ValueError(

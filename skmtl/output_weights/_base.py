@@ -14,7 +14,12 @@ from skmtl._saving import SaveMixin
 from skmtl._sklearn import HasMethods, StrOptions, VisualBlock, estimator_has
 from skmtl.metrics import get_task_scorer
 from skmtl.metrics._labels import Labels, check_labels, column_names
-from skmtl.metrics._predictions import TaskPredictions, is_table, task_names_of
+from skmtl.metrics._predictions import (
+    FusesTasks,
+    TaskPredictions,
+    is_table,
+    task_names_of,
+)
 from skmtl.output_weights._fusion import (
     METHODS,
     check_weights,
@@ -77,7 +82,9 @@ def task_table(estimator: Any, X: Any, n_tasks: int) -> np.ndarray:
     return table.astype(np.float64)
 
 
-class BaseOutputWeights(SaveMixin, ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
+class BaseOutputWeights(
+    FusesTasks, SaveMixin, ClassifierMixin, MetaEstimatorMixin, BaseEstimator
+):
     """Ranks by a fused score; everything else is the inner estimator's."""
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
@@ -99,7 +106,11 @@ class BaseOutputWeights(SaveMixin, ClassifierMixin, MetaEstimatorMixin, BaseEsti
         return None
 
     def _set_inner(self, fitted: Any, labels: Labels) -> None:
-        self.estimator_ = fitted
+        """Keep the fitted inner estimator, or, where there is none, the tasks."""
+        if fitted is None:
+            self.__dict__.pop("estimator_", None)
+        else:
+            self.estimator_ = fitted
         names = task_names_of(fitted) or labels.names
         self.task_names_ = np.array(names, dtype=object)
         for name in ("n_features_in_", "feature_names_in_"):

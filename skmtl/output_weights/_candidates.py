@@ -1,14 +1,18 @@
-"""The points of the search, and which of them rank alike."""
+"""The points of the search: grids, directions, and moves beyond the grid."""
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral
 from typing import Any
 
 import numpy as np
 
+from skmtl.metrics._labels import column_names
+from skmtl.metrics._validation import as_numbers
 from skmtl.output_weights._fusion import check_values
 
-MAX_POINTS = 2_000_000
+# A candidate is a row of `cv_results_`, about 1 kB with its dict of parameters.
+MAX_POINTS = 500_000
 
 
 def make_candidates(weights: Any, names: Sequence[str]) -> np.ndarray:
@@ -19,18 +23,15 @@ def make_candidates(weights: Any, names: Sequence[str]) -> np.ndarray:
                 f"weights={weights} gives a grid of one point; at least 2 points per "
                 "axis are needed, such as 11 for steps of 0.1."
             )
+        _check_size(n_points(weights, len(names)))
         axes = [np.arange(int(weights)) / (int(weights) - 1)] * len(names)
         points = _product(axes)
     elif isinstance(weights, Mapping):
-        points = _product(_axes(weights, names))
+        axes = _axes(weights, names)
+        _check_size(math.prod(len(axis) for axis in axes))
+        points = _product(axes)
     else:
-        points = np.asarray(weights, dtype=np.float64)
-        if points.ndim != 2 or points.shape[1] != len(names) or not len(points):
-            raise ValueError(
-                "weights must be a number of points per axis, a mapping from task to "
-                f"values, or an array (n_points, {len(names)}) for the tasks "
-                f"{list(names)}; got shape {points.shape}."
-            )
+        points = _given_points(weights, names)
     check_values(points, names)
     points = points[points.any(axis=1)]
     if not len(points):
@@ -43,13 +44,41 @@ def n_points(weights: Any, n_tasks: int) -> int:
     if isinstance(weights, Integral):
         return int(weights) ** n_tasks
     if isinstance(weights, Mapping):
-        return int(np.prod([float(np.size(v)) for v in weights.values()]))
+        return math.prod(int(np.size(values)) for values in weights.values())
     return len(weights)
+
+
+def _check_size(count: int) -> None:
+    if count > MAX_POINTS:
+        raise ValueError(
+            f"The grid has {count} points, more than {MAX_POINTS}. Use "
+            "search='continuous', fewer points per axis, or an array of points."
+        )
+
+
+def _given_points(weights: Any, names: Sequence[str]) -> np.ndarray:
+    """An array of points; the columns of a DataFrame are matched by name."""
+    columns = column_names(weights) if np.ndim(weights) == 2 else None
+    points = as_numbers(weights, "weights")
+    if points.ndim != 2 or points.shape[1] != len(names) or not len(points):
+        raise ValueError(
+            "weights must be a number of points per axis, a mapping from task to "
+            f"values, or an array (n_points, {len(names)}) for the tasks "
+            f"{list(names)}; got shape {points.shape}."
+        )
+    if columns is None or columns == [str(i) for i in range(len(names))]:
+        return points
+    if sorted(columns) != sorted(names):
+        raise ValueError(
+            f"The columns of weights are {columns}, but the tasks are {list(names)}."
+        )
+    return points[:, [columns.index(name) for name in names]]
 
 
 def _axes(weights: Mapping[Any, Any], names: Sequence[str]) -> list[np.ndarray]:
     given = {
-        str(name): np.atleast_1d(np.asarray(v, float)) for name, v in weights.items()
+        str(name): np.atleast_1d(as_numbers(v, f"The weights of task {name!r}"))
+        for name, v in weights.items()
     }
     if sorted(given) != sorted(names):
         raise ValueError(
@@ -63,12 +92,6 @@ def _axes(weights: Mapping[Any, Any], names: Sequence[str]) -> list[np.ndarray]:
 
 
 def _product(axes: Sequence[np.ndarray]) -> np.ndarray:
-    count = float(np.prod([float(len(axis)) for axis in axes]))
-    if count > MAX_POINTS:
-        raise ValueError(
-            f"The grid has {count:.0f} points, more than {MAX_POINTS}. Use "
-            "search='continuous', fewer points per axis, or an array of points."
-        )
     return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(axes))
 
 
@@ -95,3 +118,64 @@ def start_points(n_tasks: int) -> np.ndarray:
     return np.concatenate(
         [single, single[first] + single[second], np.ones((1, n_tasks))]
     )
+
+
+STEPS = (0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002)
+Merit = Callable[[np.ndarray], np.ndarray]
+
+
+def refine(merit: Merit, start: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """Climb from a point until no move helps; never to a lower merit.
+
+    A rank metric is a step function of the weights, so nothing has a gradient. A move
+    raises or lowers one task's share of the spread of the fused score, in ever smaller
+    steps (a compass search, Kolda, Lewis and Torczon, SIAM Review 45(3), 2003,
+    section 1). With more than two tasks a move also shifts share from one task to
+    another.
+
+    Parameters
+    ----------
+    merit : callable
+        From points ``(n_points, n_tasks)`` to merits ``(n_points,)``.
+    start : ndarray of shape (n_tasks,)
+        Weights to start from.
+    scale : ndarray of shape (n_tasks,)
+        Spread of what each weight multiplies.
+    """
+    point = start * scale / (start * scale).max()
+    best = float(merit(start[None])[0])
+    improved, found = True, start
+    while improved:
+        improved = False
+        for step in STEPS:
+            while True:
+                moves = _moves(point, step)
+                weights = as_weights(moves, scale)
+                values = merit(weights)
+                top = int(np.argmax(values))
+                if not values[top] > best:
+                    break
+                best, point, found = float(values[top]), moves[top], weights[top]
+                improved = True
+        if not improved:
+            break
+    return found
+
+
+def as_weights(points: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    weights = points / scale
+    scaled: np.ndarray = weights / weights.max(axis=-1, keepdims=True)
+    return scaled
+
+
+def _moves(point: np.ndarray, step: float) -> np.ndarray:
+    """Neighbours with one share changed, or moved from one task to another."""
+    n = len(point)
+    unit = np.eye(n) * step
+    moves = [point + unit, point - unit]
+    if 2 < n <= 4:
+        first, second = np.nonzero(~np.eye(n, dtype=bool))
+        moves.append(point + unit[first] - unit[second])
+    found = np.maximum(np.concatenate(moves), 0.0)
+    found = found[found.any(axis=1)]
+    return found / found.max(axis=1, keepdims=True)

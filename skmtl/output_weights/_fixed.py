@@ -12,6 +12,7 @@ from sklearn.utils.metadata_routing import (
 )
 
 from skmtl._sklearn import _fit_context, _routing_enabled
+from skmtl.metrics._validation import named_values
 from skmtl.output_weights._base import BaseOutputWeights, read_labels
 from skmtl.output_weights._fusion import check_weights
 
@@ -99,7 +100,8 @@ class FixedOutputWeights(BaseOutputWeights):
             If labels or weights cannot be used; nothing is fitted then.
         """
         labels, _ = read_labels(y)
-        if not isinstance(self.weights, Mapping):
+        # Names are known once the inner estimator is fitted.
+        if not isinstance(named_values(self.weights), Mapping):
             self._output_weights_checked(labels.names)
         if _routing_enabled():
             params = process_routing(self, "fit", **params).estimator.fit

@@ -7,8 +7,11 @@ import numpy as np
 from scipy.stats import rankdata
 
 from skmtl.metrics._labels import as_float_table, column_names
-from skmtl.metrics._validation import _positive_columns
+from skmtl.metrics._validation import as_numbers, named_values, positive_columns
 
+# A sum of weights beyond these overflows in a fused score, whose logits reach 709, or
+# leaves no digits for the probabilities.
+LARGEST, SMALLEST = 1e300, 1e-290
 METHODS = ("sum", "product", "rank", "logit")
 
 
@@ -21,8 +24,10 @@ def fuse(proba: Any, weights: Any, method: str = "sum") -> np.ndarray:
         Probability of a positive for every task, as a table or as the list that
         ``predict_proba`` of a multioutput classifier returns.
     weights : array-like of shape (n_tasks,), or mapping from task to weight
-        Output weights: finite, at least 0, not all 0. A mapping goes by the columns of
-        a DataFrame, else by ``"0"``, ``"1"``, …; tasks that it leaves out weigh 0.
+        Output weights: finite, at least 0, not all 0; only their ratios matter for a
+        ranking. A mapping, or a Series with the tasks as index, is matched to the
+        columns of a DataFrame, else to ``"0"``, ``"1"``, …; tasks that it leaves out
+        weigh 0.
     method : {"sum", "product", "rank", "logit"}, default="sum"
         "sum" is ``Σ w p``; "product" is ``Σ w log p``, which ranks as the product of
         the powers ``p^w``; "rank" is ``Σ w r`` with ``r`` the rank of a row in its
@@ -37,8 +42,9 @@ def fuse(proba: Any, weights: Any, method: str = "sum") -> np.ndarray:
     Raises
     ------
     ValueError
-        If weights are negative, not finite, all zero or not one for each task, or if
-        probabilities are not finite, or outside [0, 1] for "product" and "logit".
+        If weights are negative, not finite, all zero, beyond what float64 sums can
+        hold, or not one for each task, or if probabilities are not finite, or outside
+        [0, 1] for "product" and "logit".
 
     See Also
     --------
@@ -71,7 +77,7 @@ def as_table(proba: Any) -> tuple[np.ndarray, list[str]]:
     """Probabilities ``(n_samples, n_tasks)`` and the names of the tasks."""
     names = column_names(proba)
     if isinstance(proba, list | tuple) and len(proba) and np.ndim(proba[0]) == 2:
-        proba = _positive_columns(proba, "proba")
+        proba = positive_columns(proba, "proba")
     table = as_float_table(proba, "proba").astype(np.float64, copy=False)
     if table.ndim == 1:
         table = table[:, None]
@@ -84,16 +90,16 @@ def default_names(n_tasks: int) -> list[str]:
 
 def check_weights(weights: Any, names: Sequence[str]) -> np.ndarray:
     """One weight for each task."""
+    weights = named_values(weights)
     if isinstance(weights, Mapping):
-        unknown = [str(name) for name in weights if str(name) not in names]
+        unknown = [name for name in weights if name not in names]
         if unknown:
             raise ValueError(
                 f"weights name the unknown task {unknown[0]!r}; the tasks are "
                 f"{list(names)}."
             )
-        given = {str(name): value for name, value in weights.items()}
-        weights = [given.get(name, 0.0) for name in names]
-    array = np.asarray(weights, dtype=np.float64)
+        weights = [weights.get(name, 0.0) for name in names]
+    array = as_numbers(weights, "weights")
     if array.shape != (len(names),):
         raise ValueError(
             f"weights must give one number for each of the {len(names)} task(s) "
@@ -106,7 +112,10 @@ def check_weights(weights: Any, names: Sequence[str]) -> np.ndarray:
 
 
 def check_values(points: np.ndarray, names: Sequence[str]) -> None:
-    """Finite and not negative; the error names the task and the point."""
+    """Finite, not negative, and of a size that sums can hold.
+
+    The error names the task and the point.
+    """
     bad = ~(np.isfinite(points) & (points >= 0))
     if bad.any():
         point, task = np.argwhere(bad)[0]
@@ -114,6 +123,18 @@ def check_values(points: np.ndarray, names: Sequence[str]) -> None:
         raise ValueError(
             f"The weight of task {names[task]!r} is {points[point, task]}{where}. "
             "Output weights must be finite and at least 0."
+        )
+    with np.errstate(over="ignore"):
+        total = points.sum(axis=1)
+    far = (total > LARGEST) | ((total > 0) & (total < SMALLEST))
+    if far.any():
+        point = int(far.argmax())
+        where = f" (point {point})" if len(points) > 1 else ""
+        raise ValueError(
+            f"The weights {points[point].tolist()}{where} are too "
+            f"{'large' if total[point] > 1 else 'small'} for float64 sums. Only the "
+            "ratios of output weights matter for a ranking: scale them so that the "
+            "largest is about 1."
         )
 
 

@@ -1,14 +1,16 @@
 """Which rows train and which judge, and the probabilities of those that judge."""
 
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from numbers import Integral, Real
+from time import perf_counter
 from typing import Any
 
 import numpy as np
 from sklearn.base import clone
-from sklearn.exceptions import NotFittedError
+from sklearn.exceptions import FitFailedWarning, NotFittedError
 from sklearn.model_selection import ShuffleSplit, StratifiedShuffleSplit, check_cv
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted
@@ -37,61 +39,114 @@ def find_splitter(cv: Any, y: Any, labels: Labels, random_state: Any) -> Any:
 
 
 @dataclass
-class Judged:
-    """Rows that judge, and their probabilities ``(n_rows, n_tasks)``."""
+class HeldOut:
+    """Rows left out of training, and what the estimator of their fold predicts.
+
+    Attributes
+    ----------
+    rows : ndarray of shape (n_rows,)
+        Their indices.
+    proba : ndarray of shape (n_rows, n_tasks), or None
+        Their probabilities; None if the fit of the fold failed.
+    estimator : estimator
+        The estimator of the fold.
+    fit_time, score_time : float
+        Seconds for the fit and for the prediction.
+    """
 
     rows: np.ndarray
-    proba: np.ndarray
+    proba: np.ndarray | None
     estimator: Any
+    fit_time: float = 0.0
+    score_time: float = 0.0
 
 
-def judge_prefit(estimator: Any, X: Any, n_tasks: int, n: int) -> list[Judged]:
+def predict_prefit(estimator: Any, X: Any, n_tasks: int, n: int) -> list[HeldOut]:
+    """All rows, predicted by an estimator that is fitted already."""
     try:
         check_is_fitted(estimator)
     except NotFittedError as error:
         raise NotFittedError(
             "cv='prefit' needs a fitted estimator: fit it on other rows first."
         ) from error
-    return [Judged(np.arange(n), task_table(estimator, X, n_tasks), estimator)]
+    start = perf_counter()
+    table = task_table(estimator, X, n_tasks)
+    seconds = perf_counter() - start
+    return [HeldOut(np.arange(n), table, estimator, score_time=seconds)]
 
 
-def judge_folds(
-    estimator: Any,
-    X: Any,
-    y: Any,
-    n_tasks: int,
-    splits: Sequence[tuple[np.ndarray, np.ndarray]],
-    params: Mapping[str, Any],
-    n_jobs: Any,
-    contexts: Sequence[Any],
-    caller: Any,
-) -> list[Judged]:
-    """Fit once for each split and predict the rows left out."""
-    found: list[Judged] = Parallel(n_jobs=n_jobs)(
-        delayed(_fit_fold)(
-            clone(estimator), X, y, n_tasks, train, test, params, context, caller
+@dataclass(frozen=True)
+class FoldFits:
+    """Fits an estimator once for each split and predicts the rows left out.
+
+    Attributes
+    ----------
+    estimator : estimator
+        The inner estimator; each fold fits a clone.
+    n_tasks : int
+        Number of tasks.
+    params : mapping
+        Parameters of ``fit``; those with an entry for each row are split too.
+    error_score : float or "raise"
+        What to do where a fit fails: a warning and no predictions, or the error.
+    owner : estimator
+        The estimator whose callbacks are told of the folds.
+    """
+
+    estimator: Any
+    n_tasks: int
+    params: Mapping[str, Any]
+    error_score: Any
+    owner: Any
+
+    def run(
+        self,
+        X: Any,
+        y: Any,
+        splits: Sequence[tuple[np.ndarray, np.ndarray]],
+        contexts: Sequence[Any],
+        n_jobs: Any,
+    ) -> list[HeldOut]:
+        found: list[HeldOut] = Parallel(n_jobs=n_jobs)(
+            delayed(self._fold)(clone(self.estimator), X, y, train, test, context)
+            for (train, test), context in zip(splits, contexts, strict=True)
         )
-        for (train, test), context in zip(splits, contexts, strict=True)
-    )
-    return found
+        if all(fold.proba is None for fold in found):
+            raise ValueError(
+                f"The fit failed on all {len(found)} folds; see the warnings, or pass "
+                "error_score='raise' for the error itself."
+            )
+        return found
 
-
-def _fit_fold(
-    estimator: Any,
-    X: Any,
-    y: Any,
-    n_tasks: int,
-    train: np.ndarray,
-    test: np.ndarray,
-    params: Mapping[str, Any],
-    context: Any,
-    caller: Any,
-) -> Judged:
-    fit_params = params_of_rows(X, params, indices=train)
-    X_train, y_train = rows_of(X, train), rows_of(y, train)
-    fit_in(context, caller, estimator, X_train, y_train, fit_params)
-    table = task_table(estimator, rows_of(X, test), n_tasks)
-    return Judged(np.asarray(test), table, estimator)
+    def _fold(
+        self,
+        estimator: Any,
+        X: Any,
+        y: Any,
+        train: np.ndarray,
+        test: np.ndarray,
+        context: Any,
+    ) -> HeldOut:
+        fit_params = params_of_rows(X, self.params, indices=train)
+        X_train, y_train = rows_of(X, train), rows_of(y, train)
+        start = perf_counter()
+        try:
+            fit_in(context, self.owner, estimator, X_train, y_train, fit_params)
+        except Exception as error:
+            if self.error_score == "raise":
+                raise
+            warnings.warn(
+                f"The fit failed on a fold of {len(train)} rows; its score is set to "
+                f"{self.error_score}. {type(error).__name__}: {error}",
+                FitFailedWarning,
+                stacklevel=2,
+            )
+            return HeldOut(np.asarray(test), None, None, perf_counter() - start)
+        fitted = perf_counter()
+        table = task_table(estimator, rows_of(X, test), self.n_tasks)
+        return HeldOut(
+            np.asarray(test), table, estimator, fitted - start, perf_counter() - fitted
+        )
 
 
 def fit_in(
@@ -105,3 +160,28 @@ def fit_in(
         estimator.fit(X, y, **params)
     context.call_on_fit_task_end(estimator=caller, X=X, y=y)
     return estimator
+
+
+class Progress:
+    """Tells scikit-learn's callbacks of every part of an evaluation."""
+
+    def __init__(self, estimator: Any, context: Any) -> None:
+        self.estimator, self.context = estimator, context
+
+    def __call__(self, n_parts: int) -> Callable[[], None]:
+        """Begin an evaluation of so many parts; call the result after each part."""
+        outer = self.context.subcontext(
+            task_name="evaluation", max_subtasks=n_parts
+        ).call_on_fit_task_begin(estimator=self.estimator)
+        done = 0
+
+        def step() -> None:
+            nonlocal done
+            part = outer.subcontext(task_name="candidates")
+            part.call_on_fit_task_begin(estimator=self.estimator)
+            part.call_on_fit_task_end(estimator=self.estimator)
+            done += 1
+            if done == n_parts:
+                outer.call_on_fit_task_end(estimator=self.estimator)
+
+        return step

@@ -3,18 +3,21 @@
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 from joblib import Parallel, delayed, effective_n_jobs
 from sklearn.exceptions import UndefinedMetricWarning
 
-from skmtl.metrics import get_task_scorer, make_task_scorer
+from skmtl._sklearn import rows_of
 from skmtl.metrics._labels import Labels
 from skmtl.metrics._roc_auc import prepare_roc_auc
 from skmtl.metrics._task_scorer import AVERAGES, TaskScorer
+from skmtl.metrics._validation import check_groups
 from skmtl.output_weights._fusion import weighted_sum
 from skmtl.output_weights._rare_auc import RareAuc
+from skmtl.output_weights._scoring import EstimatorScorer, FusedPredictions
 
 RARE = 0.03  # positives for each negative below which keys are faster than one sort
 Score = Callable[[np.ndarray], float]
@@ -24,61 +27,60 @@ Score = Callable[[np.ndarray], float]
 class Fold:
     """Rows that judge: transformed probabilities, labels, and metadata of metrics.
 
-    Shape
-    -----
-    columns : ``(n_tasks, n_samples)``
+    Attributes
+    ----------
+    columns : ndarray of shape (n_tasks, n_samples)
+        What the weights multiply.
+    labels : Labels
+        Labels of the rows.
+    metadata : mapping of mappings
+        Groups and weights of the rows, by metric.
+    given : GivenRows or None
+        The rows as they were given to the search, where a scorer asks for them.
     """
 
     columns: np.ndarray
     labels: Labels
     metadata: Mapping[str, Mapping[str, np.ndarray]]
+    given: "GivenRows | None" = None
+
+    def group_codes(self, metric: str) -> np.ndarray | None:
+        """Codes of the groups that a metric is given, if any."""
+        groups = self.metadata.get(metric, {}).get("groups")
+        return None if groups is None else check_groups(groups, len(self.labels))
 
     def take(self, rows: np.ndarray) -> "Fold":
         metadata = {
             metric: {name: np.asarray(value)[rows] for name, value in given.items()}
             for metric, given in self.metadata.items()
         }
-        return Fold(self.columns[:, rows], rows_of(self.labels, rows), metadata)
+        given = None if self.given is None else self.given.take(rows)
+        return Fold(
+            self.columns[:, rows], rows_of_labels(self.labels, rows), metadata, given
+        )
 
 
-def rows_of(labels: Labels, rows: np.ndarray) -> Labels:
+@dataclass(frozen=True)
+class GivenRows:
+    """Rows in the form that a scorer ``f(estimator, X, y)`` knows."""
+
+    X: Any
+    y: Any
+    proba: np.ndarray
+    classes: Any
+
+    def take(self, rows: np.ndarray) -> "GivenRows":
+        X, y = rows_of(self.X, rows), rows_of(self.y, rows)
+        return GivenRows(X, y, self.proba[rows], self.classes)
+
+    def judge(self, scorer: EstimatorScorer, score: np.ndarray, names: Any) -> float:
+        stand_in = FusedPredictions(score, self.proba, self.classes, np.array(names))
+        return scorer.of_estimator(stand_in, self.X, self.y)
+
+
+def rows_of_labels(labels: Labels, rows: np.ndarray) -> Labels:
     observed = None if labels.observed is None else labels.observed[:, rows]
     return replace(labels, positive=labels.positive[:, rows], observed=observed)
-
-
-def find_scorers(scoring: Any) -> dict[str, TaskScorer]:
-    """Scorers by name; one scorer is named "score", as in `cv_results_`."""
-    if scoring is None:
-        scoring = "auc"
-    if isinstance(scoring, Mapping):
-        named = dict(scoring)
-    elif isinstance(scoring, list | tuple | set):
-        named = {str(one): one for one in scoring}
-    else:
-        named = {"score": scoring}
-    if not named:
-        raise ValueError("scoring is empty: name at least one metric.")
-    return {str(name): as_scorer(one) for name, one in named.items()}
-
-
-def as_scorer(scoring: Any) -> TaskScorer:
-    if isinstance(scoring, str):
-        scorer = get_task_scorer(scoring)
-    elif isinstance(scoring, TaskScorer):
-        scorer = scoring
-    elif callable(scoring):
-        scorer = make_task_scorer(scoring)
-    else:
-        raise TypeError(
-            "scoring must be a name such as 'auc:order', a scorer of skmtl.metrics "
-            f"or a function metric(y, score); got {scoring!r}."
-        )
-    if not scorer.metric.ranking and not scorer.metric.greater_is_better:
-        raise ValueError(
-            f"scoring={scorer.metric.name!r} judges probabilities, and a fused score "
-            "is none. Take a ranking metric such as 'auc:order', 'gauc' or 'ndcg@10'."
-        )
-    return scorer
 
 
 @dataclass(frozen=True)
@@ -168,10 +170,19 @@ class FoldObjective:
 
 def prepare_other(name: str, scorer: TaskScorer, fold: Fold) -> Score:
     """Any metric; NaN on a fold without a positive label."""
+    if isinstance(scorer, EstimatorScorer):
+        assert fold.given is not None
+        return partial(_judge_given, fold.given, scorer, fold.labels.names)
     if not fold.labels.positive.any():
         return lambda score: np.nan
     score_of: Score = scorer.prepare(fold.labels, **fold.metadata.get(name, {}))
     return score_of
+
+
+def _judge_given(
+    given: GivenRows, scorer: EstimatorScorer, names: list[str], score: np.ndarray
+) -> float:
+    return given.judge(scorer, score, names)
 
 
 def fold_mean(scores: np.ndarray) -> np.ndarray:
@@ -214,6 +225,8 @@ class Objective:
         `progress` is told the number of parts, and gives a function to call after each.
         """
         out = np.empty((len(points), len(self.folds), len(self.names)))
+        if not len(points):
+            return out
         n_parts = min(len(points), max(8 * effective_n_jobs(self.n_jobs), 20))
         parts = np.array_split(np.arange(len(points)), n_parts)
         step = progress(n_parts) if progress is not None else lambda: None

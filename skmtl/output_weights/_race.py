@@ -124,8 +124,8 @@ class Parts:
         self, fold: Fold, name: str, scorer: TaskScorer, coefficient: float, rng: Any
     ) -> None:
         self.fold, self.scorer, self.coefficient = fold, {name: scorer}, coefficient
-        groups = fold.metadata.get(name, {}).get("groups")
-        units = np.arange(len(fold.labels)) if groups is None else np.asarray(groups)
+        codes = fold.group_codes(name)
+        units = np.arange(len(fold.labels)) if codes is None else codes
         ids, self.unit = np.unique(units, return_inverse=True)
         self.place = rng.permutation(len(ids))
         self.n_rows = len(self.unit)

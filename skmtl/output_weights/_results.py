@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,13 +15,22 @@ from skmtl.output_weights._objective import Fold, FoldObjective, fold_mean
 
 
 def results_table(
-    points: np.ndarray, names: Sequence[str], scores: np.ndarray, metrics: Sequence[str]
+    points: np.ndarray,
+    names: Sequence[str],
+    scores: np.ndarray,
+    metrics: Sequence[str],
+    times: Mapping[str, np.ndarray],
 ) -> dict[str, Any]:
-    """`cv_results_` of points ``(n, n_tasks)``, scores ``(n, n_folds, n_metrics)``."""
-    table: dict[str, Any] = {
-        f"param_{name}": np.ma.MaskedArray(column.copy(), mask=False)
-        for name, column in zip(names, points.T, strict=True)
-    }
+    """`cv_results_` of points ``(n, n_tasks)``, scores ``(n, n_folds, n_metrics)``.
+
+    `times` has the seconds of each fold, which all candidates share.
+    """
+    table: dict[str, Any] = {}
+    for name, seconds in times.items():
+        table[f"mean_{name}"] = np.full(len(points), seconds.mean())
+        table[f"std_{name}"] = np.full(len(points), seconds.std())
+    for name, column in zip(names, points.T, strict=True):
+        table[f"param_{name}"] = np.ma.MaskedArray(column.copy(), mask=False)
     table["params"] = [as_params(point, names) for point in points]
     for m, metric in enumerate(metrics):
         values = scores[:, :, m]
@@ -74,10 +84,10 @@ def resampled(
         values = []
         for fold, table in zip(folds, scores, strict=True):
             rows, groups = _draw(fold, name, rng)
-            part = Fold(table, fold.labels, fold.metadata).take(rows)
+            part = replace(fold, columns=table).take(rows)
             if groups is not None:
-                given = {**part.metadata[name], "groups": groups}
-                part = Fold(part.columns, part.labels, {name: given})
+                metadata = {name: {**part.metadata[name], "groups": groups}}
+                part = replace(part, metadata=metadata)
             with warnings.catch_warnings():  # a draw may hold one class only: NaN
                 warnings.simplefilter("ignore", UndefinedMetricWarning)
                 objective = FoldObjective(part, scorer)
@@ -90,10 +100,10 @@ def _draw(
     fold: Fold, name: str, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Rows with replacement; or groups, a group drawn twice as two groups."""
-    groups = fold.metadata.get(name, {}).get("groups")
-    if groups is None:
+    codes = fold.group_codes(name)
+    if codes is None:
         return rng.integers(len(fold.labels), size=len(fold.labels)), None
-    _, unit = np.unique(np.asarray(groups), return_inverse=True)
+    _, unit = np.unique(codes, return_inverse=True)
     order = np.argsort(unit, kind="stable")
     sizes = np.bincount(unit)
     starts = np.cumsum(sizes) - sizes

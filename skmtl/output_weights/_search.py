@@ -1,13 +1,15 @@
 """Search of the output weights, on probabilities that are predicted once."""
 
 from collections.abc import Mapping
-from numbers import Integral
+from numbers import Integral, Real
+from time import perf_counter
 from typing import Any, ClassVar, Self
 
 import numpy as np
 import pandas as pd
 from sklearn.base import clone
 from sklearn.callback import CallbackSupportMixin
+from sklearn.exceptions import NotFittedError
 from sklearn.utils import check_random_state, indexable
 from sklearn.utils.metadata_routing import (
     MetadataRouter,
@@ -22,29 +24,37 @@ from skmtl._sklearn import (
     StrOptions,
     _fit_context,
     _routing_enabled,
+    rows_of,
     with_callbacks,
 )
 from skmtl.metrics._labels import Labels, check_labels
 from skmtl.metrics._predictions import check_same_tasks, task_names_of
+from skmtl.metrics._validation import check_length
 from skmtl.output_weights._base import BaseOutputWeights, read_labels
+from skmtl.output_weights._fixed import FixedOutputWeights
 from skmtl.output_weights._fusion import transformed
-from skmtl.output_weights._objective import Fold, find_scorers, fold_mean
-from skmtl.output_weights._objective import rows_of as labels_of_rows
-from skmtl.output_weights._progress import Progress
+from skmtl.output_weights._held_out import (
+    FoldFits,
+    HeldOut,
+    Progress,
+    find_splitter,
+    fit_in,
+    predict_prefit,
+)
+from skmtl.output_weights._objective import (
+    Fold,
+    GivenRows,
+    fold_mean,
+    rows_of_labels,
+)
 from skmtl.output_weights._results import (
     as_params,
     pareto_front,
     resampled,
     results_table,
 )
-from skmtl.output_weights._run import Found, Problem
-from skmtl.output_weights._splits import (
-    Judged,
-    find_splitter,
-    fit_in,
-    judge_folds,
-    judge_prefit,
-)
+from skmtl.output_weights._scoring import EstimatorScorer, find_scorers
+from skmtl.output_weights._solver import Evaluated, WeightSearch, mean_scores
 
 
 class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
@@ -64,11 +74,18 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
         point is left out. Points that differ only in scale rank alike and are evaluated
         once, at the first of them.
     scoring : str, callable, list or dict, default=None
-        Metric of the fused score, greater is better: a name of
-        :func:`skmtl.metrics.get_task_scorer` that ranks, such as ``"auc:order"``,
-        ``"gauc:order"`` or ``"ndcg@10"``; a scorer of
-        :func:`skmtl.metrics.make_task_scorer`; or a function ``metric(y, score)`` of
-        one task. None: ``"auc"``, the mean over tasks of the AUC of the fused score.
+        Metric of the fused score, greater is better. None is ``"auc"``, the mean over
+        tasks of the AUC of the fused score. One of
+
+        - a name of :func:`skmtl.metrics.get_task_scorer` that ranks, such as
+          ``"auc:order"``, ``"gauc:order"`` or ``"ndcg@10"``, or its scorer;
+        - a name or scorer of scikit-learn that judges ``decision_function``, such as
+          ``"roc_auc"`` or ``get_scorer("average_precision")``: the mean over tasks;
+        - a function ``metric(y, score)`` of the labels and scores of one task;
+        - a function ``scorer(estimator, X, y)`` of the rows of a fold; `estimator`
+          gives the fused score as ``decision_function(X)`` and the probabilities as
+          ``predict_proba(X)`` of these rows.
+
         Several at once as a list of names or a dict; `refit` names the one that
         chooses.
     method : {"sum", "product", "rank", "logit"}, default="sum"
@@ -85,15 +102,20 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
         :class:`skmtl.model_selection.MultiTaskStratifiedKFold`. A float is the share of
         rows of one random hold-out. "prefit": the estimator is fitted already, and all
         rows judge, which must be other rows than it was fitted on.
-    refit : bool or str, default=True
+    refit : bool, str or callable, default=True
         Fit the estimator on all rows in the end. A name chooses among several metrics.
-        False needs a single split, whose estimator is kept. With "prefit" nothing is
-        fitted.
+        A function gets ``cv_results_`` and returns ``best_index_``; it needs the
+        search "grid". False keeps the estimator of a single split; with several splits
+        nothing can be predicted. With "prefit" nothing is fitted.
     constraints : mapping, default=None
         ``{"auc:click": (">=", 0.99, "relative")}`` keeps the AUC of click at 99 % of
         what click alone reaches (for a metric of several tasks: of the best single
         task); ``(">=", 0.7)`` is absolute. The best is chosen among candidates that
         keep all of them. Keys are names of metrics, or of those in `scoring`.
+    error_score : "raise" or float, default="raise"
+        What to do if the fit of a fold fails, which it does for all candidates alike:
+        raise the error, or warn and set the score of the fold to this value. NaN
+        leaves the fold out of the means.
     n_jobs : int, default=None
         Processes that fit folds, and threads that evaluate candidates. None is 1, -1
         all cores.
@@ -105,17 +127,27 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
     best_weights_ : ndarray of shape (n_tasks,)
         The output weights.
     best_params_ : dict
-        The same by name of task.
+        The same by name of task, as :class:`FixedOutputWeights` takes them:
+        ``weights=search.best_params_``.
+    best_shares_ : dict
+        The same divided by their sum.
     best_score_ : float
-        Mean over the folds of the metric at the best weights.
+        Mean over the folds of the metric at the best weights; not there if `refit` is
+        a function.
+    best_estimator_ : FixedOutputWeights
+        The fitted inner estimator with the best weights; not there if nothing was
+        refitted.
     best_index_ : int
         Row of the best weights in ``cv_results_``; the first of equal ones.
     cv_results_ : dict of ndarray
         A row for each candidate: ``param_<task>``, ``params``,
         ``split<k>_test_<metric>``, ``mean_test_<metric>``, ``std_test_<metric>`` and
-        ``rank_test_<metric>``; the metric is "score" if there is only one. With
-        "halving" also ``n_rounds``, the races that a candidate ran. With constraints
-        ``feasible`` too.
+        ``rank_test_<metric>``; the metric is "score" if there is only one. The means
+        are over the folds in which a metric is defined. ``mean_fit_time``,
+        ``std_fit_time``, ``mean_score_time`` and ``std_score_time``, in seconds, are
+        those of the folds and the same in every row, since a fold is fitted and
+        predicted once for all candidates. With "halving" also ``n_rounds``, the races
+        that a candidate ran. With constraints ``feasible`` too.
     n_evaluations_ : int
         Candidates that were evaluated exactly.
     pareto_weights_ : ndarray of shape (n_points, n_tasks)
@@ -124,6 +156,10 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
         Their scores, the first metric falling.
     scorer_ : scorer or dict of scorers
         The metrics.
+    multimetric_ : bool
+        Whether there are several metrics.
+    refit_time_ : float
+        Seconds of the fit on all rows; not there if nothing was refitted.
     n_splits_ : int
         Number of folds.
     estimator_ : estimator
@@ -184,7 +220,8 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
             StrOptions({"prefit"}),
             Interval(RealNotInt, 0.0, 1.0, closed="neither"),
         ],
-        "refit": ["boolean", str],
+        "refit": ["boolean", str, callable],
+        "error_score": [StrOptions({"raise"}), Real],
         "constraints": [Mapping, None],
         "n_jobs": [Integral, None],
         "random_state": ["random_state"],
@@ -199,8 +236,9 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
         method: str = "sum",
         search: str = "grid",
         cv: Any = None,
-        refit: bool | str = True,
+        refit: Any = True,
         constraints: Any = None,
+        error_score: Any = "raise",
         n_jobs: int | None = None,
         random_state: Any = None,
     ) -> None:
@@ -212,6 +250,7 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
         self.cv = cv
         self.refit = refit
         self.constraints = constraints
+        self.error_score = error_score
         self.n_jobs = n_jobs
         self.random_state = random_state
 
@@ -245,51 +284,63 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
         labels, _ = read_labels(y)
         scorers = find_scorers(self.scoring)
         chosen = self._chosen_metric(list(scorers))
-        routed = self._routed(params, scorers)
+        routed = self._routed(params, scorers, len(labels))
         splitter = find_splitter(self.cv, y, labels, self.random_state)
-        if splitter is not None and not self.refit and splitter.get_n_splits() > 1:
-            raise ValueError(
-                "refit=False keeps the estimator of a single split, but cv has several."
-            )
         prefit_names = task_names_of(self.estimator) if splitter is None else None
         if prefit_names is not None and not labels.one_dimensional:
             if prefit_names != [str(t) for t in range(len(prefit_names))]:
                 check_same_tasks(y, prefit_names)
             labels = check_labels(y, prefit_names)
-        names = labels.names
-        problem = Problem(self, names, scorers, chosen)
+        search = WeightSearch(self, labels.names, scorers, chosen)
         context = self._init_callback_context(max_subtasks=None)
         context.call_on_fit_task_begin(estimator=self, X=X, y=y)
-        judged = self._judge(splitter, X, y, labels, routed, context)
-        folds = self._folds(judged, labels, names, routed)
-        found = problem.solve(folds, Progress(self, context))
-        fitted = self._final(splitter, judged, X, y, routed, context)
+        held_out = self._predict_held_out(splitter, X, y, labels, routed, context)
+        folds = self._folds(held_out, X, y, labels, scorers, routed)
+        evaluated = search.solve(folds, Progress(self, context))
+        results = self._results(evaluated, held_out, labels.names, list(scorers))
+        best = self._best_index(evaluated, results)
+        start = perf_counter()
+        fitted = self._final(splitter, held_out, X, y, routed, context)
+        refit_time = perf_counter() - start
         self._set_inner(fitted, labels)
-        self._set_results(found, folds, scorers, chosen)
+        self._set_results(evaluated, results, best, folds, scorers, chosen)
+        self.n_splits_ = len(held_out)
+        if splitter is not None and self.refit:
+            self.refit_time_ = refit_time
         context.call_on_fit_task_end(estimator=self, X=X, y=y)
         return self
 
-    def _chosen_metric(self, metrics: list[str]) -> str:
+    def _chosen_metric(self, metrics: list[str]) -> str | None:
+        if callable(self.refit):
+            if self.search != "grid":
+                raise ValueError(
+                    f"search={self.search!r} follows one metric, so refit must name "
+                    "it. A function as refit needs search='grid'."
+                )
+            return None
         if isinstance(self.refit, str):
             if self.refit not in metrics:
                 raise ValueError(
-                    f"refit={self.refit!r} is none of the metrics {metrics}."
+                    f"refit={self.refit!r} is not one of the metrics {metrics}."
                 )
             return self.refit
         if len(metrics) > 1:
             raise ValueError(
                 f"scoring has several metrics {metrics}: refit must name the one that "
-                "chooses the weights."
+                "chooses the weights, or be a function of cv_results_."
             )
         return metrics[0]
 
     def _routed(
-        self, params: dict[str, Any], scorers: Mapping[str, Any]
+        self, params: dict[str, Any], scorers: Mapping[str, Any], n: int
     ) -> dict[str, Any]:
         """Metadata of the inner estimator, of the splitter and of each metric."""
+        for name in ("groups", "sample_weight"):
+            if params.get(name) is not None:
+                check_length(params[name], n, name)
         if _routing_enabled():
             routed = process_routing(self, "fit", **params)
-            given = {n: routed[f"scorer_{n}"].score for n in scorers}
+            given = {name: routed[f"scorer_{name}"].score for name in scorers}
             splitter = getattr(routed, "splitter", None)
             split = {} if splitter is None else splitter.split
             return {"fit": routed.estimator.fit, "split": split, "score": given}
@@ -304,67 +355,146 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
             scorer._metadata(score[name].get("groups"), None)
         return {"fit": params, "split": shared, "score": score}
 
-    def _judge(
+    def _predict_held_out(
         self, splitter: Any, X: Any, y: Any, labels: Labels, routed: Any, context: Any
-    ) -> list[Judged]:
+    ) -> list[HeldOut]:
+        n_tasks = labels.n_tasks
         if splitter is None:
-            return judge_prefit(self.estimator, X, labels.n_tasks, len(labels))
+            return predict_prefit(self.estimator, X, n_tasks, len(labels))
         splits = list(splitter.split(X, y, **routed["split"]))
         contexts = [context.subcontext(task_name="fold") for _ in splits]
-        return judge_folds(
-            self.estimator, X, y, labels.n_tasks, splits, routed["fit"],
-            self.n_jobs, contexts, self,
-        )  # fmt: skip
+        fits = FoldFits(self.estimator, n_tasks, routed["fit"], self.error_score, self)
+        return fits.run(X, y, splits, contexts, self.n_jobs)
 
     def _folds(
-        self, judged: list[Judged], labels: Labels, names: list[str], routed: Any
+        self,
+        held_out: list[HeldOut],
+        X: Any,
+        y: Any,
+        labels: Labels,
+        scorers: Mapping[str, Any],
+        routed: Any,
     ) -> list[Fold]:
+        """What judges: the folds whose fit did not fail."""
+        keeps_rows = any(isinstance(s, EstimatorScorer) for s in scorers.values())
         folds = []
-        for part in judged:
-            given = {
+        for part in held_out:
+            if part.proba is None:
+                continue
+            metadata = {
                 metric: {
                     name: np.asarray(value)[part.rows]
-                    for name, value in metadata.items()
+                    for name, value in given.items()
                     if value is not None
                 }
-                for metric, metadata in routed["score"].items()
+                for metric, given in routed["score"].items()
             }
-            columns = transformed(part.proba, self.method, names)
-            folds.append(Fold(columns, labels_of_rows(labels, part.rows), given))
+            given_rows = None
+            if keeps_rows:
+                rows = rows_of(X, part.rows), rows_of(y, part.rows)
+                given_rows = GivenRows(*rows, part.proba, part.estimator.classes_)
+            columns = transformed(part.proba, self.method, labels.names)
+            of_rows = rows_of_labels(labels, part.rows)
+            folds.append(Fold(columns, of_rows, metadata, given_rows))
         return folds
 
     def _final(
         self,
         splitter: Any,
-        judged: list[Judged],
+        held_out: list[HeldOut],
         X: Any,
         y: Any,
         routed: Any,
         context: Any,
     ) -> Any:
-        if splitter is None or not self.refit:
-            return judged[0].estimator
+        """The estimator that predicts; None without a refit of several folds."""
+        if splitter is None or (not self.refit and len(held_out) == 1):
+            return held_out[0].estimator
+        if not self.refit:
+            return None
         sub = context.subcontext(task_name="refit")
         return fit_in(sub, self, clone(self.estimator), X, y, routed["fit"])
 
+    def _results(
+        self,
+        evaluated: Evaluated,
+        held_out: list[HeldOut],
+        names: list[str],
+        metrics: list[str],
+    ) -> dict[str, Any]:
+        """`cv_results_`; a fold whose fit failed has the error score everywhere."""
+        failed = np.array([part.proba is None for part in held_out])
+        n, _, n_metrics = evaluated.scores.shape
+        value = np.nan if self.error_score == "raise" else self.error_score
+        scores = np.full((n, len(held_out), n_metrics), value, dtype=np.float64)
+        scores[:, ~failed] = evaluated.scores
+        times = {
+            "fit_time": np.array([part.fit_time for part in held_out]),
+            "score_time": np.array(
+                [part.score_time + evaluated.seconds for part in held_out]
+            ),
+        }
+        table = results_table(evaluated.points, names, scores, metrics, times)
+        return table | evaluated.columns
+
+    def _best_index(self, evaluated: Evaluated, results: dict[str, Any]) -> int:
+        if evaluated.best is not None:
+            return evaluated.best
+        best = self.refit(results)
+        n = len(evaluated.points)
+        if not isinstance(best, Integral) or isinstance(best, bool):
+            raise TypeError(
+                f"refit must return the index of a candidate, an integer; got {best!r}."
+            )
+        best = int(best)
+        if not 0 <= best < n:
+            raise IndexError(
+                f"refit returned the index {best}, but there are {n} candidates."
+            )
+        return best
+
     def _set_results(
-        self, found: Found, folds: list[Fold], scorers: Mapping[str, Any], chosen: str
+        self,
+        evaluated: Evaluated,
+        results: dict[str, Any],
+        best: int,
+        folds: list[Fold],
+        scorers: Mapping[str, Any],
+        chosen: str | None,
     ) -> None:
-        names, metrics = list(self.task_names_), list(scorers)
-        self.cv_results_ = results_table(found.points, names, found.scores, metrics)
-        self.cv_results_.update(found.columns)
-        self.best_index_ = found.best
-        self.best_weights_ = found.points[found.best].copy()
+        names = list(self.task_names_)
+        self.cv_results_ = results
+        self.best_index_ = best
+        self.best_weights_ = evaluated.points[best].copy()
         self.best_params_ = as_params(self.best_weights_, names)
-        self.best_score_ = float(self.cv_results_[f"mean_test_{chosen}"][found.best])
-        self.n_evaluations_ = found.n_evaluations
-        self.n_splits_ = len(folds)
-        self.scorer_ = scorers if len(scorers) > 1 else next(iter(scorers.values()))
-        means = fold_mean(found.scores[found.unique])
+        shares = self.best_weights_ / self.best_weights_.sum()
+        self.best_shares_ = as_params(shares, names)
+        for stale in ("best_score_", "best_estimator_", "refit_time_"):
+            self.__dict__.pop(stale, None)
+        if chosen is not None:
+            self.best_score_ = float(results[f"mean_test_{chosen}"][best])
+        if hasattr(self, "estimator_"):
+            self.best_estimator_ = FixedOutputWeights(
+                self.estimator_, weights=self.best_weights_.copy(), method=self.method
+            )
+        self.n_evaluations_ = evaluated.n_evaluations
+        self.multimetric_ = len(scorers) > 1
+        self.scorer_ = scorers if self.multimetric_ else next(iter(scorers.values()))
+        means = fold_mean(evaluated.scores[evaluated.unique])
         front = pareto_front(means)
-        self.pareto_weights_ = found.points[found.unique[front]]
+        self.pareto_weights_ = evaluated.points[evaluated.unique[front]]
         self.pareto_scores_ = means[front]
-        self._folds_, self._chosen_ = folds, {chosen: scorers[chosen]}
+        bounding = chosen if chosen is not None else next(iter(scorers))
+        self._folds_, self._chosen_ = folds, {bounding: scorers[bounding]}
+
+    def _inner(self) -> Any:
+        if hasattr(self, "best_weights_") and not hasattr(self, "estimator_"):
+            raise NotFittedError(
+                "refit=False keeps no estimator of several folds, so nothing can be "
+                "predicted. best_weights_ and cv_results_ are there; fit with "
+                "refit=True to predict."
+            )
+        return super()._inner()
 
     def _output_weights(self, names: list[str]) -> Any:
         check_is_fitted(self, "best_weights_")
@@ -415,7 +545,7 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
         contenders = np.concatenate(
             [self.best_weights_[None], np.ones((1, n)), np.eye(n)]
         )
-        value = Problem.means(self._folds_, self._chosen_, contenders)
+        value = mean_scores(self._folds_, self._chosen_, contenders)
         drawn = resampled(
             self._folds_, contenders, self._chosen_, n_resamples,
             np.random.default_rng(seed),

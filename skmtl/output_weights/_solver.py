@@ -1,8 +1,10 @@
-"""One search: candidates, constraints, races, refinement."""
+"""One search: candidates, constraints, races, moves beyond the grid."""
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -14,45 +16,148 @@ from skmtl.output_weights._candidates import (
     directions,
     make_candidates,
     n_points,
+    refine,
     start_points,
 )
-from skmtl.output_weights._constraints import feasible, read_constraints
 from skmtl.output_weights._objective import Fold, Objective, fold_mean
 from skmtl.output_weights._race import race
-from skmtl.output_weights._refine import refine
+from skmtl.output_weights._scoring import as_scorer
 
 LARGE = 20_000  # points of a grid that "continuous" still evaluates whole
 N_STARTS = 3
 
 
-@dataclass
-class Found:
-    """What a search found.
+@dataclass(frozen=True)
+class Constraint:
+    """``metric >= bound``; if relative, a share of what a single task reaches."""
 
-    Shape
-    -----
-    points : ``(n_points, n_tasks)``
-    scores : ``(n_points, n_folds, n_metrics)``, NaN where not evaluated
-    unique : indices of points of different directions that were evaluated
+    metric: str
+    scorer: TaskScorer
+    bound: float
+    relative: bool
+
+    def limit(self, single: np.ndarray, names: Sequence[str]) -> float:
+        """The bound as a value of the metric; `single` has its value for each task."""
+        if not self.relative:
+            return self.bound
+        task = self.scorer.task
+        return self.bound * float(
+            single.max() if task is None else single[names.index(task)]
+        )
+
+
+def read_constraints(
+    constraints: Any, scorers: Mapping[str, TaskScorer]
+) -> list[Constraint]:
+    if constraints is None:
+        return []
+    if not isinstance(constraints, Mapping):
+        raise TypeError(
+            "constraints must map a metric to ('>=', bound) or ('>=', bound, "
+            f"'relative'); got {constraints!r}."
+        )
+    return [
+        _read_constraint(str(metric), given, scorers)
+        for metric, given in constraints.items()
+    ]
+
+
+def _read_constraint(
+    metric: str, given: Any, scorers: Mapping[str, TaskScorer]
+) -> Constraint:
+    wanted = (
+        f"constraints[{metric!r}] must be ('>=', bound), or ('>=', share, 'relative') "
+        f"for a share of what a single task reaches; got {given!r}."
+    )
+    if not isinstance(given, tuple | list) or len(given) not in (2, 3):
+        raise ValueError(wanted)
+    sign, bound, *kind = given
+    if sign not in (">=", "≥") or kind not in ([], ["relative"], ["absolute"]):
+        raise ValueError(wanted)
+    if (
+        not isinstance(bound, Real)
+        or isinstance(bound, bool)
+        or not np.isfinite(float(bound))
+    ):
+        raise ValueError(wanted)
+    scorer = scorers[metric] if metric in scorers else as_scorer(metric)
+    return Constraint(metric, scorer, float(bound), kind == ["relative"])
+
+
+def feasible(
+    values: np.ndarray,
+    limits: np.ndarray,
+    constraints: Sequence[Constraint],
+    points: np.ndarray,
+    names: Sequence[str],
+) -> np.ndarray:
+    """Which points keep every bound; an error says how near the nearest one gets.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n_points, n_constraints)
+        The metrics of the constraints.
+    """
+    kept = np.asarray((values >= limits).all(axis=1))
+    if kept.any():
+        return kept
+    nearest = int(np.argmax((values - limits).min(axis=1)))
+    reached = ", ".join(
+        f"{c.metric} = {value:.6g} of at least {limit:.6g} (at best {top:.6g})"
+        for c, value, limit, top in zip(
+            constraints, values[nearest], limits, values.max(axis=0), strict=True
+        )
+    )
+    at = dict(zip(names, points[nearest].tolist(), strict=True))
+    raise ValueError(
+        f"No candidate keeps the constraints. The nearest has the weights {at}: "
+        f"{reached}. Lower a bound, or search more points."
+    )
+
+
+@dataclass
+class Evaluated:
+    """The candidates of a search, and what they reached.
+
+    Attributes
+    ----------
+    points : ndarray of shape (n_points, n_tasks)
+        The candidates.
+    scores : ndarray of shape (n_points, n_folds, n_metrics)
+        Their metrics; NaN where not evaluated.
+    unique : ndarray of int
+        Candidates of different directions that were evaluated.
+    best : int or None
+        The best candidate; None if no metric chooses.
+    n_evaluations : int
+        Candidates that were evaluated exactly.
+    seconds : float
+        Time for one candidate on one fold, on average.
+    columns : dict
+        Further columns of ``cv_results_``.
     """
 
     points: np.ndarray
     scores: np.ndarray
     unique: np.ndarray
-    best: int
+    best: int | None
     n_evaluations: int
+    seconds: float
     columns: dict[str, np.ndarray]
 
 
-class Problem:
-    """What is to be searched, checked before anything is fitted."""
+class WeightSearch:
+    """Finds the best output weights; its inputs are checked before anything is fitted.
+
+    `chosen` names the metric that chooses; None leaves the choice to the caller.
+    """
 
     def __init__(
         self,
         owner: Any,
         names: list[str],
         scorers: Mapping[str, TaskScorer],
-        chosen: str,
+        chosen: str | None,
     ) -> None:
         self.owner, self.names, self.scorers = owner, names, dict(scorers)
         self.chosen = chosen
@@ -69,94 +174,106 @@ class Problem:
         self.constraints = read_constraints(owner.constraints, scorers)
         self.metrics = self.scorers | {c.metric: c.scorer for c in self.constraints}
         self.n_evaluations = 0
+        self.column = None if chosen is None else list(self.scorers).index(chosen)
 
-    @staticmethod
-    def means(
-        folds: Sequence[Fold], scorers: Mapping[str, TaskScorer], points: np.ndarray
-    ) -> np.ndarray:
-        """Means over folds of the first metric ``(n_points,)``."""
-        means: np.ndarray = Objective(folds, scorers, None)(points)[:, :, 0].mean(
-            axis=1
-        )
-        return means
-
-    def solve(self, folds: Sequence[Fold], progress: Callable[[int], Any]) -> Found:
+    def solve(self, folds: Sequence[Fold], progress: Callable[[int], Any]) -> Evaluated:
         first, direction = directions(self.points)
         points = self.points[first]
         rounds, alive = None, np.arange(len(points))
+        objective = Objective(folds, self.metrics, self.owner.n_jobs)
+        self._require_defined(objective, points[:1])
         self.limits = self._limits(folds)
         if self.owner.search == "halving":
             alive, rounds = self._race(points, folds)
         scores = np.full((len(points), len(folds), len(self.metrics)), np.nan)
-        objective = Objective(folds, self.metrics, self.owner.n_jobs)
+        start = perf_counter()
         scores[alive] = objective(points[alive], progress)
+        seconds = (perf_counter() - start) / (len(alive) * len(folds))
         self.n_evaluations += len(alive)
         if self.owner.search == "continuous":
             ends = self._climb(objective, points, scores, folds)
-            extra = objective(ends)
-            scores = np.concatenate([scores, extra])
+            scores = np.concatenate([scores, objective(ends)])
             direction = np.append(direction, np.arange(len(points), len(scores)))
-            first = np.append(
-                first, np.arange(len(self.points), len(self.points) + len(ends))
-            )
+            first = np.append(first, len(self.points) + np.arange(len(ends)))
             self.points = np.concatenate([self.points, ends])
         merit = self._merit(scores, self.points[first])
-        if not np.isfinite(merit).any():
-            raise ValueError(
-                f"The metric {self.chosen!r} is defined in no fold: its tasks have one "
-                "class only. Use fewer folds, or a splitter that spreads the positives."
-            )
-        best = int(first[np.argmax(merit)])
+        best = None
+        if self.column is not None:
+            if not np.isfinite(merit).any():
+                raise self._undefined(self.chosen)
+            best = int(first[np.argmax(merit)])
         columns = {} if rounds is None else {"n_rounds": rounds[direction]}
         if self.constraints:
             columns["feasible"] = np.isfinite(merit)[direction]
         unique = first[~np.isnan(fold_mean(scores)).any(axis=1)]
         kept = scores[direction][:, :, : len(self.scorers)]
-        return Found(self.points, kept, unique, best, self.n_evaluations, columns)
+        return Evaluated(
+            self.points, kept, unique, best, self.n_evaluations, seconds, columns
+        )
+
+    def _require_defined(self, objective: Objective, points: np.ndarray) -> None:
+        """An error if a metric that chooses or bounds is NaN in every fold."""
+        needed = {c.metric for c in self.constraints} | {self.chosen}
+        means = fold_mean(objective(points))[0]
+        for (metric, scorer), mean in zip(self.metrics.items(), means, strict=True):
+            # Whether a function of the caller's is defined may depend on the score.
+            if metric in needed and np.isnan(mean) and scorer.metric.ranking:
+                raise self._undefined(metric)
+
+    def _undefined(self, metric: str | None) -> ValueError:
+        return ValueError(
+            f"The metric {metric!r} is not defined in any fold: the tasks that it "
+            "judges have labels of one class only there. Use fewer folds, or a "
+            "splitter that spreads the positives such as MultiTaskStratifiedKFold."
+        )
 
     def _limits(self, folds: Sequence[Fold]) -> np.ndarray:
         limits = []
         for c in self.constraints:
             single = np.zeros(0)
             if c.relative:
-                single = self.means(
+                single = mean_scores(
                     folds, {c.metric: c.scorer}, np.eye(len(self.names))
                 )
             limits.append(c.limit(single, self.names))
         return np.array(limits)
 
-    def _held(self, scores: np.ndarray) -> np.ndarray:
+    def _bounded(self, scores: np.ndarray) -> np.ndarray:
+        """Means over folds of the metrics of the constraints."""
         metrics = list(self.metrics)
         columns = [metrics.index(c.metric) for c in self.constraints]
-        held: np.ndarray = fold_mean(scores)[:, columns]
-        return held
+        means: np.ndarray = fold_mean(scores)[:, columns]
+        return means
 
     def _merit(self, scores: np.ndarray, points: np.ndarray) -> np.ndarray:
         """Mean of the chosen metric; minus infinity where a constraint is broken."""
-        mean = fold_mean(scores)[:, list(self.scorers).index(self.chosen)]
+        means = fold_mean(scores)
+        mean = np.zeros(len(scores)) if self.column is None else means[:, self.column]
         merit = np.where(np.isnan(mean), -np.inf, mean)
         if not self.constraints:
             return merit
-        evaluated = ~np.isnan(fold_mean(scores)).any(axis=1)
+        evaluated = ~np.isnan(means).any(axis=1)
         kept = np.zeros(len(scores), dtype=bool)
-        kept[evaluated] = feasible(
-            self._held(scores[evaluated]),
-            self.limits,
-            self.constraints,
-            points[evaluated],
-            self.names,
-        )
+        if evaluated.any():
+            kept[evaluated] = feasible(
+                self._bounded(scores[evaluated]),
+                self.limits,
+                self.constraints,
+                points[evaluated],
+                self.names,
+            )
         return np.where(kept, merit, -np.inf)
 
     def _race(
         self, points: np.ndarray, folds: Sequence[Fold]
     ) -> tuple[np.ndarray, np.ndarray]:
         """The race of the chosen metric, among points that keep the constraints."""
+        assert self.chosen is not None
         allowed = np.arange(len(points))
         if self.constraints:
             bounds = {c.metric: c.scorer for c in self.constraints}
-            held = fold_mean(Objective(folds, bounds, self.owner.n_jobs)(points))
-            kept = feasible(held, self.limits, self.constraints, points, self.names)
+            values = fold_mean(Objective(folds, bounds, self.owner.n_jobs)(points))
+            kept = feasible(values, self.limits, self.constraints, points, self.names)
             allowed = np.flatnonzero(kept)
         seed = check_random_state(self.owner.random_state).randint(2**31 - 1)
         with warnings.catch_warnings():  # small samples may leave a metric undefined
@@ -185,15 +302,21 @@ class Problem:
         def merit(moves: np.ndarray) -> np.ndarray:
             self.n_evaluations += len(moves)
             values = objective(moves)
-            mean: np.ndarray = fold_mean(values)
-            column = mean[:, list(self.scorers).index(self.chosen)]
+            column: np.ndarray = fold_mean(values)[:, self.column]
             if self.constraints:
-                kept = (self._held(values) >= self.limits).all(axis=1)
+                kept = (self._bounded(values) >= self.limits).all(axis=1)
                 column = np.where(kept, column, -np.inf)
             return np.where(np.isnan(column), -np.inf, column)
 
         spread = np.concatenate([fold.columns for fold in folds], axis=1).std(axis=1)
         scale = np.where(spread > 0, spread, 1.0)
         order = np.argsort(-start, kind="stable")[:N_STARTS]
-        usable = [i for i in order if np.isfinite(start[i])]
-        return np.array([refine(merit, points[i], scale) for i in usable])
+        ends = [refine(merit, points[i], scale) for i in order if np.isfinite(start[i])]
+        return np.array(ends).reshape(-1, len(self.names))
+
+
+def mean_scores(
+    folds: Sequence[Fold], scorers: Mapping[str, TaskScorer], points: np.ndarray
+) -> np.ndarray:
+    """Means over folds of the first metric ``(n_points,)``."""
+    return fold_mean(Objective(folds, scorers, None)(points))[:, 0]

@@ -77,7 +77,7 @@ def test_several_metrics():
         np.testing.assert_allclose(scores, [aucs[0], aucs[2], min(aucs)], atol=1e-12)
     with pytest.raises(ValueError, match="refit must name"):
         searched(scoring=["auc:0", "auc:2"])
-    with pytest.raises(ValueError, match="none of the metrics"):
+    with pytest.raises(ValueError, match="not one of the metrics"):
         searched(refit="auc:1")
 
 
@@ -164,7 +164,7 @@ def test_bad_weights(weights, message):
     [
         ("auc:buy", "Unknown task 'buy'"),
         ("log_loss", "judges probabilities"),
-        ("f1", "Unknown scorer"),
+        ("f1", "judges predict, and output weights give a ranking score"),
         ([], "scoring is empty"),
     ],
 )
@@ -184,7 +184,7 @@ def test_task_without_a_positive():
     y[:, 2] = 0
     with (
         pytest.warns(UserWarning, match="one class only"),
-        pytest.raises(ValueError, match="defined in no fold"),
+        pytest.raises(ValueError, match="not defined in any fold"),
     ):
         searched(y=y)
 

@@ -136,6 +136,7 @@ def test_results_read_as_those_of_grid_search(data):
     frame = pd.DataFrame(search.cv_results_)
     folds = [f"split{k}_test_score" for k in range(3)]
     assert list(frame.columns) == [
+        "mean_fit_time", "std_fit_time", "mean_score_time", "std_score_time",
         "param_click", "param_order", "params", *folds,
         "mean_test_score", "std_test_score", "rank_test_score",
     ]  # fmt: skip

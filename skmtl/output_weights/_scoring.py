@@ -1,0 +1,152 @@
+"""Metrics of the fused score, from all that scikit-learn takes for ``scoring``."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from inspect import Parameter, signature
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.metrics import get_scorer, get_scorer_names
+
+from skmtl._sklearn import BaseScorer, scorer_parts
+from skmtl.metrics import get_task_scorer, get_task_scorer_names, make_task_scorer
+from skmtl.metrics._registry import Metric, function_name
+from skmtl.metrics._task_scorer import TaskScorer
+
+THRESHOLD = "decision_function"
+
+
+class FusedPredictions(ClassifierMixin, BaseEstimator):
+    """Predictions of some rows under one candidate, in the form of an estimator.
+
+    It is what a scorer ``f(estimator, X, y)`` is called with. `X` must be the rows that
+    the scorer was given.
+    """
+
+    def __init__(self, score: Any, proba: Any, classes_: Any, task_names_: Any) -> None:
+        self.score_of_rows = score
+        self.proba = proba
+        self.classes_ = classes_
+        self.task_names_ = task_names_
+
+    def decision_function(self, X: Any) -> np.ndarray:
+        return self._checked(X, self.score_of_rows)
+
+    def predict_proba(self, X: Any) -> Any:
+        both = [np.column_stack([1 - p, p]) for p in self._checked(X, self.proba).T]
+        return both if isinstance(self.classes_, list) else both[0]
+
+    def _checked(self, X: Any, of_rows: np.ndarray) -> np.ndarray:
+        n = X.shape[0] if hasattr(X, "shape") else len(X)
+        if n != len(of_rows):
+            raise ValueError(
+                f"A scorer of a search of output weights must score the "
+                f"{len(of_rows)} rows that it is given; it asked for {n} rows. "
+                "Predictions are made once for each fold."
+            )
+        return of_rows
+
+
+class EstimatorScorer(TaskScorer):
+    """A function ``f(estimator, X, y)``, called with the predictions of a candidate."""
+
+    def __init__(self, function: Callable[[Any, Any, Any], float]) -> None:
+        name = function_name(function)
+        metric = Metric(name, _no_preparation, (), ranking=False)
+        super().__init__(metric, None, "mean", "auto", {})
+        self.function = function
+
+    def __repr__(self) -> str:
+        return self.metric.name
+
+    def of_estimator(self, estimator: Any, X: Any, y: Any) -> float:
+        return float(self.function(estimator, X, y))
+
+
+def _no_preparation(*args: Any, **kwargs: Any) -> Any:
+    raise NotImplementedError("A scorer f(estimator, X, y) needs an estimator.")
+
+
+def find_scorers(scoring: Any) -> dict[str, TaskScorer]:
+    """Scorers by name; one scorer is named "score", as in `cv_results_`."""
+    if scoring is None:
+        scoring = "auc"
+    if isinstance(scoring, Mapping):
+        named = dict(scoring)
+    elif isinstance(scoring, list | tuple | set):
+        named = {str(one): one for one in scoring}
+    else:
+        named = {"score": scoring}
+    if not named:
+        raise ValueError("scoring is empty: name at least one metric.")
+    return {str(name): as_scorer(one) for name, one in named.items()}
+
+
+def as_scorer(scoring: Any) -> TaskScorer:
+    if isinstance(scoring, str):
+        scorer = _named(scoring)
+    elif isinstance(scoring, TaskScorer):
+        scorer = scoring
+    elif isinstance(scoring, BaseScorer):
+        scorer = _of_scikit_learn(scoring, repr(scoring))
+    elif callable(scoring):
+        takes_estimator = _n_required(scoring) >= 3
+        make = EstimatorScorer if takes_estimator else make_task_scorer
+        scorer = make(scoring)
+    else:
+        raise TypeError(
+            "scoring must be a name such as 'auc:order', a scorer, or a function "
+            f"metric(y, score) or scorer(estimator, X, y); got {scoring!r}."
+        )
+    if not scorer.metric.ranking and not scorer.metric.greater_is_better:
+        raise ValueError(
+            f"scoring={scorer.metric.name!r} judges probabilities, which a fused score "
+            "is not. Use a ranking metric such as 'auc:order', 'gauc' or 'ndcg@10'."
+        )
+    return scorer
+
+
+def _named(scoring: str) -> TaskScorer:
+    """The scorer of a name of this package, else of scikit-learn."""
+    try:
+        scorer: TaskScorer = get_task_scorer(scoring)
+        return scorer
+    except ValueError as error:
+        if scoring in get_scorer_names():
+            return _of_scikit_learn(get_scorer(scoring), repr(scoring))
+        if "Unknown scorer" not in str(error):
+            raise
+        raise ValueError(
+            f"Unknown scorer {scoring!r}. The known names are "
+            f"{get_task_scorer_names()}, with '@k' after a rank metric and ':task' at "
+            "the end, such as 'recall@20:order', and those of scikit-learn's scorers "
+            "that judge a ranking score, such as 'roc_auc' and 'average_precision'."
+        ) from error
+
+
+def _of_scikit_learn(scorer: Any, shown: str) -> TaskScorer:
+    """A scorer of scikit-learn, whose metric then judges every task."""
+    function, sign, params, responses = scorer_parts(scorer)
+    if THRESHOLD not in responses:
+        raise ValueError(
+            f"scoring={shown} judges {' or '.join(responses)}, and output weights give "
+            "a ranking score. Use a ranking metric such as 'roc_auc', 'auc:order' or "
+            "'ndcg@10'."
+        )
+    if function.__name__ == "roc_auc_score" and not params and sign > 0:
+        return make_task_scorer("auc")  # the same value, found faster
+    metric = partial(function, **params) if params else function
+    return make_task_scorer(metric, greater_is_better=sign > 0)
+
+
+def _n_required(function: Callable[..., Any]) -> int:
+    """Positional parameters without a default."""
+    try:
+        parameters = signature(function).parameters.values()
+    except (TypeError, ValueError):  # some functions in C have no signature
+        return 2
+    positional = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
+    return sum(
+        p.kind in positional and p.default is Parameter.empty for p in parameters
+    )
