@@ -2,6 +2,7 @@
 # name is imported from the place written here when it is first used.
 
 from . import (
+    calibration as calibration,
     datasets as datasets,
     displays as displays,
     embedders as embedders,

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from sklearn import base, callback
+from sklearn.calibration import _SigmoidCalibration as SigmoidCalibration
 from sklearn.metrics._scorer import _BaseScorer as BaseScorer
 from sklearn.metrics._scorer import _cached_call
 from sklearn.utils import _safe_indexing as rows_of
@@ -57,6 +58,7 @@ __all__ = [
     "Interval",
     "InvalidParameterError",
     "RealNotInt",
+    "SigmoidCalibration",
     "StrOptions",
     "VisualBlock",
     "_fit_context",

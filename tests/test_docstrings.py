@@ -9,6 +9,7 @@ from numpydoc.validate import validate
 import skmtl
 
 MODULES = [
+    "skmtl.calibration",
     "skmtl.datasets",
     "skmtl.displays",
     "skmtl.embedders",

@@ -469,14 +469,10 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
         self.best_params_ = as_params(self.best_weights_, names)
         shares = self.best_weights_ / self.best_weights_.sum()
         self.best_shares_ = as_params(shares, names)
-        for stale in ("best_score_", "best_estimator_", "refit_time_"):
+        for stale in ("best_score_", "refit_time_"):  # of an earlier fit
             self.__dict__.pop(stale, None)
         if chosen is not None:
             self.best_score_ = float(results[f"mean_test_{chosen}"][best])
-        if hasattr(self, "estimator_"):
-            self.best_estimator_ = FixedOutputWeights(
-                self.estimator_, weights=self.best_weights_.copy(), method=self.method
-            )
         self.n_evaluations_ = evaluated.n_evaluations
         self.multimetric_ = len(scorers) > 1
         self.scorer_ = scorers if self.multimetric_ else next(iter(scorers.values()))
@@ -486,6 +482,15 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
         self.pareto_scores_ = means[front]
         bounding = chosen if chosen is not None else next(iter(scorers))
         self._folds_, self._chosen_ = folds, {bounding: scorers[bounding]}
+
+    @property
+    def best_estimator_(self) -> FixedOutputWeights:
+        """The fitted inner estimator with the best weights."""
+        if not (hasattr(self, "best_weights_") and hasattr(self, "estimator_")):
+            raise AttributeError("Nothing is fitted, or nothing was refitted.")
+        return FixedOutputWeights(
+            self.estimator_, weights=self.best_weights_, method=self.method
+        )
 
     def _inner(self) -> Any:
         if hasattr(self, "best_weights_") and not hasattr(self, "estimator_"):

@@ -24,8 +24,8 @@ _RANKERS = [
     "ShareBottom", "SingleTask", "SoftSharing",
 ]  # fmt: skip
 _OTHER_ESTIMATORS = [
-    "FixedOutputWeights", "GraphSAGEEmbedder", "OutputWeightSearchCV", "TableEncoder",
-    "Word2VecEmbedder",
+    "CalibratedTasksCV", "FixedOutputWeights", "GraphSAGEEmbedder",
+    "OutputWeightSearchCV", "TableEncoder", "Word2VecEmbedder",
 ]  # fmt: skip
 _STRATEGIES = [
     "AlignedMTL", "CAGrad", "DynamicWeightAverage", "GradNorm", "IMTLG", "MGDA",
@@ -37,10 +37,13 @@ _SPLITTERS = [
     "RepeatedStratifiedKFold", "ShuffleSplit", "StratifiedGroupKFold",
     "StratifiedKFold", "StratifiedShuffleSplit", "TimeSeriesSplit",
 ]  # fmt: skip
+_CALIBRATION_MAPS = ["IdentityMap", "IsotonicMap", "PriorShiftMap", "SigmoidMap"]
 CLASSES: dict[str, str] = {
     **dict.fromkeys(_RANKERS, "skmtl.rankers"),
     **dict.fromkeys(_STRATEGIES, "skmtl.weighting"),
     **dict.fromkeys(_SPLITTERS, "sklearn.model_selection"),
+    **dict.fromkeys(_CALIBRATION_MAPS, "skmtl.calibration._maps"),
+    "CalibratedTasksCV": "skmtl.calibration",
     "Fallback": "skmtl.encoding._fallback",
     "FixedOutputWeights": "skmtl.output_weights",
     "Fold": "skmtl.output_weights._objective",
@@ -220,7 +223,7 @@ class _Scorer:
             "metric": value.metric.name,
             "task": value.task,
             "average": value.average,
-            "response_method": value._response_method,
+            "response_method": value.response_method,
             **value.params,
         }
         state = {"arguments": writer.write(arguments, where)}
@@ -273,7 +276,8 @@ _KINDS: dict[str, Any] = {
     **dict.fromkeys(_STRATEGIES, _Strategy()),
     **dict.fromkeys(
         [
-            *_SPLITTERS, "Fallback", "Fold", "HashedIds", "Labels", "Layout",
+            *_CALIBRATION_MAPS, *_SPLITTERS, "Fallback", "Fold", "HashedIds", "Labels",
+            "Layout",
             "MultiTaskStratifiedKFold", "NumberScale", "PretrainedEmbedding",
             "TimeSplit",
         ],

@@ -1,0 +1,384 @@
+"""Calibration of every task of a multioutput classifier."""
+
+from numbers import Integral
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
+from sklearn.callback import CallbackSupportMixin
+from sklearn.utils import get_tags, indexable
+from sklearn.utils.metadata_routing import (
+    MetadataRouter,
+    MethodMapping,
+    process_routing,
+)
+from sklearn.utils.validation import check_is_fitted
+
+from skmtl._saving import SaveMixin
+from skmtl._sklearn import (
+    HasMethods,
+    Interval,
+    RealNotInt,
+    StrOptions,
+    _fit_context,
+    _routing_enabled,
+    with_callbacks,
+)
+from skmtl._warnings import warn
+from skmtl.calibration._maps import MAPS, CalibrationMap, IdentityMap
+from skmtl.metrics import get_task_scorer
+from skmtl.metrics._labels import Labels, check_labels
+from skmtl.metrics._predictions import check_same_tasks, task_names_of
+from skmtl.output_weights._base import read_labels, task_table
+from skmtl.output_weights._held_out import (
+    FoldFits,
+    HeldOut,
+    find_splitter,
+    fit_in,
+    predict_prefit,
+)
+from skmtl.tasks import check_sample_weight
+
+
+class CalibratedTasksCV(
+    SaveMixin,
+    CallbackSupportMixin,
+    ClassifierMixin,
+    MetaEstimatorMixin,
+    BaseEstimator,
+):
+    """Calibrate the probability of every task on rows left out of training.
+
+    The estimator is fitted once for each fold. From the probabilities of the rows left
+    out and their labels, each task gets a map of its own. The estimator that predicts
+    is fitted on all rows.
+
+    Parameters
+    ----------
+    estimator : estimator with ``predict_proba``
+        A multioutput classifier: a ranker of this package, a scikit-learn classifier
+        that takes a table of labels, ``MultiOutputClassifier``, or a pipeline of one.
+    method : {"sigmoid", "isotonic", "prior_shift"}, default="sigmoid"
+        The map of the log-odds of a task:
+
+        - "sigmoid": logistic regression on the log-odds (Platt), two numbers a task;
+        - "isotonic": any rising map; needs about a thousand positives of a task;
+        - "prior_shift": a constant is added to the log-odds, so that the mean is the
+          observed rate. It changes no order of rows, and is the one for tasks with few
+          positives.
+    cv : int, float, splitter, iterable or "prefit", default=None
+        None is five folds. An int with several tasks, or labels not observed, is
+        :class:`skmtl.model_selection.MultiTaskStratifiedKFold`. A float is the share of
+        rows of one random hold-out. "prefit": the estimator is fitted already, and is
+        calibrated on all rows, which must be other rows than it was fitted on.
+    n_jobs : int, default=None
+        Processes that fit folds. None is 1, -1 all cores.
+    random_state : int, RandomState instance or None, default=None
+        Draws the hold-out of a float `cv`.
+
+    Attributes
+    ----------
+    estimator_ : estimator
+        The fitted inner estimator.
+    calibration_maps_ : list of callable
+        The map of each task, from probabilities to probabilities.
+    task_names_ : ndarray of shape (n_tasks,)
+        Names of the tasks: ``task_names_`` of the inner estimator, else the columns of
+        `y`, else ``"0"``, ``"1"``, ….
+    classes_ : ndarray or list of ndarray
+        The two classes of one task, or ``[0, 1]`` for each of several.
+    n_features_in_ : int
+        Number of features, if the inner estimator tells.
+    feature_names_in_ : ndarray of shape (n_features,)
+        Names of features, if the inner estimator tells.
+
+    See Also
+    --------
+    sklearn.calibration.CalibratedClassifierCV : Calibrates one task.
+    skmtl.metrics.expected_calibration_error : How far off probabilities are.
+
+    Notes
+    -----
+    For one task this is ``CalibratedClassifierCV(ensemble=False)`` of a classifier
+    whose ``decision_function`` is the log-odds. For a classifier without one,
+    scikit-learn fits the sigmoid to the probability itself, which cannot leave a
+    calibrated classifier as it is.
+
+    A label that is NaN is left out, for each task on its own. A task with labels of one
+    class only is not calibrated, with a warning.
+
+    References
+    ----------
+    .. [1] J. Platt. Probabilistic outputs for support vector machines and comparisons
+           to regularized likelihood methods. Advances in Large Margin Classifiers,
+           1999.
+    .. [2] B. Zadrozny and C. Elkan. Transforming classifier scores into accurate
+           multiclass probability estimates. KDD 2002, section 3 (isotonic).
+    .. [3] M. Saerens, P. Latinne and C. Decaestecker. Adjusting the outputs of a
+           classifier to new a priori probabilities. Neural Computation 14(1), 2002,
+           equation 2.4 (prior shift).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.naive_bayes import GaussianNB
+    >>> from sklearn.multioutput import MultiOutputClassifier
+    >>> from skmtl.calibration import CalibratedTasksCV
+    >>> from skmtl.metrics import log_loss
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.normal(size=(2000, 1)).repeat(3, axis=1)  # naive Bayes counts thrice
+    >>> y = (X[:, :2] + rng.normal(size=(2000, 2)) > [0, 1.5]).astype(int)
+    >>> bayes = MultiOutputClassifier(GaussianNB())
+    >>> for model in (bayes, CalibratedTasksCV(bayes)):
+    ...     proba = model.fit(X[:1000], y[:1000]).predict_proba(X[1000:])
+    ...     print(log_loss(y[1000:], proba).round(2))
+    [0.72 0.48]
+    [0.5  0.29]
+    """
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        "estimator": [HasMethods(["fit", "predict_proba"])],
+        "method": [StrOptions(set(MAPS))],
+        "cv": [
+            "cv_object",
+            StrOptions({"prefit"}),
+            Interval(RealNotInt, 0.0, 1.0, closed="neither"),
+        ],
+        "n_jobs": [Integral, None],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(
+        self,
+        estimator: Any,
+        *,
+        method: str = "sigmoid",
+        cv: Any = None,
+        n_jobs: int | None = None,
+        random_state: Any = None,
+    ) -> None:
+        self.estimator = estimator
+        self.method = method
+        self.cv = cv
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+
+    @with_callbacks
+    @_fit_context(prefer_skip_nested_validation=False)
+    def fit(self, X: Any, y: Any, **params: Any) -> Self:
+        """Fit the folds and the maps of all tasks, then the estimator on all rows.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_samples, n_features)
+            The table.
+        y : array-like of shape (n_samples,) or (n_samples, n_tasks)
+            Labels: 1, 0, or NaN where the inner estimator takes it.
+        **params : dict
+            Parameters of the inner estimator's ``fit``; with metadata routing those
+            that it asked for. `sample_weight` also weighs the rows that calibrate.
+
+        Returns
+        -------
+        self : CalibratedTasksCV
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If labels or weights cannot be used.
+        """
+        X, y = indexable(X, y)
+        labels, classes = read_labels(y)
+        fit_params, split_params = self._routed(params)
+        splitter = find_splitter(self.cv, y, labels, self.random_state)
+        if splitter is None:
+            labels = self._in_order(y, labels)
+        weight = check_sample_weight(
+            params.get("sample_weight"), (len(labels), labels.n_tasks), labels.names
+        )
+        context = self._init_callback_context(max_subtasks=None)
+        context.call_on_fit_task_begin(estimator=self, X=X, y=y)
+        if splitter is None:
+            held_out = predict_prefit(self.estimator, X, labels.n_tasks, len(labels))
+        else:
+            splits = list(splitter.split(X, y, **split_params))
+            contexts = [context.subcontext(task_name="fold") for _ in splits]
+            fits = FoldFits(self.estimator, labels.n_tasks, fit_params, "raise", self)
+            held_out = fits.run(X, y, splits, contexts, self.n_jobs)
+        maps = _fit_maps(self.method, labels, held_out, weight)
+        fitted = self.estimator
+        if splitter is not None:
+            sub = context.subcontext(task_name="refit")
+            fitted = fit_in(sub, self, clone(self.estimator), X, y, fit_params)
+        self._set_fitted(fitted, maps, labels, classes)
+        context.call_on_fit_task_end(estimator=self, X=X, y=y)
+        return self
+
+    def _routed(self, params: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Metadata of the inner estimator and of the splitter."""
+        if _routing_enabled():
+            routed = process_routing(self, "fit", **params)
+            splitter = getattr(routed, "splitter", None)
+            return routed.estimator.fit, {} if splitter is None else splitter.split
+        params = dict(params)
+        groups = params.pop("groups", None)
+        return params, {} if groups is None else {"groups": groups}
+
+    def _in_order(self, y: Any, labels: Labels) -> Labels:
+        """The labels in the order of the tasks of an estimator that is fitted."""
+        names = task_names_of(self.estimator)
+        if names is None or labels.one_dimensional:
+            return labels
+        if names != [str(task) for task in range(len(names))]:
+            check_same_tasks(y, names)
+        return check_labels(y, names)
+
+    def _set_fitted(
+        self, fitted: Any, maps: list[CalibrationMap], labels: Labels, classes: Any
+    ) -> None:
+        self.estimator_ = fitted
+        self.calibration_maps_ = maps
+        names = task_names_of(fitted) or labels.names
+        self.task_names_ = np.array(names, dtype=object)
+        self.classes_ = classes
+        if classes is None:
+            self.classes_ = [np.array([0, 1]) for _ in range(labels.n_tasks)]
+        for name in ("n_features_in_", "feature_names_in_"):
+            if hasattr(fitted, name):
+                setattr(self, name, getattr(fitted, name))
+
+    def predict_task_proba(self, X: Any) -> np.ndarray:
+        """Estimate the calibrated probability of a positive for every task.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_samples, n_features)
+            The table.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_tasks)
+            Probabilities.
+        """
+        check_is_fitted(self)
+        table = task_table(self.estimator_, X, len(self.task_names_))
+        columns = zip(self.calibration_maps_, table.T, strict=True)
+        return np.column_stack([calibrate(column) for calibrate, column in columns])
+
+    def predict_proba(self, X: Any) -> Any:
+        """Estimate calibrated probabilities.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_samples, n_features)
+            The table.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, 2), or list of such arrays
+            For one task an array, for several a list with an array for each.
+        """
+        both = [np.column_stack([1 - p, p]) for p in self.predict_task_proba(X).T]
+        return both if isinstance(self.classes_, list) else both[0]
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Predict the label that is more probable.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_samples, n_features)
+            The table.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,) or (n_samples, n_tasks)
+            Labels.
+        """
+        positive = (self.predict_task_proba(X) > 0.5).astype(np.int64)
+        if isinstance(self.classes_, list):
+            return positive
+        labels: np.ndarray = self.classes_[positive[:, 0]]
+        return labels
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Mean over the tasks of the ROC AUC.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_samples, n_features)
+            The table.
+        y : array-like of shape (n_samples,) or (n_samples, n_tasks)
+            Labels; NaN where not observed.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows.
+
+        Returns
+        -------
+        float
+            The mean area.
+        """
+        proba = self.predict_task_proba(X)
+        labels, _ = read_labels(y)
+        found: float = get_task_scorer("auc").evaluate(
+            labels, proba, sample_weight=sample_weight
+        )
+        return found
+
+    def get_metadata_routing(self) -> MetadataRouter:
+        """Routing of metadata to the inner estimator and the splitter.
+
+        Returns
+        -------
+        MetadataRouter
+            The routing.
+        """
+        router = MetadataRouter(owner=self).add(
+            estimator=self.estimator,
+            method_mapping=MethodMapping().add(caller="fit", callee="fit"),
+        )
+        if hasattr(self.cv, "split"):
+            router.add(
+                splitter=self.cv,
+                method_mapping=MethodMapping().add(caller="fit", callee="split"),
+            )
+        return router
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        inner = get_tags(self.estimator)
+        tags.classifier_tags.multi_class = False
+        tags.classifier_tags.multi_label = inner.classifier_tags.multi_label
+        tags.target_tags.multi_output = inner.target_tags.multi_output
+        tags.target_tags.single_output = inner.target_tags.single_output
+        tags.input_tags = inner.input_tags
+        return tags
+
+
+def _fit_maps(
+    method: str, labels: Labels, held_out: list[HeldOut], weight: np.ndarray | None
+) -> list[CalibrationMap]:
+    """The map of each task, from the rows that were left out."""
+    rows = np.concatenate([part.rows for part in held_out])
+    proba = np.concatenate([part.proba for part in held_out if part.proba is not None])
+    maps = []
+    for task, name in enumerate(labels.names):
+        seen = np.ones(len(rows), dtype=bool)
+        if labels.observed is not None:
+            seen = labels.observed[task][rows]
+        w = None
+        if weight is not None:
+            w = weight[rows, task if weight.shape[1] > 1 else 0]
+            seen &= w > 0
+            w = w[seen]
+        y = labels.positive[task][rows[seen]]
+        if y.any() and not y.all():
+            maps.append(MAPS[method]().fit(proba[seen, task], y, w))
+            continue
+        warn(
+            f"Task {name!r} has {int(y.sum())} positives among {len(y)} labels of the "
+            "rows left out, so it cannot be calibrated. Its probabilities stay as they "
+            "are."
+        )
+        maps.append(IdentityMap())
+    return maps
