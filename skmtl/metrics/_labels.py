@@ -1,20 +1,26 @@
 """Tables and labels of callers become arrays, checked."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from skmtl._containers import to_native
 from skmtl.metrics._order_keys import chunks
+from skmtl.tasks import Targets, check_targets
 
 
 def column_names(table: Any) -> list[str] | None:
-    """Column names of a DataFrame or the name of a Series, else None."""
+    """Column names of a table or the name of a Series, else None."""
+    if isinstance(table, list) and table and isinstance(table[0], Mapping):
+        table = to_native(table)
     # The `columns` of a pyarrow table are its data.
     columns = getattr(table, "column_names", getattr(table, "columns", None))
-    if columns is not None:
+    if isinstance(table, Mapping):
+        names = [str(name) for name in table]
+    elif columns is not None:
         names = [str(c) for c in columns]
     elif getattr(table, "name", None) is not None and np.ndim(table) == 1:
         names = [str(table.name)]
@@ -33,7 +39,10 @@ def native(array: np.ndarray) -> np.ndarray:
 
 def as_float_table(values: Any, what: str) -> np.ndarray:
     """Numeric array of 1 or 2 dimensions; missing values become NaN."""
+    values = to_native(values, what)
     try:
+        if isinstance(values, np.ma.MaskedArray):
+            values = np.ma.filled(values.astype(np.float64), np.nan)
         if isinstance(values, pd.DataFrame | pd.Series):
             dtypes = getattr(values, "dtypes", None)
             kinds = np.atleast_1d(np.asarray(dtypes, dtype=object))
@@ -117,25 +126,50 @@ class Labels:
 
 
 def check_labels(y: Any, names: Sequence[str] | None = None) -> Labels:
-    """Labels of 0, 1 and NaN, with the names of their tasks."""
+    """Labels of 0, 1 and NaN, with the names of their tasks.
+
+    Two other classes in one column are taken too, the greater one as positive.
+    """
     if isinstance(y, Labels):
         return y
-    array = as_float_table(y, "y")
-    table = array[:, None] if array.ndim == 1 else array
-    if not table.size:
-        raise ValueError(f"y is empty: its shape is {array.shape}.")
-    found = column_names(y) or [str(i) for i in range(table.shape[1])]
-    positive, observed = _read_labels(table, found)
-    labels = Labels(positive, observed, found, array.ndim == 1)
+    y = to_native(y, "y")
+    found = column_names(y)
+    labels = _zeros_and_ones(y, found)
+    if labels is None:
+        labels = labels_of(check_targets(y), one_dimensional=np.asarray(y).ndim == 1)
     if names is None:
         return labels
-    return _with_names(labels, list(names), named=column_names(y) is not None)
+    return _with_names(labels, list(names), named=found is not None)
 
 
-def _read_labels(
-    table: np.ndarray, names: list[str]
-) -> tuple[np.ndarray, np.ndarray | None]:
+def labels_of(targets: Targets, *, one_dimensional: bool) -> Labels:
+    """The labels that the reader of `y` has found."""
+    classes = targets.classes
+    if not targets.multioutput and len(classes) == 1 and classes[0] not in (0, 1):
+        raise ValueError(
+            f"The labels of task {targets.names[0]!r} are all {classes[0]!r}. Which "
+            "class that is cannot be known: give labels of 0, 1 or NaN, or of two "
+            "classes."
+        )
+    observed = None if targets.observed.all() else targets.observed.T.copy()
+    names = [str(name) for name in targets.names]
+    return Labels(targets.labels.T == 1, observed, names, one_dimensional)
+
+
+def _zeros_and_ones(y: Any, names: list[str] | None) -> Labels | None:
+    """Labels of a table of plain numbers, in blocks; None for any other.
+
+    `check_targets` finds the same, more slowly and with more memory, and knows all
+    other labels and what is wrong with them.
+    """
+    try:
+        array = as_float_table(y, "y")
+    except ValueError:
+        return None
+    table = array[:, None] if array.ndim == 1 else array
     n, n_tasks = table.shape
+    if not table.size or isinstance(y, np.ma.MaskedArray):
+        return None
     positive = np.empty((n_tasks, n), dtype=bool)
     observed = None
     for rows in chunks(n):
@@ -146,22 +180,12 @@ def _read_labels(
         if known.all():
             continue
         if not (known | np.isnan(block)).all():
-            _raise_bad_label(table, names)
+            return None
         if observed is None:
             observed = np.ones((n_tasks, n), dtype=bool)
         observed[:, rows] = known.T
-    return positive, observed
-
-
-def _raise_bad_label(table: np.ndarray, names: list[str]) -> None:
-    for name, column in zip(names, table.T, strict=True):
-        bad = (column != 0) & (column != 1) & ~np.isnan(column)
-        if bad.any():
-            row = int(bad.argmax())
-            raise ValueError(
-                f"The labels of task {name!r} must be 0, 1 or NaN; found "
-                f"{column[row]} at row {row} ({int(bad.sum())} such row(s))."
-            )
+    names = names or [str(task) for task in range(n_tasks)]
+    return Labels(positive, observed, names, array.ndim == 1)
 
 
 def _with_names(labels: Labels, names: list[str], named: bool) -> Labels:

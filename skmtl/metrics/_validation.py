@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from sklearn.exceptions import UndefinedMetricWarning
 
+from skmtl._containers import to_native
 from skmtl.metrics._labels import Labels, as_float_table, column_names, native
 
 
@@ -138,7 +139,7 @@ def check_count(value: Any, name: str, least: int) -> None:
 
 def check_length(values: Any, n: int, name: str) -> np.ndarray:
     """Values of any kind, one for each row."""
-    array = values.to_numpy() if hasattr(values, "to_numpy") else np.asarray(values)
+    array = np.asarray(to_native(values, name))
     if array.shape != (n,):
         raise ValueError(f"{name} must have shape ({n},) like y; got {array.shape}.")
     return array

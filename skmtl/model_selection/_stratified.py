@@ -6,9 +6,11 @@ from numbers import Integral
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from sklearn.model_selection import BaseCrossValidator
 from sklearn.utils import check_random_state
+
+from skmtl._containers import to_native
+from skmtl.tasks import check_targets
 
 
 class MultiTaskStratifiedKFold(BaseCrossValidator):
@@ -179,26 +181,9 @@ def _warn_empty(positives: np.ndarray, names: list[str]) -> None:
 
 def _label_states(y: Any) -> tuple[np.ndarray, list[str]]:
     """0, 1, or 2 for not observed, of shape (n_samples, n_tasks); names of tasks."""
-    table = (
-        y if isinstance(y, pd.DataFrame | pd.Series) else pd.DataFrame(np.asarray(y))
-    )
-    table = pd.DataFrame(table)
-    states = np.full(table.shape, 2, dtype=np.int64)
-    names = [str(name) for name in table.columns]
-    for task, name in enumerate(names):
-        column = pd.to_numeric(table.iloc[:, task], errors="coerce").to_numpy(
-            dtype=np.float64, na_value=np.nan
-        )
-        missing = table.iloc[:, task].isna().to_numpy()
-        bad = ~missing & (column != 0) & (column != 1)
-        if bad.any():
-            row = int(bad.argmax())
-            raise ValueError(
-                f"The labels of task {name!r} must be 0, 1 or NaN; found "
-                f"{table.iloc[row, task]!r} at row {row}."
-            )
-        states[~missing, task] = column[~missing]
-    return states, names
+    targets = check_targets(to_native(y, "y"))
+    states = np.where(targets.observed, targets.labels, 2).astype(np.int64)
+    return states, [str(name) for name in targets.names]
 
 
 def _totals(states: np.ndarray) -> np.ndarray:

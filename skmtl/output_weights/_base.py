@@ -1,23 +1,23 @@
 """What both estimators do: delegate to the inner one, and fuse what it predicts."""
 
+import warnings
 from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin
-from sklearn.exceptions import NotFittedError
+from sklearn.exceptions import DataConversionWarning, NotFittedError
 from sklearn.utils import get_tags
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.multiclass import check_classification_targets, type_of_target
-from sklearn.utils.validation import check_is_fitted, column_or_1d
+from sklearn.utils.validation import check_is_fitted
 
+from skmtl._containers import to_native
 from skmtl._saving import SaveMixin
 from skmtl._sklearn import HasMethods, StrOptions, VisualBlock, estimator_has
 from skmtl.metrics import get_task_scorer
-from skmtl.metrics._labels import Labels, check_labels, column_names
+from skmtl.metrics._labels import Labels, labels_of
 from skmtl.metrics._predictions import (
     FusesTasks,
     TaskPredictions,
-    is_table,
     task_names_of,
 )
 from skmtl.output_weights._fusion import (
@@ -27,44 +27,28 @@ from skmtl.output_weights._fusion import (
     transformed,
     weighted_sum,
 )
+from skmtl.tasks import check_targets
 
 
 def read_labels(y: Any) -> tuple[Labels, Any]:
-    """Labels of every task, and the classes of a single 1-D task."""
-    if y is None:
-        raise ValueError(
-            "This estimator requires y to be passed, but the target y is None."
+    """Labels of every task, and the classes of a single one."""
+    targets = check_targets(to_native(y, "y"))
+    if targets.multioutput:
+        return labels_of(targets, one_dimensional=False), None
+    if np.asarray(y).ndim == 2:
+        warnings.warn(
+            "A column-vector y was passed when a 1d array was expected. Give the "
+            "labels of a single task as y.ravel() or as a Series.",
+            DataConversionWarning,
+            stacklevel=4,
         )
-    y = y if hasattr(y, "shape") else np.asarray(y)
-    if is_table(y) and y.shape[1] > 1:
-        return check_labels(y), None
-    column = column_or_1d(y, warn=True)
-    if column.dtype.kind == "f" and np.isnan(column).any():
-        if (
-            not np.isin(column[~np.isnan(column)], (0, 1)).all()
-            or np.isnan(column).all()
-        ):
-            raise ValueError(
-                "Input y contains NaN. NaN marks a label that was not observed where "
-                "all others are 0 and 1."
-            )
-        return check_labels(y), np.array([0, 1])
-    if column.dtype.kind == "f" and np.isinf(column).any():
-        raise ValueError("Input y contains infinity.")
-    check_classification_targets(column)
-    classes = np.unique(column)
-    if len(classes) > 2:
+    found = np.unique(targets.labels[targets.observed])
+    if len(found) < 2 and targets.observed.all():
         raise ValueError(
-            "Only binary classification is supported. The type of the target is "
-            f"{type_of_target(column)}: {len(classes)} classes. Give one column of 0 "
-            "and 1 for each task."
+            f"y holds one class only, {targets.as_given()[:1].tolist()}; a ranking "
+            "needs two classes."
         )
-    if len(classes) < 2:
-        raise ValueError(
-            f"y holds one class only, {classes.tolist()}; a ranking needs two classes."
-        )
-    names = column_names(y) or ["0"]
-    return Labels((column == classes[1])[None], None, names, True), classes
+    return labels_of(targets, one_dimensional=True), targets.classes
 
 
 def task_table(estimator: Any, X: Any, n_tasks: int) -> np.ndarray:

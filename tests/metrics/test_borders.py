@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pyarrow as pa
 import pytest
 
@@ -15,7 +16,9 @@ from skmtl.metrics import (
     roc_auc,
     task_report,
 )
+from skmtl.metrics._labels import _zeros_and_ones, labels_of
 from skmtl.model_selection import TimeSplit
+from skmtl.tasks import check_targets
 
 RNG = np.random.default_rng(0)
 N = 200
@@ -134,3 +137,44 @@ def test_groups_of_wrong_length_for_a_function_of_ones_own():
     scorer = make_task_scorer(metric)
     with pytest.raises(ValueError, match=r"groups must have shape \(200,\)"):
         scorer.evaluate(Y, SCORE, groups=np.append(USERS, 1))
+
+
+def test_two_classes_of_any_kind():
+    words = np.array(["no", "yes"])[Y]
+    assert roc_auc(words, SCORE) == roc_auc(Y, SCORE)
+    assert roc_auc(np.where(Y, 1, -1), SCORE) == roc_auc(Y, SCORE)
+
+
+def test_masked_labels_are_not_observed_and_masked_scores_are_refused():
+    mask = np.arange(N) % 3 == 0
+    observed = np.where(mask, np.nan, Y)
+    assert roc_auc(np.ma.masked_array(Y, mask), SCORE) == roc_auc(observed, SCORE)
+    table = np.ma.masked_array(np.column_stack([Y, 1 - Y]), np.column_stack([mask] * 2))
+    want = roc_auc(np.column_stack([observed, 1 - observed]), SCORE)
+    np.testing.assert_array_equal(roc_auc(table, SCORE), want)
+    with pytest.raises(ValueError, match="must be finite; found nan at row 0"):
+        roc_auc(Y, np.ma.masked_array(SCORE, mask))
+
+
+def test_tables_as_mappings_and_queries():
+    y = {"click": Y, "order": 1 - Y}
+    report = task_report(y, {"order": 1 - SCORE, "click": SCORE}, interval=None)
+    assert report["roc_auc"].tolist() == [roc_auc(Y, SCORE)] * 2
+    query = pl.DataFrame(y).lazy()
+    with pytest.raises(TypeError, match=r"y is a polars LazyFrame.*y\.collect\(\)"):
+        roc_auc(query, SCORE)
+
+
+@pytest.mark.parametrize("missing", [False, True])
+def test_the_quick_reading_of_plain_labels_is_that_of_all_others(missing):
+    rng = np.random.default_rng(0)
+    table = (rng.random((50, 3)) < 0.4).astype(float)
+    if missing:
+        table[rng.random((50, 3)) < 0.2] = np.nan
+    quick = _zeros_and_ones(table, None)
+    slow = labels_of(check_targets(table), one_dimensional=False)
+    np.testing.assert_array_equal(quick.positive, slow.positive)
+    assert (quick.observed is None) == (slow.observed is None) == (not missing)
+    if missing:
+        np.testing.assert_array_equal(quick.observed, slow.observed)
+    assert quick.names == slow.names

@@ -203,11 +203,17 @@ BAD = {
     "label": (
         (pd.DataFrame({"click": [0, 1, 2]}), [0.1, 0.2, 0.3]),
         {},
-        "labels of task 'click' must be 0, 1 or NaN; found 2 at row 2",
+        "multiclass: 3 classes in task 'click'",
     ),
-    "text": ((["no", "yes"], [0.1, 0.2]), {}, "y must be numeric"),
+    "text": ((["no", "yes"], ["a", "b"]), {}, "score must be numeric"),
+    "one class": (([5, 5], [0.1, 0.2]), {}, r"labels of task '0' are all .*5"),
+    "label of several": (
+        (pd.DataFrame({"click": [0, 1], "order": [0, 2]}), [0.1, 0.2]),
+        {},
+        r"Task 'order' holds the labels \[2.0\] \(first in row 1\)",
+    ),
     "empty": (([], []), {}, "y is empty"),
-    "dimensions": ((np.ones((2, 2, 2)), [1, 2]), {}, "must have shape"),
+    "dimensions": ((np.ones((2, 2, 2)), [1, 2]), {}, "array with dim 3"),
     "repeated names": (
         (pd.DataFrame([[0, 1]], columns=["a", "a"]), [0.5]),
         {},

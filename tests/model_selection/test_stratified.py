@@ -150,8 +150,8 @@ def test_bad_input():
     with pytest.raises(ValueError, match="X has 2 rows, but y has 3"):
         list(MultiTaskStratifiedKFold(2).split(y[:2], y))
     bad = pd.DataFrame({"click": [0, 1, 1], "order": [0, 3, 1]})
-    with pytest.raises(ValueError, match=r"task 'order' must be 0, 1 or NaN.*at row 1"):
+    with pytest.raises(ValueError, match=r"Task 'order' holds the labels \[3.0\]"):
         list(MultiTaskStratifiedKFold(2).split(bad, bad))
     bad = pd.DataFrame({"click": ["no", "yes", None]})
-    with pytest.raises(ValueError, match=r"'click' .* found 'no' at row 0"):
+    with pytest.raises(ValueError, match=r"task 'click' holds missing cells"):
         list(MultiTaskStratifiedKFold(2).split(bad, bad))
