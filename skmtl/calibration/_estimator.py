@@ -165,7 +165,7 @@ class CalibratedTasksCV(
 
     @with_callbacks
     @_fit_context(prefer_skip_nested_validation=False)
-    def fit(self, X: Any, y: Any, **params: Any) -> Self:
+    def fit(self, X: object, y: object, **params: Any) -> Self:
         """Fit the folds and the maps of all tasks, then the estimator on all rows.
 
         Parameters
@@ -225,7 +225,7 @@ class CalibratedTasksCV(
         groups = params.pop("groups", None)
         return params, {} if groups is None else {"groups": groups}
 
-    def _in_order(self, y: Any, labels: Labels) -> Labels:
+    def _in_order(self, y: object, labels: Labels) -> Labels:
         """The labels in the order of the tasks of an estimator that is fitted."""
         names = task_names_of(self.estimator)
         if names is None or labels.one_dimensional:
@@ -248,7 +248,7 @@ class CalibratedTasksCV(
             if hasattr(fitted, name):
                 setattr(self, name, getattr(fitted, name))
 
-    def predict_task_proba(self, X: Any) -> np.ndarray:
+    def predict_task_proba(self, X: object) -> np.ndarray:
         """Estimate the calibrated probability of a positive for every task.
 
         Parameters
@@ -266,7 +266,7 @@ class CalibratedTasksCV(
         columns = zip(self.calibration_maps_, table.T, strict=True)
         return np.column_stack([calibrate(column) for calibrate, column in columns])
 
-    def predict_proba(self, X: Any) -> Any:
+    def predict_proba(self, X: object) -> Any:
         """Estimate calibrated probabilities.
 
         Parameters
@@ -282,7 +282,7 @@ class CalibratedTasksCV(
         both = [np.column_stack([1 - p, p]) for p in self.predict_task_proba(X).T]
         return both if isinstance(self.classes_, list) else both[0]
 
-    def predict(self, X: Any) -> np.ndarray:
+    def predict(self, X: object) -> np.ndarray:
         """Predict the label that is more probable.
 
         Parameters
@@ -301,7 +301,7 @@ class CalibratedTasksCV(
         labels: np.ndarray = self.classes_[positive[:, 0]]
         return labels
 
-    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+    def score(self, X: object, y: object, sample_weight: object = None) -> float:
         """Mean over the tasks of the ROC AUC.
 
         Parameters

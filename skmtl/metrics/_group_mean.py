@@ -31,7 +31,7 @@ class Coverage(NamedTuple):
     impressions: Any
 
 
-def check_group_weights(weights: Any) -> None:
+def check_group_weights(weights: object) -> None:
     if weights not in GROUP_WEIGHTS:
         raise ValueError(
             f"weights must be one of {list(GROUP_WEIGHTS)}; got {weights!r}."

@@ -12,7 +12,7 @@ from skmtl.metrics._order_keys import chunks
 from skmtl.tasks import Targets, check_targets
 
 
-def column_names(table: Any) -> list[str] | None:
+def column_names(table: object) -> list[str] | None:
     """Column names of a table or the name of a Series, else None."""
     if isinstance(table, list) and table and isinstance(table[0], Mapping):
         table = to_native(table)
@@ -22,14 +22,18 @@ def column_names(table: Any) -> list[str] | None:
         names = [str(name) for name in table]
     elif columns is not None:
         names = [str(c) for c in columns]
-    elif getattr(table, "name", None) is not None and np.ndim(table) == 1:
-        names = [str(table.name)]
+    elif (name := getattr(table, "name", None)) is not None and _is_column(table):
+        names = [str(name)]
     else:
         return None
     repeated = sorted({n for n in names if names.count(n) > 1})
     if repeated:
         raise ValueError(f"Column names must differ; {repeated} appear more than once.")
     return names
+
+
+def _is_column(values: Any) -> bool:
+    return np.ndim(values) == 1
 
 
 def native(array: np.ndarray) -> np.ndarray:
@@ -125,7 +129,7 @@ class Labels:
         return float(values[0]) if self.one_dimensional else np.asarray(values)
 
 
-def check_labels(y: Any, names: Sequence[str] | None = None) -> Labels:
+def check_labels(y: object, names: Sequence[str] | None = None) -> Labels:
     """Labels of 0, 1 and NaN, with the names of their tasks.
 
     Two other classes in one column are taken too, the greater one as positive.
@@ -156,7 +160,7 @@ def labels_of(targets: Targets, *, one_dimensional: bool) -> Labels:
     return Labels(targets.labels.T == 1, observed, names, one_dimensional)
 
 
-def _zeros_and_ones(y: Any, names: list[str] | None) -> Labels | None:
+def _zeros_and_ones(y: object, names: list[str] | None) -> Labels | None:
     """Labels of a table of plain numbers, in blocks; None for any other.
 
     `check_targets` finds the same, more slowly and with more memory, and knows all

@@ -51,7 +51,7 @@ class TaskPredictions(BaseEstimator):
         self.estimator = estimator
         self.n_tasks = n_tasks
 
-    def task_probabilities(self, X: Any) -> np.ndarray:
+    def task_probabilities(self, X: object) -> np.ndarray:
         """Probabilities ``(n_samples,)`` of one task, or ``(n_samples, n_tasks)``."""
         proba = self._method("predict_proba")(X)
         if isinstance(proba, list):
@@ -65,7 +65,7 @@ class TaskPredictions(BaseEstimator):
             return positive_column(proba, self.estimator.classes_)
         return proba
 
-    def ranking_score(self, X: Any) -> np.ndarray:
+    def ranking_score(self, X: object) -> np.ndarray:
         return np.asarray(self._method("decision_function")(X))
 
     def _method(self, name: str) -> Any:
@@ -77,7 +77,7 @@ class TaskPredictions(BaseEstimator):
         return method
 
 
-def positive_column(proba: Any, classes: Any) -> np.ndarray:
+def positive_column(proba: object, classes: object) -> np.ndarray:
     """Column of class 1; zeros if training saw no positive label."""
     proba, classes = np.asarray(proba), np.asarray(classes)
     if proba.ndim != 2 or proba.shape[1] != len(classes) or len(classes) > 2:
@@ -94,7 +94,7 @@ def is_table(y: Any) -> bool:
     return len(y.shape if hasattr(y, "shape") else np.shape(y)) == 2
 
 
-def check_same_tasks(y: Any, names: list[str]) -> None:
+def check_same_tasks(y: object, names: list[str]) -> None:
     """Refuse a table of labels whose columns are other tasks than the fitted ones."""
     found = column_names(y) if is_table(y) else None
     if found is not None and sorted(found) != sorted(names):

@@ -23,13 +23,13 @@ def prepare_probability(
     formula: Formula,
     labels: Labels,
     *,
-    sample_weight: Any = None,
+    sample_weight: object = None,
     why: str = "it has no observed label",
-) -> Callable[[Any], np.ndarray]:
+) -> Callable[[object], np.ndarray]:
     """A function from probabilities to the formula of each task: ``(n_tasks,)``."""
     weight = check_weight(sample_weight, len(labels))
 
-    def values(proba: Any) -> np.ndarray:
+    def values(proba: object) -> np.ndarray:
         proba = check_scores(proba, labels, probability=True)
         found = np.full(labels.n_tasks, np.nan)
         for task in range(labels.n_tasks):
@@ -80,7 +80,7 @@ def calibration_error_of(
     return float(np.abs(gap).sum() / w.sum())
 
 
-def check_bins(n_bins: Any, strategy: Any) -> None:
+def check_bins(n_bins: object, strategy: object) -> None:
     check_count(n_bins, "n_bins", 1)
     if strategy not in ("quantile", "uniform"):
         raise ValueError(
@@ -88,7 +88,7 @@ def check_bins(n_bins: Any, strategy: Any) -> None:
         )
 
 
-def log_loss(y: Any, proba: Any, *, sample_weight: Any = None) -> Any:
+def log_loss(y: object, proba: object, *, sample_weight: object = None) -> Any:
     """Mean binary cross-entropy of each task, in nats.
 
     Parameters
@@ -129,7 +129,7 @@ def log_loss(y: Any, proba: Any, *, sample_weight: Any = None) -> Any:
     return labels.output(_values("log_loss", log_loss_of, labels, proba, sample_weight))
 
 
-def brier(y: Any, proba: Any, *, sample_weight: Any = None) -> Any:
+def brier(y: object, proba: object, *, sample_weight: object = None) -> Any:
     """Mean squared difference of probability and label of each task.
 
     Parameters
@@ -172,12 +172,12 @@ def brier(y: Any, proba: Any, *, sample_weight: Any = None) -> Any:
 
 
 def expected_calibration_error(
-    y: Any,
-    proba: Any,
+    y: object,
+    proba: object,
     *,
     n_bins: int = 15,
     strategy: str = "quantile",
-    sample_weight: Any = None,
+    sample_weight: object = None,
 ) -> Any:
     """Mean gap between predicted and observed rate over bins of the probability.
 
@@ -233,7 +233,9 @@ def expected_calibration_error(
     return labels.output(_values(name, formula, labels, proba, sample_weight))
 
 
-def predicted_to_observed(y: Any, proba: Any, *, sample_weight: Any = None) -> Any:
+def predicted_to_observed(
+    y: object, proba: object, *, sample_weight: object = None
+) -> Any:
     """Sum of the probabilities over the number of positive labels of each task.
 
     Above 1 the model predicts too many positive labels, below 1 too few.
@@ -282,8 +284,8 @@ def _values(
     name: str,
     formula: Formula,
     labels: Labels,
-    proba: Any,
-    sample_weight: Any,
+    proba: object,
+    sample_weight: object,
     **why: str,
 ) -> np.ndarray:
     return prepare_probability(

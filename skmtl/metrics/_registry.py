@@ -24,7 +24,7 @@ from skmtl.metrics._validation import (
     warn_undefined,
 )
 
-Values = Callable[[Any], np.ndarray]
+Values = Callable[[object], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ class OwnMetric:
         }
         name = function_name(self.function)
 
-        def values(score: Any) -> np.ndarray:
+        def values(score: object) -> np.ndarray:
             score = check_scores(score, labels)
             found = np.full(labels.n_tasks, np.nan)
             for task in range(labels.n_tasks):
@@ -144,7 +144,7 @@ def function_name(function: Callable[..., Any]) -> str:
     return getattr(inner, "__name__", repr(function))
 
 
-def find_metric(metric: Any, greater_is_better: bool | None) -> Metric:
+def find_metric(metric: object, greater_is_better: bool | None) -> Metric:
     """The named metric, or a function as one."""
     if callable(metric):
         accepted = signature(metric).parameters

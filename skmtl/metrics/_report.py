@@ -16,9 +16,9 @@ INTERVALS = ("delong", "bootstrap", None)
 
 
 def task_report(
-    y: Any,
-    proba: Any,
-    groups: Any = None,
+    y: object,
+    proba: object,
+    groups: object = None,
     *,
     k: int = 10,
     interval: str | None = "delong",
@@ -173,7 +173,9 @@ def _warn_undefined(report: pd.DataFrame) -> None:
             )
 
 
-def _check_parameters(k: Any, interval: Any, level: Any, n_resamples: Any) -> None:
+def _check_parameters(
+    k: object, interval: object, level: object, n_resamples: object
+) -> None:
     check_count(k, "k", 1)
     check_count(n_resamples, "n_resamples", 2)
     if interval not in INTERVALS:

@@ -16,7 +16,7 @@ from skmtl.metrics._validation import (
 )
 
 
-def roc_auc(y: Any, score: Any, *, sample_weight: Any = None) -> Any:
+def roc_auc(y: object, score: object, *, sample_weight: object = None) -> Any:
     """Exact area under the ROC curve of each task.
 
     The probability that a positive row has a higher score than a negative row; a tie
@@ -75,13 +75,13 @@ def roc_auc(y: Any, score: Any, *, sample_weight: Any = None) -> Any:
 
 
 def prepare_roc_auc(
-    labels: Labels, *, sample_weight: Any = None
-) -> Callable[[Any], np.ndarray]:
+    labels: Labels, *, sample_weight: object = None
+) -> Callable[[object], np.ndarray]:
     """A function from scores to the areas ``(n_tasks,)`` of checked labels."""
     weight = check_weight(sample_weight, len(labels))
     areas = prepare_areas(labels, weight=weight)
 
-    def values(score: Any) -> np.ndarray:
+    def values(score: object) -> np.ndarray:
         area: np.ndarray = areas(check_scores(score, labels)).auc[0]
         why = "it needs a positive and a negative label"
         warn_undefined("roc_auc", area, labels.names, why)
@@ -91,12 +91,12 @@ def prepare_roc_auc(
 
 
 def group_roc_auc(
-    y: Any,
-    score: Any,
-    groups: Any,
+    y: object,
+    score: object,
+    groups: object,
     *,
     weights: str = "impressions",
-    sample_weight: Any = None,
+    sample_weight: object = None,
     return_coverage: bool = False,
 ) -> Any:
     """ROC AUC within each group, averaged over the groups: GAUC.
@@ -169,17 +169,17 @@ def group_roc_auc(
 
 def prepare_group_roc_auc(
     labels: Labels,
-    groups: Any,
+    groups: object,
     *,
     weights: str = "impressions",
-    sample_weight: Any = None,
-) -> Callable[[Any], tuple[np.ndarray, Coverage]]:
+    sample_weight: object = None,
+) -> Callable[[object], tuple[np.ndarray, Coverage]]:
     """A function from scores to GAUC ``(n_tasks,)`` and coverage of checked labels."""
     check_group_weights(weights)
     codes = check_groups(groups, len(labels))
     areas = prepare_areas(labels, codes, check_weight(sample_weight, len(labels)))
 
-    def values(score: Any) -> tuple[np.ndarray, Coverage]:
+    def values(score: object) -> tuple[np.ndarray, Coverage]:
         positives, negatives, auc = areas(check_scores(score, labels))
         gauc, coverage = group_mean(auc, positives + negatives, positives, weights)
         why = "no group has both a positive and a negative label"

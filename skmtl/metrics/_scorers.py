@@ -111,7 +111,7 @@ def make_task_scorer(
     return TaskScorer(known, name, average, response_method, params)
 
 
-def _check_average(average: Any) -> None:
+def _check_average(average: object) -> None:
     if isinstance(average, Mapping):
         weights = as_numbers(list(average.values()), "The weights of average")
         ok = len(weights) and np.isfinite(weights).all() and (weights >= 0).all()

@@ -17,6 +17,7 @@ from skmtl.metrics._predictions import (
     task_names_of,
 )
 from skmtl.metrics._registry import Metric
+from skmtl.metrics._validation import check_scores
 
 AVERAGES: dict[str, Callable[[np.ndarray], float]] = {
     "mean": np.mean,
@@ -37,7 +38,7 @@ class _Metadata:
         ]
         self.__signature__ = Signature(parameters)
 
-    def __call__(self, y_true: Any, y_pred: Any, **metadata: Any) -> float:
+    def __call__(self, y_true: object, y_pred: Any, **metadata: Any) -> float:
         raise NotImplementedError
 
 
@@ -77,11 +78,11 @@ class TaskScorer(BaseScorer):
     def __call__(
         self,
         estimator: Any,
-        X: Any,
-        y_true: Any,
+        X: object,
+        y_true: object,
         *,
-        groups: Any = None,
-        sample_weight: Any = None,
+        groups: object = None,
+        sample_weight: object = None,
     ) -> float:
         """Score of a fitted estimator; greater is better."""
         given = {"groups": groups, "sample_weight": sample_weight}
@@ -92,7 +93,12 @@ class TaskScorer(BaseScorer):
         return self._score(uncached_call, estimator, X, y_true, **metadata)
 
     def _score(
-        self, method_caller: Any, estimator: Any, X: Any, y_true: Any, **metadata: Any
+        self,
+        method_caller: Any,
+        estimator: Any,
+        X: object,
+        y_true: object,
+        **metadata: Any,
     ) -> float:
         names = task_names_of(estimator)
         if names is not None:
@@ -124,33 +130,41 @@ class TaskScorer(BaseScorer):
         return responses["decision_function" if ranks else "predict_proba"]
 
     def evaluate(
-        self, y: Any, score: Any, *, groups: Any = None, sample_weight: Any = None
+        self,
+        y: object,
+        score: object,
+        *,
+        groups: object = None,
+        sample_weight: object = None,
     ) -> float:
         """Score of predictions that are already there; greater is better."""
         return self.prepare(y, groups=groups, sample_weight=sample_weight)(score)
 
     def prepare(
-        self, y: Any, *, groups: Any = None, sample_weight: Any = None
-    ) -> Callable[[Any], float]:
+        self, y: object, *, groups: object = None, sample_weight: object = None
+    ) -> Callable[[object], float]:
         """A function from predictions to the score, for many of them on one `y`."""
         labels = check_labels(y)
         if self.metric.ranking:
             require_positive(labels)
-        names = labels.names
+        every = labels
         if self.task is not None:
             labels = labels.select([self.task])
         metadata = self._metadata(groups, sample_weight)
         values = self.metric.prepare(labels, **metadata, **self.params)
         weights = self._task_weights(labels)
 
-        def score_of(score: Any) -> float:
-            if self.task is not None and np.ndim(score) == 2:
-                score = np.asarray(score)[:, [names.index(self.task)]]
+        def score_of(score: object) -> float:
+            if self.task is not None:
+                # Matched by name to the columns of all tasks before one is chosen.
+                score = check_scores(score, every)
+                if score.ndim == 2:
+                    score = score[:, [every.index(self.task)]]
             return self._reduce(self._sign * values(score), labels, weights)
 
         return score_of
 
-    def _metadata(self, groups: Any, sample_weight: Any) -> dict[str, Any]:
+    def _metadata(self, groups: object, sample_weight: object) -> dict[str, Any]:
         if self.metric.needs_groups and groups is None:
             raise ValueError(
                 f"{self!r} needs the group of each row, and got none. Under "

@@ -96,7 +96,7 @@ GROUP_METRICS: dict[str, Callable[[Ranking, Relevance], np.ndarray]] = {
 }
 
 
-def check_gains(gains: Any, labels: Labels) -> np.ndarray | None:
+def check_gains(gains: object, labels: Labels) -> np.ndarray | None:
     """Gains ``(n_tasks,)`` in the order of the tasks."""
     if gains is None:
         return None
@@ -122,12 +122,12 @@ def check_gains(gains: Any, labels: Labels) -> np.ndarray | None:
 def prepare_top_k(
     metric: str,
     labels: Labels,
-    groups: Any,
+    groups: object,
     *,
     k: int | None = None,
     gains: Gains = None,
     weights: str = "equal",
-) -> Callable[[Any], tuple[np.ndarray, Coverage]]:
+) -> Callable[[object], tuple[np.ndarray, Coverage]]:
     """A function from scores to values ``(n_tasks,)``, ``(1,)`` with gains; coverage.
 
     What depends on the labels alone, such as the best order, is found once.
@@ -148,12 +148,12 @@ def prepare_top_k(
         for values, rows in relevance
     ]
 
-    def values(score: Any) -> tuple[np.ndarray, Coverage]:
-        score = check_scores(score, labels)
-        if gain is not None and score.ndim == 2:
-            score = score @ gain
+    def values(score: object) -> tuple[np.ndarray, Coverage]:
+        table = check_scores(score, labels)
+        if gain is not None and table.ndim == 2:
+            table = table @ gain
         results = [
-            _mean(metric, part, column_of(score, task)[rows], weights)
+            _mean(metric, part, column_of(table, task)[rows], weights)
             for task, (rows, part) in enumerate(parts)
         ]
         mean = np.concatenate([value for value, _ in results])
@@ -235,9 +235,9 @@ def _fill_in(function: Function) -> Function:
 
 @_fill_in
 def ndcg(
-    y: Any,
-    score: Any,
-    groups: Any,
+    y: object,
+    score: object,
+    groups: object,
     *,
     k: int | None = None,
     gains: Gains = None,
@@ -280,9 +280,9 @@ def ndcg(
 
 @_fill_in
 def precision_at_k(
-    y: Any,
-    score: Any,
-    groups: Any,
+    y: object,
+    score: object,
+    groups: object,
     *,
     k: int | None = 10,
     gains: Gains = None,
@@ -320,9 +320,9 @@ def precision_at_k(
 
 @_fill_in
 def recall_at_k(
-    y: Any,
-    score: Any,
-    groups: Any,
+    y: object,
+    score: object,
+    groups: object,
     *,
     k: int | None = 10,
     gains: Gains = None,
@@ -358,9 +358,9 @@ def recall_at_k(
 
 @_fill_in
 def hit_rate_at_k(
-    y: Any,
-    score: Any,
-    groups: Any,
+    y: object,
+    score: object,
+    groups: object,
     *,
     k: int | None = 10,
     gains: Gains = None,
@@ -398,9 +398,9 @@ def hit_rate_at_k(
 
 @_fill_in
 def mrr_at_k(
-    y: Any,
-    score: Any,
-    groups: Any,
+    y: object,
+    score: object,
+    groups: object,
     *,
     k: int | None = 10,
     gains: Gains = None,
@@ -441,9 +441,9 @@ def mrr_at_k(
 
 def _grouped(
     metric: str,
-    y: Any,
-    score: Any,
-    groups: Any,
+    y: object,
+    score: object,
+    groups: object,
     k: int | None,
     gains: Gains,
     weights: str,

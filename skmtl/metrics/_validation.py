@@ -14,7 +14,7 @@ from skmtl.metrics._labels import Labels, as_float_table, column_names, native
 
 
 def check_scores(
-    score: Any, labels: Labels, *, probability: bool = False
+    score: object, labels: Labels, *, probability: bool = False
 ) -> np.ndarray:
     """Finite scores, ``(n_samples,)`` for every task or ``(n_samples, n_tasks)``.
 
@@ -129,9 +129,8 @@ def column_of(score: np.ndarray, task: int) -> np.ndarray:
     return score if score.ndim == 1 else score[:, task]
 
 
-def check_count(value: Any, name: str, least: int) -> None:
-    whole = isinstance(value, Integral) and not isinstance(value, bool)
-    if not whole or value < least:
+def check_count(value: object, name: str, least: int) -> None:
+    if not isinstance(value, Integral) or isinstance(value, bool) or int(value) < least:
         raise ValueError(
             f"{name} must be a whole number of at least {least}; got {value!r}."
         )
@@ -145,7 +144,7 @@ def check_length(values: Any, n: int, name: str) -> np.ndarray:
     return array
 
 
-def check_weight(sample_weight: Any, n: int) -> np.ndarray | None:
+def check_weight(sample_weight: object, n: int) -> np.ndarray | None:
     """Weights ``(n_samples,)``: finite, not negative, not all zero.
 
     They are scaled by a power of two, which is exact, to a maximum between 1/2 and 1,
@@ -171,7 +170,7 @@ def check_weight(sample_weight: Any, n: int) -> np.ndarray | None:
     return scaled
 
 
-def check_groups(groups: Any, n: int) -> np.ndarray:
+def check_groups(groups: object, n: int) -> np.ndarray:
     """Integer codes of the group ids, in the order of the ids where they are integers.
 
     Returned codes start at 0; integers that span few bits are only shifted.

@@ -65,7 +65,7 @@ class MultiTaskStratifiedKFold(BaseCrossValidator):
         n_splits: int = 5,
         *,
         shuffle: bool = False,
-        random_state: Any = None,
+        random_state: object = None,
     ) -> None:
         whole = isinstance(n_splits, Integral) and not isinstance(n_splits, bool)
         if not whole or n_splits < 2:
@@ -78,7 +78,9 @@ class MultiTaskStratifiedKFold(BaseCrossValidator):
         self.shuffle = shuffle
         self.random_state = random_state
 
-    def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:
+    def get_n_splits(
+        self, X: Any = None, y: object = None, groups: object = None
+    ) -> int:
         """Number of folds.
 
         Parameters
@@ -98,7 +100,7 @@ class MultiTaskStratifiedKFold(BaseCrossValidator):
         return int(self.n_splits)
 
     def split(
-        self, X: Any, y: Any, groups: Any = None
+        self, X: Any, y: object, groups: object = None
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield indices of the training and test rows of each fold.
 
@@ -179,7 +181,7 @@ def _warn_empty(positives: np.ndarray, names: list[str]) -> None:
         )
 
 
-def _label_states(y: Any) -> tuple[np.ndarray, list[str]]:
+def _label_states(y: object) -> tuple[np.ndarray, list[str]]:
     """0, 1, or 2 for not observed, of shape (n_samples, n_tasks); names of tasks."""
     targets = check_targets(to_native(y, "y"))
     states = np.where(targets.observed, targets.labels, 2).astype(np.int64)

@@ -81,7 +81,11 @@ class TimeSplit(BaseCrossValidator):
         self.train_size = train_size
 
     def get_n_splits(
-        self, X: Any = None, y: Any = None, groups: Any = None, timestamps: Any = None
+        self,
+        X: Any = None,
+        y: object = None,
+        groups: object = None,
+        timestamps: object = None,
     ) -> int:
         """Number of folds.
 
@@ -104,7 +108,7 @@ class TimeSplit(BaseCrossValidator):
         return int(self.n_splits)
 
     def split(
-        self, X: Any, y: Any = None, groups: Any = None, timestamps: Any = None
+        self, X: Any, y: object = None, groups: object = None, timestamps: object = None
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield indices of the training and test rows, earliest fold first.
 
@@ -178,7 +182,7 @@ class TimeSplit(BaseCrossValidator):
         return list(moments[places])
 
 
-def _check_timestamps(timestamps: Any, n_rows: int) -> np.ndarray:
+def _check_timestamps(timestamps: object, n_rows: int) -> np.ndarray:
     if timestamps is None:
         raise ValueError(
             "timestamps is missing: pass the time of each row. Under cross-validation "
@@ -228,7 +232,7 @@ def _check_length(length: Any, time: np.ndarray, name: str) -> Any:
     return value
 
 
-def _check_groups(groups: Any, n_rows: int) -> np.ndarray:
+def _check_groups(groups: object, n_rows: int) -> np.ndarray:
     ids = np.asarray(groups)
     # pandas cannot sort out values in a foreign byte order.
     codes, _ = pd.factorize(ids.astype(ids.dtype.newbyteorder("="), copy=False))

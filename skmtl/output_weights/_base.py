@@ -30,7 +30,7 @@ from skmtl.output_weights._fusion import (
 from skmtl.tasks import check_targets
 
 
-def read_labels(y: Any) -> tuple[Labels, Any]:
+def read_labels(y: object) -> tuple[Labels, Any]:
     """Labels of every task, and the classes of a single one."""
     targets = check_targets(to_native(y, "y"))
     if targets.multioutput:
@@ -51,7 +51,7 @@ def read_labels(y: Any) -> tuple[Labels, Any]:
     return labels_of(targets, one_dimensional=True), targets.classes
 
 
-def task_table(estimator: Any, X: Any, n_tasks: int) -> np.ndarray:
+def task_table(estimator: Any, X: object, n_tasks: int) -> np.ndarray:
     """Probabilities ``(n_samples, n_tasks)`` of a fitted classifier."""
     if n_tasks == 1:
         proba = estimator.predict_proba(X)
@@ -123,7 +123,7 @@ class BaseOutputWeights(
             raise AttributeError("The inner estimator is not fitted yet.") from error
 
     @available_if(estimator_has("predict"))
-    def predict(self, X: Any) -> Any:
+    def predict(self, X: object) -> Any:
         """Predict the labels with the inner estimator; weights play no part.
 
         Parameters
@@ -139,7 +139,7 @@ class BaseOutputWeights(
         return self._inner().predict(X)
 
     @available_if(estimator_has("predict_proba"))
-    def predict_proba(self, X: Any) -> Any:
+    def predict_proba(self, X: object) -> Any:
         """Estimate the probabilities with the inner estimator.
 
         Parameters
@@ -155,7 +155,7 @@ class BaseOutputWeights(
         return self._inner().predict_proba(X)
 
     @available_if(estimator_has("predict_log_proba"))
-    def predict_log_proba(self, X: Any) -> Any:
+    def predict_log_proba(self, X: object) -> Any:
         """Estimate logarithms of probabilities with the inner estimator.
 
         Parameters
@@ -171,7 +171,7 @@ class BaseOutputWeights(
         return self._inner().predict_log_proba(X)
 
     @available_if(estimator_has("predict_task_proba"))
-    def predict_task_proba(self, X: Any) -> Any:
+    def predict_task_proba(self, X: object) -> Any:
         """Estimate the probability of a positive for every task.
 
         Parameters
@@ -186,7 +186,7 @@ class BaseOutputWeights(
         """
         return self._inner().predict_task_proba(X)
 
-    def decision_function(self, X: Any) -> np.ndarray:
+    def decision_function(self, X: object) -> np.ndarray:
         """Fuse the probabilities of the tasks into one ranking score.
 
         Parameters
@@ -210,7 +210,7 @@ class BaseOutputWeights(
             )
         return score
 
-    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+    def score(self, X: object, y: object, sample_weight: object = None) -> float:
         """Mean over the tasks of the ROC AUC of the fused score.
 
         Parameters

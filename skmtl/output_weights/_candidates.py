@@ -15,7 +15,7 @@ from skmtl.output_weights._fusion import check_values
 MAX_POINTS = 500_000
 
 
-def make_candidates(weights: Any, names: Sequence[str]) -> np.ndarray:
+def make_candidates(weights: object, names: Sequence[str]) -> np.ndarray:
     """All points ``(n_candidates, n_tasks)``, without the all-zero point."""
     if isinstance(weights, Integral) and not isinstance(weights, bool):
         if weights < 2:
@@ -56,10 +56,10 @@ def _check_size(count: int) -> None:
         )
 
 
-def _given_points(weights: Any, names: Sequence[str]) -> np.ndarray:
+def _given_points(weights: object, names: Sequence[str]) -> np.ndarray:
     """An array of points; the columns of a DataFrame are matched by name."""
-    columns = column_names(weights) if np.ndim(weights) == 2 else None
     points = as_numbers(weights, "weights")
+    columns = column_names(weights) if points.ndim == 2 else None
     if points.ndim != 2 or points.shape[1] != len(names) or not len(points):
         raise ValueError(
             "weights must be a number of points per axis, a mapping from task to "

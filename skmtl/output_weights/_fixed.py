@@ -76,7 +76,7 @@ class FixedOutputWeights(BaseOutputWeights):
         self.method = method
 
     @_fit_context(prefer_skip_nested_validation=False)
-    def fit(self, X: Any, y: Any, **params: Any) -> Self:
+    def fit(self, X: object, y: object, **params: Any) -> Self:
         """Fit the inner estimator.
 
         Parameters

@@ -15,7 +15,7 @@ LARGEST, SMALLEST = 1e300, 1e-290
 METHODS = ("sum", "product", "rank", "logit")
 
 
-def fuse(proba: Any, weights: Any, method: str = "sum") -> np.ndarray:
+def fuse(proba: object, weights: object, method: str = "sum") -> np.ndarray:
     """Fuse the probabilities of several tasks into one ranking score.
 
     Parameters
@@ -73,7 +73,7 @@ def fuse(proba: Any, weights: Any, method: str = "sum") -> np.ndarray:
     )
 
 
-def as_table(proba: Any) -> tuple[np.ndarray, list[str]]:
+def as_table(proba: object) -> tuple[np.ndarray, list[str]]:
     """Probabilities ``(n_samples, n_tasks)`` and the names of the tasks."""
     names = column_names(proba)
     if isinstance(proba, list | tuple) and len(proba) and np.ndim(proba[0]) == 2:
@@ -88,7 +88,7 @@ def default_names(n_tasks: int) -> list[str]:
     return [str(task) for task in range(n_tasks)]
 
 
-def check_weights(weights: Any, names: Sequence[str]) -> np.ndarray:
+def check_weights(weights: object, names: Sequence[str]) -> np.ndarray:
     """One weight for each task."""
     weights = named_values(weights)
     if isinstance(weights, Mapping):
@@ -138,7 +138,7 @@ def check_values(points: np.ndarray, names: Sequence[str]) -> None:
         )
 
 
-def check_method(method: Any) -> None:
+def check_method(method: object) -> None:
     if method not in METHODS:
         raise ValueError(f"method must be one of {list(METHODS)}; got {method!r}.")
 

@@ -21,7 +21,7 @@ from skmtl.model_selection import MultiTaskStratifiedKFold
 from skmtl.output_weights._base import task_table
 
 
-def find_splitter(cv: Any, y: Any, labels: Labels, random_state: Any) -> Any:
+def find_splitter(cv: Any, y: object, labels: Labels, random_state: Any) -> Any:
     """A splitter; None for a fitted estimator."""
     if isinstance(cv, str):
         return None
@@ -61,7 +61,7 @@ class HeldOut:
     score_time: float = 0.0
 
 
-def predict_prefit(estimator: Any, X: Any, n_tasks: int, n: int) -> list[HeldOut]:
+def predict_prefit(estimator: Any, X: object, n_tasks: int, n: int) -> list[HeldOut]:
     """All rows, predicted by an estimator that is fitted already."""
     try:
         check_is_fitted(estimator)
@@ -101,8 +101,8 @@ class FoldFits:
 
     def run(
         self,
-        X: Any,
-        y: Any,
+        X: object,
+        y: object,
         splits: Sequence[tuple[np.ndarray, np.ndarray]],
         contexts: Sequence[Any],
         n_jobs: Any,
@@ -121,8 +121,8 @@ class FoldFits:
     def _fold(
         self,
         estimator: Any,
-        X: Any,
-        y: Any,
+        X: object,
+        y: object,
         train: np.ndarray,
         test: np.ndarray,
         context: Any,
@@ -150,7 +150,7 @@ class FoldFits:
 
 
 def fit_in(
-    context: Any, caller: Any, estimator: Any, X: Any, y: Any, params: Mapping[str, Any]
+    context: Any, caller: Any, estimator: Any, X: object, y: object, params: Mapping[str, Any]
 ) -> Any:
     """Fit under a callback context of its own, so that its progress is shown nested."""
     takes_callbacks = hasattr(estimator, "set_callbacks")

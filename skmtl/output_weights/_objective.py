@@ -64,16 +64,16 @@ class Fold:
 class GivenRows:
     """Rows in the form that a scorer ``f(estimator, X, y)`` knows."""
 
-    X: Any
-    y: Any
+    X: object
+    y: object
     proba: np.ndarray
-    classes: Any
+    classes: object
 
     def take(self, rows: np.ndarray) -> "GivenRows":
         X, y = rows_of(self.X, rows), rows_of(self.y, rows)
         return GivenRows(X, y, self.proba[rows], self.classes)
 
-    def judge(self, scorer: EstimatorScorer, score: np.ndarray, names: Any) -> float:
+    def judge(self, scorer: EstimatorScorer, score: np.ndarray, names: object) -> float:
         stand_in = FusedPredictions(score, self.proba, self.classes, np.array(names))
         return scorer.of_estimator(stand_in, self.X, self.y)
 
@@ -211,7 +211,7 @@ class Objective:
     """The metrics of many weights on all folds."""
 
     def __init__(
-        self, folds: Sequence[Fold], scorers: Mapping[str, TaskScorer], n_jobs: Any
+        self, folds: Sequence[Fold], scorers: Mapping[str, TaskScorer], n_jobs: object
     ) -> None:
         self.names = list(scorers)
         self.folds = [FoldObjective(fold, scorers) for fold in folds]
@@ -245,7 +245,7 @@ class Objective:
         return in_threads(evaluate, parts, self.n_jobs)
 
 
-def in_threads(function: Any, items: Sequence[Any], n_jobs: Any) -> Iterator[Any]:
+def in_threads(function: Any, items: Sequence[Any], n_jobs: object) -> Iterator[Any]:
     """Results as they come, in order; sorting and searching release the GIL."""
     if effective_n_jobs(n_jobs) == 1 or len(items) == 1:
         return map(function, items)

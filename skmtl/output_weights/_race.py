@@ -78,7 +78,7 @@ class Pairs:
         self.positive = rng.permutation(np.flatnonzero(fold.labels.positive[task]))
         self.negative = rng.permutation(np.flatnonzero(fold.labels.negative(task)))
 
-    def draw(self, points: np.ndarray, size: int, n_jobs: Any) -> list[Sampled]:
+    def draw(self, points: np.ndarray, size: int, n_jobs: object) -> list[Sampled]:
         negatives = self.columns[:, self.negative[:size]]
         positives = self.columns[:, self.positive[: POSITIVES * size]]
         n_negative, n_positive = negatives.shape[1], positives.shape[1]
@@ -130,7 +130,7 @@ class Parts:
         self.place = rng.permutation(len(ids))
         self.n_rows = len(self.unit)
 
-    def draw(self, points: np.ndarray, size: int, n_jobs: Any) -> list[Sampled]:
+    def draw(self, points: np.ndarray, size: int, n_jobs: object) -> list[Sampled]:
         place = self.place[self.unit] / len(self.place)
         share = min(size / self.n_rows, 1.0)
         number = np.floor(place / share * N_PARTS).astype(int)
@@ -151,7 +151,7 @@ def race(
     name: str,
     scorer: TaskScorer,
     rng: np.random.Generator,
-    n_jobs: Any,
+    n_jobs: object,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Indices of the candidates that may be the best, and the rounds each one ran.
 

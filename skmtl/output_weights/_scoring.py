@@ -30,10 +30,10 @@ class FusedPredictions(ClassifierMixin, BaseEstimator):
         self.classes_ = classes_
         self.task_names_ = task_names_
 
-    def decision_function(self, X: Any) -> np.ndarray:
+    def decision_function(self, X: object) -> np.ndarray:
         return self._checked(X, self.score_of_rows)
 
-    def predict_proba(self, X: Any) -> Any:
+    def predict_proba(self, X: object) -> Any:
         both = [np.column_stack([1 - p, p]) for p in self._checked(X, self.proba).T]
         return both if isinstance(self.classes_, list) else both[0]
 
@@ -60,7 +60,7 @@ class EstimatorScorer(TaskScorer):
     def __repr__(self) -> str:
         return self.metric.name
 
-    def of_estimator(self, estimator: Any, X: Any, y: Any) -> float:
+    def of_estimator(self, estimator: Any, X: object, y: object) -> float:
         return float(self.function(estimator, X, y))
 
 

@@ -256,7 +256,7 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
 
     @with_callbacks
     @_fit_context(prefer_skip_nested_validation=False)
-    def fit(self, X: Any, y: Any, **params: Any) -> Self:
+    def fit(self, X: object, y: object, **params: Any) -> Self:
         """Fit the folds, search the weights, fit on all rows.
 
         Parameters
@@ -356,7 +356,7 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
         return {"fit": params, "split": shared, "score": score}
 
     def _predict_held_out(
-        self, splitter: Any, X: Any, y: Any, labels: Labels, routed: Any, context: Any
+        self, splitter: Any, X: object, y: object, labels: Labels, routed: Any, context: Any
     ) -> list[HeldOut]:
         n_tasks = labels.n_tasks
         if splitter is None:
@@ -369,8 +369,8 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
     def _folds(
         self,
         held_out: list[HeldOut],
-        X: Any,
-        y: Any,
+        X: object,
+        y: object,
         labels: Labels,
         scorers: Mapping[str, Any],
         routed: Any,
@@ -402,8 +402,8 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
         self,
         splitter: Any,
         held_out: list[HeldOut],
-        X: Any,
-        y: Any,
+        X: object,
+        y: object,
         routed: Any,
         context: Any,
     ) -> Any:

@@ -47,7 +47,7 @@ class Constraint:
 
 
 def read_constraints(
-    constraints: Any, scorers: Mapping[str, TaskScorer]
+    constraints: object, scorers: Mapping[str, TaskScorer]
 ) -> list[Constraint]:
     if constraints is None:
         return []

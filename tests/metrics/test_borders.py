@@ -8,6 +8,7 @@ import pytest
 
 from skmtl.metrics import (
     brier,
+    get_task_scorer,
     group_roc_auc,
     log_loss,
     make_task_scorer,
@@ -178,3 +179,15 @@ def test_the_quick_reading_of_plain_labels_is_that_of_all_others(missing):
     if missing:
         np.testing.assert_array_equal(quick.observed, slow.observed)
     assert quick.names == slow.names
+
+
+@pytest.mark.parametrize("name", ["auc:order", "log_loss:order"])
+def test_a_scorer_of_one_task_finds_its_column_by_name(name):
+    y = pd.DataFrame({"click": Y, "order": 1 - Y})
+    scorer = get_task_scorer(name)
+    want = scorer.evaluate(y, np.column_stack([SCORE, SCORE**2]))
+    other_order = pd.DataFrame({"order": SCORE**2, "click": SCORE})
+    assert scorer.evaluate(y, other_order) == want
+    both = [np.column_stack([1 - p, p]) for p in (SCORE, SCORE**2)]
+    assert scorer.evaluate(y, both) == want
+    assert scorer.evaluate(y[["order"]], other_order["order"]) == want
