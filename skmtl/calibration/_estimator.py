@@ -49,9 +49,9 @@ class CalibratedTasksCV(
 ):
     """Calibrate the probability of every task on rows left out of training.
 
-    The estimator is fitted once for each fold. From the probabilities of the rows left
-    out and their labels, each task gets a map of its own. The estimator that predicts
-    is fitted on all rows.
+    The estimator is fitted once for each fold. For each task, a map from predicted to
+    calibrated probabilities is fitted to the held-out rows of all folds. The estimator
+    that predicts is fitted on all rows.
 
     Parameters
     ----------
@@ -62,15 +62,15 @@ class CalibratedTasksCV(
         The map of the log-odds of a task:
 
         - "sigmoid": logistic regression on the log-odds (Platt), two numbers a task;
-        - "isotonic": any rising map; needs about a thousand positives of a task;
+        - "isotonic": any increasing map; needs about a thousand positives of a task;
         - "prior_shift": a constant is added to the log-odds, so that the mean is the
-          observed rate. It changes no order of rows, and is the one for tasks with few
+          observed rate. The order of the rows stays. Use it for tasks with few
           positives.
     cv : int, float, splitter, iterable or "prefit", default=None
         None is five folds. An int with several tasks, or labels not observed, is
         :class:`skmtl.model_selection.MultiTaskStratifiedKFold`. A float is the share of
-        rows of one random hold-out. "prefit": the estimator is fitted already, and is
-        calibrated on all rows, which must be other rows than it was fitted on.
+        rows of one random hold-out. "prefit": the estimator is already fitted, and is
+        calibrated on all rows, which must not be those that it was fitted on.
     n_jobs : int, default=None
         Processes that fit folds. None is 1, -1 all cores.
     random_state : int, RandomState instance or None, default=None
@@ -88,9 +88,9 @@ class CalibratedTasksCV(
     classes_ : ndarray or list of ndarray
         The two classes of one task, or ``[0, 1]`` for each of several.
     n_features_in_ : int
-        Number of features, if the inner estimator tells.
+        Number of features, if the inner estimator has it.
     feature_names_in_ : ndarray of shape (n_features,)
-        Names of features, if the inner estimator tells.
+        Names of features, if the inner estimator has them.
 
     See Also
     --------
@@ -176,7 +176,7 @@ class CalibratedTasksCV(
             Labels: 1, 0, or NaN where the inner estimator takes it.
         **params : dict
             Parameters of the inner estimator's ``fit``; with metadata routing those
-            that it asked for. `sample_weight` also weighs the rows that calibrate.
+            that it requests. `sample_weight` also weighs the rows that calibrate.
 
         Returns
         -------
@@ -186,7 +186,7 @@ class CalibratedTasksCV(
         Raises
         ------
         ValueError
-            If labels or weights cannot be used.
+            If labels or weights are not valid.
         """
         X, y = indexable(X, y)
         labels, classes = read_labels(y)

@@ -64,7 +64,7 @@ def make_correlated_tasks(
     return_X_y : bool, default=True
         If False, return a Bunch.
     random_state : int, Generator, RandomState or None, default=None
-        Draws everything. An int gives the same data each time.
+        Source of all random numbers. An int gives the same data each time.
 
     Returns
     -------

@@ -44,14 +44,14 @@ def make_funnel(
     A session is one page of items shown to one user. An order needs a cart and a cart
     needs a click, each with a probability that depends on the user, the item, how the
     two match, and the context. These probabilities are returned, so that a model can be
-    held against the truth.
+    compared with the truth.
 
     Parameters
     ----------
     n_samples : int, default=100_000
         Number of rows; a row is one impression.
     n_users, n_items, n_categories : int, default=10_000, 5_000, 50
-        Numbers of ids. Not every id need occur.
+        Numbers of ids. Some ids may not occur.
     tasks : sequence of str, default=("click", "cart", "order")
         The columns of ``target``, in this order: some or all of the three.
     click_rate, cart_rate, order_rate : float, default=0.1, 0.015, 0.001
@@ -72,12 +72,12 @@ def make_funnel(
         Days in which new items appear, less than ``n_days``; without new items it has
         no effect.
     history_length : int, default=0
-        If positive, ``data`` has a column ``history``: a list of at most so many items,
-        those that the user clicked last before the session, the latest at the end.
+        If positive, ``data`` has a column ``history``: the items that the user clicked
+        last before the session, at most this many, the latest at the end.
     return_X_y : bool, default=False
         Return ``(data, target)`` instead of a Bunch.
     random_state : int, Generator, RandomState or None, default=None
-        Draws everything. An int gives the same data each time.
+        Source of all random numbers. An int gives the same data each time.
 
     Returns
     -------

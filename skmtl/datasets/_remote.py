@@ -32,8 +32,8 @@ _CHUNK = 2**16
 def get_data_home(data_home: str | os.PathLike[str] | None = None) -> Path:
     """Return the folder in which the fetchers look for data and keep it.
 
-    The argument wins, then the environment variable ``SKMTL_DATA_HOME``, then
-    ``~/skmtl_data``. The folder is not created.
+    The argument takes precedence, then the environment variable ``SKMTL_DATA_HOME``,
+    then ``~/skmtl_data``. The folder is not created.
 
     Parameters
     ----------

@@ -77,7 +77,7 @@ def make_bunch(
 
 
 def take_rows(bunch: Bunch, rows: np.ndarray) -> Bunch:
-    """Return a Bunch of those rows, numbered anew from 0."""
+    """Return a Bunch of those rows, numbered from 0."""
     return Bunch(
         **{
             key: value.iloc[rows].reset_index(drop=True)

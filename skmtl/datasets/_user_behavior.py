@@ -28,7 +28,7 @@ def fetch_user_behavior(
     """Load viewed items with carts, favourites and purchases, from a Taobao log.
 
     The log [1]_ is for research and needs an account, so it is read from the data
-    folder only and never downloaded. The file may be cut to its first rows.
+    folder only and never downloaded. The file may be truncated to its first rows.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ def fetch_user_behavior(
 
     Notes
     -----
-    A last line that was cut is left out.
+    An incomplete last line is left out.
 
     References
     ----------

@@ -22,13 +22,13 @@ _N_BINS = 16
 
 
 class GraphSAGEEmbedder(ItemEmbedder):
-    """Vectors of items from a graph of what is met together, by GraphSAGE.
+    """Item vectors from a graph of items that occur together, by GraphSAGE.
 
-    Two items have an edge where a user or a session met one at most `window` events
-    after the other. A network reads an item, its features and a sample of its
-    neighbours, and is trained without labels: items that a short random walk joins get
-    vectors that are alike. An item that came after `fit` gets a vector from its
-    features and from the items around it. Needs the extra ``graph``.
+    Two items are connected if they are at most `window` events apart in the sequence of
+    a user or a session. A network reads an item, its features and a sample of its
+    neighbours, and is trained without labels: items that are connected by a short
+    random walk get similar vectors. An item that is new after `fit` gets a vector from
+    its features and from the items around it. Needs the extra ``graph``.
 
     Parameters
     ----------
@@ -41,24 +41,25 @@ class GraphSAGEEmbedder(ItemEmbedder):
         Column that orders the events of a group: numbers or times. ``None`` for the
         order of the rows.
     feature_columns : sequence of str or int, or None, default=None
-        Columns that describe the item, such as its category and price. The item's first
-        row counts. Which of them are ids is seen from the dtype, as in `TableEncoder`.
+        Columns that describe the item, such as its category and price. The values of
+        its first row are used. Columns of ids are recognised by their dtype, as in
+        `TableEncoder`.
     embedding_dim : int, default=16
         Width of a vector and of the layers. The default is that of the rankers.
     window : int, default=5
-        Events between two items that make an edge, at most.
+        Largest distance, in events, of two items that are connected.
     min_frequency : int, default=1
-        Items on fewer rows are no nodes; `embed` treats them as new.
+        Items on fewer rows are not nodes; `embed` treats them as new.
     n_neighbors : sequence of int, default=(10, 5)
         Neighbours drawn for each node in each layer. There are as many layers as
         numbers.
     walk_length : int, default=2
         Steps of the random walks, at most.
     negative : int, default=20
-        Random items that each pair is told from; those of a batch are shared.
+        Random items that each pair is contrasted with, shared within a batch.
     unknown_share : float, default=0.1
-        Share of the items that training takes for new, so that it learns vectors for
-        those too.
+        Share of the items that are treated as new in training, so that the network
+        learns vectors for new items too.
     learning_rate : float, default=5e-3
         Step size of Adam.
     batch_size : int, default=128
@@ -87,16 +88,17 @@ class GraphSAGEEmbedder(ItemEmbedder):
 
     See Also
     --------
-    Word2VecEmbedder : Faster, and blind to new items.
+    Word2VecEmbedder : Faster, but has no vectors for new items.
 
     Notes
     -----
-    The loss is eq. 1 of the paper; the layers are its mean aggregator, with weights of
-    their own for the node and for its neighbours; vectors have length 1. Unlike there,
-    only the last layer is scaled to that length, a node has a learned vector beside its
-    features, which all new items share, and neighbours are drawn by how often they were
-    met together. After training, vectors are computed from all neighbours, without
-    drawing. A node without neighbours is its own.
+    The loss is eq. 1 of the paper. The layers are its mean aggregator, with separate
+    weights for the node and for its neighbours, and vectors have length 1. There are
+    three differences from the paper: only the last layer is scaled to length 1; a node
+    has a learned vector in addition to its features, which all new items share; and
+    neighbours are drawn by how often they occurred together. After training, vectors
+    are computed from all neighbours, without drawing. A node without neighbours is its
+    own neighbour.
 
     References
     ----------

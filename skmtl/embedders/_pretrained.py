@@ -8,9 +8,9 @@ import numpy as np
 
 
 class PretrainedEmbedding:
-    """Say how a ranker uses a table of pretrained vectors.
+    """Configure how a ranker uses a table of pretrained vectors.
 
-    A table given to ``embeddings`` without this is used with the defaults.
+    A table passed to ``embeddings`` directly is used with the defaults.
 
     Parameters
     ----------
@@ -18,13 +18,14 @@ class PretrainedEmbedding:
         Vectors: a DataFrame with the ids as index, a pair ``(ids, matrix)``, gensim's
         ``KeyedVectors`` or a fitted embedder of `skmtl.embedders`.
     mode : {"init", "frozen"}, default="init"
-        Whether vectors are where training starts, or stay as they are.
+        Whether training starts from the vectors, or leaves them unchanged.
     learning_rate_factor : float, default=1.0
-        Multiplier of the learning rate of the vectors, above 0; without meaning when
-        they are frozen. Ids without a vector are trained at the full rate.
+        Multiplier of the learning rate of the vectors, above 0; ignored if they are
+        frozen. Ids without a vector are trained at the full rate.
     projection : bool, default=True
-        Whether a linear map, learned with the rest, may bring vectors of another width
-        to the ``embedding_dim`` of the column. Without it another width is an error.
+        Whether a linear map, learned with the network, may bring vectors of another
+        width to the ``embedding_dim`` of the column. If False, another width is an
+        error.
     scale : "auto" or float, default="auto"
         What the vectors are multiplied by. "auto" brings their root mean square to
         ``embedding_dim ** -0.5``, so that they are of length 1 on average, five times
@@ -37,11 +38,10 @@ class PretrainedEmbedding:
 
     Notes
     -----
-    Small vectors are soon overwritten by what training adds to them, and those of ids
-    without training rows, which nothing is added to, then count for little. On a
-    made-up table in which vectors decide, ids without a row had an AUC of .73 with
-    vectors of the size of random rows, of .85 at "auto" and at four times that, and of
-    .85 with frozen vectors of any size.
+    Training soon overwrites small vectors. Those of ids without training rows are not
+    trained and then have little effect. On a synthetic table in which vectors decide,
+    ids without a row had an AUC of .73 with vectors of the size of random rows, of .85
+    at "auto" and at four times that, and of .85 with frozen vectors of any size.
 
     Copies and clones share the table, which must not be changed.
 

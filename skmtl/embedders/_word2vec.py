@@ -18,11 +18,11 @@ _LONGEST = 10_000
 
 
 class Word2VecEmbedder(ItemEmbedder):
-    """Vectors of items from the sequences in which users met them, by word2vec.
+    """Item vectors from the sequences of users or sessions, by word2vec.
 
-    The items of a user or a session, in the order of time, are a sentence, and each
-    item is a word: items that are met among the same others get vectors that are
-    alike. gensim trains them. Needs the extra ``word2vec``.
+    The items of a user or a session, ordered by time, are a sentence, and each item is
+    a word: items that occur among the same others get similar vectors. gensim trains
+    them. Needs the extra ``word2vec``.
 
     Parameters
     ----------
@@ -37,14 +37,14 @@ class Word2VecEmbedder(ItemEmbedder):
     embedding_dim : int, default=16
         Width of a vector; gensim's ``vector_size``. The default is that of the rankers.
     window : int, default=5
-        Events between two items that count as neighbours, at most.
+        Largest distance, in events, of two items that count as neighbours.
     min_frequency : int, default=1
         Items on fewer rows get no vector; gensim's ``min_count``.
     negative : int, default=5
-        Random items that each pair is told from.
+        Random items that each pair is contrasted with.
     ns_exponent : float, default=0.75
-        They are drawn by frequency to this power: 0 for all items alike, below 0 for
-        rare items first.
+        They are drawn with a probability proportional to their frequency to this
+        power: 0 is uniform, below 0 prefers rare items.
     skip_gram : bool, default=True
         Whether to predict the neighbours from the item (gensim's ``sg=1``) or the item
         from the mean of its neighbours.
@@ -79,9 +79,9 @@ class Word2VecEmbedder(ItemEmbedder):
 
     Notes
     -----
-    Fit it on events that came before those that a ranker is tested on. A sequence of
-    more than 10,000 events is cut into sentences of that length. Which items were
-    bought together needs no labels, so events of every kind can be rows.
+    Fit it on events before those that a ranker is tested on. A sequence of more than
+    10,000 events is cut into sentences of that length. No labels are needed, so events
+    of every kind can be rows.
 
     References
     ----------

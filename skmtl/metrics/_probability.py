@@ -154,7 +154,7 @@ def brier(y: object, proba: object, *, sample_weight: object = None) -> Any:
 
     See Also
     --------
-    log_loss : The cross-entropy, which punishes sure errors more.
+    log_loss : The cross-entropy, which penalizes confident errors more.
 
     References
     ----------
@@ -209,7 +209,7 @@ def expected_calibration_error(
 
     See Also
     --------
-    predicted_to_observed : The error of the mean alone, with its direction.
+    predicted_to_observed : The error of the mean only, with its sign.
 
     References
     ----------

@@ -42,9 +42,9 @@ def task_report(
     k : int, default=10
         Number of first places in the rank metrics.
     interval : {"delong", "bootstrap"} or None, default="delong"
-        Kind of the confidence intervals. DeLong's is for the ROC AUC and takes the rows
-        as independent. The bootstrap is for every metric; with `groups` it draws whole
-        groups, which is right where the rows of a user depend on each other.
+        Kind of the confidence intervals. DeLong's covers the ROC AUC and assumes
+        independent rows. The bootstrap covers every metric; with `groups` it draws
+        whole groups, which is right if the rows of a user depend on each other.
     level : float, default=0.95
         Confidence level of the intervals.
     n_resamples : int, default=200
@@ -60,9 +60,9 @@ def task_report(
         ``expected_calibration_error``, ``predicted_to_observed``; with `groups`
         ``group_roc_auc`` (weighted by impressions), ``group_coverage`` (the share of
         groups in it), ``ndcg@k``, ``precision@k``, ``recall@k``, ``hit_rate@k`` and
-        ``mrr@k`` (of all groups alike). Bounds of an interval follow their metric as
-        ``<metric>_low`` and ``<metric>_high``. What is not defined for a task is NaN,
-        with a warning.
+        ``mrr@k`` (with equal weights of the groups). Bounds of an interval follow their
+        metric as ``<metric>_low`` and ``<metric>_high``. Values that are not defined
+        for a task are NaN, with a warning.
 
     Raises
     ------

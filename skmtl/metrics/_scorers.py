@@ -22,7 +22,7 @@ def make_task_scorer(
 ) -> TaskScorer:
     """Make a scorer of one task, or of an average over tasks.
 
-    The scorer goes wherever scikit-learn takes ``scoring=``: as one object, or several
+    The scorer can be used wherever scikit-learn takes ``scoring=``: alone, or several
     in a dict, whose keys ``refit`` names. It accepts this package's rankers, every
     scikit-learn multioutput classifier with ``predict_proba``, and pipelines of them.
 
@@ -32,8 +32,8 @@ def make_task_scorer(
         ``"auc"``, ``"gauc"``, ``"ndcg"``, ``"precision"``, ``"recall"``,
         ``"hit_rate"``, ``"mrr"``, ``"log_loss"``, ``"brier"`` or ``"ece"``; or a
         function ``metric(y, score, **params)`` of the observed labels and the scores of
-        one task, such as ``sklearn.metrics.average_precision_score``. It is given
-        `groups` and `sample_weight` if it names them.
+        one task, such as ``sklearn.metrics.average_precision_score``. It gets `groups`
+        and `sample_weight` if it has such parameters.
     task : str, default=None
         Name of the task: of ``task_names_`` of the estimator where it has them, else
         of the columns of `y`, else ``"0"``, ``"1"``, …. None: all tasks.
@@ -58,8 +58,8 @@ def make_task_scorer(
     -------
     TaskScorer
         A scorer ``scorer(estimator, X, y, *, groups=None, sample_weight=None)``;
-        greater is better. ``scorer.evaluate(y, score)`` judges predictions that are
-        already there, ``scorer.prepare(y)(score)`` many of them on the same labels.
+        greater is better. ``scorer.evaluate(y, score)`` evaluates existing predictions,
+        ``scorer.prepare(y)(score)`` many of them on the same labels.
 
     Raises
     ------
@@ -106,7 +106,7 @@ def make_task_scorer(
     average = named_values(average)
     _check_average(average)
     if task is not None and params.get("gains") is not None:
-        raise ValueError("gains weigh several tasks: give either gains or task.")
+        raise ValueError("gains combine several tasks: pass either gains or task.")
     name = None if task is None else str(task)
     return TaskScorer(known, name, average, response_method, params)
 

@@ -137,7 +137,7 @@ class TaskScorer(BaseScorer):
         groups: object = None,
         sample_weight: object = None,
     ) -> float:
-        """Score of predictions that are already there; greater is better."""
+        """Score of existing predictions; greater is better."""
         return self.prepare(y, groups=groups, sample_weight=sample_weight)(score)
 
     def prepare(
@@ -169,7 +169,7 @@ class TaskScorer(BaseScorer):
             raise ValueError(
                 f"{self!r} needs the group of each row, and got none. Under "
                 "cross-validation set sklearn.set_config(enable_metadata_routing=True),"
-                " ask for the groups by scorer.set_score_request(groups=True), and pass"
+                " request the groups by scorer.set_score_request(groups=True), and pass"
                 " them: cross_validate(..., params={'groups': groups}) or "
                 "search.fit(X, y, groups=groups). A direct call takes "
                 "scorer(estimator, X, y, groups=groups)."

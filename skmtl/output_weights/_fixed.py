@@ -25,7 +25,7 @@ class FixedOutputWeights(BaseOutputWeights):
     estimator : estimator with ``predict_proba``
         A multioutput classifier: a ranker of this package, a scikit-learn classifier
         that takes a table of labels, ``MultiOutputClassifier``, or a pipeline of one.
-        If it is fitted, this estimator can be used without `fit`.
+        If it is already fitted, this estimator can be used without `fit`.
     weights : array-like of shape (n_tasks,) or mapping, default=None
         Output weights, by task if a mapping, see :func:`fuse`; None: all equal.
     method : {"sum", "product", "rank", "logit"}, default="sum"
@@ -41,9 +41,9 @@ class FixedOutputWeights(BaseOutputWeights):
     classes_ : ndarray or list of ndarray
         Classes of the inner estimator.
     n_features_in_ : int
-        Number of features, if the inner estimator tells.
+        Number of features, if the inner estimator has them.
     feature_names_in_ : ndarray of shape (n_features,)
-        Names of features, if the inner estimator tells.
+        Names of features, if the inner estimator has them.
 
     See Also
     --------
@@ -87,7 +87,7 @@ class FixedOutputWeights(BaseOutputWeights):
             Labels: 1, 0, or NaN where the inner estimator takes it.
         **params : dict
             Parameters of the inner estimator's ``fit``; with metadata routing those
-            that it asked for.
+            that it requests.
 
         Returns
         -------
@@ -97,7 +97,7 @@ class FixedOutputWeights(BaseOutputWeights):
         Raises
         ------
         ValueError
-            If labels or weights cannot be used; nothing is fitted then.
+            If labels or weights are not valid; then nothing is fitted.
         """
         labels, _ = read_labels(y)
         # Names are known once the inner estimator is fitted.

@@ -1,7 +1,6 @@
 """From a table of probabilities to one ranking score."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from scipy.stats import rankdata

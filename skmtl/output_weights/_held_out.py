@@ -150,7 +150,12 @@ class FoldFits:
 
 
 def fit_in(
-    context: Any, caller: Any, estimator: Any, X: object, y: object, params: Mapping[str, Any]
+    context: Any,
+    caller: Any,
+    estimator: Any,
+    X: object,
+    y: object,
+    params: Mapping[str, Any],
 ) -> Any:
     """Fit under a callback context of its own, so that its progress is shown nested."""
     takes_callbacks = hasattr(estimator, "set_callbacks")

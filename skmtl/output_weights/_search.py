@@ -58,10 +58,10 @@ from skmtl.output_weights._solver import Evaluated, WeightSearch, mean_scores
 
 
 class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
-    """Search the output weights that rank best, without a refit for each candidate.
+    """Search for the output weights that rank best, without refitting per candidate.
 
-    The inner estimator is fitted once for each fold. Its probabilities of the rows left
-    out are kept, and every candidate is judged on them by the metric of its fused
+    The inner estimator is fitted once for each fold. Its probabilities for the held-out
+    rows are kept, and every candidate is evaluated on them by the metric of its fused
     score.
 
     Parameters
@@ -94,19 +94,20 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
         "grid" evaluates all candidates exactly. "halving" drops candidates that a
         sample shows to be worse than its leader by five standard errors, on growing
         samples, and evaluates the others exactly; the scores of those dropped are NaN.
-        "continuous" climbs on from the best candidates until no move helps, and adds
-        the points that it ends on to ``cv_results_``. If the grid has more than 20,000
+        "continuous" continues from the best candidates until no move helps, and adds
+        the points that it reaches to ``cv_results_``. If the grid has more than 20,000
         points, it starts from the single tasks, pairs and equal weights instead.
     cv : int, float, splitter, iterable or "prefit", default=None
         None is five folds. An int with several tasks, or labels not observed, is
         :class:`skmtl.model_selection.MultiTaskStratifiedKFold`. A float is the share of
-        rows of one random hold-out. "prefit": the estimator is fitted already, and all
-        rows judge, which must be other rows than it was fitted on.
+        rows of one random hold-out. "prefit": the estimator is already fitted, and the
+        candidates are evaluated on all rows, which must not be those that it was fitted
+        on.
     refit : bool, str or callable, default=True
-        Fit the estimator on all rows in the end. A name chooses among several metrics.
-        A function gets ``cv_results_`` and returns ``best_index_``; it needs the
-        search "grid". False keeps the estimator of a single split; with several splits
-        nothing can be predicted. With "prefit" nothing is fitted.
+        Whether to fit the estimator on all rows at the end. A name chooses among
+        several metrics. A function gets ``cv_results_`` and returns ``best_index_``; it
+        needs the search "grid". False keeps the estimator of a single split; with
+        several splits nothing can be predicted. With "prefit" nothing is fitted.
     constraints : mapping, default=None
         ``{"auc:click": (">=", 0.99, "relative")}`` keeps the AUC of click at 99 % of
         what click alone reaches (for a metric of several tasks: of the best single
@@ -140,7 +141,7 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
     best_index_ : int
         Row of the best weights in ``cv_results_``; the first of equal ones.
     cv_results_ : dict of ndarray
-        A row for each candidate: ``param_<task>``, ``params``,
+        One row per candidate: ``param_<task>``, ``params``,
         ``split<k>_test_<metric>``, ``mean_test_<metric>``, ``std_test_<metric>`` and
         ``rank_test_<metric>``; the metric is "score" if there is only one. The means
         are over the folds in which a metric is defined. ``mean_fit_time``,
@@ -169,9 +170,9 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
     classes_ : ndarray or list of ndarray
         Classes of the inner estimator.
     n_features_in_ : int
-        Number of features, if the inner estimator tells.
+        Number of features, if the inner estimator has it.
     feature_names_in_ : ndarray of shape (n_features,)
-        Names of features, if the inner estimator tells.
+        Names of features, if the inner estimator has them.
 
     See Also
     --------
@@ -180,15 +181,15 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
 
     Notes
     -----
-    With one task every weight ranks alike; the first candidate is the best. Constant
-    probabilities give every candidate the metric's value of a random order.
+    With one task all weights give the same ranking, and the first candidate is the
+    best. With constant probabilities every candidate has the value of a random order.
 
-    ``fit(X, y, groups=...)`` hands groups to the splitter and to metrics that need
-    them. With metadata routing enabled, a scorer must ask for them:
+    ``fit(X, y, groups=...)`` passes groups to the splitter and to metrics that need
+    them. With metadata routing enabled, a scorer must request them:
     ``get_task_scorer("gauc").set_score_request(groups=True)``.
 
-    The score of the best candidate is the largest of many on the same rows, so it is a
-    little too good. Judge the final choice on other rows.
+    The score of the best candidate is the largest of many on the same rows, so it is
+    slightly optimistic. Evaluate the final choice on other rows.
 
     References
     ----------
@@ -356,7 +357,13 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
         return {"fit": params, "split": shared, "score": score}
 
     def _predict_held_out(
-        self, splitter: Any, X: object, y: object, labels: Labels, routed: Any, context: Any
+        self,
+        splitter: Any,
+        X: object,
+        y: object,
+        labels: Labels,
+        routed: Any,
+        context: Any,
     ) -> list[HeldOut]:
         n_tasks = labels.n_tasks
         if splitter is None:
@@ -508,21 +515,21 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
     def bootstrap_intervals(
         self, n_resamples: int = 200, *, level: float = 0.95, random_state: Any = None
     ) -> pd.DataFrame:
-        """Compute intervals of the best score and of what it has over simple weights.
+        """Compute intervals of the best score and of its margin over simple weights.
 
-        The rows left out of training are drawn with replacement within each fold; the
-        same draw judges the best weights, each single task and equal weights, so what
-        they share cancels from the margins. For a metric with groups, groups are drawn.
-        The weights are not searched again, and they were chosen on these rows: the
-        intervals say how much chance the rows hold, not how much the search
-        overfitted, and the margins are a little too good.
+        The held-out rows are drawn with replacement within each fold. The best weights,
+        each single task and equal weights are evaluated on the same draw, so the noise
+        that they share cancels in the margins. For a metric with groups, groups are
+        drawn. The weights are not searched again, and they were chosen on these rows:
+        the intervals cover the randomness of the rows, not how much the search
+        overfitted, and the margins are slightly optimistic.
 
         Parameters
         ----------
         n_resamples : int, default=200
             Number of draws.
         level : float, default=0.95
-            Coverage of the percentile intervals.
+            Confidence level of the percentile intervals.
         random_state : int, RandomState instance or None, default=None
             Seeds the draws.
 
