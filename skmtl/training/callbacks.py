@@ -72,26 +72,31 @@ class LastGood(Callback):
     Those of the network, and what the strategy of loss weights has learnt.
     """
 
-    kept: dict[str, Any] | None = None
-    criterion: dict[str, Any] | None = None
+    kept_: dict[str, Any] | None = None
+    criterion_: dict[str, Any] | None = None
+
+    @property
+    def kept(self) -> dict[str, Any] | None:
+        """The weights of the last whole epoch."""
+        return self.kept_
 
     def on_epoch_end(self, net: Any, **_: Any) -> None:
         if net.max_epochs > 1:
             state = net.module_.state_dict()
-            self.kept = {k: v.detach().clone() for k, v in state.items()}
-            self.criterion = copy.deepcopy(net.criterion_.state_dict())
+            self.kept_ = {k: v.detach().clone() for k, v in state.items()}
+            self.criterion_ = copy.deepcopy(net.criterion_.state_dict())
 
     def on_train_end(self, net: Any, **_: Any) -> None:
-        if self.kept is not None and not epoch_is_whole(net.history):
-            net.module_.load_state_dict(self.kept)
+        if self.kept_ is not None and not epoch_is_whole(net.history):
+            net.module_.load_state_dict(self.kept_)
             self.restore_criterion(net)
-        self.kept = self.criterion = None
+        self.kept_ = self.criterion_ = None
 
     def restore_criterion(self, net: Any) -> None:
         """Bring the strategy of loss weights back to the last whole epoch."""
-        if self.criterion is not None:
+        if self.criterion_ is not None:
             # A solver of TorchJD may have made a buffer since.
-            net.criterion_.load_state_dict(self.criterion, strict=False)
+            net.criterion_.load_state_dict(self.criterion_, strict=False)
 
 
 class FitProgress(Callback):

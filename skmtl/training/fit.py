@@ -37,6 +37,7 @@ from skmtl.training.callbacks import (
     ValidScore,
     check_callbacks,
 )
+from skmtl.training.checkpoint import checkpoints_apart
 from skmtl.training.devices import keep_freed_memory, own_defaults, seeded
 from skmtl.training.epochs import EpochLine, EpochScores, history_frame
 from skmtl.training.intercept import (
@@ -139,6 +140,9 @@ class Fit:
         self.weight = _task_weights(sample_weight, targets)
         ranker._check_tasks([str(name) for name in targets.names])
         check_callbacks(ranker.callbacks)
+        self.checkpoints = checkpoints_apart(ranker.callbacks)[1]
+        for one in self.checkpoints:
+            one.begin(ranker)
         pretrained = ranker._pretrained_rows()
         self.scorer = None
         if ranker.scoring is not None:
@@ -263,7 +267,7 @@ class Fit:
         fitted["net_"] = net
         epochs_before = len(net.history)
         with seeded(self.data.seed ^ 1, ranker.device):
-            train(net, train_table, targets.names)
+            complete = train(net, train_table, targets.names)
         n_epochs = len(net.history) - epochs_before
         fitted["intercept_"] = start.intercept(
             self.data,
@@ -272,6 +276,9 @@ class Fit:
             weight,
             lambda: self._intercept(net, table, weight, prior, late, n_epochs),
         )
+        if complete:
+            for one in self.checkpoints:
+                one.remove()
         return fitted | self._close(net, valid, epochs_before)
 
     def _close(
@@ -351,19 +358,21 @@ class Fit:
         self, context: Any, fitted: dict[str, Any], valid: ValidationPart | None
     ) -> list[Any]:
         ranker = self.ranker
+        given, saving = checkpoints_apart(ranker.callbacks)
         progress = FitProgress(ranker, context)
         callbacks: list[Any] = [LastGood(), progress, self._scores()]
         monitor = "valid_loss"
         if valid is not None and self.scorer is not None:
             monitor = "valid_score"
             callbacks.append(ValidScore(self._valid_score(fitted, valid)))
-        callbacks += [*self._lines(), *(ranker.callbacks or [])]
+        callbacks += [*self._lines(), *given]
         if valid is not None:
             patience = ranker.n_iter_no_change if self.stops_early else None
             callbacks.append(
                 BestWeights(monitor=monitor, patience=patience, tol=ranker.tol)
             )
-        return [*callbacks, StopWhenAsked(progress)]
+        # What saves the state of the others comes last.
+        return [*callbacks, StopWhenAsked(progress), *saving]
 
     def _scores(self) -> EpochScores:
         scalars = bool(self.ranker.callbacks)
@@ -406,7 +415,8 @@ class PartialFit(Fit):
     def _callbacks(
         self, context: Any, fitted: dict[str, Any], valid: ValidationPart | None
     ) -> list[Any]:
-        return [self._scores(), *self._lines(), *(self.ranker.callbacks or [])]
+        given, saving = checkpoints_apart(self.ranker.callbacks)
+        return [self._scores(), *self._lines(), *given, *saving]
 
 
 def _task_weights(weight: Any, targets: Targets) -> Floats:
