@@ -371,7 +371,7 @@ default=None
                 f"y has shape {targets.labels.shape}, but the predictions for X have "
                 f"shape {proba.shape}."
             )
-        targets = targets.in_order(self.task_names_)
+        targets = self._complete(targets.in_order(self.task_names_))
         labels = targets.labels
         if not self._multioutput:
             labels = (np.asarray(y).reshape(-1, 1) == self.classes_[-1]).astype(float)

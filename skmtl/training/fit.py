@@ -19,6 +19,7 @@ from skmtl.tasks import (
     Targets,
     check_sample_weight,
     check_targets,
+    warn_of_conditional_tasks,
     warn_of_constant_tasks,
 )
 from skmtl.training.batches import (
@@ -136,9 +137,11 @@ class Fit:
                 f"y holds only NaN for the tasks {list(targets.names)}. Give at "
                 "least one observed label."
             )
+        ranker._check_tasks([str(name) for name in targets.names])
+        targets = ranker._complete(targets)
+        warn_of_conditional_tasks(targets)
         self.targets = targets
         self.weight = _task_weights(sample_weight, targets)
-        ranker._check_tasks([str(name) for name in targets.names])
         check_callbacks(ranker.callbacks)
         self.checkpoints = checkpoints_apart(ranker.callbacks)[1]
         for one in self.checkpoints:
@@ -204,6 +207,7 @@ class Fit:
                 f"y_val has the tasks {list(targets.names)}, y has "
                 f"{list(self.targets.names)}."
             )
+        targets = self.ranker._complete(targets)
         return Validation(targets, _task_weights(weight, targets), X=X)
 
     def run(self, context: Any) -> dict[str, Any]:
