@@ -160,7 +160,9 @@ default=None
         context.call_on_fit_task_begin(estimator=self, X=X, y=y)
         fitted = fit.run(context)
         self.__dict__.update(fitted)
-        context.call_on_fit_task_end(estimator=self, X=X, y=y)
+        context.call_on_fit_task_end(
+            estimator=self, X=X, y=y, reconstruction_attributes={}
+        )
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)

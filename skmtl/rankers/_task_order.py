@@ -62,6 +62,8 @@ def clip_to_parents(
 ) -> npt.NDArray[np.float64]:
     """Let no task, a column of `proba`, be more probable than one it follows."""
     for task in topological_order(parents):
+        if not targets.observed[:, task].any():
+            continue  # of this task nothing is known
         for parent in parents[task]:
             np.minimum(proba[:, task], proba[:, parent], out=proba[:, task])
     return proba
@@ -70,8 +72,8 @@ def clip_to_parents(
 def with_implied_labels(targets: Targets, parents: list[list[int]]) -> Targets:
     """Add the labels that follow from those of the tasks before.
 
-    A task that was not observed is 0 where a task that it follows is 0: there is no
-    order without a click.
+    A label that was not observed is 0 where a task that it follows is 0: there is no
+    order without a click. A task without any observed label stays without one.
 
     Parameters
     ----------

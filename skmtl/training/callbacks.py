@@ -100,18 +100,38 @@ class LastGood(Callback):
 
 
 class FitProgress(Callback):
-    """Tell scikit-learn's callbacks of every epoch."""
+    """Tell scikit-learn's callbacks of every epoch.
 
-    def __init__(self, estimator: Any, context: Any) -> None:
+    Parameters
+    ----------
+    estimator : TrainableRanker
+        The ranker that is fitted.
+    context : CallbackContext
+        Of the fit.
+    X, y : object
+        What the caller gave to fit.
+    fitted : dict
+        Fitted attributes but the net, from which the callbacks may make a ranker as if
+        the fit had ended with the epoch.
+    """
+
+    def __init__(
+        self, estimator: Any, context: Any, X: Any, y: Any, fitted: dict[str, Any]
+    ) -> None:
         self.estimator, self.context = estimator, context
+        self.data, self.fitted = {"X": X, "y": y}, fitted
         self.stop = False
 
     def on_epoch_begin(self, net: Any, **_: Any) -> None:
         self.epoch = self.context.subcontext(task_name="epoch")
-        self.epoch.call_on_fit_task_begin(estimator=self.estimator)
+        self.epoch.call_on_fit_task_begin(estimator=self.estimator, **self.data)
 
     def on_epoch_end(self, net: Any, **_: Any) -> None:
-        self.stop = self.epoch.call_on_fit_task_end(estimator=self.estimator)
+        self.stop = self.epoch.call_on_fit_task_end(
+            estimator=self.estimator,
+            **self.data,
+            reconstruction_attributes={**self.fitted, "net_": net},
+        )
 
 
 class StopWhenAsked(Callback):

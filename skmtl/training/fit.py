@@ -128,7 +128,7 @@ class Fit:
         classes: Any = None,
         max_iter: int | None = None,
     ) -> None:
-        self.ranker, self.start = ranker, start
+        self.ranker, self.start, self.y = ranker, start, y
         self.max_iter = ranker.max_iter if max_iter is None else max_iter
         targets = check_targets(y, start.classes(classes))
         check_consistent_length(X, targets.labels)
@@ -363,7 +363,7 @@ class Fit:
     ) -> list[Any]:
         ranker = self.ranker
         given, saving = checkpoints_apart(ranker.callbacks)
-        progress = FitProgress(ranker, context)
+        progress = FitProgress(ranker, context, self.data.X, self.y, fitted)
         callbacks: list[Any] = [LastGood(), progress, self._scores()]
         monitor = "valid_loss"
         if valid is not None and self.scorer is not None:

@@ -83,19 +83,20 @@ def test_labels_follow_along_chains_and_graphs():
         {
             "click": [0, 1, 1, nan, 0],
             "cart": [nan, 0, nan, nan, 1],
-            "order": [nan, nan, nan, nan, nan],
+            "order": [nan, nan, nan, nan, 1],
+            "return": [nan, nan, nan, nan, nan],
         }
     )
-    chain = with_implied_labels(check_targets(y), [[], [0], [1]])
+    chain = with_implied_labels(check_targets(y), [[], [0], [1], [2]])
     assert chain.observed.tolist() == [
-        [True, True, True],
-        [True, True, True],
-        [True, False, False],
-        [False, False, False],
-        [True, True, False],  # what was observed stays
+        [True, True, True, False],  # of the last task nothing is known
+        [True, True, True, False],
+        [True, False, False, False],
+        [False, False, False, False],
+        [True, True, True, False],
     ]
-    assert chain.labels[4, 1] == 1
-    graph = with_implied_labels(check_targets(y), [[], [0], [0, 1]])
-    assert graph.observed[4, 2]
+    assert chain.labels[4, 1] == 1  # what was observed stays
+    graph = with_implied_labels(check_targets(y), [[], [], [0, 1], []])
+    assert graph.observed[:, 2].tolist() == [True, True, False, False, True]
     targets = check_targets(y.fillna(0))
-    assert with_implied_labels(targets, [[], [0], [1]]) is targets
+    assert with_implied_labels(targets, [[], [0], [1], [2]]) is targets
