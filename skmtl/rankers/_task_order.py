@@ -62,8 +62,6 @@ def clip_to_parents(
 ) -> npt.NDArray[np.float64]:
     """Let no task, a column of `proba`, be more probable than one it follows."""
     for task in topological_order(parents):
-        if not targets.observed[:, task].any():
-            continue  # of this task nothing is known
         for parent in parents[task]:
             np.minimum(proba[:, task], proba[:, parent], out=proba[:, task])
     return proba
@@ -89,6 +87,8 @@ def with_implied_labels(targets: Targets, parents: list[list[int]]) -> Targets:
     """
     labels, observed = targets.labels, targets.observed.copy()
     for task in topological_order(parents):
+        if not targets.observed[:, task].any():
+            continue  # of this task nothing is known
         for parent in parents[task]:
             # Labels that are not observed are stored as 0.
             observed[:, task] |= observed[:, parent] & (labels[:, parent] == 0)
