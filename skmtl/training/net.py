@@ -240,7 +240,8 @@ class MultiTaskNet(NeuralNet):
         tables = {id(table) for table, _ in self.module_.id_tables()}
         dense = [p for p in self.module_.parameters() if id(p) not in tables]
         n_weights = sum(p.numel() for p in dense)
-        return n_weights * (6.0 * self.batch_size if training else 2.0 * BLOCK)
+        n_rows, times = (self.batch_size, 6.0) if training else (BLOCK, 2.0)
+        return float(n_weights * n_rows * times)
 
     def train_step(self, batch: Any, **_: Any) -> dict[str, Any]:
         """Take one step of training."""

@@ -30,7 +30,8 @@ def available_threads() -> int:
     joblib counts the processors that this process may use; unlike ``os.cpu_count`` it
     heeds affinity and the quota of a container.
     """
-    return max(1, min(torch.get_num_threads(), joblib.cpu_count()))
+    n_processors: int = joblib.cpu_count()
+    return max(1, min(torch.get_num_threads(), n_processors))
 
 
 @contextmanager
