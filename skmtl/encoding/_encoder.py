@@ -85,7 +85,8 @@ class TableEncoder(GrowingMixin, SaveMixin, TransformerMixin, BaseEstimator):
         Number of hash functions for these columns. With several, the embedding of an id
         is the sum of so many rows, and few ids share all of them.
     n_bins : int, default=64
-        Bins for each number, about. 0 for no bins.
+        Bins for each number, about. 0 for no bins. A number with two values, or one,
+        and no missing cell gets none: its scaled value says all there is to know.
 
     Attributes
     ----------
@@ -109,7 +110,7 @@ class TableEncoder(GrowingMixin, SaveMixin, TransformerMixin, BaseEstimator):
         For each further hash, the place of its column among the id columns. Their rows
         come after those of all columns.
     bin_sizes_ : list of int
-        Bins of each number, the missing bin included. Empty without bins.
+        Bins of each number that has any, the missing bin included.
 
     See Also
     --------
@@ -234,7 +235,7 @@ class TableEncoder(GrowingMixin, SaveMixin, TransformerMixin, BaseEstimator):
         self._set_vocabularies(list(vocabularies.values()))
         more = [k for k, name in enumerate(categorical) if owners[name] in hashed]
         self.more_hashes_ = more * (self.n_hashes - 1)
-        self.bin_sizes_ = [s.n_bins for s in self._scales] if self.n_bins else []
+        self.bin_sizes_ = [s.n_bins for s in scales if s.edges is not None]
         return self
 
     def _keys(
@@ -301,12 +302,13 @@ class TableEncoder(GrowingMixin, SaveMixin, TransformerMixin, BaseEstimator):
         )
         numeric = np.empty((n, len(self._scales)), dtype=np.float32)
         bins = np.empty((n, len(self.bin_sizes_)), dtype=np.int32)
-        offsets = _offsets(self.bin_sizes_)
+        places = self._bin_places()
         for k, (i, scale) in enumerate(zip(self._numeric, self._scales, strict=True)):
             x = as_float(columns[i], self.numeric_names_[k])
             numeric[:, k] = scale.scaled(x)
-            if self.bin_sizes_:
-                np.add(scale.bins(x), offsets[k], out=bins[:, k])
+            if k in places:
+                place, offset = places[k]
+                np.add(scale.bins(x), offset, out=bins[:, place])
         return EncodedTable(ids, bins, numeric, bags)
 
     def _plain_cells(self, frame: pd.DataFrame) -> npt.NDArray[Any] | None:
@@ -333,8 +335,8 @@ class TableEncoder(GrowingMixin, SaveMixin, TransformerMixin, BaseEstimator):
             for i, name in zip(self._numeric, self.numeric_names_, strict=True):
                 as_float(frame.iloc[:, i], name)  # raises, and names the column
         bins = np.empty((len(x), len(self.bin_sizes_)), dtype=np.int32)
-        for k, offset in enumerate(_offsets(self.bin_sizes_)):
-            np.add(self._scales[k].bins(x[:, k]), offset, out=bins[:, k])
+        for k, (place, offset) in self._bin_places().items():
+            np.add(self._scales[k].bins(x[:, k]), offset, out=bins[:, place])
         return EncodedTable(ids, bins, scaled(x, self._scales))
 
     def transform(self, X: Any) -> npt.NDArray[np.float64] | pd.DataFrame:
@@ -379,7 +381,7 @@ class TableEncoder(GrowingMixin, SaveMixin, TransformerMixin, BaseEstimator):
         ndarray of str
             The id columns, ``<name>_hash2`` and so on with several hashes,
             ``<name>_length`` for each column of lists, the numbers,
-            and ``<name>_bin`` for each number.
+            and ``<name>_bin`` for each number that has bins.
         """
         check_is_fitted(self)
         names = _check_input_names(self, input_features)
@@ -388,7 +390,7 @@ class TableEncoder(GrowingMixin, SaveMixin, TransformerMixin, BaseEstimator):
             ids.append(f"{ids[k]}_hash{number + 1}")
         lengths = [f"{names[i]}_length" for i in self._lists]
         numbers = [names[i] for i in self._numeric]
-        bins = [f"{n}_bin" for n in numbers] if self.bin_sizes_ else []
+        bins = [f"{numbers[k]}_bin" for k in self._bin_places()]
         return np.asarray([*ids, *lengths, *numbers, *bins], dtype=object)
 
     def __sklearn_tags__(self) -> Any:
@@ -397,6 +399,18 @@ class TableEncoder(GrowingMixin, SaveMixin, TransformerMixin, BaseEstimator):
         tags.input_tags.categorical = True
         tags.input_tags.string = False
         return tags
+
+    @property
+    def binned_(self) -> list[int]:
+        """For each of `bin_sizes_`, which of `numeric_names_` it is of."""
+        if not self.bin_sizes_:
+            return []
+        return [k for k, s in enumerate(self._scales) if s.edges is not None]
+
+    def _bin_places(self) -> dict[int, tuple[int, int]]:
+        """For each number with bins, its column of bins and the first row of these."""
+        pairs = zip(self.binned_, _offsets(self.bin_sizes_), strict=True)
+        return {k: (i, offset) for i, (k, offset) in enumerate(pairs)}
 
     @property
     def vocabulary_places_(self) -> dict[Any, int]:

@@ -23,27 +23,36 @@ class NumberScale:
     center, scale : float
         The scaled number is ``z = (x - center) * scale``, squashed to
         ``z / sqrt(1 + (z / 3)**2)``, which lies in (-3, 3).
-    edges : ndarray of shape (n_edges,)
+    edges : ndarray of shape (n_edges,) or None
         Ascending. The bin of ``x`` is ``1 +`` the number of edges at or below it.
-        Bin 0 is for missing numbers.
+        Bin 0 is for missing numbers. None for a column without bins.
     """
 
     center: float
     scale: float
-    edges: Floats
+    edges: Floats | None
 
     @property
     def n_bins(self) -> int:
-        """Rows of the column's bin table, the missing row included."""
-        return len(self.edges) + 2
+        """Rows of the column's bin table, the missing row included; 0 without bins."""
+        return 0 if self.edges is None else len(self.edges) + 2
 
     @classmethod
     def fit(cls, x: Floats, weight: Floats | None, n_bins: int) -> NumberScale:
-        """Learn from the observed numbers of a column."""
+        """Learn from the numbers of a column.
+
+        A column of at most two values and none missing gets no bins: the scaled number
+        says all there is to know, and bins would add noise.
+        """
         values, mass = distinct_with_mass(x, weight)
-        if not len(values):
-            return cls(0.0, 0.0, np.empty(0))
-        return cls(*_robust_scale(values, mass), _bin_edges(values, mass, n_bins))
+        missing = np.isnan(x) if weight is None else np.isnan(x) & (weight > 0)
+        plain = len(values) <= 2 and not missing.any()
+        if not n_bins or plain:
+            edges = None
+        else:
+            edges = _bin_edges(values, mass, n_bins) if len(values) else np.empty(0)
+        scale = _robust_scale(values, mass) if len(values) else (0.0, 0.0)
+        return cls(*scale, edges)
 
     def scaled(self, x: Floats) -> npt.NDArray[np.float32]:
         """Scale, squash, and put missing numbers at 0."""
@@ -51,6 +60,7 @@ class NumberScale:
 
     def bins(self, x: Floats) -> npt.NDArray[np.int64]:
         """Bin of every number."""
+        assert self.edges is not None
         bins = np.searchsorted(self.edges, x, side="right") + 1
         bins[np.isnan(x)] = 0
         return bins
@@ -129,8 +139,6 @@ def _bin_edges(values: Floats, mass: Floats, n_bins: int) -> Floats:
     zeros of capital gains, the 40 of hours per week); the other values share the
     remaining bins by quantiles.
     """
-    if n_bins == 0:
-        return np.empty(0)
     heavy = mass * n_bins >= mass.sum()
     singles = values[heavy]
     rest, rest_mass = values[~heavy], mass[~heavy]

@@ -248,6 +248,7 @@ default=None
         arguments: dict[str, Any] = {
             "vocabulary_sizes": sizes,
             "bin_sizes": encoder.bin_sizes_,
+            "binned": encoder.binned_,
             "n_numeric": len(encoder.numeric_names_),
             "embedding_dim": dims,
             "bin_dim": self.bin_dim,

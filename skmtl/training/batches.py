@@ -228,8 +228,9 @@ class UnknownIds:
 
     Parameters
     ----------
-    rate : float
-        An id seen on n rows is replaced with the probability ``rate / (rate + n)``.
+    rate, share : float
+        An id seen on n rows is replaced with the probability ``rate / (rate + n)``, or
+        `share`, if that is more.
     encoder : TableEncoder
         Knows n, and what takes the place of an unknown id.
     device : str
@@ -248,9 +249,12 @@ class UnknownIds:
     Bidirectional LSTM Feature Representations", TACL 2016, paragraph "Word dropout".
     """
 
-    def __init__(self, rate: float, encoder: TableEncoder, device: str) -> None:
+    def __init__(
+        self, rate: float, share: float, encoder: TableEncoder, device: str
+    ) -> None:
         n = torch.from_numpy(encoder.row_frequencies()).to(device).float()
-        self.probability = torch.where(n > 0, rate / (rate + n), 0.0)
+        chance = (rate / (rate + n)).clamp_min(share)
+        self.probability = torch.where(n > 0, chance, 0.0)
         layout = encoder.layout_
         self.first = torch.tensor(layout.column_first, dtype=torch.int64, device=device)
         self.sizes = torch.tensor(layout.column_sizes, dtype=torch.int64, device=device)
@@ -291,4 +295,5 @@ def unknown_ids(ranker: Any, encoder: TableEncoder) -> UnknownIds | None:
     """What a ranker's `unknown_rate` asks for; None where there is nothing to do."""
     if not ranker.unknown_rate or not encoder.row_frequencies().any():
         return None
-    return UnknownIds(ranker.unknown_rate, encoder, ranker.device)
+    rate, share = ranker.unknown_rate, ranker.unknown_share
+    return UnknownIds(rate, share, encoder, ranker.device)

@@ -205,18 +205,17 @@ class SharedParameters(Parameters):
         that moves the weights in training: its name, an instance of a class of
         ``skmtl.weighting``, or an instance of TorchJD's weightings, aggregators and
         scalarizers.
-    max_iter : int, default=4
-        Epochs. Tables that are mostly ids are memorised after one or two where
-        `unknown_rate` is 0; see also `early_stopping`.
+    max_iter : int, default=5
+        Epochs, at most; see `early_stopping`.
     batch_size : int or "auto", default="auto"
         Rows of a batch. "auto" takes about 200 batches an epoch, of 32 to 1024 rows. On
         the CPU batches of more than 4096 rows take hardly any more memory.
     learning_rate : float, default=5e-3
         Step size at the start.
-    learning_rate_schedule : str or callable, default="cosine"
+    learning_rate_schedule : str or callable, default="constant"
         How the learning rate falls over training: "constant", "linear" or "cosine". A
         callable takes the progress in [0, 1] and gives a factor.
-    average_weights : bool, default=False
+    average_weights : bool, default=True
         Whether the fitted network, and the one that each epoch is validated with, has
         the average of the weights over all steps so far instead of the last ones. With
         a constant learning rate it is better than the last weights of any schedule, and
@@ -232,12 +231,12 @@ class SharedParameters(Parameters):
         that a batch touches. "adagrad" keeps one number for each row, where Adam keeps
         twice the row, and wants a larger `learning_rate`. "adam" updates all rows at
         every step, exactly and slowly.
-    early_stopping : bool or "auto", default=False
+    early_stopping : bool or "auto", default="auto"
         Whether to set rows aside, or use `X_val`, and stop when the score there no
         longer improves. "auto" does so with more than 10,000 rows, or where `X_val` or
         `validation_split` is given. With `X_val` the best weights are restored in any
         case.
-    validation_fraction : float or "auto", default=0.1
+    validation_fraction : float or "auto", default="auto"
         Share of the rows set aside, when no `X_val` is given. Every task keeps its
         share of positives. "auto" takes a twentieth, but at least 1,000 rows (at most a
         tenth of all) and at most 10,000.
@@ -252,7 +251,7 @@ class SharedParameters(Parameters):
         where both know a name; or a callable ``scorer(estimator, X, y)``, whose `X` is
         an `EncodedTable` of the validation rows, for the methods of the estimator.
         Greater is better.
-    n_iter_no_change : int, default=3
+    n_iter_no_change : int, default=2
         Epochs without improvement after which to stop.
     tol : float, default=0.0
         Least improvement that counts.
@@ -274,6 +273,10 @@ class SharedParameters(Parameters):
         come up later get a sensible score, and none are memorised. An id seen on n rows
         is replaced by its column's row for unknown ids with the probability
         ``unknown_rate / (unknown_rate + n)``. 0 for never.
+    unknown_share : float, default=0.05
+        Least probability of that, whatever the number of rows. What only rare ids have
+        taught of the unknown is the level of rare ids; new users and items of later
+        days are often as active as all others.
     fallback : mapping of column to column or None, default=None
         What an unknown id is replaced by instead, such as ``{"item_id":
         "category_id"}``: a row for its category. See :class:`~skmtl.TableEncoder`.
@@ -394,7 +397,7 @@ class SharedParameters(Parameters):
         allowed=[Real, str, nn.Module, "array-like", dict, None],
     )
     max_iter: int = parameter(
-        default=4,
+        default=5,
         allowed=[Interval(Integral, 1, None, closed="left")],
     )
     batch_size: int | str = parameter(
@@ -406,10 +409,10 @@ class SharedParameters(Parameters):
         allowed=[Interval(Real, 0, None, closed="neither")],
     )
     learning_rate_schedule: str | Callable[[float], float] = parameter(
-        default="cosine",
+        default="constant",
         allowed=[StrOptions({"constant", "linear", "cosine"}), callable],
     )
-    average_weights: bool = parameter(default=False, allowed=["boolean"])
+    average_weights: bool = parameter(default=True, allowed=["boolean"])
     weight_decay: float = parameter(
         default=0.0,
         allowed=[Interval(Real, 0, None, closed="left")],
@@ -420,11 +423,11 @@ class SharedParameters(Parameters):
         allowed=[StrOptions({"lazy_adam", "adam", "adagrad"})],
     )
     early_stopping: bool | str = parameter(
-        default=False,
+        default="auto",
         allowed=["boolean", StrOptions({"auto"})],
     )
     validation_fraction: float | str = parameter(
-        default=0.1,
+        default="auto",
         allowed=[Interval(Real, 0, 1, closed="neither"), StrOptions({"auto"})],
     )
     validation_split: Any = parameter(
@@ -436,7 +439,7 @@ class SharedParameters(Parameters):
         allowed=[str, callable, None],
     )
     n_iter_no_change: int = parameter(
-        default=3,
+        default=2,
         allowed=[Interval(Integral, 1, None, closed="left")],
     )
     tol: float = parameter(
@@ -460,6 +463,10 @@ class SharedParameters(Parameters):
     unknown_rate: float = parameter(
         default=10.0,
         allowed=[Interval(Real, 0, None, closed="left")],
+    )
+    unknown_share: float = parameter(
+        default=0.05,
+        allowed=[Interval(Real, 0, 1, closed="left")],
     )
     fallback: Mapping[Any, Any] | None = parameter(
         default=None,

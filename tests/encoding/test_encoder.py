@@ -254,15 +254,36 @@ def test_a_weight_is_a_repetition(x, n_bins, data):
 @settings(max_examples=150, deadline=None)
 def test_scales_and_bins_keep_the_order(x, n_bins):
     scale = NumberScale.fit(x, None, n_bins)
-    z, bins = scale.scaled(x), scale.bins(x)
-    missing = np.isnan(x)
-    assert (bins[missing] == 0).all()
+    z, missing = scale.scaled(x), np.isnan(x)
     assert (z[missing] == 0).all()
     order = np.argsort(x[~missing], kind="stable")
-    assert (np.diff(bins[~missing][order]) >= 0).all()
     assert (np.diff(z[~missing][order]) >= 0).all()
     assert (np.abs(z) <= 3).all()
+    if scale.edges is None:
+        assert len(set(x)) <= 2
+        assert not missing.any()
+        return
+    bins = scale.bins(x)
+    assert (bins[missing] == 0).all()
+    assert (np.diff(bins[~missing][order]) >= 0).all()
     assert ((bins[~missing] >= 1) & (bins[~missing] < scale.n_bins)).all()
+
+
+def test_numbers_with_two_values_have_no_bins():
+    flag = np.tile([0.0, 1.0], 50)
+    gap = np.where(np.arange(100) == 7, np.nan, flag)
+    X = pd.DataFrame({"flag": flag, "x": np.arange(100.0), "gap": gap, "one": 3.0})
+    encoder = TableEncoder(n_bins=4, categorical_features=None).fit(X)
+    assert len(encoder.bin_sizes_) == 2
+    names = ["flag", "x", "gap", "one", "x_bin", "gap_bin"]
+    assert list(encoder.get_feature_names_out()) == names
+    for rows in (slice(None), slice(5, 9)):  # also the way of a few rows
+        out = encoder.transform(X[rows])
+        assert_array_equal(out[:, 4], 1 + np.arange(100)[rows] // 25)
+        assert_array_equal(out[:, 5] == 0, np.isnan(gap[rows]))
+        assert len(set(out[:, 0])) == 2
+        assert_array_equal(out[:, 0] > out[:, 0].min(), flag[rows] == 1)
+        assert (out[:, 3] == 0).all()
 
 
 def test_a_heavy_value_has_its_bin_alone():

@@ -115,7 +115,16 @@ def test_positions_are_in_the_order_asked_for():
         columns.positions(["user", "prize"])
 
 
-@pytest.mark.parametrize("change", [{"n_numeric": 1}, {"bin_sizes": [4]}, {"bags": ()}])
+def test_numbers_without_bins_have_one_place():
+    columns = make(n_bins=1, binned=[1]).columns
+    price, age = ([one.stop - one.start for one in columns[n]] for n in NAMES[-2:])
+    assert (price, age) == ([1], [2, 1])
+    for binned in ([], [2], [0, 1]):
+        with pytest.raises(ValueError, match="binned names"):
+            make(n_bins=1, binned=binned)
+
+
+@pytest.mark.parametrize("change", [{"n_numeric": 3}, {"bags": ()}])
 def test_names_that_do_not_fit(change):
     sizes = {
         "vocabulary_sizes": [5],

@@ -53,8 +53,9 @@ def test_only_what_is_shared_is_in_bf16(table):
 @pytest.mark.filterwarnings("ignore")  # torch warns of its own tracing
 def test_compiled_layers_give_the_same(table):
     X, y = table
-    plain = MMoE(random_state=0, max_iter=1, n_experts=2).fit(X, y)
-    compiled = MMoE(random_state=0, max_iter=1, n_experts=2, compile=True).fit(X, y)
+    few = {"random_state": 0, "max_iter": 1, "n_experts": 2, "learning_rate": 1e-3}
+    plain = MMoE(**few).fit(X, y)
+    compiled = MMoE(**few, compile=True).fit(X, y)
     assert set(compiled.net_.module_._compiled) == {"forward", "mix"}
     proba = compiled.predict_task_proba(X)
     assert_allclose(proba, plain.predict_task_proba(X), atol=1e-4)

@@ -22,20 +22,22 @@ def table(n=2000, seed=0):
     return X.astype("category").astype({"item": object})
 
 
-def test_an_id_is_replaced_as_often_as_its_frequency_says():
+@pytest.mark.parametrize("share", [0.0, 0.2])
+def test_an_id_is_replaced_as_often_as_its_frequency_says(share):
     X = table()
     encoder = TableEncoder().fit(X)
     ids = torch.from_numpy(encoder.encode(X).ids)
-    replace = UnknownIds(5.0, encoder, "cpu")
+    replace = UnknownIds(5.0, share, encoder, "cpu")
     torch.manual_seed(0)
     first = torch.tensor(encoder.layout_.first)
-    share = torch.stack([replace(ids) != ids for _ in range(400)]).double().mean(0)
+    found = torch.stack([replace(ids) != ids for _ in range(400)]).double().mean(0)
     frequency = encoder.frequencies(X)
     known = (ids > first).numpy()
-    expected = np.where(known, 5.0 / (5.0 + frequency), 0.0)
+    expected = np.where(known, np.maximum(5.0 / (5.0 + frequency), share), 0.0)
+    assert (expected[known] == share).any() == (share > 0)
     # Five standard errors of 400 draws each.
     error = 5 * np.sqrt(expected * (1 - expected) / 400)
-    assert (np.abs(share.numpy() - expected) <= error + 1e-12).all()
+    assert (np.abs(found.numpy() - expected) <= error + 1e-12).all()
     changed = replace(ids)
     assert ((changed == ids) | (changed == first)).all()
 
@@ -46,7 +48,7 @@ def test_replaced_ids_fall_back_as_unknown_ids_do(rate):
     X = table()
     encoder = TableEncoder(fallback={"item": "kind", "kind": "shop"}).fit(X)
     ids = encoder.encode(X).ids
-    replace = UnknownIds(rate, encoder, "cpu")
+    replace = UnknownIds(rate, 0.0, encoder, "cpu")
     torch.manual_seed(3)
     found = replace(torch.from_numpy(ids)).numpy()
     torch.manual_seed(3)
@@ -60,7 +62,7 @@ def test_further_hashes_are_left_alone():
     X = table()
     encoder = TableEncoder(n_buckets={"item": 20}, n_hashes=3).fit(X)
     ids = torch.from_numpy(encoder.encode(X).ids)
-    found = UnknownIds(1e12, encoder, "cpu")(ids)
+    found = UnknownIds(1e12, 0.0, encoder, "cpu")(ids)
     hashed = [0, 3, 4]
     assert torch.equal(found[:, hashed], ids[:, hashed])
     first = encoder.layout_.first
