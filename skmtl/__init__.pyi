@@ -7,6 +7,7 @@ from . import (
     displays as displays,
     embedders as embedders,
     encoding as encoding,
+    export as export,
     inspection as inspection,
     metrics as metrics,
     model_selection as model_selection,
@@ -45,6 +46,5 @@ from .rankers import (
     SingleTask as SingleTask,
     SoftSharing as SoftSharing,
 )
-from .training.checkpoint import Checkpoint as Checkpoint
 
 __version__: str

@@ -7,6 +7,8 @@ from importlib import import_module
 from os import PathLike
 from typing import Any, Self
 
+from sklearn.base import BaseEstimator
+
 
 class SaveMixin:
     """Estimators with `save` and `load`, which also go through skops."""
@@ -93,3 +95,15 @@ class SaveMixin:
             state = vars(found)
         base: Any = super()
         base.__setstate__(state)
+
+
+class MetaSaveMixin(SaveMixin):
+    """Estimators around another: `save` takes those around a ranker."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        try:
+            return super().__getstate__()
+        except ValueError:
+            # Around another estimator than a ranker, which skops knows itself.
+            state: dict[str, Any] = BaseEstimator.__getstate__(self)
+            return state

@@ -32,6 +32,7 @@ LAYERS = {
     "embedders": 5,
     "rankers": 6,
     "persistence": 7,
+    "export": 7,
     "__init__": 8,
     "__main__": 8,
 }

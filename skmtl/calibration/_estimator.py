@@ -14,7 +14,7 @@ from sklearn.utils.metadata_routing import (
 )
 from sklearn.utils.validation import check_is_fitted
 
-from skmtl._saving import SaveMixin
+from skmtl._saving import MetaSaveMixin
 from skmtl._sklearn import (
     HasMethods,
     Interval,
@@ -41,7 +41,7 @@ from skmtl.tasks import check_sample_weight
 
 
 class CalibratedTasksCV(
-    SaveMixin,
+    MetaSaveMixin,
     CallbackSupportMixin,
     ClassifierMixin,
     MetaEstimatorMixin,

@@ -111,12 +111,13 @@ def attend(x: Tensor, bag: Ragged, query: Tensor) -> Tensor:
     section 4.3. Q. Pi et al., "Search-based User Interest Modeling with Lifelong
     Sequential Behavior Data for Click-Through Rate Prediction", CIKM 2020.
     """
-    towards = _unit(query).index_select(0, bag.row)
-    weight = (_unit(x) * towards).sum(dim=2, keepdim=True)
+    towards = unit(query).index_select(0, bag.row)
+    weight = (unit(x) * towards).sum(dim=2, keepdim=True)
     return pool_sum(weight * x, bag)
 
 
-def _unit(x: Tensor) -> Tensor:
+def unit(x: Tensor) -> Tensor:
+    """Vectors of length 1, but for short ones, whose length stays below."""
     square = x.square().sum(dim=-1, keepdim=True)
     return x * (square + _SOFT_LENGTH**2).rsqrt()
 

@@ -25,11 +25,20 @@ def multiply_along(
     """Logits of the products of the probabilities along a graph of tasks."""
     log_p: dict[int, Tensor] = {}
     for task in order:
-        log_p[task] = F.logsigmoid(logits[task])
+        log_p[task] = log_sigmoid(logits[task])
         if parents[task]:
             before = torch.stack([log_p[p] for p in parents[task]])
             log_p[task] = log_p[task] + before.amin(dim=0)
     return [logit_of_log(log_p[task]) for task in range(len(logits))]
+
+
+def log_sigmoid(logits: Tensor) -> Tensor:
+    """Logarithm of the sigmoid."""
+    if torch.compiler.is_compiling():
+        # An exporter would write the logarithm of a sigmoid, which runtimes round to
+        # multiples of 1e-16 or worse, too coarse for a tiny probability.
+        return logits.clamp(max=0) - torch.log1p(torch.exp(-logits.abs()))
+    return F.logsigmoid(logits)
 
 
 def logit_of_log(log_p: Tensor) -> Tensor:

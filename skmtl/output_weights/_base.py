@@ -11,7 +11,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from skmtl._containers import to_native
-from skmtl._saving import SaveMixin
+from skmtl._saving import MetaSaveMixin
 from skmtl._sklearn import HasMethods, StrOptions, VisualBlock, estimator_has
 from skmtl.metrics import get_task_scorer
 from skmtl.metrics._labels import Labels, labels_of
@@ -67,7 +67,7 @@ def task_table(estimator: Any, X: object, n_tasks: int) -> np.ndarray:
 
 
 class BaseOutputWeights(
-    FusesTasks, SaveMixin, ClassifierMixin, MetaEstimatorMixin, BaseEstimator
+    FusesTasks, MetaSaveMixin, ClassifierMixin, MetaEstimatorMixin, BaseEstimator
 ):
     """Ranks by a fused score; everything else is the inner estimator's."""
 
@@ -233,14 +233,6 @@ class BaseOutputWeights(
             labels, score, sample_weight=sample_weight
         )
         return found
-
-    def __getstate__(self) -> dict[str, Any]:
-        try:
-            return super().__getstate__()
-        except ValueError:
-            # Around another estimator than a ranker, which skops knows itself.
-            state: dict[str, Any] = BaseEstimator.__getstate__(self)
-            return state
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -33,6 +33,7 @@ from skmtl.rankers._network import (
 )
 from skmtl.rankers._pretrained import PretrainedTables
 from skmtl.rankers._summary import summary_text, visual_block
+from skmtl.rankers._task_order import clip_to_parents
 from skmtl.tasks import TaskKinds, binary_kinds, check_sample_weight, check_targets
 from skmtl.training.batches import logits
 from skmtl.training.devices import check_device
@@ -97,11 +98,9 @@ class MultiTaskRanker(
         for what in self._layers:
             self._units(what)
 
-    def _order_probabilities(
-        self, proba: npt.NDArray[np.float64]
-    ) -> npt.NDArray[np.float64]:
-        """Undo what rounding did to an order that the network guarantees."""
-        return proba
+    def _ordered_parents(self) -> list[list[int]]:
+        """Tasks that each task is never more probable than, as the network promises."""
+        return [[] for _ in self.task_names_]
 
     @with_callbacks
     @_fit_context(prefer_skip_nested_validation=True)
@@ -160,9 +159,7 @@ default=None
         context.call_on_fit_task_begin(estimator=self, X=X, y=y)
         fitted = fit.run(context)
         self.__dict__.update(fitted)
-        context.call_on_fit_task_end(
-            estimator=self, X=X, y=y, reconstruction_attributes={}
-        )
+        context.call_on_fit_task_end(estimator=self, X=X, y=y)
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -297,7 +294,8 @@ default=None
         table = X if isinstance(X, EncodedTable) else self.encoder_.encode(X)
         kinds = self._kinds
         proba = kinds.predict(logits(self.net_, table) + self.intercept_)
-        proba = self._order_probabilities(proba)
+        # Rounding may undo the order that the network keeps.
+        proba = clip_to_parents(proba, self._ordered_parents())
         constant = kinds.is_constant(self.prior_)
         proba[:, constant] = kinds.constant(self.prior_)[constant]
         return proba
@@ -374,7 +372,7 @@ default=None
                 f"y has shape {targets.labels.shape}, but the predictions for X have "
                 f"shape {proba.shape}."
             )
-        targets = self._complete(targets.in_order(self.task_names_))
+        targets = targets.in_order(self.task_names_)
         labels = targets.labels
         if not self._multioutput:
             labels = (np.asarray(y).reshape(-1, 1) == self.classes_[-1]).astype(float)

@@ -12,13 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from skmtl._sklearn import Interval
 from skmtl.modules import ProductTowers, TransferTowers
 from skmtl.rankers._bottoms import BottomRanker
-from skmtl.rankers._task_order import (
-    TaskOrder,
-    check_task_order,
-    clip_to_parents,
-    with_implied_labels,
-)
-from skmtl.tasks import Targets
+from skmtl.rankers._task_order import TaskOrder, check_task_order
 from skmtl.training.parameters import parameter
 
 
@@ -56,9 +50,7 @@ class ESMM(BottomRanker):
     Notes
     -----
     A positive label of a task should come with a positive label of the task it
-    follows, as an order comes with a click. A label that is missing where a task before
-    it is 0 counts as 0: a log in which conversions are known after a click only is read
-    as one of all impressions. Predicted probabilities never rise along
+    follows, as an order comes with a click. Predicted probabilities never rise along
     the funnel, to the last bit; only where a task has no observed label at all, its
     probability is 0.5, whatever the others are.
 
@@ -116,14 +108,9 @@ class ESMM(BottomRanker):
             dropout=self.dropout,
         )
 
-    def _complete(self, targets: Targets) -> Targets:
-        names = [str(name) for name in targets.names]
-        return with_implied_labels(targets, check_task_order(self.task_order, names))
-
-    def _order_probabilities(
-        self, proba: npt.NDArray[np.float64]
-    ) -> npt.NDArray[np.float64]:
-        return clip_to_parents(proba, self.net_.module_.towers.parents)
+    def _ordered_parents(self) -> list[list[int]]:
+        parents: list[list[int]] = self.net_.module_.towers.parents
+        return parents
 
 
 class AITM(BottomRanker):

@@ -6,19 +6,10 @@ from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
-import numpy as np
-import numpy.typing as npt
-
 from skmtl._sklearn import Interval
 from skmtl.modules import ChainedTowers, ExpertMixture
 from skmtl.rankers._gated import GatedRanker
-from skmtl.rankers._task_order import (
-    TaskOrder,
-    check_task_order,
-    clip_to_parents,
-    with_implied_labels,
-)
-from skmtl.tasks import Targets
+from skmtl.rankers._task_order import TaskOrder, check_task_order
 from skmtl.training.parameters import parameter
 
 
@@ -129,7 +120,7 @@ class ChainedMMoE(ExpertRanker):
     chain_probability : bool, default=False
         Whether probabilities are multiplied along the chain, so that no task is more
         probable than one it follows. With several such tasks the least probable
-        counts. A label that is missing where a task before it is 0 counts as 0.
+        counts.
     n_experts : int, default=8
         Number of experts.
     expert_units : sequence of int, default=(128,)
@@ -192,16 +183,9 @@ class ChainedMMoE(ExpertRanker):
             chain_probability=self.chain_probability,
         )
 
-    def _complete(self, targets: Targets) -> Targets:
-        if not self.chain_probability:
-            return targets
-        names = [str(name) for name in targets.names]
-        return with_implied_labels(targets, check_task_order(self.task_order, names))
-
-    def _order_probabilities(
-        self, proba: npt.NDArray[np.float64]
-    ) -> npt.NDArray[np.float64]:
+    def _ordered_parents(self) -> list[list[int]]:
         towers = self.net_.module_.towers
-        if towers.chain_probability:
-            return clip_to_parents(proba, towers.parents)
-        return proba
+        if not towers.chain_probability:
+            return super()._ordered_parents()
+        parents: list[list[int]] = towers.parents
+        return parents

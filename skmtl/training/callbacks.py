@@ -72,66 +72,41 @@ class LastGood(Callback):
     Those of the network, and what the strategy of loss weights has learnt.
     """
 
-    kept_: dict[str, Any] | None = None
-    criterion_: dict[str, Any] | None = None
-
-    @property
-    def kept(self) -> dict[str, Any] | None:
-        """The weights of the last whole epoch."""
-        return self.kept_
+    kept: dict[str, Any] | None = None
+    criterion: dict[str, Any] | None = None
 
     def on_epoch_end(self, net: Any, **_: Any) -> None:
         if net.max_epochs > 1:
             state = net.module_.state_dict()
-            self.kept_ = {k: v.detach().clone() for k, v in state.items()}
-            self.criterion_ = copy.deepcopy(net.criterion_.state_dict())
+            self.kept = {k: v.detach().clone() for k, v in state.items()}
+            self.criterion = copy.deepcopy(net.criterion_.state_dict())
 
     def on_train_end(self, net: Any, **_: Any) -> None:
-        if self.kept_ is not None and not epoch_is_whole(net.history):
-            net.module_.load_state_dict(self.kept_)
+        if self.kept is not None and not epoch_is_whole(net.history):
+            net.module_.load_state_dict(self.kept)
             self.restore_criterion(net)
-        self.kept_ = self.criterion_ = None
+        self.kept = self.criterion = None
 
     def restore_criterion(self, net: Any) -> None:
         """Bring the strategy of loss weights back to the last whole epoch."""
-        if self.criterion_ is not None:
+        if self.criterion is not None:
             # A solver of TorchJD may have made a buffer since.
-            net.criterion_.load_state_dict(self.criterion_, strict=False)
+            net.criterion_.load_state_dict(self.criterion, strict=False)
 
 
 class FitProgress(Callback):
-    """Tell scikit-learn's callbacks of every epoch.
+    """Tell scikit-learn's callbacks of every epoch."""
 
-    Parameters
-    ----------
-    estimator : TrainableRanker
-        The ranker that is fitted.
-    context : CallbackContext
-        Of the fit.
-    X, y : object
-        What the caller gave to fit.
-    fitted : dict
-        Fitted attributes but the net, from which the callbacks may make a ranker as if
-        the fit had ended with the epoch.
-    """
-
-    def __init__(
-        self, estimator: Any, context: Any, X: Any, y: Any, fitted: dict[str, Any]
-    ) -> None:
+    def __init__(self, estimator: Any, context: Any) -> None:
         self.estimator, self.context = estimator, context
-        self.data, self.fitted = {"X": X, "y": y}, fitted
         self.stop = False
 
     def on_epoch_begin(self, net: Any, **_: Any) -> None:
         self.epoch = self.context.subcontext(task_name="epoch")
-        self.epoch.call_on_fit_task_begin(estimator=self.estimator, **self.data)
+        self.epoch.call_on_fit_task_begin(estimator=self.estimator)
 
     def on_epoch_end(self, net: Any, **_: Any) -> None:
-        self.stop = self.epoch.call_on_fit_task_end(
-            estimator=self.estimator,
-            **self.data,
-            reconstruction_attributes={**self.fitted, "net_": net},
-        )
+        self.stop = self.epoch.call_on_fit_task_end(estimator=self.estimator)
 
 
 class StopWhenAsked(Callback):

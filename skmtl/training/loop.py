@@ -14,13 +14,8 @@ from skmtl.training.callbacks import BestWeights, LastGood, epoch_is_whole
 from skmtl.training.net import DivergedError, MultiTaskNet
 
 
-def train(net: MultiTaskNet, table: TensorTable, names: npt.NDArray[Any]) -> bool:
+def train(net: MultiTaskNet, table: TensorTable, names: npt.NDArray[Any]) -> None:
     """Train, and keep the last good weights when a loss diverges.
-
-    Returns
-    -------
-    bool
-        Whether training came to its end, and was neither interrupted nor diverged.
 
     Raises
     ------
@@ -29,7 +24,7 @@ def train(net: MultiTaskNet, table: TensorTable, names: npt.NDArray[Any]) -> boo
     KeyboardInterrupt
         When the user interrupts training before that.
     """
-    epochs_before, diverged = len(net.history), False
+    epochs_before = len(net.history)
     try:
         net.partial_fit(table)
     except DivergedError as error:
@@ -54,17 +49,12 @@ def train(net: MultiTaskNet, table: TensorTable, names: npt.NDArray[Any]) -> boo
             "kept.",
             ConvergenceWarning,
         )
-        diverged = True
-    interrupted = _end_interrupted(net, epochs_before)
+    _end_interrupted(net, epochs_before)
     net.module_.eval()
-    return not (diverged or interrupted)
 
 
-def _end_interrupted(net: MultiTaskNet, epochs_before: int) -> bool:
-    """Forget an epoch that was interrupted, and say whether one was.
-
-    skorch ends training silently.
-    """
+def _end_interrupted(net: MultiTaskNet, epochs_before: int) -> None:
+    """Forget an epoch that was interrupted; skorch ends training silently."""
     whole = epoch_is_whole(net.history)
     if not whole:
         del net.history[-1]
@@ -77,7 +67,6 @@ def _end_interrupted(net: MultiTaskNet, epochs_before: int) -> bool:
             "kept.",
             ConvergenceWarning,
         )
-    return not whole
 
 
 def _forget_divergence(net: MultiTaskNet) -> None:

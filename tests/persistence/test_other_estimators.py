@@ -7,6 +7,7 @@ from sklearn.model_selection import KFold
 
 import skmtl
 from skmtl import FixedOutputWeights, OutputWeightSearchCV, TableEncoder
+from skmtl.calibration import CalibratedTasksCV
 from skmtl.embedders import GraphSAGEEmbedder, Word2VecEmbedder
 from skmtl.metrics import make_task_scorer
 from tests.persistence.conftest import IDS, make_table, small_ranker
@@ -123,6 +124,20 @@ def test_fixed_weights(method, fitted, unseen, tmp_path):
     loaded = round_trip(fixed, tmp_path)
     np.testing.assert_array_equal(
         loaded.decision_function(unseen), fixed.decision_function(unseen)
+    )
+
+
+@pytest.mark.parametrize("method", ["sigmoid", "isotonic", "prior_shift"])
+def test_calibrated(method, fitted, table, unseen, tmp_path):
+    calibrated = CalibratedTasksCV(fitted, method=method, cv="prefit").fit(*table)
+    loaded = round_trip(calibrated, tmp_path)
+    np.testing.assert_array_equal(
+        loaded.predict_task_proba(unseen), calibrated.predict_task_proba(unseen)
+    )
+    weighed = FixedOutputWeights(calibrated, [1, 2])
+    np.testing.assert_array_equal(
+        round_trip(weighed, tmp_path).decision_function(unseen),
+        weighed.decision_function(unseen),
     )
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from skmtl import FixedOutputWeights, OutputWeightSearchCV
+from skmtl.calibration import CalibratedTasksCV
 from skmtl.persistence import trusted_types
 from tests.persistence.conftest import IDS, RANKERS, make_table, small_ranker
 
@@ -41,7 +42,8 @@ def test_encoder(fitted, unseen):
 def test_output_weights(fitted, table, unseen):
     fixed = FixedOutputWeights(fitted, [1, 2])
     search = OutputWeightSearchCV(fitted, weights=3, cv="prefit").fit(*table)
-    for one in (fixed, search):
+    calibrated = CalibratedTasksCV(fitted, cv="prefit").fit(*table)
+    for one in (fixed, search, FixedOutputWeights(calibrated)):
         np.testing.assert_array_equal(
             round_trip(one).decision_function(unseen), one.decision_function(unseen)
         )

@@ -1,0 +1,248 @@
+"""What `TableEncoder.encode` does, in ONNX operators."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import accumulate, chain, count
+from typing import Any
+
+import numpy as np
+
+from skmtl.encoding._hashing import HashedIds
+from skmtl.export._graph import ML, Graph
+
+
+@dataclass(frozen=True)
+class Column:
+    """An input of the file.
+
+    Attributes
+    ----------
+    input : str
+        Its name.
+    column : str or int
+        The column of the table.
+    dtype : {"string", "int64", "float64"}
+        What its cells are.
+    is_id, is_list : bool
+        Whether it holds ids, and whether in lists.
+    missing : str, int or None
+        What stands for a missing cell or entry; None for NaN.
+
+    Notes
+    -----
+    A column is named as the encoder names it, a number where it was fitted on arrays.
+    """
+
+    input: str
+    column: Any
+    dtype: str
+    is_id: bool
+    is_list: bool
+    missing: Any
+
+
+def columns_of(encoder: Any, taken: set[str]) -> list[Column]:
+    """The inputs for a fitted encoder, in the order of the table's columns.
+
+    Parameters
+    ----------
+    encoder : TableEncoder
+        The encoder.
+    taken : set of str
+        Names that inputs must not have.
+
+    Raises
+    ------
+    ValueError
+        For a column that ONNX operators cannot encode; the message names it.
+    """
+    names = [*encoder.categorical_names_, *encoder.bag_names_, *encoder.numeric_names_]
+    places = [*encoder._categorical, *encoder._lists, *encoder._numeric]
+    of_arrays = encoder._matched_names() is None
+    found = []
+    for name, place in sorted(
+        zip(names, places, strict=True), key=lambda pair: pair[1]
+    ):
+        unused = f"x{place}" if of_arrays else str(name)
+        while unused in taken:
+            unused += "_input"
+        taken = taken | {unused}
+        is_id, is_list = name in encoder.vocabulary_of_, name in encoder.bag_names_
+        dtype, missing = "float64", None
+        if is_id:
+            dtype, missing = _ids(_vocabulary(encoder, name), name, is_list)
+        found.append(Column(unused, name, dtype, is_id, is_list, missing))
+    return found
+
+
+def _vocabulary(encoder: Any, name: Any) -> Any:
+    return encoder._vocabularies[encoder.vocabulary_places_[name]]
+
+
+def _ids(vocabulary: Any, name: Any, is_list: bool) -> tuple[str, Any]:
+    """Type of the ids of a column, and what stands for a missing one.
+
+    That is none of the known ids, and in lists also nothing that an unknown id is
+    likely to be: these count in a list, and missing ones do not.
+    """
+    if isinstance(vocabulary, HashedIds):
+        raise ValueError(
+            f"Column {name!r} is hashed (n_buckets), for which ONNX has no operator. "
+            "Fit without n_buckets for it, or serve the ranker itself."
+        )
+    keys = np.asarray(vocabulary.keys)
+    if vocabulary.numbers is None or not vocabulary.numbers:
+        known = set(keys.tolist())
+        markers = chain(["<missing>"], (f"<missing {k}>" for k in count(2)))
+        words = markers if is_list else chain([""], markers)
+        return "string", next(m for m in words if m not in known)
+    if keys.dtype.kind == "f":
+        return "float64", None
+    if len(keys) and keys.dtype.kind not in "iu":
+        raise ValueError(
+            f"Column {name!r} has ids beyond 64 bits, or integers among fractions, "
+            "which ONNX cannot hold. Turn them into strings before fitting."
+        )
+    known = set(keys.tolist())
+    numbers = count(-(2**63)) if is_list else chain([-1], count(-(2**63)))
+    return "int64", next(m for m in numbers if m not in known)
+
+
+def encoder_graph(
+    graph: Graph, encoder: Any, columns: list[Column]
+) -> dict[str, list[str]]:
+    """Add the nodes that encode a table.
+
+    Returns
+    -------
+    dict of str to list of str
+        Names of what the network reads: "ids", "bins", "numeric", each at most one,
+        and "bags", the rows and the mask of one column of lists after the other.
+    """
+    inputs = {
+        c.column: graph.input(c.input, c.dtype, ["rows", f"{c.input} length"])
+        if c.is_list
+        else graph.input(c.input, c.dtype, ["rows", 1])
+        for c in columns
+    }
+    of_column = {c.column: c for c in columns}
+    found: dict[str, list[str]] = {"ids": [], "bins": [], "numeric": [], "bags": []}
+    if encoder.categorical_names_:
+        found["ids"] = [_single_ids(graph, encoder, inputs)]
+    for name in encoder.bag_names_:
+        found["bags"] += _bag(graph, encoder, inputs[name], of_column[name])
+    if encoder.numeric_names_:
+        x = graph.add(
+            "Concat", *(inputs[name] for name in encoder.numeric_names_), axis=1
+        )
+        missing = graph.add("IsNaN", x)
+        found["numeric"] = [_scaled(graph, encoder._scales, x)]
+        if encoder.bin_sizes_:
+            found["bins"] = [_bins(graph, encoder, x, missing)]
+    return found
+
+
+def _rows(graph: Graph, vocabulary: Any, x: str, extra: dict[Any, int]) -> str:
+    """Row of each id within its vocabulary, 0 for unknown ones."""
+    keys = np.asarray(vocabulary.keys)
+    rows = np.arange(1, len(keys) + 1)
+    cells = [*extra, *keys.tolist()]
+    values = [*extra.values(), *rows.tolist()]
+    if not cells:
+        # An encoder of no key is not allowed; all ids are unknown.
+        zeros = graph.add("Shape", x)
+        return graph.add(
+            "ConstantOfShape", zeros, value=graph.tensor(np.zeros(1, np.int64))
+        )
+    if isinstance(cells[0], float):
+        found = graph.add(
+            "LabelEncoder", x, domain=ML,
+            keys_tensor=graph.tensor(np.array(cells, np.float64)),
+            values_tensor=graph.tensor(np.array(values, np.float64)),
+            default_tensor=graph.tensor(np.zeros(1, np.float64)),
+        )  # fmt: skip
+        return graph.cast(found, "INT64")
+    kind = "strings" if isinstance(cells[0], str) else "int64s"
+    return graph.add(
+        "LabelEncoder", x, domain=ML,
+        **{f"keys_{kind}": cells}, values_int64s=values, default_int64=0,
+    )  # fmt: skip
+
+
+def _single_ids(graph: Graph, encoder: Any, inputs: dict[Any, str]) -> str:
+    """Rows of the fused table, ``(rows, n_ids)``."""
+    names = encoder.categorical_names_
+    own = [_rows(graph, _vocabulary(encoder, name), inputs[name], {}) for name in names]
+    codes = list(own)
+    for one in encoder.layout_.fallbacks:
+        column = codes[one.column]
+        for other, first in zip(one.chain, one.first, strict=True):
+            zero = graph.constant(np.int64(0))
+            unknown = graph.add("Equal", column, zero)
+            known = graph.add("Greater", own[other], zero)
+            use = graph.add("And", unknown, known)
+            row = graph.add("Add", own[other], graph.constant(np.int64(first - 1)))
+            column = graph.add("Where", use, row, column)
+        codes[one.column] = column
+    joined = graph.add("Concat", *codes, axis=1)
+    first = np.array([encoder.layout_.column_first], dtype=np.int64)
+    return graph.add("Add", joined, graph.constant(first))
+
+
+def _bag(graph: Graph, encoder: Any, x: str, column: Column) -> list[str]:
+    """Rows of the fused table for the entries of lists, and which entries count."""
+    extra = {} if column.missing is None else {column.missing: -1}
+    codes = _rows(graph, _vocabulary(encoder, column.column), x, extra)
+    zero = graph.constant(np.int64(0))
+    if column.missing is None:
+        there = graph.add("Not", graph.add("IsNaN", x))
+    else:
+        there = graph.add("GreaterOrEqual", codes, zero)
+    if encoder.max_length is not None:
+        # The last entries stay; an entry counts itself and those after it.
+        counts = graph.cast(there, "INT64")
+        from_end = graph.add("CumSum", counts, graph.constant(np.int64(1)), reverse=1)
+        most = graph.constant(np.int64(encoder.max_length))
+        near = graph.add("LessOrEqual", from_end, most)
+        there = graph.add("And", there, near)
+    place = encoder.vocabulary_places_[column.column]
+    first = graph.constant(np.int64(encoder.layout_.first[place]))
+    rows = graph.add("Add", graph.add("Max", codes, zero), first)
+    return [rows, there]
+
+
+def _scaled(graph: Graph, scales: list[Any], x: str) -> str:
+    """Scaled and squashed numbers, missing ones 0, ``(rows, n_numeric)``."""
+    center, scale = (
+        graph.constant(np.array([[getattr(one, name) for one in scales]], np.float64))
+        for name in ("center", "scale")
+    )
+    zero, one, three, most, least = (
+        graph.constant(np.float64(v)) for v in (0.0, 1.0, 3.0, 1e6, -1e6)
+    )
+    z = graph.add("Mul", graph.add("Sub", x, center), scale)
+    # Also where an infinite distance met a scale of 0.
+    z = graph.add("Where", graph.add("IsNaN", z), zero, z)
+    z = graph.add("Clip", z, least, most)
+    part = graph.add("Div", z, three)
+    square = graph.add("Add", graph.add("Mul", part, part), one)
+    squashed = graph.add("Div", z, graph.add("Sqrt", square))
+    return graph.cast(squashed, "FLOAT")
+
+
+def _bins(graph: Graph, encoder: Any, x: str, missing: str) -> str:
+    """Rows of the fused table of bins: edges at or below each number are counted."""
+    scales = encoder._scales
+    n_edges = max(len(one.edges) for one in scales)
+    edges = np.full((1, len(scales), max(n_edges, 1)), np.nan)  # below nothing
+    for k, one in enumerate(scales):
+        edges[0, k, : len(one.edges)] = one.edges
+    axis = graph.constant(np.array([2], dtype=np.int64))
+    column = graph.add("Unsqueeze", x, axis)
+    above = graph.add("GreaterOrEqual", column, graph.constant(edges))
+    counts = graph.cast(above, "INT64")
+    n_below = graph.add("ReduceSum", counts, axis, keepdims=0)
+    first = np.array([list(accumulate(encoder.bin_sizes_, initial=0))[:-1]], np.int64)
+    row = graph.add("Add", n_below, graph.constant(first + 1))
+    return graph.add("Where", missing, graph.constant(first), row)

@@ -1,0 +1,63 @@
+"""A graph of ONNX operators that grows node by node."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+ML = "ai.onnx.ml"
+
+
+class Graph:
+    """Nodes, constants and inputs, with names that no column has.
+
+    Parameters
+    ----------
+    onnx : module
+        The package.
+
+    Attributes
+    ----------
+    nodes, constants, inputs : list
+        Protocol buffers, in order.
+    """
+
+    def __init__(self, onnx: Any) -> None:
+        self.onnx = onnx
+        self.nodes: list[Any] = []
+        self.constants: list[Any] = []
+        self.inputs: list[Any] = []
+
+    def input(self, name: str, dtype: str, shape: list[Any]) -> str:
+        """Add an input; `dtype` is "string" or what numpy calls a type."""
+        kinds = self.onnx.TensorProto
+        kind = getattr(kinds, {"float64": "DOUBLE"}.get(dtype, dtype.upper()))
+        self.inputs.append(self.onnx.helper.make_tensor_value_info(name, kind, shape))
+        return name
+
+    def constant(self, value: npt.ArrayLike) -> str:
+        """Add a constant."""
+        name = f"encoder/constant_{len(self.constants)}"
+        array = np.asarray(value)
+        self.constants.append(self.onnx.numpy_helper.from_array(array, name))
+        return name
+
+    def cast(self, x: str, dtype: str) -> str:
+        """Add a node that brings numbers to a type, such as "INT64"."""
+        return self.add("Cast", x, to=getattr(self.onnx.TensorProto, dtype))
+
+    def tensor(self, array: np.ndarray) -> Any:
+        """A tensor that is an attribute of a node."""
+        return self.onnx.numpy_helper.from_array(array)
+
+    def add(self, op: str, *inputs: str, domain: str = "", **more: Any) -> str:
+        """Add a node of one output, and give its name."""
+        output = f"encoder/{op}_{len(self.nodes)}"
+        self.nodes.append(
+            self.onnx.helper.make_node(
+                op, list(inputs), [output], domain=domain, **more
+            )
+        )
+        return output

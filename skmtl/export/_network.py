@@ -1,0 +1,274 @@
+"""The network and what comes after it, as one module that torch can export."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from skmtl.calibration._maps import EDGE, IdentityMap, PriorShiftMap, SigmoidMap
+from skmtl.modules.bags import BagColumn, unit
+from skmtl.modules.graph import topological_order
+
+OPSET = 20
+_KINDS = {"ids": torch.int64, "bins": torch.int64, "numeric": torch.float32}
+
+
+class PaddedPooling:
+    """What `TableEmbedding._pooled` does, on lists that are filled up to one length.
+
+    Lists as tensors of entries and offsets, which training has, are of a size that
+    depends on their numbers, which makes for slow graphs.
+
+    Parameters
+    ----------
+    embedding : TableEmbedding
+        Whose columns of lists to pool.
+
+    Notes
+    -----
+    Shape: rows ``(batch, length)`` and a mask of the same shape, to ``(batch, width)``.
+    """
+
+    def __init__(self, embedding: Any) -> None:
+        self.embedding = embedding
+
+    def __call__(
+        self, bag: tuple[Tensor, Tensor], column: BagColumn, of_ids: list[Tensor]
+    ) -> Tensor:
+        (ids, there), tables = bag, self.embedding.ids
+        x, mask = tables.entries(ids, column.vocabulary), there[:, :, None]
+        if column.query is None:
+            return _POOLINGS[column.pooling](x, mask)
+        sets = (self.embedding.n_sets, -1)
+        query = tables.column(of_ids, column.query).unflatten(1, sets)[:, None]
+        x = x.unflatten(2, sets)
+        weight = (unit(x) * unit(query)).sum(dim=3, keepdim=True)
+        return _sum((weight * x).flatten(2), mask)
+
+
+def _sum(x: Tensor, mask: Tensor) -> Tensor:
+    return (x * mask).sum(dim=1)
+
+
+def _mean(x: Tensor, mask: Tensor) -> Tensor:
+    return _sum(x, mask) / mask.sum(dim=1).clamp(min=1)
+
+
+def _max(x: Tensor, mask: Tensor) -> Tensor:
+    lowest = torch.where(mask, x, torch.finfo(x.dtype).min).amax(dim=1)
+    return torch.where(mask.any(dim=1), lowest, 0.0)
+
+
+_POOLINGS = {"mean": _mean, "sum": _sum, "max": _max}
+
+
+class Pipeline(nn.Module):
+    """From encoded rows to probabilities, in float64 from the towers on.
+
+    Parameters
+    ----------
+    ranker : MultiTaskRanker
+        Fitted.
+    maps : sequence of CalibrationMap or None
+        What calibrates the probabilities of each task.
+    after : torch.nn.Module
+        What is done with the probabilities: takes ``(batch, n_tasks)``, and gives
+        what the file gives.
+    """
+
+    intercept: Tensor
+    constants: Tensor
+    constant: Tensor
+
+    def __init__(self, ranker: Any, maps: Sequence[Any] | None, after: nn.Module):
+        super().__init__()
+        self.network = _network(ranker.net_.module_)
+        self.after = after
+        self.lines = [
+            _line(one) for one in maps or [IdentityMap()] * len(ranker.prior_)
+        ]
+        self.parents = ranker._ordered_parents()
+        prior = ranker.prior_
+        constant = np.isnan(prior) | np.isin(prior, (0.0, 1.0))
+        for name, value in (
+            ("intercept", ranker.intercept_),
+            ("constants", np.nan_to_num(prior, nan=0.5)),
+            ("constant", constant),
+        ):
+            self.register_buffer(name, torch.as_tensor(value))
+
+    def forward(self, inputs: dict[str, list[Tensor]]) -> Any:
+        """What the file gives, of "ids", "bins", "numeric" and "bags"."""
+        like = next(one for parts in inputs.values() for one in parts)
+        ids, bins, numeric = (
+            inputs[part][0]
+            if inputs[part]
+            else like.new_zeros(like.shape[0], 0, dtype=kind)
+            for part, kind in _KINDS.items()
+        )
+        bags = list(zip(inputs["bags"][::2], inputs["bags"][1::2], strict=True))
+        network = self.network
+        # As the network's forward does, but all rows at once: a graph with a branch by
+        # the number of rows would be true to one side of it only.
+        shared = network.sharing(network.embedding(ids, bins, numeric, bags))
+        logits = network.towers(shared.double()) + self.intercept
+        columns = list(_sigmoid(logits).unbind(dim=1))
+        for task in topological_order(self.parents):
+            for parent in self.parents[task]:
+                columns[task] = torch.minimum(columns[task], columns[parent])
+        proba = torch.where(self.constant, self.constants, torch.stack(columns, dim=1))
+        pairs = zip(proba.unbind(dim=1), self.lines, strict=True)
+        calibrated = [_calibrated(column, line) for column, line in pairs]
+        return self.after(torch.stack(calibrated, dim=1))
+
+
+def _line(one: Any) -> tuple[float, float] | None:
+    """Slope and intercept of a map of the log-odds; None for none.
+
+    Raises
+    ------
+    ValueError
+        For another map.
+    """
+    if type(one) is IdentityMap:
+        return None
+    if type(one) is SigmoidMap:
+        return one.slope, one.intercept
+    if type(one) is PriorShiftMap:
+        return 1.0, one.shift
+    raise ValueError(
+        "method='isotonic' of CalibratedTasksCV cannot be exported: its steps are so "
+        "steep that rounding decides between them. Use 'sigmoid' or 'prior_shift'."
+    )
+
+
+def _calibrated(proba: Tensor, line: tuple[float, float] | None) -> Tensor:
+    """Probabilities of one task, moved along the line of their log-odds."""
+    if line is None:
+        return proba
+    kept = proba.clamp(EDGE, 1 - EDGE)
+    slope, intercept = line
+    return _sigmoid(slope * (kept.log() - (1 - kept).log()) + intercept)
+
+
+def _sigmoid(x: Tensor) -> Tensor:
+    """The sigmoid; that of onnxruntime has an error of 1e-16, much if it is tiny."""
+    return 1 / (1 + torch.exp(-x))
+
+
+def _network(module: Any) -> Any:
+    """A copy of a network on the CPU that takes filled lists.
+
+    Its towers are in float64: what onnxruntime computes of a tiny probability in
+    float32, such as the logarithm of a sigmoid, is wrong in the fourth digit.
+    """
+    network = copy.deepcopy(module).cpu().eval()
+    network.towers.double()
+    network.embedding._pooled = PaddedPooling(network.embedding)
+    for parameter in network.parameters():
+        parameter.requires_grad_(False)
+    return network
+
+
+class Probabilities(nn.Module):
+    """Gives the probabilities as they are."""
+
+    def forward(self, proba: Tensor) -> tuple[Tensor, ...]:
+        return (proba,)
+
+
+class FusedScore(nn.Module):
+    """Gives the probabilities, and the ranking score that fuses them.
+
+    Parameters
+    ----------
+    weights : ndarray of shape (n_tasks,)
+        Output weights.
+    method : {"sum", "product", "logit"}
+        How to fuse.
+    base : float
+        What is taken off the score.
+    """
+
+    def __init__(
+        self, weights: npt.NDArray[np.float64], method: str, base: float
+    ) -> None:
+        super().__init__()
+        self.weights, self.method, self.base = weights.tolist(), method, base
+
+    def forward(self, proba: Tensor) -> tuple[Tensor, ...]:
+        values = proba
+        if self.method == "product":
+            values = proba.clamp(min=torch.finfo(torch.float64).tiny).log()
+        if self.method == "logit":
+            least, most = torch.finfo(torch.float64).tiny, 1 - 2**-53
+            kept = proba.clamp(least, most)
+            values = kept.log() - (1 - kept).log()
+        parts = [w * values[:, t] for t, w in enumerate(self.weights) if w]
+        score = parts[0]
+        for part in parts[1:]:
+            score = score + part
+        return proba, score - self.base
+
+
+def export_network(
+    pipeline: Pipeline, names: dict[str, list[str]], widths: dict[str, int]
+) -> Any:
+    """Export a module to an ONNX model.
+
+    Parameters
+    ----------
+    pipeline : Pipeline
+        The module.
+    names : dict of str to list of str
+        Names of the inputs.
+    widths : dict of str to int
+        Columns of "ids", "bins" and "numeric".
+
+    Returns
+    -------
+    onnx.ModelProto
+        With the inputs of `names`, flat.
+    """
+    rows = torch.export.Dim("rows", min=1)
+    example: dict[str, list[Tensor]] = {
+        part: [torch.zeros(7, widths[part], dtype=kind) for _ in names[part]]
+        for part, kind in _KINDS.items()
+    }
+    shapes: dict[str, list[Any]] = {
+        part: [{0: rows}] * len(names[part]) for part in _KINDS
+    }
+    example["bags"], shapes["bags"] = [], []
+    for k in range(len(names["bags"]) // 2):
+        lists = torch.zeros(7, 5, dtype=torch.int64)
+        example["bags"] += [lists, lists == 0]
+        shapes["bags"] += [{0: rows, 1: torch.export.Dim(f"length_{k}", min=1)}] * 2
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the exporter, about its own insides
+        exported = torch.export.export(
+            pipeline.eval(),
+            (),
+            kwargs={"inputs": example},
+            dynamic_shapes={"inputs": shapes},
+        )
+        program = torch.onnx.export(
+            exported,
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=[name for part in names.values() for name in part],
+            output_names=["probabilities", "score"][: 1 + _has_score(pipeline)],
+            verbose=False,
+        )
+    assert program is not None
+    return program.model_proto
+
+
+def _has_score(pipeline: Pipeline) -> bool:
+    return isinstance(pipeline.after, FusedScore)

@@ -1,0 +1,304 @@
+"""`to_onnx`: a fitted ranker in one file that predicts without Python."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from os import PathLike
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.utils.validation import check_is_fitted
+
+import skmtl
+from skmtl._extras import import_extra
+from skmtl._files import write_whole
+from skmtl.calibration import CalibratedTasksCV
+from skmtl.export._encoder import Column, columns_of, encoder_graph
+from skmtl.export._graph import ML, Graph
+from skmtl.export._inputs import onnx_inputs
+from skmtl.export._rows import trial_rows
+from skmtl.output_weights._base import BaseOutputWeights
+from skmtl.output_weights._fusion import check_weights, transformed
+from skmtl.rankers import MultiTaskRanker
+from skmtl.tasks import BinaryTask
+
+# How far probabilities of the file may be from those of the ranker.
+ABSOLUTE, RELATIVE = 1e-6, 1e-4
+# Rows of the tables that are compared: one, few, and more than a block of the network.
+_COMPARED = (1, 7, 1025)
+_OUTPUTS = {"probabilities", "score"}
+# What a protocol buffer holds at most, less room for the graph.
+_LARGEST = 2**31 - 2**20
+
+
+def to_onnx(estimator: Any, path: str | PathLike[str], *, X: Any = None) -> None:
+    """Write a fitted ranker to one ONNX file, from raw columns to probabilities.
+
+    The file holds everything between a row as a service has it and its predictions:
+    vocabularies, fallbacks, scales, bins, embeddings, the network, the intercept and
+    what rankers promise of the order of tasks. Any ONNX runtime reads it, in any
+    language. Before it is written, its predictions are compared with those of
+    `estimator`.
+
+    Parameters
+    ----------
+    estimator : MultiTaskRanker, CalibratedTasksCV, FixedOutputWeights or \
+OutputWeightSearchCV
+        A fitted ranker, what calibrates it, or output weights around either: then the
+        file also gives the ranking score.
+    path : str or path-like
+        Where to write. A file that is there is replaced, at once and whole.
+    X : DataFrame of pandas or polars, or array-like, default=None
+        Rows to compare on, beside those that are made of known, unseen and missing ids
+        and extreme numbers.
+
+    Raises
+    ------
+    ValueError
+        For what ONNX operators cannot express: columns that are hashed
+        (``n_buckets``), ids beyond 64 bits, output weights with ``method="rank"``,
+        isotonic calibration and ``precision="bf16"``; and for tables of more than
+        2 GiB. The message names it.
+    RuntimeError
+        If predictions of the file differ from those of `estimator` by more than 1e-6,
+        or by more than 1e-4 of their size. Nothing is written then.
+    ImportError
+        If onnx, onnxscript or onnxruntime is not installed, which come with the extra
+        ``onnx``.
+
+    See Also
+    --------
+    onnx_inputs : From a table to the inputs of the file.
+    skmtl.save : A file that loads into skmtl again.
+
+    Notes
+    -----
+    Inputs are one tensor for each column, by its name (``x0``, ``x1``, … for a ranker
+    fitted on an array): ids as strings or int64, numbers as float64, each of shape
+    ``(rows, 1)``; lists of shape ``(rows, length)``, filled up at their end. A missing
+    number is NaN; what stands for a missing id is in the metadata. Outputs are
+    ``probabilities``, ``(rows, n_tasks)`` in float64, and with output weights
+    ``score``, ``(rows,)``.
+
+    Operators are of opset 20 and, for ids, version 4 of ``ai.onnx.ml``, which
+    onnxruntime has had since 1.17. The metadata are JSON: ``inputs``, ``task_names``,
+    ``feature_names``, ``output_weights``, ``skmtl_version``.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> import onnxruntime
+    >>> from skmtl import ShareBottom
+    >>> from skmtl.datasets import make_funnel
+    >>> from skmtl.export import onnx_inputs, to_onnx
+    >>> log = make_funnel(2000, random_state=0)
+    >>> ranker = ShareBottom(max_iter=1, random_state=0)
+    >>> ranker = ranker.fit(log.data, log.target[["click", "cart"]])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "ranker.onnx")
+    ...     to_onnx(ranker, path)
+    ...     session = onnxruntime.InferenceSession(path)
+    >>> rows = log.data.iloc[:3]
+    >>> (proba,) = session.run(None, onnx_inputs(session, rows))
+    >>> bool(abs(proba - ranker.predict_task_proba(rows)).max() < 1e-6)
+    True
+    """
+    onnx = import_extra("onnx", "onnx", "to_onnx")
+    import_extra("onnxscript", "onnx", "to_onnx")
+    parts = _parts(estimator)
+    _check_size(parts.ranker)
+    encoder = parts.ranker.encoder_
+    columns = columns_of(encoder, _OUTPUTS)
+    model = _model(onnx, parts, columns)
+    _describe(onnx, model, parts, columns)
+    data = model.SerializeToString()
+    tables = [trial_rows(encoder, n_rows) for n_rows in _COMPARED]
+    _compare(data, estimator, parts, tables if X is None else [*tables, X])
+    write_whole(path, data)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What an estimator consists of.
+
+    Attributes
+    ----------
+    probabilities : estimator
+        What gives the probabilities: the ranker, or what calibrates it.
+    ranker : MultiTaskRanker
+        The ranker.
+    maps : list of CalibrationMap or None
+        The calibration of each task.
+    weights : ndarray of shape (n_tasks,) or None
+        Output weights.
+    method : str
+        How they fuse.
+    """
+
+    probabilities: Any
+    ranker: Any
+    maps: list[Any] | None = None
+    weights: npt.NDArray[np.float64] | None = None
+    method: str = "sum"
+
+
+def _parts(estimator: Any) -> Parts:
+    """Take an estimator apart, and refuse what cannot be exported."""
+    inner, weights, method, maps = estimator, None, "sum", None
+    if isinstance(estimator, BaseOutputWeights):
+        inner, method = estimator._inner(), estimator.method
+        names = estimator._names()
+        weights = check_weights(estimator._output_weights(names), names)
+    ranker = inner
+    if isinstance(inner, CalibratedTasksCV):
+        check_is_fitted(inner)
+        ranker, maps = inner.estimator_, inner.calibration_maps_
+    if not isinstance(ranker, MultiTaskRanker):
+        raise ValueError(
+            f"to_onnx takes a ranker, or output weights around one; found a "
+            f"{type(ranker).__name__}. Give the last step of a pipeline."
+        )
+    check_is_fitted(ranker)
+    if weights is not None and method == "rank":
+        raise ValueError(
+            "method='rank' cannot be exported: a rank depends on the other rows, and "
+            "jumps where two rows are equal but for rounding. Export the ranker, and "
+            "rank the rows of a request by its probabilities."
+        )
+    if ranker.net_.module_.precision != "float32":
+        raise ValueError(
+            f"precision={ranker.net_.module_.precision!r} cannot be exported: ONNX "
+            "runtimes on the CPU multiply in float32. Fit with precision='float32'."
+        )
+    kinds = [kind.name for kind in ranker._kinds if type(kind) is not BinaryTask]
+    if kinds:
+        raise ValueError(f"Tasks of the kind {kinds[0]!r} cannot be exported yet.")
+    return Parts(inner, ranker, maps, weights, method)
+
+
+def _check_size(ranker: Any) -> None:
+    tensors = ranker.net_.module_.state_dict().values()
+    size = sum(t.numel() * t.element_size() for t in tensors)
+    if size > _LARGEST:
+        raise ValueError(
+            f"The network holds {size / 2**30:.1f} GiB, and an ONNX file at most 2. "
+            "Set a smaller embedding_dim or max_categories."
+        )
+
+
+def _model(onnx: Any, parts: Parts, columns: list[Column]) -> Any:
+    """Encoder and network in one model."""
+    from skmtl.export import _network
+
+    encoder, weights = parts.ranker.encoder_, parts.weights
+    graph = Graph(onnx)
+    made = encoder_graph(graph, encoder, columns)
+    after: Any = _network.Probabilities()
+    if weights is not None:
+        base = _base(weights, parts.method)
+        after = _network.FusedScore(weights, parts.method, base)
+    names = {part: [f"{part}_{k}" for k in range(len(made[part]))] for part in made}
+    widths = {
+        "ids": len(encoder.categorical_names_),
+        "bins": len(encoder.bin_sizes_),
+        "numeric": len(encoder.numeric_names_),
+    }
+    pipeline = _network.Pipeline(parts.ranker, parts.maps, after)
+    model = _network.export_network(pipeline, names, widths)
+    _join(onnx, model, graph, made, names)
+    return model
+
+
+def _base(weights: npt.NDArray[np.float64], method: str) -> float:
+    """What `decision_function` takes off the score of a single task."""
+    if len(weights) > 1:
+        return 0.0
+    half = transformed(np.full((1, 1), 0.5), method, ["0"])[0, 0]
+    return float(weights[0] * half)
+
+
+def _join(
+    onnx: Any,
+    model: Any,
+    graph: Graph,
+    made: dict[str, list[str]],
+    names: dict[str, list[str]],
+) -> None:
+    """Put the encoder before the network, whose inputs it makes."""
+    outputs = [one.name for one in model.graph.output]
+    inner = onnx.compose.add_prefix(model, "network/").graph
+    model.graph.CopyFrom(inner)
+    links = [
+        onnx.helper.make_node("Identity", [source], [f"network/{name}"])
+        for part in made
+        for source, name in zip(made[part], names[part], strict=True)
+    ]
+    ends = [
+        onnx.helper.make_node("Identity", [one.name], [name])
+        for one, name in zip(inner.output, outputs, strict=True)
+    ]
+    nodes = [*graph.nodes, *links, *inner.node, *ends]
+    del model.graph.node[:], model.graph.input[:]
+    model.graph.node.extend(nodes)
+    model.graph.input.extend(graph.inputs)
+    model.graph.initializer.extend(graph.constants)
+    for one, name in zip(model.graph.output, outputs, strict=True):
+        one.name = name
+    model.opset_import.append(onnx.helper.make_opsetid(ML, 4))
+
+
+def _describe(onnx: Any, model: Any, parts: Parts, columns: list[Column]) -> None:
+    """Names, types and versions, for whoever holds the file alone."""
+    ranker, weights, method = parts.ranker, parts.weights, parts.method
+    names = getattr(ranker, "feature_names_in_", None)
+    inputs = [asdict(one) | {"column": str(one.column)} for one in columns]
+    text = {
+        "skmtl_version": skmtl.__version__,
+        "estimator": type(ranker).__name__,
+        "task_names": json.dumps([str(name) for name in ranker.task_names_]),
+        "feature_names": json.dumps(None if names is None else list(names)),
+        "inputs": json.dumps(inputs),
+        "output_weights": json.dumps(None if weights is None else weights.tolist()),
+        "fusion_method": json.dumps(None if weights is None else method),
+    }
+    del model.metadata_props[:]
+    onnx.helper.set_model_props(model, text)
+    model.producer_name, model.producer_version = "skmtl", skmtl.__version__
+    model.graph.name = type(ranker).__name__
+    model.doc_string = "Raw columns in, a probability for each task out."
+
+
+def _compare(data: bytes, estimator: Any, parts: Parts, tables: list[Any]) -> None:
+    """Refuse a file whose predictions are not those of the estimator."""
+    runtime = import_extra("onnxruntime", "onnx", "to_onnx")
+    session = runtime.InferenceSession(data, providers=["CPUExecutionProvider"])
+    for X in tables:
+        proba, *score = session.run(None, onnx_inputs(session, X))
+        expected = np.asarray(parts.probabilities.predict_task_proba(X))
+        _check_close("probabilities", proba, expected)
+        if score:
+            _check_close("score", score[0], estimator.decision_function(X), slack=1.0)
+
+
+def _check_close(
+    what: str,
+    found: npt.NDArray[np.float64],
+    expected: npt.NDArray[np.float64],
+    slack: float = 0.0,
+) -> None:
+    """Compare; a score may be near 0 as the difference of large numbers."""
+    difference = np.abs(found - expected)
+    size = np.abs(expected)
+    bad = difference > RELATIVE * (size + slack)
+    if not slack:
+        bad |= difference > ABSOLUTE
+    if bad.any() or not np.isfinite(found).all():
+        row = int(np.argmax(bad.reshape(len(bad), -1).any(axis=1)))
+        raise RuntimeError(
+            f"The {what} of the ONNX file differ from those of the ranker, by up to "
+            f"{difference.max():.1e}: row {row} of a trial table of {len(found)} rows "
+            f"has {found[row]} instead of {expected[row]}. Nothing was written. Please "
+            "report this with the versions of torch, onnx and onnxruntime."
+        )
