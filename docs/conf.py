@@ -51,6 +51,7 @@ autosummary_context = {
         "fuse": "output_weights",
     }
 }
+toc_object_entries_show_parents = "hide"
 # The template lists the members; numpydoc's tables would repeat them.
 numpydoc_show_class_members = False
 viewcode_line_numbers = True
