@@ -16,7 +16,7 @@ import pandas as pd
 from skmtl.datasets import make_funnel
 
 log = make_funnel(500_000, random_state=0)
-log.frame.head()
+log.frame.head(3).T
 
 # %%
 # The requested rates are the means of the true probabilities. The rates of the labels
