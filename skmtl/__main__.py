@@ -110,7 +110,10 @@ def choose(auc: Floats, seconds: pd.Series) -> tuple[str, str]:
     choice = str(equal.idxmin())
     others = [name for name in equal.index if name != choice]
     if others:
-        why = f"the fastest; {' and '.join(others)} not significantly better."
+        verb = "is" if len(others) == 1 else "are"
+        why = (
+            f"the fastest, and {' and '.join(others)} {verb} not significantly better."
+        )
     else:
         why = "the others are significantly worse."
     return choice, "\n".join([*lines, f"Choose {choice}: {why}"])

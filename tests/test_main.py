@@ -40,8 +40,8 @@ def draws(*gaps):
 @pytest.mark.parametrize(
     ("gaps", "choice", "why"),
     [
-        ((0.0, 0.0), "A", "B and C not significantly better"),
-        ((0.02, 0.0), "B", "C not significantly better"),
+        ((0.0, 0.0), "A", "the fastest, and B and C are not significantly better"),
+        ((0.02, 0.0), "B", "the fastest, and C is not significantly better"),
         ((0.02, 0.02), "C", "the others are significantly worse"),
     ],
 )
