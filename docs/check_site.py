@@ -16,12 +16,14 @@ from urllib.parse import unquote, urlsplit
 
 MODULES = [
     "skmtl",
+    "skmtl.calibration",
     "skmtl.datasets",
     "skmtl.displays",
     "skmtl.embedders",
     "skmtl.inspection",
     "skmtl.metrics",
     "skmtl.model_selection",
+    "skmtl.persistence",
     "skmtl.weighting",
 ]
 

@@ -34,6 +34,7 @@ autosummary_generate = True
 autosummary_context = {
     "guide": {
         "skmtl": "architectures",
+        "skmtl.calibration": "probabilities",
         "skmtl.datasets": "datasets",
         "skmtl.displays": "displays",
         "skmtl.embedders": "pretrained",
