@@ -46,5 +46,6 @@ from .rankers import (
     SingleTask as SingleTask,
     SoftSharing as SoftSharing,
 )
+from .training.checkpoint import Checkpoint as Checkpoint
 
 __version__: str

@@ -159,7 +159,9 @@ default=None
         context.call_on_fit_task_begin(estimator=self, X=X, y=y)
         fitted = fit.run(context)
         self.__dict__.update(fitted)
-        context.call_on_fit_task_end(estimator=self, X=X, y=y)
+        context.call_on_fit_task_end(
+            estimator=self, X=X, y=y, reconstruction_attributes={}
+        )
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -372,7 +374,7 @@ default=None
                 f"y has shape {targets.labels.shape}, but the predictions for X have "
                 f"shape {proba.shape}."
             )
-        targets = targets.in_order(self.task_names_)
+        targets = self._complete(targets.in_order(self.task_names_))
         labels = targets.labels
         if not self._multioutput:
             labels = (np.asarray(y).reshape(-1, 1) == self.classes_[-1]).astype(float)

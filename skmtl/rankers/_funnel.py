@@ -12,7 +12,12 @@ from sklearn.utils.validation import check_is_fitted
 from skmtl._sklearn import Interval
 from skmtl.modules import ProductTowers, TransferTowers
 from skmtl.rankers._bottoms import BottomRanker
-from skmtl.rankers._task_order import TaskOrder, check_task_order
+from skmtl.rankers._task_order import (
+    TaskOrder,
+    check_task_order,
+    with_implied_labels,
+)
+from skmtl.tasks import Targets
 from skmtl.training.parameters import parameter
 
 
@@ -50,7 +55,9 @@ class ESMM(BottomRanker):
     Notes
     -----
     A positive label of a task should come with a positive label of the task it
-    follows, as an order comes with a click. Predicted probabilities never rise along
+    follows, as an order comes with a click. A label that is missing where a task before
+    it is 0 counts as 0: a log in which conversions are known after a click only is read
+    as one of all impressions. Predicted probabilities never rise along
     the funnel, to the last bit; only where a task has no observed label at all, its
     probability is 0.5, whatever the others are.
 
@@ -107,6 +114,10 @@ class ESMM(BottomRanker):
             units=self._units("tower_units"),
             dropout=self.dropout,
         )
+
+    def _complete(self, targets: Targets) -> Targets:
+        names = [str(name) for name in targets.names]
+        return with_implied_labels(targets, check_task_order(self.task_order, names))
 
     def _ordered_parents(self) -> list[list[int]]:
         parents: list[list[int]] = self.net_.module_.towers.parents

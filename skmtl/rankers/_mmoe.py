@@ -9,7 +9,12 @@ from typing import Any, ClassVar
 from skmtl._sklearn import Interval
 from skmtl.modules import ChainedTowers, ExpertMixture
 from skmtl.rankers._gated import GatedRanker
-from skmtl.rankers._task_order import TaskOrder, check_task_order
+from skmtl.rankers._task_order import (
+    TaskOrder,
+    check_task_order,
+    with_implied_labels,
+)
+from skmtl.tasks import Targets
 from skmtl.training.parameters import parameter
 
 
@@ -120,7 +125,7 @@ class ChainedMMoE(ExpertRanker):
     chain_probability : bool, default=False
         Whether probabilities are multiplied along the chain, so that no task is more
         probable than one it follows. With several such tasks the least probable
-        counts.
+        counts. A label that is missing where a task before it is 0 counts as 0.
     n_experts : int, default=8
         Number of experts.
     expert_units : sequence of int, default=(128,)
@@ -182,6 +187,12 @@ class ChainedMMoE(ExpertRanker):
             dropout=self.dropout,
             chain_probability=self.chain_probability,
         )
+
+    def _complete(self, targets: Targets) -> Targets:
+        if not self.chain_probability:
+            return targets
+        names = [str(name) for name in targets.names]
+        return with_implied_labels(targets, check_task_order(self.task_order, names))
 
     def _ordered_parents(self) -> list[list[int]]:
         towers = self.net_.module_.towers

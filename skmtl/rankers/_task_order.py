@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import TypeAlias
 
@@ -10,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from skmtl.modules.graph import topological_order
+from skmtl.tasks import Targets
 from skmtl.training.task_weights import check_names
 
 # A chain of task names, or the tasks that each task follows.
@@ -63,6 +65,36 @@ def clip_to_parents(
         for parent in parents[task]:
             np.minimum(proba[:, task], proba[:, parent], out=proba[:, task])
     return proba
+
+
+def with_implied_labels(targets: Targets, parents: list[list[int]]) -> Targets:
+    """Add the labels that follow from those of the tasks before.
+
+    A label that was not observed is 0 where a task that it follows is 0: there is no
+    order without a click. A task without any observed label stays without one.
+
+    Parameters
+    ----------
+    targets : Targets
+        Labels as they were given.
+    parents : list of list of int
+        For each task, the tasks that it follows.
+
+    Returns
+    -------
+    Targets
+        `targets` itself where nothing follows.
+    """
+    labels, observed = targets.labels, targets.observed.copy()
+    for task in topological_order(parents):
+        if not targets.observed[:, task].any():
+            continue  # of this task nothing is known
+        for parent in parents[task]:
+            # Labels that are not observed are stored as 0.
+            observed[:, task] |= observed[:, parent] & (labels[:, parent] == 0)
+    if (observed == targets.observed).all():
+        return targets
+    return replace(targets, observed=observed)
 
 
 def _chain(order: list[str], names: list[str]) -> list[list[int]]:

@@ -2,7 +2,12 @@
 
 from skmtl.tasks.kinds import BinaryTask, TaskKind, TaskKinds, binary_kinds
 from skmtl.tasks.sample_weight import check_row_weight, check_sample_weight
-from skmtl.tasks.targets import Targets, check_targets, warn_of_constant_tasks
+from skmtl.tasks.targets import (
+    Targets,
+    check_targets,
+    warn_of_conditional_tasks,
+    warn_of_constant_tasks,
+)
 
 __all__ = [
     "BinaryTask",
@@ -13,5 +18,6 @@ __all__ = [
     "check_row_weight",
     "check_sample_weight",
     "check_targets",
+    "warn_of_conditional_tasks",
     "warn_of_constant_tasks",
 ]

@@ -303,3 +303,26 @@ def warn_of_constant_tasks(targets: Targets, means: npt.NDArray[np.float64]) -> 
             f"Task {targets.names[task]!r} has {what}, so nothing can be learnt for "
             f"it. Its probability is {values[task]:g} for every row."
         )
+
+
+def warn_of_conditional_tasks(targets: Targets) -> None:
+    """Warn of tasks that are observed only where another task is 1.
+
+    Their probability is then that given the other task, as of a conversion given a
+    click, and not that of all rows.
+    """
+    for task, name in enumerate(targets.names):
+        known = targets.observed[:, task]
+        if known.all() or not known.any():
+            continue
+        for parent, other in enumerate(targets.names):
+            seen, label = targets.observed[:, parent], targets.labels[:, parent]
+            without = seen & (label == 0)
+            if parent != task and without.any() and not (known & ~(label == 1)).any():
+                warn(
+                    f"Task {name!r} is observed only where {other!r} is 1, so that its "
+                    f"probability is estimated given {other!r}, and not over all rows. "
+                    f"For all rows set it to 0 where {other!r} is 0, or use a ranker "
+                    "that multiplies probabilities, such as ESMM."
+                )
+                break

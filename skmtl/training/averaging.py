@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -43,6 +44,22 @@ class WeightAverage:
         self.every = max(_EVERY, numbers // _NUMBERS)
         self.n_steps = self.read_at = 0
         self.shown = False
+
+    def state_dict(self) -> dict[str, Any]:
+        """Give the state, for a training that is resumed."""
+        return {
+            "means": self.means,
+            "n_steps": self.n_steps,
+            "read_at": self.read_at,
+            "shown": self.shown,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take the state of another average of the same parameters."""
+        for mine, saved in zip(self.means, state["means"], strict=True):
+            mine.copy_(saved)
+        self.n_steps, self.read_at = state["n_steps"], state["read_at"]
+        self.shown = state["shown"]
 
     def after_step(self) -> None:
         """Count a step, and read the weights where it is time to."""

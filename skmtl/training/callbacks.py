@@ -72,41 +72,66 @@ class LastGood(Callback):
     Those of the network, and what the strategy of loss weights has learnt.
     """
 
-    kept: dict[str, Any] | None = None
-    criterion: dict[str, Any] | None = None
+    kept_: dict[str, Any] | None = None
+    criterion_: dict[str, Any] | None = None
+
+    @property
+    def kept(self) -> dict[str, Any] | None:
+        """The weights of the last whole epoch."""
+        return self.kept_
 
     def on_epoch_end(self, net: Any, **_: Any) -> None:
         if net.max_epochs > 1:
             state = net.module_.state_dict()
-            self.kept = {k: v.detach().clone() for k, v in state.items()}
-            self.criterion = copy.deepcopy(net.criterion_.state_dict())
+            self.kept_ = {k: v.detach().clone() for k, v in state.items()}
+            self.criterion_ = copy.deepcopy(net.criterion_.state_dict())
 
     def on_train_end(self, net: Any, **_: Any) -> None:
-        if self.kept is not None and not epoch_is_whole(net.history):
-            net.module_.load_state_dict(self.kept)
+        if self.kept_ is not None and not epoch_is_whole(net.history):
+            net.module_.load_state_dict(self.kept_)
             self.restore_criterion(net)
-        self.kept = self.criterion = None
+        self.kept_ = self.criterion_ = None
 
     def restore_criterion(self, net: Any) -> None:
         """Bring the strategy of loss weights back to the last whole epoch."""
-        if self.criterion is not None:
+        if self.criterion_ is not None:
             # A solver of TorchJD may have made a buffer since.
-            net.criterion_.load_state_dict(self.criterion, strict=False)
+            net.criterion_.load_state_dict(self.criterion_, strict=False)
 
 
 class FitProgress(Callback):
-    """Tell scikit-learn's callbacks of every epoch."""
+    """Tell scikit-learn's callbacks of every epoch.
 
-    def __init__(self, estimator: Any, context: Any) -> None:
+    Parameters
+    ----------
+    estimator : TrainableRanker
+        The ranker that is fitted.
+    context : CallbackContext
+        Of the fit.
+    X, y : object
+        What the caller gave to fit.
+    fitted : dict
+        Fitted attributes but the net, from which the callbacks may make a ranker as if
+        the fit had ended with the epoch.
+    """
+
+    def __init__(
+        self, estimator: Any, context: Any, X: Any, y: Any, fitted: dict[str, Any]
+    ) -> None:
         self.estimator, self.context = estimator, context
+        self.data, self.fitted = {"X": X, "y": y}, fitted
         self.stop = False
 
     def on_epoch_begin(self, net: Any, **_: Any) -> None:
         self.epoch = self.context.subcontext(task_name="epoch")
-        self.epoch.call_on_fit_task_begin(estimator=self.estimator)
+        self.epoch.call_on_fit_task_begin(estimator=self.estimator, **self.data)
 
     def on_epoch_end(self, net: Any, **_: Any) -> None:
-        self.stop = self.epoch.call_on_fit_task_end(estimator=self.estimator)
+        self.stop = self.epoch.call_on_fit_task_end(
+            estimator=self.estimator,
+            **self.data,
+            reconstruction_attributes={**self.fitted, "net_": net},
+        )
 
 
 class StopWhenAsked(Callback):

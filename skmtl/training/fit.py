@@ -19,6 +19,7 @@ from skmtl.tasks import (
     Targets,
     check_sample_weight,
     check_targets,
+    warn_of_conditional_tasks,
     warn_of_constant_tasks,
 )
 from skmtl.training.batches import (
@@ -37,6 +38,7 @@ from skmtl.training.callbacks import (
     ValidScore,
     check_callbacks,
 )
+from skmtl.training.checkpoint import checkpoints_apart
 from skmtl.training.devices import keep_freed_memory, own_defaults, seeded
 from skmtl.training.epochs import EpochLine, EpochScores, history_frame
 from skmtl.training.intercept import (
@@ -126,7 +128,7 @@ class Fit:
         classes: Any = None,
         max_iter: int | None = None,
     ) -> None:
-        self.ranker, self.start = ranker, start
+        self.ranker, self.start, self.y = ranker, start, y
         self.max_iter = ranker.max_iter if max_iter is None else max_iter
         targets = check_targets(y, start.classes(classes))
         check_consistent_length(X, targets.labels)
@@ -135,10 +137,15 @@ class Fit:
                 f"y holds only NaN for the tasks {list(targets.names)}. Give at "
                 "least one observed label."
             )
+        ranker._check_tasks([str(name) for name in targets.names])
+        targets = ranker._complete(targets)
+        warn_of_conditional_tasks(targets)
         self.targets = targets
         self.weight = _task_weights(sample_weight, targets)
-        ranker._check_tasks([str(name) for name in targets.names])
         check_callbacks(ranker.callbacks)
+        self.checkpoints = checkpoints_apart(ranker.callbacks)[1]
+        for one in self.checkpoints:
+            one.begin(ranker)
         pretrained = ranker._pretrained_rows()
         self.scorer = None
         if ranker.scoring is not None:
@@ -200,6 +207,7 @@ class Fit:
                 f"y_val has the tasks {list(targets.names)}, y has "
                 f"{list(self.targets.names)}."
             )
+        targets = self.ranker._complete(targets)
         return Validation(targets, _task_weights(weight, targets), X=X)
 
     def run(self, context: Any) -> dict[str, Any]:
@@ -263,7 +271,7 @@ class Fit:
         fitted["net_"] = net
         epochs_before = len(net.history)
         with seeded(self.data.seed ^ 1, ranker.device):
-            train(net, train_table, targets.names)
+            complete = train(net, train_table, targets.names)
         n_epochs = len(net.history) - epochs_before
         fitted["intercept_"] = start.intercept(
             self.data,
@@ -272,6 +280,9 @@ class Fit:
             weight,
             lambda: self._intercept(net, table, weight, prior, late, n_epochs),
         )
+        if complete:
+            for one in self.checkpoints:
+                one.remove()
         return fitted | self._close(net, valid, epochs_before)
 
     def _close(
@@ -351,19 +362,21 @@ class Fit:
         self, context: Any, fitted: dict[str, Any], valid: ValidationPart | None
     ) -> list[Any]:
         ranker = self.ranker
-        progress = FitProgress(ranker, context)
+        given, saving = checkpoints_apart(ranker.callbacks)
+        progress = FitProgress(ranker, context, self.data.X, self.y, fitted)
         callbacks: list[Any] = [LastGood(), progress, self._scores()]
         monitor = "valid_loss"
         if valid is not None and self.scorer is not None:
             monitor = "valid_score"
             callbacks.append(ValidScore(self._valid_score(fitted, valid)))
-        callbacks += [*self._lines(), *(ranker.callbacks or [])]
+        callbacks += [*self._lines(), *given]
         if valid is not None:
             patience = ranker.n_iter_no_change if self.stops_early else None
             callbacks.append(
                 BestWeights(monitor=monitor, patience=patience, tol=ranker.tol)
             )
-        return [*callbacks, StopWhenAsked(progress)]
+        # What saves the state of the others comes last.
+        return [*callbacks, StopWhenAsked(progress), *saving]
 
     def _scores(self) -> EpochScores:
         scalars = bool(self.ranker.callbacks)
@@ -406,7 +419,8 @@ class PartialFit(Fit):
     def _callbacks(
         self, context: Any, fitted: dict[str, Any], valid: ValidationPart | None
     ) -> list[Any]:
-        return [self._scores(), *self._lines(), *(self.ranker.callbacks or [])]
+        given, saving = checkpoints_apart(self.ranker.callbacks)
+        return [self._scores(), *self._lines(), *given, *saving]
 
 
 def _task_weights(weight: Any, targets: Targets) -> Floats:

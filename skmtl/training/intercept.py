@@ -134,7 +134,7 @@ class LatePredictions(Callback):
     def __init__(self, n_rows: int) -> None:
         self.n_rows = n_rows
         self.stride = max(_STRIDE, n_rows // _KEPT_ROWS)
-        self.last: list[tuple[Any, Tensor]] = []
+        self.last_: list[tuple[Any, Tensor]] = []
 
     def on_epoch_begin(self, net: Any, dataset_train: Any = None, **_: Any) -> None:
         self.wait = len(dataset_train) - self.n_rows
@@ -156,19 +156,19 @@ class LatePredictions(Callback):
             self.found.append(((inputs, weight), step["y_pred"].detach()))
 
     def on_epoch_end(self, net: Any, **_: Any) -> None:
-        self.last = self.found  # of an epoch that came to its end
+        self.last_ = self.found  # of an epoch that came to its end
 
     def parts(self, net: Any, kinds: TaskKinds) -> list[Part]:
         """Parts whose sum is the mean prediction of the trained network.
 
         Empty where no epoch came to its end with rows kept.
         """
-        if not self.last:
+        if not self.last_:
             return []
-        kept = [(X, w, z) for (X, w), z in self.last if X is not None]
+        kept = [(X, w, z) for (X, w), z in self.last_ if X is not None]
         with torch.inference_mode():
             now = [(w, _predicted(net, X, z)) for X, w, z in kept]
-        all_then = _joined((w, z) for (_, w), z in self.last)
+        all_then = _joined((w, z) for (_, w), z in self.last_)
         then, after = _joined((w, z) for _, w, z in kept), _joined(now)
         slope = _slopes(then, after, kinds)
         return [(slope, *all_then), (np.ones_like(slope), *after), (-slope, *then)]

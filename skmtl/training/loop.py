@@ -14,8 +14,13 @@ from skmtl.training.callbacks import BestWeights, LastGood, epoch_is_whole
 from skmtl.training.net import DivergedError, MultiTaskNet
 
 
-def train(net: MultiTaskNet, table: TensorTable, names: npt.NDArray[Any]) -> None:
+def train(net: MultiTaskNet, table: TensorTable, names: npt.NDArray[Any]) -> bool:
     """Train, and keep the last good weights when a loss diverges.
+
+    Returns
+    -------
+    bool
+        Whether training came to its end, and was neither interrupted nor diverged.
 
     Raises
     ------
@@ -24,7 +29,7 @@ def train(net: MultiTaskNet, table: TensorTable, names: npt.NDArray[Any]) -> Non
     KeyboardInterrupt
         When the user interrupts training before that.
     """
-    epochs_before = len(net.history)
+    epochs_before, diverged = len(net.history), False
     try:
         net.partial_fit(table)
     except DivergedError as error:
@@ -49,12 +54,17 @@ def train(net: MultiTaskNet, table: TensorTable, names: npt.NDArray[Any]) -> Non
             "kept.",
             ConvergenceWarning,
         )
-    _end_interrupted(net, epochs_before)
+        diverged = True
+    interrupted = _end_interrupted(net, epochs_before)
     net.module_.eval()
+    return not (diverged or interrupted)
 
 
-def _end_interrupted(net: MultiTaskNet, epochs_before: int) -> None:
-    """Forget an epoch that was interrupted; skorch ends training silently."""
+def _end_interrupted(net: MultiTaskNet, epochs_before: int) -> bool:
+    """Forget an epoch that was interrupted, and say whether one was.
+
+    skorch ends training silently.
+    """
     whole = epoch_is_whole(net.history)
     if not whole:
         del net.history[-1]
@@ -67,6 +77,7 @@ def _end_interrupted(net: MultiTaskNet, epochs_before: int) -> None:
             "kept.",
             ConvergenceWarning,
         )
+    return not whole
 
 
 def _forget_divergence(net: MultiTaskNet) -> None:

@@ -16,6 +16,7 @@ from skmtl.modules.composition import BLOCK
 from skmtl.tasks.losses import TaskLosses
 from skmtl.training.averaging import WeightAverage
 from skmtl.training.batches import Batches, TensorTable
+from skmtl.training.checkpoint import Checkpoint
 from skmtl.training.optimizers import (
     JointOptimizer,
     dense_optimizer,
@@ -188,6 +189,18 @@ class MultiTaskNet(NeuralNet):
         """Every optimiser: that of the dense parameters, then one for each table."""
         return self.optimizer_.parts
 
+    def fit_loop(
+        self, X: TensorTable, y: Any = None, epochs: int | None = None, **params: Any
+    ) -> MultiTaskNet:
+        """Train for some epochs, less those that a checkpoint has already."""
+        left = self.max_epochs if epochs is None else epochs
+        valid = self.get_split_datasets(X, y)[1]
+        for _, callback in self.callbacks_:
+            if isinstance(callback, Checkpoint):
+                left -= callback.resume(self, X, valid)
+        super().fit_loop(X, y, epochs=left, **params)
+        return self
+
     def get_iterator(self, dataset: TensorTable, training: bool = False) -> Batches:
         """Batches of a table; without training, blocks that fit the cache."""
         fits = self.device == "cpu" and not training
@@ -204,9 +217,13 @@ class MultiTaskNet(NeuralNet):
         self.schedules_ = []
         # A scheduler among the callbacks sets the learning rate alone.
         others = any(isinstance(one, LRScheduler) for _, one in self.callbacks_)
-        if self.learning_rate_schedule != "constant" and not others:
+        scheduled = self.learning_rate_schedule != "constant"
+        if scheduled or others:
             for group in self.optimizer_.param_groups:
                 group["lr"] = group.pop("initial_lr", group["lr"])
+                if others:  # which starts from here, also after earlier epochs
+                    group["initial_lr"] = group["lr"]
+        if scheduled and not others:
             self.schedules_.append(
                 schedule(self.optimizer_, self.learning_rate_schedule, steps)
             )

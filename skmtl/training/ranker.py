@@ -12,6 +12,7 @@ import pandas as pd
 
 from skmtl.encoding import EncodedTable, TableEncoder
 from skmtl.modules import MultiTaskModule, Pretrained
+from skmtl.tasks import Targets
 from skmtl.tasks.losses import TaskLosses
 from skmtl.training.net import MultiTaskNet
 from skmtl.training.parameters import SharedParameters
@@ -59,6 +60,10 @@ class TrainableRanker(SharedParameters, FittedAttributes, ABC):
     @abstractmethod
     def _check_tasks(self, names: list[str]) -> None:
         """Refuse hyperparameters that do not fit the tasks, before anything is done."""
+
+    def _complete(self, targets: Targets) -> Targets:
+        """Add labels that follow from others, where the network says so."""
+        return targets
 
     @abstractmethod
     def _pretrained_rows(self) -> PretrainedRows:

@@ -176,3 +176,17 @@ def test_progress_bar_shows_candidates_folds_and_epochs(impressions, capsys):
     assert "GridSearchCV" in out
     assert out.count("MMoE") >= 5
     assert "100%" in out
+
+
+def test_scikit_learn_scores_the_ranker_after_each_epoch(impressions):
+    from sklearn.callback import ScoringMonitor
+
+    X, y = impressions
+    monitor = ScoringMonitor(scoring="roc_auc")
+    ranker = small(max_iter=3).set_callbacks(monitor).fit(X, y)
+    log = monitor.get_logs().data_as_pandas
+    last_epoch = log[log["parent_task_id_path"] == (0,)].iloc[-1]
+    assert len(log) == 4  # the fit, and its three epochs
+    assert log["roc_auc"].notna().all()
+    # The intercept, which comes last, changes no order.
+    assert last_epoch["roc_auc"] == pytest.approx(ranker.score(X, y), abs=1e-6)

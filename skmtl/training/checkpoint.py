@@ -1,0 +1,394 @@
+"""Training that survives its process: the state of a fit in a file, and back."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import pickle
+import re
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import numpy as np
+import torch
+from skorch.callbacks import Callback
+from torch import Tensor
+
+from skmtl._files import write_whole
+from skmtl._warnings import warn
+from skmtl.modules import Bags, Ragged
+from skmtl.training.batches import TensorTable
+
+_FORMAT = b"skmtl checkpoint 1\n"
+_LAST, _PREVIOUS = "last.checkpoint", "previous.checkpoint"
+_UNITS = {"s": 1.0, "min": 60.0, "h": 3600.0}
+
+
+class Checkpoint(Callback):
+    """Save the state of a fit while it runs, so that a killed fit can be resumed.
+
+    Give it to a ranker among its `callbacks`. When the process dies, start the same
+    script again: the fit continues after the last epoch that was saved, and ends with
+    the same bits as one that was never interrupted. A fit that comes to its end
+    removes its files.
+
+    Parameters
+    ----------
+    path : str or path-like
+        A folder of this fit's own; it is made where it is not there.
+    every : str, default="epoch"
+        "epoch" to save after each epoch, or the least time between two saves, such as
+        "10min", "30s" or "2h". Then the first epoch that ends later is saved.
+
+    Notes
+    -----
+    A file holds the network, the optimisers, the loss weighting, the average of the
+    weights, the schedule, the generator of random numbers, the history and what the
+    callbacks know: attributes whose names end in an underscore, as skorch has it. It
+    holds no code; reading it runs none. It is written beside the old one and then takes
+    its name, so that a crash leaves a whole file, and the one before it is kept too.
+
+    A file is used only by the same fit: equal hyperparameters, tables, labels, weights,
+    versions of skmtl and torch, and an equal start. Otherwise an error names what
+    differs. `random_state` must be an integer, so that the fit can be repeated.
+
+    Not saved are the state of a last epoch, which ends with the fit, and what a
+    callback of your own keeps under other names.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from skmtl import Checkpoint, ShareBottom
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.normal(size=(500, 4))
+    >>> y = np.column_stack([X[:, 0] > 0, X[:, 1] > 1]).astype(int)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     checkpoint = Checkpoint(folder, every="10min")
+    ...     ranker = ShareBottom(callbacks=[checkpoint], random_state=0).fit(X, y)
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, every: str = "epoch") -> None:
+        self.path = path
+        self.every = every
+
+    def initialize(self) -> Checkpoint:
+        """Check the arguments.
+
+        Returns
+        -------
+        self : Checkpoint
+            The callback.
+
+        Raises
+        ------
+        ValueError
+            For an `every` that is not a time.
+        """
+        self.seconds = _seconds(self.every)
+        return self
+
+    def begin(self, ranker: Any) -> None:
+        """Take the hyperparameters of the fit that starts.
+
+        Parameters
+        ----------
+        ranker : MultiTaskRanker
+            The ranker.
+
+        Raises
+        ------
+        ValueError
+            Where `random_state` is not an integer.
+        """
+        if not isinstance(ranker.random_state, int | np.integer):
+            raise ValueError(
+                "Checkpoint needs random_state to be an integer, so that a fit can be "
+                f"repeated after a crash; found {ranker.random_state!r}."
+            )
+        self.settings = _settings(ranker)
+
+    def resume(self, net: Any, table: TensorTable, valid: Any) -> int:
+        """Restore what was saved of the same fit, once all callbacks have begun.
+
+        Parameters
+        ----------
+        net : MultiTaskNet
+            The net, about to train.
+        table : TensorTable
+            Rows of training.
+        valid : TensorTable or None
+            Rows of validation.
+
+        Returns
+        -------
+        int
+            Epochs that are done.
+
+        Raises
+        ------
+        ValueError
+            If what was saved is of another fit; the message names the difference.
+        """
+        self.saved_at = monotonic()
+        self.begun = len(net.history)
+        self.fingerprint = {
+            **self.settings,
+            "table": _digest(table),
+            "validation table": _digest(valid),
+            "network at the start": _digest(net.module_.state_dict()),
+            "torch": str(torch.__version__),
+            "skmtl": sys.modules["skmtl"].__version__,
+        }
+        state = self._read()
+        if state is None:
+            return 0
+        self._check(state["fingerprint"])
+        _restore(net, state)
+        return len(net.history) - self.begun
+
+    def on_epoch_end(self, net: Any, **_: Any) -> None:
+        """Save, where it is time to and epochs are left."""
+        last = len(net.history) - self.begun >= net.max_epochs
+        if last or monotonic() - self.saved_at < self.seconds:
+            return
+        state = {"fingerprint": self.fingerprint, **_state_of(net)}
+        folder = Path(self.path)
+        folder.mkdir(parents=True, exist_ok=True)
+        if (folder / _LAST).exists():
+            os.replace(folder / _LAST, folder / _PREVIOUS)
+        write_whole(folder / _LAST, _to_bytes(state))
+        self.saved_at = monotonic()
+
+    def remove(self) -> None:
+        """Remove the files, after a fit that came to its end."""
+        for name in (_LAST, _PREVIOUS):
+            (Path(self.path) / name).unlink(missing_ok=True)
+
+    def _read(self) -> dict[str, Any] | None:
+        files = [Path(self.path) / name for name in (_LAST, _PREVIOUS)]
+        there = [file for file in files if file.is_file()]
+        for file in there:
+            state = _from_bytes(file.read_bytes())
+            if state is not None:
+                return state
+            warn(f"The checkpoint {file} is damaged; the one before is used.")
+        if there:
+            raise ValueError(
+                f"No checkpoint in {self.path} can be read: {[str(f) for f in there]} "
+                "are damaged or of another format. Remove them to train from the start."
+            )
+        return None
+
+    def _check(self, saved: Mapping[str, Any]) -> None:
+        now = self.fingerprint
+        differ = [k for k in {**saved, **now} if saved.get(k) != now.get(k)]
+        if not differ:
+            return
+        details = "; ".join(
+            f"{k} was {_short(saved.get(k))}, is {_short(now.get(k))}" for k in differ
+        )
+        raise ValueError(
+            f"The checkpoint in {self.path} is of another fit: {details}. Restore what "
+            "differs, or give this fit another path."
+        )
+
+
+def checkpoints_apart(
+    callbacks: list[Any] | None,
+) -> tuple[list[Any], list[Checkpoint]]:
+    """A ranker's callbacks that are not checkpoints, and those that are."""
+    others, found = [], []
+    for entry in callbacks or []:
+        callback = entry[1] if isinstance(entry, tuple) else entry
+        if isinstance(callback, Checkpoint):
+            found.append(callback)
+        else:
+            others.append(entry)
+    return others, found
+
+
+def _seconds(every: str) -> float:
+    if every == "epoch":
+        return 0.0
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(s|min|h)", str(every))
+    if found is None:
+        raise ValueError(
+            f"every={every!r} of Checkpoint must be 'epoch' or a time such as '30s', "
+            "'10min' or '2h'."
+        )
+    return float(found[1]) * _UNITS[found[2]]
+
+
+def _settings(ranker: Any) -> dict[str, str]:
+    """Hyperparameters on which the bits of a fit depend, as text."""
+    apart = {"callbacks", "verbose", "n_threads", "warm_start"}
+    params = ranker.get_params(deep=False)
+    return {"class": type(ranker).__name__} | {
+        name: _text(value)
+        for name, value in sorted(params.items())
+        if name not in apart
+    }
+
+
+def _text(value: Any) -> str:
+    """A value as text that is the same in every process."""
+    if isinstance(value, torch.nn.Module):
+        return repr(value)
+    if isinstance(value, Mapping):
+        return repr({str(k): _text(v) for k, v in value.items()})
+    if callable(value):
+        return f"{value.__module__}.{value.__qualname__}"
+    if isinstance(value, (type(None), bool, int, float, str, list, tuple, np.ndarray)):
+        return repr(value)
+    # Pretrained tables: their vectors are in the network at the start.
+    return type(value).__name__
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _digest(value: Any) -> str:
+    """A hash of all tensors of a nest."""
+    digest = hashlib.blake2b(digest_size=16)
+    for part in _tensors(value):
+        digest.update(str((part.dtype, tuple(part.shape))).encode())
+        array = part.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy()
+        digest.update(array.data)
+    return digest.hexdigest()
+
+
+def _tensors(value: Any) -> list[Tensor]:
+    if isinstance(value, Tensor):
+        return [value]
+    if isinstance(value, TensorTable):
+        return _tensors([value.X, value.y, value.weight])
+    if isinstance(value, Ragged):
+        return [value.values, value.offsets]
+    if isinstance(value, Mapping):
+        return [t for key in sorted(value) for t in _tensors(value[key])]
+    if isinstance(value, list | tuple | Bags):
+        return [t for one in value for t in _tensors(one)]
+    return []
+
+
+def _state_of(net: Any) -> dict[str, Any]:
+    """All that the rest of training depends on."""
+    average = net.average_
+    device = torch.device(net.device)
+    return {
+        "module": net.module_.state_dict(),
+        "criterion": net.criterion_.state_dict(),
+        "optimizer": net.optimizer_.state_dict(),
+        "schedules": [one.last_epoch for one in net.schedules_],
+        "average": None if average is None else average.state_dict(),
+        "generator": torch.get_rng_state(),
+        "gpu": torch.cuda.get_rng_state(device) if device.type == "cuda" else None,
+        "history": _plain([{**epoch, "batches": []} for epoch in net.history]),
+        "callbacks": [
+            {
+                name: _plain(value)
+                for name, value in vars(callback).items()
+                if name.endswith("_") and _is_plain(value)
+            }
+            for _, callback in net.callbacks_
+        ],
+    }
+
+
+def _restore(net: Any, state: Mapping[str, Any]) -> None:
+    net.module_.load_state_dict(state["module"])
+    net.criterion_.load_state_dict(state["criterion"])
+    net.optimizer_.load_state_dict(state["optimizer"])
+    for one, position in zip(net.schedules_, state["schedules"], strict=True):
+        one.last_epoch = position
+    if net.average_ is not None:
+        net.average_.load_state_dict(state["average"])
+    torch.set_rng_state(state["generator"])
+    if state["gpu"] is not None:
+        torch.cuda.set_rng_state(state["gpu"], net.device)
+    net.history[:] = state["history"]
+    for (_, callback), saved in zip(net.callbacks_, state["callbacks"], strict=True):
+        for name, value in saved.items():
+            own = vars(callback).get(name)
+            if isinstance(own, torch.optim.lr_scheduler.LRScheduler):
+                own.load_state_dict(value)
+            else:
+                setattr(callback, name, _from_plain(value))
+
+
+_SCALARS = (type(None), bool, int, float, str)
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether a value can be saved without code."""
+    if isinstance(value, Mapping):
+        return all(isinstance(k, str | int) for k in value) and all(
+            map(_is_plain, value.values())
+        )
+    if isinstance(value, list | tuple):
+        return all(map(_is_plain, value))
+    if isinstance(value, torch.optim.lr_scheduler.LRScheduler):
+        return _is_plain(value.state_dict())
+    return isinstance(value, (*_SCALARS, np.generic, Tensor, np.ndarray, Bags))
+
+
+def _plain(value: Any) -> Any:
+    """A nest of numbers, strings and tensors; `_from_plain` gives the value back."""
+    if isinstance(value, Mapping):
+        return {k: _plain(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_plain(v) for v in value]
+    if isinstance(value, tuple):
+        return tuple(_plain(v) for v in value)
+    if isinstance(value, Tensor):
+        return value.detach().clone()  # a view would be saved with all it views
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray):
+        return {"__array__": torch.from_numpy(value.copy())}
+    if isinstance(value, Bags):
+        return {"__bags__": [[c.values, c.offsets] for c in value]}
+    if isinstance(value, torch.optim.lr_scheduler.LRScheduler):
+        return _plain(value.state_dict())
+    return value
+
+
+def _from_plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        if "__array__" in value:
+            return value["__array__"].numpy()
+        if "__bags__" in value:
+            return Bags(Ragged(*column) for column in value["__bags__"])
+        return {k: _from_plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_from_plain(v) for v in value)
+    return value
+
+
+def _to_bytes(state: Mapping[str, Any]) -> bytes:
+    """A format, a checksum, and what torch writes."""
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    data = buffer.getvalue()
+    return _FORMAT + hashlib.blake2b(data).hexdigest().encode() + b"\n" + data
+
+
+def _from_bytes(content: bytes) -> dict[str, Any] | None:
+    """The state; None for a file that is damaged or of another format."""
+    if not content.startswith(_FORMAT):
+        return None
+    checksum, _, data = content[len(_FORMAT) :].partition(b"\n")
+    if hashlib.blake2b(data).hexdigest().encode() != checksum:
+        return None
+    try:
+        state: dict[str, Any] = torch.load(io.BytesIO(data), weights_only=True)
+    except pickle.UnpicklingError:
+        return None
+    return state

@@ -1,0 +1,102 @@
+"""Conversions that are known only after a click."""
+
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_array_equal
+from scipy.special import expit
+
+from skmtl import AITM, ESMM, ChainedMMoE, MMoE
+from skmtl.rankers._task_order import with_implied_labels
+from skmtl.tasks import check_targets
+
+PARAMS = {"max_iter": 6, "random_state": 0, "tower_units": (8,)}
+
+
+@pytest.fixture(scope="module")
+def log():
+    """A funnel, and its labels as a conversion log has them."""
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame(rng.normal(size=(8000, 4)), columns=list("abcd"))
+    p_click = expit(X["a"] - 2)
+    p_given = expit(X["b"] - X["a"] - 1)
+    click = rng.random(len(X)) < p_click
+    cart = click & (rng.random(len(X)) < p_given)
+    y = pd.DataFrame({"click": click, "cart": cart}).astype(float)
+    return X, y, y.assign(cart=y["cart"].where(click))
+
+
+@pytest.mark.parametrize(
+    ("kind", "params"), [(ESMM, {}), (ChainedMMoE, {"chain_probability": True})]
+)
+def test_rankers_that_multiply_read_all_impressions(log, kind, params):
+    X, whole, after_click = log
+    expected = kind(**params, **PARAMS).fit(X, whole)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        ranker = kind(**params, **PARAMS).fit(X, after_click)
+    proba = ranker.predict_task_proba(X)
+    assert_array_equal(proba, expected.predict_task_proba(X))
+    assert proba[:, 1].mean() == pytest.approx(whole["cart"].mean(), rel=1e-6)
+    assert ranker.score(X, after_click) == pytest.approx(ranker.score(X, whole))
+    # Partial fits and tables for validation are read the same way.
+    part = kind(**params, **PARAMS).partial_fit(X, after_click)
+    assert_array_equal(
+        part.predict_task_proba(X),
+        kind(**params, **PARAMS).partial_fit(X, whole).predict_task_proba(X),
+    )
+    valid = {"X_val": X[:500], "y_val": after_click[:500]}
+    history = kind(**params, **PARAMS).fit(X, whole, **valid).history_
+    valid["y_val"] = whole[:500]
+    other = kind(**params, **PARAMS).fit(X, whole, **valid).history_
+    assert_array_equal(history["valid_loss"], other["valid_loss"])
+
+
+@pytest.mark.parametrize("kind", [MMoE, AITM, ChainedMMoE])
+def test_others_say_that_they_estimate_given_the_click(log, kind):
+    X, _, after_click = log
+    message = "'cart' is observed only where 'click' is 1.* given 'click'"
+    with pytest.warns(UserWarning, match=message) as found:
+        ranker = kind(**PARAMS).fit(X, after_click)
+    assert len(found) == 1
+    assert found[0].filename == __file__
+    rate = after_click["cart"].mean()  # of clicks
+    clicks = after_click["click"] == 1
+    proba = ranker.predict_task_proba(X[clicks])[:, 1]
+    assert proba.mean() == pytest.approx(rate, rel=0.02)
+
+
+def test_labels_that_are_missing_at_random_are_not_taken_for_conditional(log):
+    X, whole, _ = log
+    hidden = np.random.default_rng(1).random(len(X)) < 0.3
+    masked = whole.assign(cart=whole["cart"].mask(hidden))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        MMoE(**{**PARAMS, "max_iter": 1}).fit(X, masked)
+
+
+def test_labels_follow_along_chains_and_graphs():
+    nan = np.nan
+    y = pd.DataFrame(
+        {
+            "click": [0, 1, 1, nan, 0],
+            "cart": [nan, 0, nan, nan, 1],
+            "order": [nan, nan, nan, nan, 1],
+            "return": [nan, nan, nan, nan, nan],
+        }
+    )
+    chain = with_implied_labels(check_targets(y), [[], [0], [1], [2]])
+    assert chain.observed.tolist() == [
+        [True, True, True, False],  # of the last task nothing is known
+        [True, True, True, False],
+        [True, False, False, False],
+        [False, False, False, False],
+        [True, True, True, False],
+    ]
+    assert chain.labels[4, 1] == 1  # what was observed stays
+    graph = with_implied_labels(check_targets(y), [[], [], [0, 1], []])
+    assert graph.observed[:, 2].tolist() == [True, True, False, False, True]
+    targets = check_targets(y.fillna(0))
+    assert with_implied_labels(targets, [[], [0], [1], [2]]) is targets
