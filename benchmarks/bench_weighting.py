@@ -22,6 +22,7 @@ import numpy as np
 import torch
 
 from skmtl import MMoE, TableEncoder
+from skmtl.rankers._pretrained import PretrainedTables
 from skmtl.tasks import binary_kinds
 from skmtl.tasks.losses import TaskLosses
 from skmtl.training.batches import Batches, TensorTable
@@ -66,7 +67,8 @@ def make_net(
     """A net ready to train, as a ranker makes it."""
     n_tasks = table.y.shape[1]
     torch.manual_seed(0)
-    module = MMoE()._make_net(encoder, [str(t) for t in range(n_tasks)])
+    names = [str(t) for t in range(n_tasks)]
+    module = MMoE()._make_net(encoder, names, PretrainedTables(None))
     module.start_at(table.y.mean(dim=0))
     weighting.start([str(t) for t in range(n_tasks)])
     net = MultiTaskNet(

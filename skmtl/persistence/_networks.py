@@ -138,14 +138,10 @@ class GraphNetwork:
 
 def write_strategy(writer: Writer, strategy: Any, where: str) -> Node:
     """What a loss weighting knows beside its hyperparameters."""
-    known = {"training", *strategy.get_params()}
-    plain = {
-        name: value
-        for name, value in vars(strategy).items()
-        if not name.startswith("_") and name not in known
-    }
+    # One that trains knows its tasks, and keeps all else in its state.
+    started = {"tasks": strategy.tasks} if "tasks" in vars(strategy) else {}
     return [
-        _write_tensors(writer, one, where) for one in (plain, strategy.state_dict())
+        _write_tensors(writer, one, where) for one in (started, strategy.state_dict())
     ]
 
 
@@ -155,8 +151,6 @@ def restore_strategy(strategy: Any, reader: Reader, state: Any) -> None:
     if "tasks" in plain:
         strategy.start(plain["tasks"])
     strategy.load_state_dict(tensors)
-    for name, value in plain.items():
-        setattr(strategy, name, value)
 
 
 def _module(ranker: Any) -> Any:

@@ -28,9 +28,9 @@ _OTHER_ESTIMATORS = [
     "OutputWeightSearchCV", "TableEncoder", "Word2VecEmbedder",
 ]  # fmt: skip
 _STRATEGIES = [
-    "AlignedMTL", "CAGrad", "DynamicWeightAverage", "GradNorm", "IMTLG", "MGDA",
-    "NashMTL", "PCGrad", "RandomLossWeighting", "StaticWeighting", "StochasticMGDA",
-    "Uncertainty",
+    "AlignedMTL", "CAGrad", "DynamicWeightAverage", "FAMO", "GradNorm", "IMTLG",
+    "MGDA", "NashMTL", "PCGrad", "RandomLossWeighting", "StaticWeighting",
+    "StochasticMGDA", "Uncertainty",
 ]  # fmt: skip
 _SPLITTERS = [
     "GroupKFold", "GroupShuffleSplit", "KFold", "RepeatedKFold",

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from threading import RLock
 from typing import Any
 
@@ -99,6 +99,26 @@ def seeded(seed: int, device: str) -> Iterator[None]:
         else:
             torch.manual_seed(seed)
         yield
+
+
+def draws_from_here(device: str) -> Callable[[], AbstractContextManager[None]]:
+    """Note where torch's generators are; within the contexts given they draw again.
+
+    After such a context they are where they were before it.
+    """
+    gpus = [device] if torch.device(device).type == "cuda" else []
+    state = torch.get_rng_state()
+    states = [torch.cuda.get_rng_state(gpu) for gpu in gpus]
+
+    @contextmanager
+    def again() -> Iterator[None]:
+        with torch.random.fork_rng(devices=gpus):
+            torch.set_rng_state(state)
+            for gpu, known in zip(gpus, states, strict=True):
+                torch.cuda.set_rng_state(known, gpu)
+            yield
+
+    return again
 
 
 def send(parts: Any, device: Any, *, pin: bool = False) -> Any:

@@ -17,6 +17,7 @@ from skmtl.tasks.losses import TaskLosses
 from skmtl.training.averaging import WeightAverage
 from skmtl.training.batches import Batches, TensorTable
 from skmtl.training.checkpoint import Checkpoint
+from skmtl.training.devices import draws_from_here
 from skmtl.training.optimizers import (
     JointOptimizer,
     dense_optimizer,
@@ -28,7 +29,6 @@ from skmtl.training.optimizers import (
 )
 from skmtl.training.threads import StepThreads
 from skmtl.weighting import LossWeighting, Step
-from skmtl.weighting._base import known_ahead
 from skmtl.weighting._step import StepTaken
 
 # Rows on which losses are measured before the first step.
@@ -251,11 +251,16 @@ class MultiTaskNet(NeuralNet):
         self._forget_gradients()
         weighting = self.criterion_.weighting
         ahead = self._weights_ahead(len(yi))
+        again = None
+        if weighting.looks_back:
+            rows = len(yi) if ahead is None else _even(len(yi))
+            again = self._again(TensorTable(Xi, yi, wi), rows)
         if ahead is None:
             step, logits = self._forward(Xi, yi, wi)
         else:
             step, logits = self._block_by_block(TensorTable(Xi, yi, wi), ahead)
         losses = step.losses.detach()
+        step.again = again
         if self.device == "cpu":
             _check_finite(losses)  # elsewhere this would wait for the device
         penalty = self.module_.penalty(logits, wi)
@@ -269,7 +274,7 @@ class MultiTaskNet(NeuralNet):
             training=True,
         )
         self.optimizer_.step()
-        weighting.after_step()
+        _look_back(weighting, step)
         for one in self.schedules_:
             one.step()
         if self.average_ is not None:
@@ -302,7 +307,7 @@ class MultiTaskNet(NeuralNet):
         large = self.device == "cpu" and n_rows > _WHOLE_ROWS
         if not large or not self.module_.takes_blocks():
             return None
-        return known_ahead(self.criterion_.weighting)
+        return self.criterion_.weighting.ahead()
 
     def _block_by_block(
         self, table: TensorTable, weights: Tensor
@@ -333,6 +338,19 @@ class MultiTaskNet(NeuralNet):
         for ids, found in zip(tables, gradients, strict=True):
             ids.grad = join_rows(found) if found else None
         return StepTaken(losses.value, weights, gramian), torch.cat(logits)
+
+    def _again(self, table: TensorTable, rows: int) -> Callable[[], Tensor]:
+        """Give a way to take the losses of a batch again, with the same dropout."""
+        same_draws = draws_from_here(self.device)
+
+        def measure() -> Tensor:
+            losses = Mean()
+            with same_draws(), torch.no_grad():
+                for Xi, (yi, wi) in Batches(table, rows, shuffle=False):
+                    losses.add(self._forward(Xi, yi, wi)[0].losses, len(yi))
+            return losses.value
+
+        return measure
 
     def _forget_gradients(self) -> None:
         # As zero_grad does, without the profiler's hooks around it.
@@ -415,6 +433,18 @@ class MultiTaskNet(NeuralNet):
         before = [epoch.get(key, math.inf) for epoch in self.history[:-1]]
         self.history.record(key, loss)
         self.history.record(f"{key}_best", loss < min(before, default=math.inf))
+
+
+def _look_back(weighting: LossWeighting, step: Step) -> None:
+    given = [p.grad for p in weighting.parameters()]
+    weighting.after_step(step)
+    kept = [p.grad for p in weighting.parameters()]
+    if any(old is not new for old, new in zip(given, kept, strict=True)):
+        raise RuntimeError(
+            f"after_step of {weighting!r} gives its parameters a gradient, which no "
+            "optimiser applies: gradients are cleared before the next step. Change "
+            "the parameters in place, under torch.no_grad()."
+        )
 
 
 def _check_finite(losses: Tensor) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from numbers import Real
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import nn
 
+from skmtl.tasks.by_name import by_task
 from skmtl.weighting import LossWeighting, StaticWeighting, get_strategy
 
 Floats = npt.NDArray[np.float64]
@@ -42,7 +43,7 @@ def label_weights(value: Any, names: npt.NDArray[Any], rates: Floats) -> Floats:
     """
     if isinstance(value, str):
         value = [value] * len(names)
-    value = per_task(value, list(names), "label_weight")
+    value = by_task(value, names, "label_weight")
     if isinstance(value, Sequence) and len(value) == len(names):
         value = [
             _multiplier(one, name, rate) if isinstance(one, str) else one
@@ -149,8 +150,8 @@ def check_per_task(
 
     Parameters
     ----------
-    value : None, float, sequence of float or mapping of task name to float
-        None stands for 1. A mapping names every task.
+    value : None, float, sequence of float, or mapping or Series by task name
+        None stands for 1. A mapping or a Series names every task.
     names : ndarray of shape (n_tasks,)
         Names of the tasks.
     what : str
@@ -174,7 +175,7 @@ def check_per_task(
     if isinstance(value, Real):
         value = [value] * len(known)
     else:
-        value = per_task(value, known, what)
+        value = by_task(value, known, what)
     try:
         numbers = np.asarray(value, dtype=np.float64)
     except (TypeError, ValueError) as error:
@@ -193,29 +194,3 @@ def check_per_task(
     if not numbers.any():
         raise ValueError(f"{what} is 0 for every task. Give one a positive value.")
     return numbers
-
-
-def per_task(value: Any, known: list[Any], what: str) -> Any:
-    """Bring a mapping to a list in the order of the tasks; leave all else.
-
-    Raises
-    ------
-    ValueError
-        For unknown or missing tasks.
-    """
-    if not isinstance(value, Mapping):
-        return value
-    check_names(value, known, what)
-    missing = [n for n in known if n not in value]
-    if missing:
-        raise ValueError(f"{what} gives no value for the tasks {missing}.")
-    return [value[n] for n in known]
-
-
-def check_names(found: Any, known: list[Any], what: str) -> None:
-    """Refuse names that are not tasks."""
-    unknown = [n for n in found if n not in known]
-    if unknown:
-        raise ValueError(
-            f"{what} names {unknown}, which are not tasks. The tasks are {known}."
-        )

@@ -1,9 +1,10 @@
 """From the losses of the tasks to the gradient that training descends."""
 
 from skmtl.weighting._aligned_mtl import AlignedMTL
-from skmtl.weighting._base import LossWeighting
+from skmtl.weighting._base import InitialLosses, LossWeighting
 from skmtl.weighting._cagrad import CAGrad
 from skmtl.weighting._dwa import DynamicWeightAverage
+from skmtl.weighting._famo import FAMO
 from skmtl.weighting._gradient import GradientWeighting
 from skmtl.weighting._gradnorm import GradNorm
 from skmtl.weighting._imtlg import IMTLG
@@ -18,6 +19,7 @@ from skmtl.weighting._torchjd import TorchJDScalarizer, TorchJDWeighting
 from skmtl.weighting._uncertainty import Uncertainty
 
 __all__ = [
+    "FAMO",
     "IMTLG",
     "MGDA",
     "AlignedMTL",
@@ -25,6 +27,7 @@ __all__ = [
     "DynamicWeightAverage",
     "GradNorm",
     "GradientWeighting",
+    "InitialLosses",
     "LossWeighting",
     "NashMTL",
     "PCGrad",

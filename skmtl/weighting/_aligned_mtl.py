@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from typing import Any, ClassVar, Self
 
 from torch import Tensor
 
+from skmtl.weighting._checks import check_choice
 from skmtl.weighting._torchjd import TorchJDWeighting, aggregation
 
 
@@ -49,10 +51,15 @@ class AlignedMTL(TorchJDWeighting):
         super().__init__(None, preference=preference, at=at)
         self.scale_mode = scale_mode
 
+    def start(self, tasks: Sequence[str]) -> Self:
+        check_choice(self, "scale_mode", ("min", "median", "rmse"))
+        return super().start(tasks)
+
     def _make(self, n_tasks: int) -> Any:
         return aggregation().AlignedMTLWeighting(scale_mode=self.scale_mode)
 
     def solve(self, gramian: Tensor, losses: Tensor, active: Tensor) -> Tensor:
+        assert self.inner is not None
         preference = self.preference_[active].to(gramian)
-        self.inner.pref_vector = preference / len(preference)
+        self.inner.weighting.pref_vector = preference / len(preference)
         return self._run(gramian)

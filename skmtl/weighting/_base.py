@@ -3,35 +3,44 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from skmtl.modules.protocols import Part
 from skmtl.weighting._step import Step
 
 
-class LossWeighting(nn.Module):
+class LossWeighting(Part):
     """Weigh the losses of the tasks in training.
 
     A subclass defines `forward`, from losses to a scalar; one that needs the tasks'
     gradients derives from `GradientWeighting` instead. A constructor only assigns its
-    hyperparameters, as a scikit-learn estimator's does; state comes with `start`. A
-    ranker copies the weighting that it is given, so that an instance is never changed.
+    hyperparameters, as a scikit-learn estimator's does; `start` checks them and makes
+    the state. A ranker copies the weighting that it is given, so an instance is never
+    changed.
+
+    All state is in ``state_dict()``, as tensors: parameters, buffers, and for anything
+    else ``get_extra_state``. Checkpoints, and the copy that training returns to after a
+    loss diverges, hold nothing else.
 
     Attributes
     ----------
     name : str or None
-        Name by which rankers know the strategy; None for none.
+        Name by which rankers know the strategy; None if it has none.
     learning_rate : float or None
         Step size of the strategy's own parameters; None for the network's.
     apart : bool
-        Whether `backward` asks for the tasks' gradients at the cut one by one.
+        Whether `backward` asks for the gradient of each task at the cut.
+    looks_back : bool
+        Whether `after_step` asks for the losses of the batch after the optimiser's
+        step, `Step.losses_after`. They cost one more forward pass.
 
     Examples
     --------
-    A strategy in full: each task's loss counts by its square root.
+    A complete strategy: each task's loss counts by its square root.
 
     >>> from skmtl.weighting import LossWeighting
     >>> class RootLoss(LossWeighting):
@@ -44,14 +53,19 @@ class LossWeighting(nn.Module):
 
     name: ClassVar[str | None] = None
     learning_rate: float | None = None
+    # A subclass that overrides one of these, and not `ahead`, has unknown weights.
+    describes: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "ahead": ("forward", "backward", "apart")
+    }
     apart: ClassVar[bool] = False
+    looks_back: ClassVar[bool] = False
     in_force: Tensor
 
     def __init__(self) -> None:
         super().__init__()
 
     def start(self, tasks: Sequence[str]) -> Self:
-        """Make the state for these tasks; called once, before training.
+        """Check the hyperparameters and make the state; called once, before training.
 
         Parameters
         ----------
@@ -66,14 +80,16 @@ class LossWeighting(nn.Module):
         Raises
         ------
         ValueError
-            For hyperparameters that do not fit the tasks.
+            For hyperparameters that are out of range or do not fit the tasks.
+        TypeError
+            For hyperparameters of the wrong type.
         """
         self.tasks = [str(task) for task in tasks]
         self.register_buffer("in_force", torch.ones(len(self.tasks)))
         return self
 
     def begin(self, measure: Callable[[], Tensor]) -> None:
-        """Look at the losses before the first step, where the strategy needs them.
+        """Look at the losses before the first step, if the strategy needs them.
 
         Parameters
         ----------
@@ -99,16 +115,16 @@ class LossWeighting(nn.Module):
     def ahead(self) -> Tensor | None:
         """Give the weights of the next step, if they do not depend on its losses.
 
-        Then large batches are trained on in blocks of rows, in less memory: the
-        gradients are there before `backward` is called, whose step has no cut, and
+        Large batches are then trained on in blocks of rows, which takes less memory:
+        the gradients exist before `backward` is called, whose step has no cut, and
         losses without a graph. A subclass that overrides `forward` or `backward`, and
-        not this one, gets whole batches.
+        not this method, gets whole batches, whatever its parent returns here.
 
         Returns
         -------
         Tensor of shape (n_tasks,) or None
-            The derivatives of `forward` by the losses; None, the default, where they
-            are not known before.
+            The derivatives of `forward` by the losses; None, the default, if they are
+            not known before the step.
         """
         return None
 
@@ -130,7 +146,7 @@ class LossWeighting(nn.Module):
         step.descend()
 
     def take(self, other: LossWeighting) -> None:
-        """Go on where this weighting is, with what is given anew by another like it.
+        """Take over new fixed weights when training continues.
 
         Parameters
         ----------
@@ -138,8 +154,19 @@ class LossWeighting(nn.Module):
             The same strategy, started for the same tasks.
         """
 
-    def after_step(self) -> None:
-        """Bring the strategy's own parameters back to their range."""
+    def after_step(self, step: Step) -> None:
+        """Look back on a step, once the optimisers have changed the parameters.
+
+        A strategy takes what it needs from the step and ignores the rest. It may
+        change its own parameters here, in place; gradients belong to `backward`, and
+        one that is set here is an error, since no optimiser would apply it.
+
+        Parameters
+        ----------
+        step : Step
+            The step that was given to `backward`: ``step.losses`` before the update
+            and, if the class sets ``looks_back = True``, ``step.losses_after()``.
+        """
 
     def after_epoch(self, losses: Tensor) -> None:
         """Look back on an epoch.
@@ -185,7 +212,7 @@ class LossWeighting(nn.Module):
         """
         return {p: getattr(self, p) for p in inspect.signature(type(self)).parameters}
 
-    def set_params(self, **params: Any) -> Self:
+    def set_params(self, **params: object) -> Self:
         """Set hyperparameters.
 
         Parameters
@@ -218,13 +245,44 @@ class LossWeighting(nn.Module):
         return f"{type(self).__name__}({params})"
 
 
-def known_ahead(weighting: LossWeighting) -> Tensor | None:
-    """What `ahead` says, unless a subclass has changed what it speaks of."""
-    if weighting.apart:
-        return None
-    for one in type(weighting).__mro__:
-        if "ahead" in vars(one):
-            break
-        if "forward" in vars(one) or "backward" in vars(one):
-            return None
-    return weighting.ahead()
+class InitialLosses(LossWeighting):
+    """Base of strategies that compare losses with those before the first step.
+
+    The loss of each task is measured on (at most 65,536) training rows and kept as
+    `initial`. This happens once, also when training continues by a warm start.
+
+    Examples
+    --------
+    Each task counts by the share of its initial loss that is left.
+
+    >>> from skmtl.weighting import InitialLosses
+    >>> class ShareLeft(InitialLosses):
+    ...     def forward(self, losses):
+    ...         return (losses / self.initial).square().sum() / 2
+    >>> import torch
+    >>> weighting = ShareLeft().start(["click", "order"])
+    >>> weighting.begin(lambda: torch.tensor([0.5, 0.1]))
+    >>> weighting(torch.tensor([0.5, 0.1]))
+    tensor(1.)
+    """
+
+    initial: Tensor
+
+    def start(self, tasks: Sequence[str]) -> Self:
+        super().start(tasks)
+        self.register_buffer("initial", torch.full((len(self.tasks),), torch.nan))
+        return self
+
+    def begin(self, measure: Callable[[], Tensor]) -> None:
+        if self.initial.isnan().all():
+            self.initial = measure()
+            self.first(self.initial)
+
+    def first(self, losses: Tensor) -> None:
+        """Start from the losses before the first step.
+
+        Parameters
+        ----------
+        losses : Tensor of shape (n_tasks,)
+            Those of the untrained network.
+        """

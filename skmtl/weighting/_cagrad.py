@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from typing import Any, ClassVar, Self
 
+from skmtl.weighting._checks import check_number
 from skmtl.weighting._torchjd import TorchJDWeighting, aggregation
 
 
@@ -44,6 +46,10 @@ class CAGrad(TorchJDWeighting):
     ) -> None:
         super().__init__(None, preference=preference, at=at)
         self.c = c
+
+    def start(self, tasks: Sequence[str]) -> Self:
+        check_number(self, "c", at_least=0)
+        return super().start(tasks)
 
     def _make(self, n_tasks: int) -> Any:
         return aggregation().CAGradWeighting(c=self.c)

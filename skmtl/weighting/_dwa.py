@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from skmtl.weighting._base import LossWeighting
+from skmtl.weighting._checks import check_number
 
 
 class DynamicWeightAverage(LossWeighting):
@@ -45,6 +46,7 @@ class DynamicWeightAverage(LossWeighting):
 
     name: ClassVar[str | None] = "dynamic_weight_average"
     weights: Tensor
+    before: Tensor
 
     def __init__(self, *, temperature: float = 2.0) -> None:
         super().__init__()
@@ -52,17 +54,17 @@ class DynamicWeightAverage(LossWeighting):
 
     def start(self, tasks: Sequence[str]) -> Self:
         super().start(tasks)
-        if not self.temperature > 0:
-            raise ValueError(f"temperature is {self.temperature}. It must be above 0.")
+        check_number(self, "temperature", above=0)
         self.register_buffer("weights", torch.ones(len(self.tasks)))
-        self.before: Tensor | None = None
+        # NaN before the first epoch.
+        self.register_buffer("before", torch.full((len(self.tasks),), torch.nan))
         return self
 
     def forward(self, losses: Tensor) -> Tensor:
         return torch.dot(self.weights, losses)
 
     def after_epoch(self, losses: Tensor) -> None:
-        if self.before is not None:
+        if not self.before.isnan().all():
             # A task without any label has no loss: as if it stood still.
             ratio = torch.where(self.before > 0, losses / self.before, 1.0)
             self.weights = len(ratio) * torch.softmax(ratio / self.temperature, dim=0)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar, Self
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from skmtl.weighting._base import LossWeighting
-from skmtl.weighting._preference import check_preference
+from skmtl.weighting._checks import check_choice, check_preference
 from skmtl.weighting._step import Step
 
 PLACES = ("representation", "last_shared_layer", "shared_parameters")
@@ -44,7 +45,6 @@ class GradientWeighting(LossWeighting):
     """
 
     apart: ClassVar[bool] = True
-    _places: ClassVar[Sequence[str]] = PLACES
     preference_: Tensor
 
     def __init__(self, *, preference: Any = None, at: str = "representation") -> None:
@@ -56,11 +56,7 @@ class GradientWeighting(LossWeighting):
         super().start(tasks)
         preference = check_preference(self.preference, self.tasks)
         self.register_buffer("preference_", preference)
-        if self.at not in self._places:
-            raise ValueError(
-                f"at={self.at!r} of {type(self).__name__} must be one of "
-                f"{list(self._places)}."
-            )
+        check_choice(self, "at", PLACES)
         return self
 
     def backward(self, step: Step) -> None:
@@ -89,13 +85,17 @@ class GradientWeighting(LossWeighting):
         Returns
         -------
         Tensor of shape (n_tasks,)
-            Weights; 1 for a task without a gradient.
+            Weights; 1 for a task without a gradient, NaN if none were found.
         """
         active = gramian.diagonal() > 0
         weights = torch.ones_like(losses)
         if active.any() and gramian.isfinite().all():
             among = gramian[active][:, active]
-            weights[active] = self.solve(among, losses[active], active).to(weights)
+            try:
+                found = self.solve(among, losses[active], active)
+            except (np.linalg.LinAlgError, torch.linalg.LinAlgError):
+                found = torch.full_like(among[0], torch.nan)
+            weights[active] = found.to(weights)
         return weights
 
     def solve(self, gramian: Tensor, losses: Tensor, active: Tensor) -> Tensor:

@@ -9,8 +9,9 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor, nn
 
+from skmtl.weighting._base import InitialLosses
+from skmtl.weighting._checks import check_number
 from skmtl.weighting._gradient import GradientWeighting
-from skmtl.weighting._initial import InitialLosses
 from skmtl.weighting._step import Step
 
 
@@ -77,10 +78,8 @@ class GradNorm(InitialLosses, GradientWeighting):
 
     def start(self, tasks: Sequence[str]) -> Self:
         super().start(tasks)
-        if not 0 <= self.alpha < float("inf"):
-            raise ValueError(
-                f"alpha is {self.alpha}. It must be finite and at least 0."
-            )
+        check_number(self, "alpha", at_least=0)
+        check_number(self, "learning_rate", above=0, optional=True)
         self.log_weights = nn.Parameter(torch.zeros(len(self.tasks)))
         return self
 
@@ -115,7 +114,7 @@ class GradNorm(InitialLosses, GradientWeighting):
         target = mean * rate**self.alpha * preference
         return torch.where(active, (norms - target).sign() * norms, 0.0)
 
-    def after_step(self) -> None:
+    def after_step(self, step: Step) -> None:
         with torch.no_grad():
             total = self.log_weights.logsumexp(dim=0)
             self.log_weights.add_(math.log(len(self.log_weights)) - total)

@@ -10,8 +10,9 @@ import torch
 from scipy.optimize import nnls
 from torch import Tensor
 
+from skmtl.weighting._base import InitialLosses
+from skmtl.weighting._checks import check_choice
 from skmtl.weighting._gradient import GradientWeighting
-from skmtl.weighting._initial import InitialLosses
 
 _NORMALIZATIONS = ("none", "l2", "loss", "loss+")
 
@@ -86,11 +87,7 @@ class MGDA(GradientWeighting):
         self.normalization = normalization
 
     def start(self, tasks: Sequence[str]) -> Self:
-        if self.normalization not in _NORMALIZATIONS:
-            raise ValueError(
-                f"normalization={self.normalization!r} must be one of "
-                f"{list(_NORMALIZATIONS)}."
-            )
+        check_choice(self, "normalization", _NORMALIZATIONS)
         return super().start(tasks)
 
     def solve(self, gramian: Tensor, losses: Tensor, active: Tensor) -> Tensor:
@@ -154,7 +151,8 @@ def min_norm(gramian: Tensor) -> Tensor:
     Returns
     -------
     Tensor of shape (n,)
-        Coefficients, at least 0 and of sum 1.
+        Coefficients, at least 0 and of sum 1; NaN if the numbers are too large or
+        too far apart.
     """
     if len(gramian) == 2:
         (a, b), (_, c) = gramian.tolist()
@@ -165,8 +163,13 @@ def min_norm(gramian: Tensor) -> Tensor:
     # is a multiple of the coefficients: for a fixed direction of u the minimum over
     # its length rises with |F u|. Scaled so that the shortest vector has length 1.
     scaled = gramian / gramian.diagonal().min()
+    if not scaled.isfinite().all():
+        return torch.full_like(gramian[0], torch.nan)
     values, vectors = np.linalg.eigh(scaled.cpu().numpy())
     factor = np.sqrt(values.clip(min=0))[:, None] * vectors.T
     target = np.append(np.zeros(len(values)), 1.0)
-    u, _ = nnls(np.vstack([factor, np.ones(len(values))]), target)
+    try:
+        u, _ = nnls(np.vstack([factor, np.ones(len(values))]), target)
+    except RuntimeError:  # it did not converge
+        return torch.full_like(gramian[0], torch.nan)
     return torch.from_numpy(u / u.sum()).to(gramian)

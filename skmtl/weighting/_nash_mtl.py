@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from typing import Any, ClassVar, Self
 
+from skmtl.weighting._checks import check_number
 from skmtl.weighting._torchjd import TorchJDWeighting, aggregation
 
 
@@ -59,6 +61,12 @@ class NashMTL(TorchJDWeighting):
         self.max_norm = max_norm
         self.update_weights_every = update_weights_every
         self.optim_niter = optim_niter
+
+    def start(self, tasks: Sequence[str]) -> Self:
+        check_number(self, "max_norm", at_least=0)
+        check_number(self, "update_weights_every", at_least=1, whole=True)
+        check_number(self, "optim_niter", at_least=1, whole=True)
+        return super().start(tasks)
 
     def _make(self, n_tasks: int) -> Any:
         return aggregation().NashMTL(

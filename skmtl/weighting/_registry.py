@@ -67,9 +67,9 @@ def get_strategy(strategy: Any) -> LossWeighting:
         found = adapt(strategy)
     if found is None:
         raise ValueError(
-            f"loss_weight={strategy!r} is no loss weighting. Give numbers, the name of "
-            "a strategy, an instance from skmtl.weighting, or a weighting, aggregator "
-            "or scalarizer of TorchJD."
+            f"loss_weight={strategy!r} is not a loss weighting. Pass numbers, the name "
+            "of a strategy, an instance from skmtl.weighting, or a weighting, "
+            "aggregator or scalarizer of TorchJD."
         )
     return copy.deepcopy(found)
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor
 
+from skmtl.tasks.by_name import by_task
 from skmtl.weighting._base import LossWeighting
 from skmtl.weighting._step import Step
 
@@ -17,7 +18,7 @@ class StaticWeighting(LossWeighting):
 
     Parameters
     ----------
-    weights : sequence of float
+    weights : sequence of float, mapping or Series by task name
         One for each task, at least 0.
 
     Examples
@@ -31,24 +32,29 @@ class StaticWeighting(LossWeighting):
 
     fixed: Tensor
 
-    def __init__(self, weights: Sequence[float]) -> None:
+    def __init__(self, weights: Any) -> None:
         super().__init__()
         self.weights = weights
 
     def start(self, tasks: Sequence[str]) -> Self:
         super().start(tasks)
+        given = by_task(self.weights, self.tasks, "weights")
         try:
-            fixed = torch.as_tensor(self.weights, dtype=torch.float32)
-        except (TypeError, ValueError) as error:
+            fixed = torch.as_tensor(given, dtype=torch.float32)
+        except (TypeError, ValueError, RuntimeError) as error:
             raise TypeError(
                 "The weights of StaticWeighting must be numbers, one for each of the "
-                f"tasks {self.tasks}, found {self.weights!r}. A ranker's loss_weight "
-                "takes weights by name."
+                f"tasks {self.tasks}, found {self.weights!r}."
             ) from error
         if fixed.shape != (len(self.tasks),):
             raise ValueError(
                 f"StaticWeighting has weights of shape {tuple(fixed.shape)}, but there "
                 f"are {len(self.tasks)} tasks: {self.tasks}. Give one number for each."
+            )
+        if not (fixed.isfinite().all() and (fixed >= 0).all()):
+            raise ValueError(
+                f"StaticWeighting has weights {fixed.tolist()}. They must be finite "
+                "and at least 0."
             )
         self.register_buffer("fixed", fixed)
         return self

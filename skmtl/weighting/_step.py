@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -64,6 +65,8 @@ class Step:
     """
 
     losses: Tensor
+    # Set by the trainer for a weighting that looks back.
+    again: Callable[[], Tensor] | None = None
 
     def __init__(
         self,
@@ -172,6 +175,31 @@ class Step:
             weighted = self._by_parameters(getattr(self.module, at)())
         inverse = torch.where(self.weights == 0, 0.0, 1.0 / self.weights)
         return weighted * torch.outer(inverse, inverse)
+
+    def losses_after(self) -> Tensor:
+        """Take the losses of the same batch with the parameters as they are now.
+
+        Call it in `LossWeighting.after_step`. The batch is the same to the row, known
+        ids that were replaced by unknown ones included, and dropout drops the same
+        units: the difference from `losses` is what the optimisers' step has changed.
+        Every call costs a forward pass.
+
+        Returns
+        -------
+        Tensor of shape (n_tasks,)
+            The losses, without a graph.
+
+        Raises
+        ------
+        RuntimeError
+            If the weighting does not set ``looks_back = True``.
+        """
+        if self.again is None:
+            raise RuntimeError(
+                "This step keeps nothing to take its losses again. Set the class "
+                "attribute looks_back = True on the weighting."
+            )
+        return self.again()
 
     def _check_apart(self) -> None:
         if self.joint:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
+import io
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Self
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -14,7 +17,14 @@ from skmtl.weighting._base import LossWeighting
 from skmtl.weighting._gradient import GradientWeighting
 
 # They compare gradients coordinate by coordinate, or with those of other batches.
-_COORDINATES = {"ExcessMTL", "ExcessMTLWeighting", "MoDoWeighting", "SDMGradWeighting"}
+_COORDINATES = {"ExcessMTLWeighting", "MoDoWeighting", "SDMGradWeighting"}
+# Bases of TorchJD's weightings of matrices; it exports neither.
+_OF_MATRICES = {"_MatrixWeighting", "_Composition"}
+# They have a number for each task that is not a tensor, or need so many tasks.
+_OF_ALL_TASKS = {"KrumWeighting"}
+# What every module has; the rest of its attributes is its own.
+_OF_EVERY_MODULE = frozenset(vars(nn.Module()))
+_PLAIN = (Tensor, bool, int, float, str, type(None), torch.dtype, torch.device)
 
 
 def aggregation() -> Any:
@@ -33,10 +43,10 @@ class TorchJDWeighting(GradientWeighting):
     Parameters
     ----------
     solver : torchjd.aggregation.Weighting or torchjd.aggregation.Aggregator
-        What finds the weights. An aggregator is taken for the weighting that it holds.
-        A weighting of matrices gets a square root of the Gramian, which has the same
-        lengths and angles as the gradients.
-    preference : array-like of shape (n_tasks,), mapping or None, default=None
+        What finds the weights. An aggregator is replaced by the weighting that it
+        holds. A weighting of matrices gets a square root of the Gramian, which has the
+        same lengths and angles as the gradients. The solver is copied.
+    preference : array-like of shape (n_tasks,), mapping, Series or None, default=None
         Positive numbers that multiply the losses before the solver sees their
         gradients.
     at : str, default="representation"
@@ -45,9 +55,19 @@ class TorchJDWeighting(GradientWeighting):
 
     Notes
     -----
+    These need nothing but inner products, and work: ``AlignedMTL``, ``CAGrad``,
+    ``CRMOGM``, ``Constant``, ``DualProj``, ``FairGrad``, ``GradVac``, ``IMTLG``,
+    ``Krum``, ``MGDA``, ``Mean``, ``NashMTL``, ``PCD``, ``PCGrad``, ``Random``, ``Sum``
+    and ``UPGrad``, as weightings and as aggregators where TorchJD has both. These are
+    refused: ``ExcessMTL``, ``MoDo`` and ``SDMGrad``, which look at more than inner
+    products, and ``ConFIG``, ``GradDrop`` and ``TrimmedMean``, which have no weights
+    for the tasks.
+
     A task without a gradient in the batch is left out. A solver with a memory of all
-    tasks (``torchjd.Stateful``) gets for it a gradient of mean length at right angles
-    to all others instead, which does not change how it weighs the others.
+    tasks (``torchjd.Stateful``), or with a number for each, gets for it a gradient of
+    mean length at right angles to all others instead, which does not change how it
+    weighs the others. If a solver fails on the numbers of a step, a warning says so,
+    and the weights of the step before stay in force.
 
     References
     ----------
@@ -65,6 +85,7 @@ class TorchJDWeighting(GradientWeighting):
 
     # Whether multiplying a loss changes nothing, so that preference comes afterwards.
     scale_free: ClassVar[bool] = False
+    inner: _Solver | None = None
 
     def __init__(
         self, solver: Any, *, preference: Any = None, at: str = "representation"
@@ -75,15 +96,14 @@ class TorchJDWeighting(GradientWeighting):
     def start(self, tasks: Sequence[str]) -> Self:
         super().start(tasks)
         try:
-            solver = self._make(len(self.tasks))
-            self.inner, self.takes_matrix = _weights_of(solver)
+            self.inner = _Solver(self._make(len(self.tasks)))
         except ImportError as error:
             raise ImportError(
                 f"{type(self).__name__} needs TorchJD and what it solves with. Install "
                 'them: pip install "skmtl[jd]"'
             ) from error
-        stateful = importlib.import_module("torchjd").Stateful
-        self.has_memory = isinstance(solver, stateful)
+        if self.solver is not None:  # a user's own, of which nothing is known
+            self.inner.try_on(len(self.tasks))
         return self
 
     def _make(self, n_tasks: int) -> Any:
@@ -91,7 +111,8 @@ class TorchJDWeighting(GradientWeighting):
         return self.solver
 
     def weigh(self, gramian: Tensor, losses: Tensor) -> Tensor:
-        if not self.has_memory or not gramian.isfinite().all():
+        assert self.inner is not None
+        if not self.inner.sees_all or not gramian.isfinite().all():
             return super().weigh(gramian, losses)
         diagonal = gramian.diagonal()
         active = diagonal > 0
@@ -110,13 +131,44 @@ class TorchJDWeighting(GradientWeighting):
     def _run(self, gramian: Tensor) -> Tensor:
         if len(gramian) == 1:
             return torch.ones_like(gramian[0])
+        assert self.inner is not None
         # TorchJD's tolerances are absolute, and gradients of mean losses are short.
         gramian = gramian / gramian.diagonal().mean()
-        with warnings.catch_warnings():
-            # cvxpy remarks on how TorchJD states its programs.
-            warnings.filterwarnings("ignore", module="cvxpy|torchjd")
-            found = self.inner(_root(gramian) if self.takes_matrix else gramian)
-        return found.to(gramian)
+        try:
+            return self.inner.weights(gramian)
+        except Exception as error:
+            if not _is_of_numbers(error):
+                raise
+            warnings.warn(
+                f"{type(self.inner.weighting).__name__} of TorchJD found no weights in "
+                f"a step ({type(error).__name__}: {error}). Those of the step before "
+                "stay in force.",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+            return torch.full_like(gramian[0], torch.nan)
+
+    def get_extra_state(self) -> Tensor:
+        """Give what the solver remembers from step to step.
+
+        Returns
+        -------
+        Tensor of shape (n_bytes,), dtype uint8
+            Bytes that load without running code; none if there is nothing.
+        """
+        return _nothing() if self.inner is None else self.inner.memory()
+
+    def set_extra_state(self, state: Tensor) -> None:
+        """Put back what the solver remembered.
+
+        Parameters
+        ----------
+        state : Tensor of shape (n_bytes,), dtype uint8
+            From `get_extra_state`.
+        """
+        if state.numel():
+            assert self.inner is not None
+            self.inner.remember(state, len(self.tasks))
 
 
 class TorchJDScalarizer(LossWeighting):
@@ -128,7 +180,8 @@ class TorchJDScalarizer(LossWeighting):
     ----------
     scalarizer : torchjd.scalarization.Scalarizer
         From losses to a scalar. Its parameters, if any, are trained with the network,
-        and its ``step()``, if it has one, is called after every epoch.
+        and the ``step()`` of ``DWA`` is called after every epoch. All scalarizers but
+        ``FAMO`` work; for that one take `FAMO`.
 
     Notes
     -----
@@ -143,6 +196,7 @@ class TorchJDScalarizer(LossWeighting):
     """
 
     last: Tensor
+    has_memory = False
 
     def __init__(self, scalarizer: Any) -> None:
         super().__init__()
@@ -150,11 +204,20 @@ class TorchJDScalarizer(LossWeighting):
 
     def start(self, tasks: Sequence[str]) -> Self:
         super().start(tasks)
-        if hasattr(self.scalarizer, "update"):
-            raise ValueError(
-                f"{self.scalarizer!r} needs the losses again after every step, which "
-                "training does not give. Take another scalarizer."
+        jd = importlib.import_module("torchjd.scalarization")
+        if not isinstance(self.scalarizer, jd.Scalarizer):
+            raise TypeError(
+                "scalarizer must be a scalarizer of TorchJD, found "
+                f"{self.scalarizer!r}."
             )
+        if isinstance(self.scalarizer, jd.FAMO):
+            raise ValueError(
+                f"{self.scalarizer!r} needs the losses again after every step. Pass "
+                "loss_weight='famo', or an instance of skmtl.weighting.FAMO."
+            )
+        _try(self.scalarizer, torch.full((len(self.tasks),), 0.5))
+        self.steps_by_epoch = isinstance(self.scalarizer, jd.DWA)
+        self.has_memory = _has_memory(self.scalarizer)
         self.register_buffer("last", torch.ones(len(self.tasks)))
         return self
 
@@ -169,8 +232,30 @@ class TorchJDScalarizer(LossWeighting):
         return loss
 
     def after_epoch(self, losses: Tensor) -> None:
-        if hasattr(self.scalarizer, "step"):
+        if self.steps_by_epoch:
             self.scalarizer.step()
+
+    def get_extra_state(self) -> Tensor:
+        """Give what the scalarizer remembers beside its parameters.
+
+        Returns
+        -------
+        Tensor of shape (n_bytes,), dtype uint8
+            Bytes that load without running code; none if there is nothing.
+        """
+        return _memory(self.scalarizer) if self.has_memory else _nothing()
+
+    def set_extra_state(self, state: Tensor) -> None:
+        """Put back what the scalarizer remembered.
+
+        Parameters
+        ----------
+        state : Tensor of shape (n_bytes,), dtype uint8
+            From `get_extra_state`.
+        """
+        if state.numel():
+            self.scalarizer.reset()
+            _remember(self.scalarizer, state)
 
 
 def adapt(instance: nn.Module) -> LossWeighting | None:
@@ -184,22 +269,147 @@ def adapt(instance: nn.Module) -> LossWeighting | None:
     return TorchJDWeighting(instance)
 
 
-def _weights_of(solver: Any) -> tuple[Any, bool]:
-    """What gives weights, and whether it takes a matrix in place of its Gramian."""
-    jd = aggregation()
-    if type(solver).__name__ in _COORDINATES:
-        raise ValueError(
-            f"{type(solver).__name__} looks at the coordinates of the gradients, not "
-            "at their inner products alone. Take another solver."
+class _Solver:
+    """A copy of a solver of TorchJD, kept out of the tree of modules.
+
+    Its buffers come and go, which ``load_state_dict`` does not allow.
+    """
+
+    def __init__(self, solver: Any) -> None:
+        jd = aggregation()
+        weighting, of_matrix = solver, False
+        if isinstance(solver, jd.WeightedAggregator):
+            weighting, of_matrix = solver.weighting, True
+        kinds = _kinds(weighting)
+        for refused in sorted(_COORDINATES & kinds):
+            raise ValueError(
+                f"{refused} of TorchJD looks at the coordinates of the gradients, not "
+                "at their inner products alone. Take another solver."
+            )
+        if not isinstance(weighting, jd.Weighting):
+            raise ValueError(
+                "solver must be a weighting of TorchJD, or an aggregator that has "
+                f"weights for the tasks; found {solver!r}."
+            )
+        self.weighting: Any = copy.deepcopy(weighting)
+        self.takes_matrix = of_matrix or _takes_matrix(weighting)
+        self.has_memory = _has_memory(weighting)
+        self.sees_all = (
+            self.has_memory or bool(_OF_ALL_TASKS & kinds) or _has_vector(weighting)
         )
-    if isinstance(solver, jd.Weighting):
-        return solver, False
-    if isinstance(solver, jd.WeightedAggregator):
-        return solver.weighting, True
-    raise ValueError(
-        "solver must be a weighting of TorchJD, or an aggregator that has weights for "
-        f"the tasks; found {solver!r}."
+
+    def weights(self, gramian: Tensor) -> Tensor:
+        if self.has_memory:
+            self.weighting.to(gramian.device)
+        with warnings.catch_warnings():
+            # cvxpy remarks on how TorchJD states its programs.
+            warnings.filterwarnings("ignore", module="cvxpy|torchjd")
+            found = self.weighting(_root(gramian) if self.takes_matrix else gramian)
+        return found.to(gramian)
+
+    def try_on(self, n_tasks: int) -> None:
+        """Refuse a solver that was made for another number of tasks."""
+        if n_tasks > 1:
+            matrix = torch.eye(n_tasks, dtype=torch.float64)
+            _try(self.weighting, matrix)
+
+    def memory(self) -> Tensor:
+        return _memory(self.weighting) if self.has_memory else _nothing()
+
+    def remember(self, state: Tensor, n_tasks: int) -> None:
+        self.weighting.reset()
+        with torch.random.fork_rng(devices=[]):
+            # Some state their program at the first use, and only then.
+            self.weights(torch.eye(n_tasks, dtype=torch.float64))
+        _remember(self.weighting, state)
+
+
+def _kinds(module: nn.Module) -> set[str]:
+    """Names of the classes of a module, its parts, and their bases."""
+    if not isinstance(module, nn.Module):
+        return set()
+    return {one.__name__ for part in module.modules() for one in type(part).__mro__}
+
+
+def _takes_matrix(weighting: Any) -> bool:
+    """Whether a weighting takes gradients, where others take their Gramian."""
+    names = {one.__name__ for one in type(weighting).__mro__}
+    if "CRMOGMWeighting" in names:  # it hands on what it is given
+        return _takes_matrix(weighting.weighting)
+    return bool(_OF_MATRICES & names)
+
+
+def _has_memory(module: nn.Module) -> bool:
+    stateful: type = importlib.import_module("torchjd").Stateful
+    return isinstance(module, stateful)
+
+
+def _has_vector(module: nn.Module) -> bool:
+    """Whether a solver was given a tensor, which has a number for each task."""
+    values = (value for part in module.modules() for value in vars(part).values())
+    return any(isinstance(value, Tensor) and value.ndim > 0 for value in values)
+
+
+def _try(module: nn.Module, argument: Tensor) -> None:
+    """Refuse a module of TorchJD that fails on numbers that are easy."""
+    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            copy.deepcopy(module)(argument)
+        except Exception as error:
+            if not _is_of_numbers(error):
+                raise
+            raise ValueError(
+                f"{module!r} cannot be used for {len(argument)} tasks: {error}"
+            ) from error
+
+
+def _is_of_numbers(error: Exception) -> bool:
+    """Whether an error may mean that a solver cannot work with its numbers.
+
+    Which errors solvers raise for that is nowhere promised.
+    """
+    return isinstance(error, ArithmeticError | RuntimeError | ValueError) or (
+        type(error).__module__.startswith("cvxpy")
     )
+
+
+def _memory(module: nn.Module) -> Tensor:
+    """What a module of TorchJD holds in plain attributes and buffers, as bytes.
+
+    A tensor of bytes goes into every kind of checkpoint.
+    """
+    values, arrays = {}, {}
+    for path, part in module.named_modules():
+        own = {k: v for k, v in vars(part).items() if k not in _OF_EVERY_MODULE}
+        own |= vars(part)["_buffers"]  # also those that are still None
+        values[path] = {k: v for k, v in own.items() if _is_plain(v)}
+        arrays[path] = {
+            k: torch.from_numpy(v) for k, v in own.items() if isinstance(v, np.ndarray)
+        }
+    file = io.BytesIO()
+    torch.save((values, arrays), file)
+    return torch.frombuffer(bytearray(file.getvalue()), dtype=torch.uint8)
+
+
+def _remember(module: nn.Module, state: Tensor) -> None:
+    file = io.BytesIO(state.cpu().numpy().tobytes())
+    values, arrays = torch.load(file, map_location="cpu", weights_only=True)
+    for path, part in module.named_modules():
+        for name, value in values[path].items():
+            setattr(part, name, value)
+        for name, array in arrays[path].items():
+            setattr(part, name, array.numpy())
+
+
+def _is_plain(value: object) -> bool:
+    if isinstance(value, list | tuple):
+        return all(_is_plain(one) for one in value)
+    return isinstance(value, _PLAIN)
+
+
+def _nothing() -> Tensor:
+    return torch.empty(0, dtype=torch.uint8)
 
 
 def _root(gramian: Tensor) -> Tensor:

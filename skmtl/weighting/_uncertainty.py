@@ -8,7 +8,8 @@ from typing import ClassVar, Self
 import torch
 from torch import Tensor, nn
 
-from skmtl.weighting._initial import InitialLosses
+from skmtl.weighting._base import InitialLosses
+from skmtl.weighting._checks import check_number
 
 
 class Uncertainty(InitialLosses):
@@ -57,6 +58,7 @@ class Uncertainty(InitialLosses):
 
     def start(self, tasks: Sequence[str]) -> Self:
         super().start(tasks)
+        check_number(self, "learning_rate", above=0, optional=True)
         self.log_variance = nn.Parameter(torch.zeros(len(self.tasks)))
         return self
 
@@ -70,7 +72,7 @@ class Uncertainty(InitialLosses):
         return torch.where(losses.detach() > 0, terms, 0.0).sum()
 
     def ahead(self) -> Tensor:
-        return (-self.log_variance.detach()).exp()
+        return self.current()
 
     def current(self) -> Tensor:
-        return self.ahead()
+        return (-self.log_variance.detach()).exp()

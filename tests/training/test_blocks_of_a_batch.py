@@ -40,6 +40,11 @@ class Apart(StaticWeighting):
     apart = True
 
 
+class NotFinite(StaticWeighting):
+    def begin(self, measure):
+        self.fixed[0] = torch.nan
+
+
 class Backwards(DynamicWeightAverage):
     """Says other weights ahead than it has."""
 
@@ -216,8 +221,7 @@ def test_divergence_is_seen_before_the_step(small_blocks):
 
 def test_weights_that_are_not_finite(small_blocks):
     X, y = make_impressions(N_ROWS)
-    weighting = StaticWeighting([np.nan, 1.0])
-    ranker = ShareBottom(**FEW, batch_size=225, loss_weight=weighting)
+    ranker = ShareBottom(**FEW, batch_size=225, loss_weight=NotFinite([1.0, 1.0]))
     with pytest.raises(ValueError, match="no longer a finite number"):
         ranker.fit(X, y)
 

@@ -290,12 +290,20 @@ def test_warm_start_takes_new_fixed_weights(impressions):
     ("params", "message"),
     [
         ({"loss_weight": "gradnom"}, r"is not known. The strategies are .*'gradnorm'"),
-        ({"loss_weight": torch.nn.Linear(1, 1)}, "is no loss weighting"),
+        ({"loss_weight": torch.nn.Linear(1, 1)}, "is not a loss weighting"),
         ({"loss_weight": [0, 0]}, "loss_weight is 0 for every task"),
         ({"loss_weight": {"click": 1}}, r"no value for the tasks \['cart'\]"),
         ({"loss_weight": MGDA(preference=[1, 2, 3])}, r"preference has shape \(3,\)"),
         ({"loss_weight": StaticWeighting([1])}, "there are 2 tasks"),
-        ({"loss_weight": StaticWeighting({"click": 1})}, "must be numbers.*'cart'"),
+        ({"loss_weight": StaticWeighting({"click": 1})}, r"no value .*\['cart'\]"),
+        (
+            {"loss_weight": pd.Series([1, 9])},
+            r"by its index.*loss_weight.tolist",
+        ),
+        ({"loss_weight": pd.Series([1.0], ["click"])}, r"no value .*\['cart'\]"),
+        ({"label_weight": pd.Series([1, 9])}, r"\['0', '1'\], which are not tasks"),
+        ({"label_weight": pd.Series([1, 2, 3], ["click", "cart", "cart"])}, "twice"),
+        ({"label_weight": {"click": 1, "cart": 1, "buy": 2}}, r"names \['buy'\]"),
         ({"label_weight": {"click": "1:2"}}, r"no value for the tasks \['cart'\]"),
         ({"label_weight": ["1:2"]}, "label_weight"),
         ({"label_weight": [1, "0:1"]}, "label_weight of task 'cart' is '0:1'"),
@@ -308,6 +316,27 @@ def test_bad_weights_are_refused_before_anything_changes(impressions, params, me
     with pytest.raises((ValueError, TypeError), match=message):
         ranker.set_params(**params).fit(X, y)
     assert_array_equal(ranker.predict_task_proba(X), expected)
+
+
+@pytest.mark.parametrize("kind", [dict, pd.Series])
+def test_weights_by_name_are_matched_by_name(impressions, kind):
+    """A Series too: by position the weights of two tasks would swap."""
+    X, y = impressions
+    values = kind({"cart": 9.0, "click": 1.0})
+    ranker = small_mmoe(loss_weight=values, label_weight=values).fit(X, y)
+    assert ranker.loss_weight_.tolist() == [1.0, 9.0]
+    assert ranker.label_weight_.tolist() == [1.0, 9.0]
+    ratios = kind({"cart": "1:1", "click": 1.0})
+    weights = small_mmoe(label_weight=ratios).fit(X, y).label_weight_
+    assert weights[0] == 1.0
+    assert weights[1] > 1.0
+
+
+def test_numbers_name_the_tasks_of_an_array(impressions):
+    X, y = impressions
+    for values in (pd.Series([1.0, 9.0]), {1: 9.0, 0: 1.0}):
+        ranker = small_mmoe(loss_weight=values).fit(X, y.to_numpy())
+        assert ranker.loss_weight_.tolist() == [1.0, 9.0]
 
 
 def test_strategies_with_one_task(impressions):

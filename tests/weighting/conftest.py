@@ -107,3 +107,19 @@ def gramians(n_tasks, seed):
 @pytest.fixture(params=["bottom", "experts", "chained"])
 def module(request):
     return make_module(request.param)
+
+
+def take_step(module, weighting, X, y, weight=None, lr=0.05):
+    """What the trainer does with a batch, by plain gradient descent."""
+    step = make_step(module, X, y, weight, apart=weighting.apart)
+    module.zero_grad()
+    weighting.zero_grad()
+    weighting.backward(step)
+    with torch.no_grad():
+        for p in [*module.parameters(), *weighting.parameters()]:
+            if p.grad is not None:
+                p -= lr * dense(p.grad)
+    if weighting.looks_back:
+        step.again = lambda: task_losses(module(**X), y, weight).detach()
+    weighting.after_step(step)
+    return step

@@ -137,5 +137,5 @@ def test_preference_moves_along_the_pareto_set():
 
 
 def test_unknown_normalization():
-    with pytest.raises(ValueError, match=r"normalization='l3' must be one of"):
+    with pytest.raises(ValueError, match=r"normalization='l3' of MGDA must be one of"):
         MGDA(normalization="l3").start(["click"])

@@ -9,6 +9,7 @@ import pytest
 import torch
 from numpy.testing import assert_allclose
 
+from skmtl import MMoE
 from skmtl.weighting import (
     IMTLG,
     AlignedMTL,
@@ -20,7 +21,15 @@ from skmtl.weighting import (
     TorchJDWeighting,
     get_strategy,
 )
-from tests.weighting.conftest import TASKS, gramians
+from tests.rankers.conftest import make_impressions
+from tests.weighting.conftest import (
+    TASKS,
+    dense,
+    gramians,
+    make_batch,
+    make_module,
+    take_step,
+)
 
 jd = pytest.importorskip("torchjd.aggregation")
 scalarization = pytest.importorskip("torchjd.scalarization")
@@ -192,10 +201,230 @@ def test_instances_of_torchjd_are_taken():
         assert_allclose(weigh(weighting, K), expected(scaled), rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("solver", [jd.MoDoWeighting(), jd.GradDrop(), "upgrad"])
-def test_what_has_no_weights_is_refused(solver):
-    with pytest.raises(ValueError, match=r"looks at|weights for the tasks"):
+@pytest.mark.parametrize("solver", ["upgrad", torch.nn.Linear(2, 2), None])
+def test_what_is_not_a_solver_is_refused(solver):
+    with pytest.raises(ValueError, match="solver must be a weighting of TorchJD"):
         TorchJDWeighting(solver).start(TASKS)
+    with pytest.raises(TypeError, match="must be a scalarizer of TorchJD"):
+        TorchJDScalarizer(solver).start(TASKS)
+
+
+# What TorchJD exports, by how the rankers take it: an instance that works, the reason
+# why it is refused, or None for a base class.
+COORDINATES = "looks at the coordinates"
+NO_WEIGHTS = "weights for the tasks"
+AGGREGATION = {
+    "Aggregator": None,
+    "WeightedAggregator": None,
+    "GramianWeightedAggregator": None,
+    "Weighting": None,
+    "AlignedMTL": lambda a: a(),
+    "AlignedMTLWeighting": lambda a: a(scale_mode="median"),
+    "CAGrad": lambda a: a(c=0.5),
+    "CAGradWeighting": lambda a: a(c=0.5),
+    "CRMOGMWeighting": lambda a: a(jd.MGDAWeighting()),
+    "ConFIG": NO_WEIGHTS,
+    "Constant": lambda a: a(torch.tensor([1.0, 2.0, 3.0])),
+    "ConstantWeighting": lambda a: a(torch.tensor([1.0, 2.0, 3.0])),
+    "DualProj": lambda a: a(),
+    "DualProjWeighting": lambda a: a(pref_vector=torch.tensor([1.0, 2.0, 1.0])),
+    "ExcessMTL": COORDINATES,
+    "ExcessMTLWeighting": COORDINATES,
+    "FairGrad": lambda a: a(alpha=1.0),
+    "FairGradWeighting": lambda a: a(alpha=2.0),
+    "GradDrop": NO_WEIGHTS,
+    "GradVac": lambda a: a(),
+    "GradVacWeighting": lambda a: a(beta=0.1),
+    "IMTLG": lambda a: a(),
+    "IMTLGWeighting": lambda a: a(),
+    "Krum": lambda a: a(n_byzantine=0),
+    "KrumWeighting": lambda a: a(n_byzantine=0, n_selected=2),
+    "MGDA": lambda a: a(),
+    "MGDAWeighting": lambda a: a(epsilon=1e-4),
+    "Mean": lambda a: a(),
+    "MeanWeighting": lambda a: a(),
+    "MoDoWeighting": COORDINATES,
+    "NashMTL": lambda a: a(n_tasks=3),
+    "PCD": lambda a: a(),
+    "PCDWeighting": lambda a: a(tau=torch.tensor([0.1, 0.2])),
+    "PCGrad": lambda a: a(),
+    "PCGradWeighting": lambda a: a(),
+    "Random": lambda a: a(),
+    "RandomWeighting": lambda a: a(),
+    "SDMGradWeighting": COORDINATES,
+    "Sum": lambda a: a(),
+    "SumWeighting": lambda a: a(),
+    "TrimmedMean": NO_WEIGHTS,
+    "UPGrad": lambda a: a(),
+    "UPGradWeighting": lambda a: a(pref_vector=torch.tensor([1.0, 2.0, 1.0])),
+}
+SCALARIZATION = {
+    "Scalarizer": None,
+    "COSMOS": lambda s: s(0.1, torch.tensor([1.0, 1.0, 2.0])),
+    "Constant": lambda s: s(torch.tensor([1.0, 1.0, 2.0])),
+    "DWA": lambda s: s(),
+    "FAMO": "Pass loss_weight='famo'",
+    "GeometricMean": lambda s: s(),
+    "IMTLL": lambda s: s(3),
+    "Mean": lambda s: s(),
+    "PBI": lambda s: s(0.5, torch.tensor([1.0, 1.0, 2.0])),
+    "Random": lambda s: s(),
+    "STCH": lambda s: s(0.1),
+    "Sum": lambda s: s(),
+    "UW": lambda s: s(3),
+}
+MAKE_REFUSED = {
+    "TrimmedMean": lambda a: a(trim_number=1),
+    "FAMO": lambda s: s(3),
+}
+
+
+def test_all_that_torchjd_exports_is_listed():
+    """One that a new release adds is tried here before the documentation names it."""
+    assert sorted(AGGREGATION) == sorted(jd.__all__)
+    assert sorted(SCALARIZATION) == sorted(scalarization.__all__)
+
+
+EXPORTS = [
+    *((jd, name, how) for name, how in AGGREGATION.items()),
+    *((scalarization, name, how) for name, how in SCALARIZATION.items()),
+]
+USABLE = [(m, name, how) for m, name, how in EXPORTS if callable(how)]
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "reason"), [one for one in EXPORTS if isinstance(one[2], str)]
+)
+def test_refused_with_the_reason(module, name, reason):
+    made = MAKE_REFUSED.get(name, lambda cls: cls())(getattr(module, name))
+    with pytest.raises(ValueError, match=reason) as error:
+        get_strategy(made).start(TASKS)
+    assert name.removesuffix("Weighting") in str(error.value)
+
+
+@pytest.mark.parametrize(("module", "name", "make"), USABLE)
+def test_what_works_trains(module, name, make):
+    """With gaps in the labels, which leave some batches without a task."""
+    weighting = get_strategy(make(getattr(module, name))).start(TASKS)
+    weighting.begin(lambda: torch.full((3,), 0.7))
+    network = make_module("experts").float()  # as a ranker's, and the tensors above
+    for seed in range(4):
+        X, y = make_batch(seed=seed)
+        X["numeric"], y = X["numeric"].float(), y.float()
+        weight = torch.ones_like(y)
+        weight[:, seed % 3] = seed > 1
+        take_step(network, weighting, X, y, weight)
+        weights = weighting.current()
+        assert weights.shape == (3,)
+        assert weights.isfinite().all()
+        assert (weights != 0).any()
+        assert all(dense(p.grad).isfinite().all() for p in network.parameters())
+    weighting.after_epoch(torch.tensor([0.5, 0.5, 0.5]))
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "make"), [one for one in USABLE if one[0] is jd]
+)
+def test_sees_what_torchjd_would_see(module, name, make):
+    """The weights are those that TorchJD gives for the gradients themselves."""
+    K = gramian_of((3, 0, 0))
+    K = K / K.diagonal().mean()
+    solver = make(getattr(module, name))
+    torch.manual_seed(0)
+    own = solver.weighting if isinstance(solver, jd.WeightedAggregator) else solver
+    takes_matrix = isinstance(solver, jd.WeightedAggregator)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # cvxpy's, of how TorchJD states its programs
+        expected = own(root(K) if takes_matrix else torch.from_numpy(K))
+    torch.manual_seed(0)
+    found = weigh(get_strategy(make(getattr(module, name))), K)
+    assert_allclose(found, expected.numpy(), rtol=1e-4, atol=1e-6)
+
+
+def test_a_weighting_of_matrices_gets_one():
+    """Also where it is not wrapped in an aggregator, or is wrapped in another one."""
+    K = gramian_of((3, 0, 0))
+    K = K / K.diagonal().mean()
+    expected = jd.MGDAWeighting(epsilon=1e-6)(torch.from_numpy(K))
+    inner = jd.MGDA(epsilon=1e-6).weighting
+    for solver in (inner, jd.CRMOGMWeighting(inner)):
+        assert_allclose(weigh(get_strategy(solver), K), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "solver",
+    [
+        jd.ConstantWeighting(torch.ones(2)),
+        jd.UPGrad(pref_vector=torch.ones(4)),
+        jd.KrumWeighting(n_byzantine=1),
+        scalarization.UW(2),
+        scalarization.COSMOS(0.1, torch.ones(2)),
+    ],
+    ids=str,
+)
+def test_what_was_made_for_other_tasks_is_refused_before_training(solver):
+    with pytest.raises(ValueError, match="cannot be used for 3 tasks"):
+        get_strategy(solver).start(TASKS)
+
+
+def test_upgrad_and_dualproj_improve_every_task():
+    """Neither moves against the gradient of any task, however they conflict."""
+    for seed, k in itertools.product(range(3), range(4)):
+        K = gramian_of((5, seed, k))
+        for solver in (jd.UPGradWeighting(), jd.DualProjWeighting()):
+            w = weigh(get_strategy(solver), K)
+            # The solver regularises the Gramian by 1e-4.
+            assert (K @ w >= -1e-3 * np.abs(K).max()).all()
+    # Two tasks by hand: each gradient is projected off the other, and the mean taken.
+    g = np.array([[1.0, 0.0], [-1.0, 1.0]])
+    w = weigh(get_strategy(jd.UPGradWeighting()), g @ g.T)
+    projected = [np.array([0.5, 0.5]), np.array([0.0, 1.0])]
+    assert_allclose(w @ g, np.mean(projected, axis=0), atol=1e-3)
+
+
+def test_upgrad_in_a_ranker():
+    X, y = make_impressions(200)
+    small = {"max_iter": 1, "random_state": 0, "embedding_dim": 4}
+    for solver in (jd.UPGradWeighting(), jd.DualProj()):
+        ranker = MMoE(loss_weight=solver, **small).fit(X, y)
+        # The mean, and what its projections add to it.
+        assert (ranker.history_["loss_weight"] >= 0.5 - 1e-6).all()
+        assert np.isfinite(ranker.predict_task_proba(X)).all()
+
+
+def test_a_solver_that_fails_in_a_step_warns_and_keeps_the_weights():
+    class Fails(jd.Weighting):
+        times = 0
+
+        def forward(self, stat):
+            self.times += 1
+            if self.times > 1:
+                raise ValueError("matrix G is not positive definite")
+            return torch.tensor([3.0, 1.0, 2.0], dtype=torch.float64)
+
+    weighting = TorchJDWeighting(Fails()).start(TASKS).double()
+    network = make_module("experts")
+    take_step(network, weighting, *make_batch())
+    with pytest.warns(RuntimeWarning, match="Fails of TorchJD found no weights.*G is"):
+        take_step(network, weighting, *make_batch(seed=2))
+    assert weighting.current().tolist() == [3.0, 1.0, 2.0]
+
+
+def test_errors_of_code_are_not_hidden():
+    class Wrong(jd.Weighting):
+        def forward(self, stat):
+            return stat.no_such_attribute
+
+    with pytest.raises(AttributeError, match="no_such_attribute"):
+        TorchJDWeighting(Wrong()).start(TASKS)
+
+
+def test_a_fit_leaves_the_users_solver_alone():
+    solver = jd.CRMOGMWeighting(jd.MGDAWeighting())
+    weighting = TorchJDWeighting(solver).start(TASKS).double()
+    take_step(make_module("experts"), weighting, *make_batch())
+    assert solver._lambda is None
+    assert weighting.inner.weighting._lambda is not None
 
 
 def step_of(losses):
@@ -236,11 +465,6 @@ def test_scalarizers_learn_and_step():
         average.backward(step_of(torch.tensor(losses)))
         average.after_epoch(torch.tensor(losses))
     assert average.current()[0] < average.current()[1]
-
-
-def test_a_scalarizer_that_wants_the_losses_twice_is_refused():
-    with pytest.raises(ValueError, match="needs the losses again after every step"):
-        get_strategy(scalarization.FAMO(2)).start(["a", "b"])
 
 
 @pytest.mark.parametrize("strategy", NAMED)

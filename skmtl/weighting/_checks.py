@@ -1,0 +1,125 @@
+"""The border for hyperparameters of strategies."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Sequence
+from numbers import Integral, Real
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from skmtl.tasks.by_name import by_task
+
+
+def check_number(
+    weighting: object,
+    name: str,
+    *,
+    above: float | None = None,
+    at_least: float | None = None,
+    whole: bool = False,
+    optional: bool = False,
+) -> None:
+    """Refuse a hyperparameter that is not a finite number in its range.
+
+    Parameters
+    ----------
+    weighting : LossWeighting
+        Has the hyperparameter as an attribute.
+    name : str
+        Its name.
+    above, at_least : float or None
+        The lower bound, of which one is given.
+    whole : bool
+        Whether it must be an integer.
+    optional : bool
+        Whether it may be None.
+
+    Raises
+    ------
+    TypeError
+        For anything but a number.
+    ValueError
+        For a number out of range.
+    """
+    value = getattr(weighting, name)
+    if optional and value is None:
+        return
+    strategy = type(weighting).__name__
+    kind = "an integer" if whole else "a number"
+    if isinstance(value, bool) or not isinstance(value, Integral if whole else Real):
+        other = ", or None" if optional else ""
+        raise TypeError(f"{name} of {strategy} must be {kind}{other}, found {value!r}.")
+    low = above if above is not None else at_least
+    assert low is not None
+    if not math.isfinite(value) or value < low or value == above:
+        bound = f"above {low:g}" if above is not None else f"at least {low:g}"
+        raise ValueError(
+            f"{name} of {strategy} must be {kind}, finite and {bound}, found {value!r}."
+        )
+
+
+def check_choice(weighting: object, name: str, choices: Collection[str]) -> None:
+    """Refuse a hyperparameter that is not one of a few strings.
+
+    Parameters
+    ----------
+    weighting : LossWeighting
+        Has the hyperparameter as an attribute.
+    name : str
+        Its name.
+    choices : collection of str
+        The strings.
+
+    Raises
+    ------
+    ValueError
+        For anything else.
+    """
+    value = getattr(weighting, name)
+    if not isinstance(value, str) or value not in choices:
+        raise ValueError(
+            f"{name}={value!r} of {type(weighting).__name__} must be one of "
+            f"{list(choices)}."
+        )
+
+
+def check_preference(preference: Any, tasks: Sequence[str]) -> Tensor:
+    """Bring a preference to one number for each task, with mean 1.
+
+    Parameters
+    ----------
+    preference : array-like of shape (n_tasks,), mapping, Series or None
+        Positive numbers; None for all alike. A mapping or a Series names the tasks.
+    tasks : sequence of str
+        Names of the tasks.
+
+    Returns
+    -------
+    Tensor of shape (n_tasks,)
+        The preference, scaled to mean 1.
+
+    Raises
+    ------
+    ValueError
+        For unknown or missing tasks, a wrong length, and numbers that are not above 0.
+    """
+    if preference is None:
+        return torch.ones(len(tasks))
+    preference = by_task(preference, tasks, "preference")
+    try:
+        found = torch.as_tensor(preference, dtype=torch.float64)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(f"preference must hold numbers: {error}") from error
+    if found.shape != (len(tasks),):
+        raise ValueError(
+            f"preference has shape {tuple(found.shape)}, but there are {len(tasks)} "
+            f"tasks: {list(tasks)}. Give one positive number for each."
+        )
+    if not (found.isfinite().all() and (found > 0).all()):
+        raise ValueError(
+            f"preference is {found.tolist()}. Its numbers must be finite and above 0."
+        )
+    return (found / found.mean()).float()
