@@ -6,6 +6,11 @@ seeds, and judged on test rows like all others. The rankers are MMoE with 4 expe
 this file:
 
     SKMTL_DATA_HOME=... python benchmarks/studies/loss_weights.py --jobs 1
+
+``mgda_normalization.csv`` has some of them, "equal" always among them:
+
+    ... loss_weights.py --csv mgda_normalization.csv --only equal famo mgda \\
+        "mgda, l2" "mgda, loss" "mgda, none"
 """
 
 from __future__ import annotations
@@ -26,7 +31,7 @@ from sklearn.model_selection import train_test_split
 from skmtl import MMoE
 from skmtl.datasets import fetch_census_income, load_adult, make_correlated_tasks
 from skmtl.metrics import roc_auc
-from skmtl.weighting import get_strategy_names
+from skmtl.weighting import MGDA, get_strategy_names
 
 SEEDS = range(5)
 STATIC = np.geomspace(0.02, 50, 25)  # weight of the second task over that of the first
@@ -63,13 +68,16 @@ def contenders() -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {"equal": {}, "recipe": RECIPE}
     found["inverse_ratio"] = {"loss_weight": "inverse_ratio"}
     found |= {name: {"loss_weight": name} for name in get_strategy_names()}
+    for normalization in ("none", "l2", "loss"):
+        weighting = MGDA(normalization=normalization)
+        found[f"mgda, {normalization}"] = {"loss_weight": weighting}
     for ratio in STATIC:
         weights = [2 / (1 + ratio), 2 * ratio / (1 + ratio)]
         found[f"static {ratio:.3g}"] = {"loss_weight": weights}
     return found
 
 
-def run(table: str, seed: int) -> list[dict[str, Any]]:
+def run(table: str, seed: int, only: list[str] | None = None) -> list[dict[str, Any]]:
     """AUC of every contender on validation and test rows of one seed."""
     X, y = TABLES[table](seed)
     X_train, X_rest, y_train, y_rest = train_test_split(
@@ -80,6 +88,8 @@ def run(table: str, seed: int) -> list[dict[str, Any]]:
     )
     found = []
     for name, params in contenders().items():
+        if only and name not in only:
+            continue
         ranker = MMoE(n_experts=4, expert_units=(64,), random_state=seed, **params)
         ranker.fit(X_train, y_train)
         val = roc_auc(y_val.to_numpy(), ranker.predict_task_proba(X_val))
@@ -137,16 +147,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--tables", nargs="+", default=list(TABLES))
+    parser.add_argument("--only", nargs="+", help="names of loss weights")
     parser.add_argument("--csv", type=Path, default=Path(__file__).with_suffix(".csv"))
     options = parser.parse_args()
     warnings.simplefilter("ignore")
-    jobs = [delayed(run)(table, seed) for table in options.tables for seed in SEEDS]
+    jobs = [
+        delayed(run)(table, seed, options.only)
+        for table in options.tables
+        for seed in SEEDS
+    ]
     found = Parallel(options.jobs, verbose=1, batch_size=1)(jobs)
     runs = pd.DataFrame(chain.from_iterable(found))
     table = summary(runs)
     print(table.to_string(index=False))
     table.to_csv(options.csv, index=False)
-    picture(table, options.csv)
+    if not options.only:
+        picture(table, options.csv)
 
 
 if __name__ == "__main__":

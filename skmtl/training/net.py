@@ -11,6 +11,7 @@ from skorch import NeuralNet
 from skorch.callbacks import EpochTimer, LRScheduler
 from skorch.utils import TeeGenerator
 from torch import Tensor, nn
+from torch.nn.utils import get_total_norm
 
 from skmtl.modules.composition import BLOCK
 from skmtl.tasks.losses import TaskLosses
@@ -33,6 +34,10 @@ from skmtl.weighting._step import StepTaken
 
 # Rows on which losses are measured before the first step.
 MEASURED_ROWS = 65_536
+
+# Total norm of parameters from which on the losses are looked at again. That of many
+# millions of embeddings is some hundreds.
+_LARGE = 1e4
 
 # Batches of more rows are trained on in blocks of so many. Smaller batches take little
 # memory anyway, and smaller blocks keep two threads less busy (1024: 5 to 15 % slower).
@@ -386,6 +391,16 @@ class MultiTaskNet(NeuralNet):
             losses.add(self.validation_step(table.rows(at))["task_losses"], len(at))
         return losses.value
 
+    def _check_last_step(self, table: TensorTable) -> None:
+        """Raise if the last step of an epoch diverged, whose outcome no loss shows.
+
+        Its weights would be kept as good ones, or be what the fit ends with.
+        """
+        norm = get_total_norm(self.module_.parameters())
+        # Where no parameter is large, no output can overflow.
+        if not norm < _LARGE:
+            _check_finite(self._measure(table))
+
     def validation_step(self, batch: Any, **_: Any) -> dict[str, Any]:
         """Evaluate one batch."""
         Xi, (yi, wi) = batch
@@ -417,6 +432,7 @@ class MultiTaskNet(NeuralNet):
         weighting = self.criterion_.weighting
         if training:
             _check_finite(losses.value)
+            self._check_last_step(iterator.table)
             if self.average_ is not None:
                 self.average_.show()
             weighting.after_epoch(losses.value)

@@ -13,6 +13,11 @@ from skmtl.weighting._base import LossWeighting
 from skmtl.weighting._checks import check_choice, check_preference
 from skmtl.weighting._step import Step
 
+# What linear algebra raises for numbers that it cannot work with.
+_FAILURES: tuple[type[Exception], ...] = (
+    np.linalg.LinAlgError,
+    torch.linalg.LinAlgError,  # type: ignore[attr-defined,unused-ignore]
+)
 PLACES = ("representation", "last_shared_layer", "shared_parameters")
 
 
@@ -93,7 +98,7 @@ class GradientWeighting(LossWeighting):
             among = gramian[active][:, active]
             try:
                 found = self.solve(among, losses[active], active)
-            except (np.linalg.LinAlgError, torch.linalg.LinAlgError):
+            except _FAILURES:
                 found = torch.full_like(among[0], torch.nan)
             weights[active] = found.to(weights)
         return weights

@@ -47,7 +47,10 @@ class GradNorm(InitialLosses, GradientWeighting):
     weights stay positive, and after each step they are scaled to sum to the number of
     tasks. :math:`L_t(0)` is measured on (at most 65,536) training rows before the
     first step, not on the first batch. A task without a label in the batch takes no
-    part, and its weight stays. No second derivative is needed:
+    part, and its weight stays. The logarithms take steps of the ranker's `optimizer`:
+    with Adam, the default, the first one has the length of `learning_rate` for every
+    task, however unequal the gradients are, and later ones are scaled by past slopes.
+    No second derivative is needed:
     :math:`\partial G_t / \partial \log w_t = G_t`.
 
     References

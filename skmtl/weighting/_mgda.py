@@ -33,9 +33,10 @@ class MGDA(GradientWeighting):
 
     Parameters
     ----------
-    normalization : {"none", "l2", "loss", "loss+"}, default="l2"
+    normalization : {"none", "l2", "loss", "loss+"}, default="loss+"
         Scale of each gradient, before the preference: 1, its norm, the loss of its
-        task, or the product of both.
+        task, or the product of both. With "l2" and two tasks nothing is left to find:
+        see the notes.
     preference : array-like of shape (n_tasks,), mapping or None, default=None
         Positive numbers, a factor on each scale: the losses fall at rates in these
         proportions.
@@ -47,6 +48,12 @@ class MGDA(GradientWeighting):
 
     Notes
     -----
+    With ``normalization="l2"`` all vectors have length 1, and the shortest combination
+    of two such vectors is half of each, whatever the angle between them. So for two
+    tasks the weights are inverse to the norms of the gradients, conflict or not. With
+    "loss+", the default, a multiplied loss changes nothing either, and the tasks whose
+    losses are large get more when gradients conflict.
+
     The minimum is exact for two tasks (algorithm 1), and found by an active set method
     for more, to rounding. Deviations: the paper's code divides gradients in the search
     for alpha only, so that a loss of large numbers still outweighs the others; here
@@ -79,7 +86,7 @@ class MGDA(GradientWeighting):
     def __init__(
         self,
         *,
-        normalization: str = "l2",
+        normalization: str = "loss+",
         preference: Any = None,
         at: str = "representation",
     ) -> None:

@@ -99,7 +99,7 @@ class Step:
         """
         if not penalty.requires_grad:  # 0, for there is nothing to penalise
             return
-        penalty.backward(retain_graph=True)
+        torch.autograd.backward(penalty, retain_graph=True)
         if self.cut.grad is not None:
             self.extra = self._take()
 
@@ -119,13 +119,13 @@ class Step:
         if apart:
             self._check_apart()
         if self.module.towers.independent or not (apart or self.record):
-            self.losses.backward(weights)
+            torch.autograd.backward(self.losses, weights)
             # With independent towers slice t depends on loss t only.
             self.rows = self.total = self._take()
             return
         rows = []
         for loss, weight in zip(self.losses, weights, strict=True):
-            loss.backward(weight, retain_graph=True)
+            torch.autograd.backward(loss, weight, retain_graph=True)
             rows.append(self._take())
         self.rows = torch.stack(rows)  # (n_tasks, n_tasks, batch, width)
         self.total = self.rows.sum(dim=0)
@@ -147,8 +147,8 @@ class Step:
                 total = weights[:, None, None] * self.rows
             else:
                 total = torch.tensordot(weights, self.rows, dims=1)
-        self.representation.backward(
-            total if self.extra is None else total + self.extra
+        torch.autograd.backward(
+            self.representation, total if self.extra is None else total + self.extra
         )
 
     def gramian(self, at: str = "representation") -> Tensor:
@@ -227,7 +227,8 @@ class Step:
             return (overlap * (by_row @ by_row.transpose(1, 2))).sum(dim=0)
         n_tasks, _, n_rows, _ = self.rows.shape
         by_row = self.rows.permute(2, 1, 0, 3).reshape(n_rows, n_tasks, -1)
-        mixed = (overlap @ by_row).unflatten(2, (n_tasks, -1)).permute(2, 1, 0, 3)
+        mixed = overlap @ by_row
+        mixed = mixed.view(n_rows, n_tasks, n_tasks, -1).permute(2, 1, 0, 3)
         return self.rows.flatten(1) @ mixed.reshape(n_tasks, -1).t()
 
     def _by_parameters(self, parameters: list[Tensor]) -> Tensor:

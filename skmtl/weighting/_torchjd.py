@@ -305,7 +305,8 @@ class _Solver:
             # cvxpy remarks on how TorchJD states its programs.
             warnings.filterwarnings("ignore", module="cvxpy|torchjd")
             found = self.weighting(_root(gramian) if self.takes_matrix else gramian)
-        return found.to(gramian)
+        weights: Tensor = found.to(gramian)
+        return weights
 
     def try_on(self, n_tasks: int) -> None:
         """Refuse a solver that was made for another number of tasks."""
@@ -415,4 +416,5 @@ def _nothing() -> Tensor:
 def _root(gramian: Tensor) -> Tensor:
     """A matrix whose rows have these inner products."""
     values, vectors = torch.linalg.eigh(gramian)
-    return vectors * values.clamp(min=0).sqrt()
+    root: Tensor = vectors * values.clamp(min=0).sqrt()
+    return root

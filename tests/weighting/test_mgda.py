@@ -107,6 +107,20 @@ def test_scaling_a_loss_changes_nothing(normalization):
     assert min(g @ (direction @ g)) > 0
 
 
+def test_by_the_norm_two_tasks_get_a_half_each_whatever_the_conflict():
+    losses, norms = np.array([0.6, 0.4]), np.array([2.0, 1.0])
+    shares = {"l2": [], "loss+": []}
+    for cosine in (-0.9, 0.0, 0.9):
+        K = np.outer(norms, norms) * np.array([[1.0, cosine], [cosine, 1.0]])
+        for normalization, found in shares.items():
+            w = weights_of(MGDA(normalization=normalization), K, losses) * norms
+            found.append(w[0] / w.sum())
+    assert shares["l2"] == pytest.approx([0.5] * 3)
+    # The default looks at the conflict, and favours the task of the larger loss.
+    assert 0.5 < shares["loss+"][0] < shares["loss+"][1] < shares["loss+"][2]
+    assert MGDA().normalization == "loss+"
+
+
 def test_stochastic_mgda_divides_by_the_initial_losses():
     K = gramian_of((5, 1, 0))
     losses = np.ones(5)
