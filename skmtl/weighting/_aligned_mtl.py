@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Self
 
 from torch import Tensor
 
-from skmtl.weighting._checks import check_choice
+from skmtl.weighting._checks import Preference, check_choice
 from skmtl.weighting._torchjd import TorchJDWeighting, aggregation
 
 
@@ -21,7 +21,7 @@ class AlignedMTL(TorchJDWeighting):
     scale_mode : {"min", "median", "rmse"}, default="min"
         The length that all aligned components get, from the singular values of the
         gradients.
-    preference : array-like of shape (n_tasks,), mapping or None, default=None
+    preference : array-like of shape (n_tasks,), mapping, Series or None, default=None
         Positive numbers by which the aligned gradients are added.
     at : str, default="representation"
         Where gradients are taken: "representation", "last_shared_layer" or
@@ -45,7 +45,7 @@ class AlignedMTL(TorchJDWeighting):
         self,
         *,
         scale_mode: str = "min",
-        preference: Any = None,
+        preference: Preference | None = None,
         at: str = "representation",
     ) -> None:
         super().__init__(None, preference=preference, at=at)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar, Self
 
-from skmtl.weighting._checks import check_number
+from skmtl.weighting._checks import Preference, check_number
 from skmtl.weighting._torchjd import TorchJDWeighting, aggregation
 
 
@@ -20,7 +20,7 @@ class CAGrad(TorchJDWeighting):
     c : float, default=0.5
         Radius of the ball around the mean gradient, relative to its length; at least
         0, which gives the mean.
-    preference : array-like of shape (n_tasks,), mapping or None, default=None
+    preference : array-like of shape (n_tasks,), mapping, Series or None, default=None
         Positive numbers that multiply the losses before the solver sees their
         gradients.
     at : str, default="representation"
@@ -42,7 +42,11 @@ class CAGrad(TorchJDWeighting):
     solver: None = None
 
     def __init__(
-        self, *, c: float = 0.5, preference: Any = None, at: str = "representation"
+        self,
+        *,
+        c: float = 0.5,
+        preference: Preference | None = None,
+        at: str = "representation",
     ) -> None:
         super().__init__(None, preference=preference, at=at)
         self.c = c

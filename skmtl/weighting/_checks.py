@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from numbers import Integral, Real
-from typing import Any
+from typing import TypeAlias
 
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from skmtl.tasks.by_name import by_task
+
+# One number for each task, in their order or by name; a Series goes by its index.
+Preference: TypeAlias = npt.ArrayLike | Mapping[str, float]
 
 
 def check_number(
@@ -86,7 +90,7 @@ def check_choice(weighting: object, name: str, choices: Collection[str]) -> None
         )
 
 
-def check_preference(preference: Any, tasks: Sequence[str]) -> Tensor:
+def check_preference(preference: Preference | None, tasks: Sequence[str]) -> Tensor:
     """Bring a preference to one number for each task, with mean 1.
 
     Parameters
@@ -108,9 +112,9 @@ def check_preference(preference: Any, tasks: Sequence[str]) -> Tensor:
     """
     if preference is None:
         return torch.ones(len(tasks))
-    preference = by_task(preference, tasks, "preference")
+    given = by_task(preference, tasks, "preference")
     try:
-        found = torch.as_tensor(preference, dtype=torch.float64)
+        found = torch.as_tensor(given, dtype=torch.float64)
     except (TypeError, ValueError, RuntimeError) as error:
         raise ValueError(f"preference must hold numbers: {error}") from error
     if found.shape != (len(tasks),):

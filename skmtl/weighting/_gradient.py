@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from skmtl.weighting._base import LossWeighting
-from skmtl.weighting._checks import check_choice, check_preference
+from skmtl.weighting._checks import Preference, check_choice, check_preference
 from skmtl.weighting._step import Step
 
 # What linear algebra raises for numbers that it cannot work with.
@@ -30,7 +30,7 @@ class GradientWeighting(LossWeighting):
 
     Parameters
     ----------
-    preference : array-like of shape (n_tasks,), mapping or None, default=None
+    preference : array-like of shape (n_tasks,), mapping, Series or None, default=None
         Positive numbers, one for each task, of which only the ratios count. None for
         all alike.
     at : str, default="representation"
@@ -52,7 +52,9 @@ class GradientWeighting(LossWeighting):
     apart: ClassVar[bool] = True
     preference_: Tensor
 
-    def __init__(self, *, preference: Any = None, at: str = "representation") -> None:
+    def __init__(
+        self, *, preference: Preference | None = None, at: str = "representation"
+    ) -> None:
         super().__init__()
         self.preference = preference
         self.at = at

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor, nn
 
 from skmtl.weighting._base import InitialLosses
-from skmtl.weighting._checks import check_number
+from skmtl.weighting._checks import Preference, check_number
 from skmtl.weighting._gradient import GradientWeighting
 from skmtl.weighting._step import Step
 
@@ -34,7 +34,7 @@ class GradNorm(InitialLosses, GradientWeighting):
         the same size.
     learning_rate : float or None, default=0.025
         Step size of the logarithms of the weights; None for the network's.
-    preference : array-like of shape (n_tasks,), mapping or None, default=None
+    preference : array-like of shape (n_tasks,), mapping, Series or None, default=None
         Positive numbers: the size of each task's gradient, relative to the others.
     at : str, default="representation"
         Where gradients are taken: at the "representation" for the cost of a norm, at
@@ -72,7 +72,7 @@ class GradNorm(InitialLosses, GradientWeighting):
         *,
         alpha: float = 1.5,
         learning_rate: float | None = 0.025,
-        preference: Any = None,
+        preference: Preference | None = None,
         at: str = "representation",
     ) -> None:
         super().__init__(preference=preference, at=at)

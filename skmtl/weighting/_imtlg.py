@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from skmtl.weighting._checks import Preference
 from skmtl.weighting._torchjd import TorchJDWeighting, aggregation
 
 
@@ -15,7 +16,7 @@ class IMTLG(TorchJDWeighting):
 
     Parameters
     ----------
-    preference : array-like of shape (n_tasks,), mapping or None, default=None
+    preference : array-like of shape (n_tasks,), mapping, Series or None, default=None
         Positive numbers that multiply the weights found, which themselves do not
         change when a loss is multiplied.
     at : str, default="representation"
@@ -36,7 +37,9 @@ class IMTLG(TorchJDWeighting):
     scale_free: ClassVar[bool] = True
     solver: None = None
 
-    def __init__(self, *, preference: Any = None, at: str = "representation") -> None:
+    def __init__(
+        self, *, preference: Preference | None = None, at: str = "representation"
+    ) -> None:
         super().__init__(None, preference=preference, at=at)
 
     def _make(self, n_tasks: int) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ from scipy.optimize import nnls
 from torch import Tensor
 
 from skmtl.weighting._base import InitialLosses
-from skmtl.weighting._checks import check_choice
+from skmtl.weighting._checks import Preference, check_choice
 from skmtl.weighting._gradient import GradientWeighting
 
 _NORMALIZATIONS = ("none", "l2", "loss", "loss+")
@@ -37,7 +37,7 @@ class MGDA(GradientWeighting):
         Scale of each gradient, before the preference: 1, its norm, the loss of its
         task, or the product of both. With "l2" and two tasks nothing is left to find:
         see the notes.
-    preference : array-like of shape (n_tasks,), mapping or None, default=None
+    preference : array-like of shape (n_tasks,), mapping, Series or None, default=None
         Positive numbers, a factor on each scale: the losses fall at rates in these
         proportions.
     at : str, default="representation"
@@ -87,7 +87,7 @@ class MGDA(GradientWeighting):
         self,
         *,
         normalization: str = "loss+",
-        preference: Any = None,
+        preference: Preference | None = None,
         at: str = "representation",
     ) -> None:
         super().__init__(preference=preference, at=at)
@@ -118,7 +118,7 @@ class StochasticMGDA(InitialLosses, MGDA):
 
     Parameters
     ----------
-    preference : array-like of shape (n_tasks,), mapping or None, default=None
+    preference : array-like of shape (n_tasks,), mapping, Series or None, default=None
         As in `MGDA`.
     at : str, default="representation"
         As in `MGDA`.
@@ -140,7 +140,9 @@ class StochasticMGDA(InitialLosses, MGDA):
 
     name: ClassVar[str | None] = "stochastic_mgda"
 
-    def __init__(self, *, preference: Any = None, at: str = "representation") -> None:
+    def __init__(
+        self, *, preference: Preference | None = None, at: str = "representation"
+    ) -> None:
         super().__init__(preference=preference, at=at)
 
     def _scale(self, gramian: Tensor, losses: Tensor, active: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar, Self
 
-from skmtl.weighting._checks import check_number
+from skmtl.weighting._checks import Preference, check_number
 from skmtl.weighting._torchjd import TorchJDWeighting, aggregation
 
 
@@ -26,7 +26,7 @@ class NashMTL(TorchJDWeighting):
         step of training on one core.
     optim_niter : int, default=20
         Convex programs for one solution, at most.
-    preference : array-like of shape (n_tasks,), mapping or None, default=None
+    preference : array-like of shape (n_tasks,), mapping, Series or None, default=None
         Positive numbers that multiply the weights found, which themselves do not
         change when a loss is multiplied.
     at : str, default="representation"
@@ -54,7 +54,7 @@ class NashMTL(TorchJDWeighting):
         max_norm: float = 1.0,
         update_weights_every: int = 5,
         optim_niter: int = 20,
-        preference: Any = None,
+        preference: Preference | None = None,
         at: str = "representation",
     ) -> None:
         super().__init__(None, preference=preference, at=at)

@@ -1,4 +1,4 @@
-"""Weights drawn anew at every step."""
+"""Weights drawn at random for every step."""
 
 from __future__ import annotations
 

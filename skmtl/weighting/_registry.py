@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from importlib import import_module
-from typing import Any
 
 from torch import nn
 
@@ -29,7 +28,7 @@ def get_strategy_names() -> list[str]:
     return sorted(_named())
 
 
-def get_strategy(strategy: Any) -> LossWeighting:
+def get_strategy(strategy: str | nn.Module) -> LossWeighting:
     """Make a strategy from its name, or copy one.
 
     Parameters
@@ -60,8 +59,7 @@ def get_strategy(strategy: Any) -> LossWeighting:
                 f"loss_weight={strategy!r} is not known. The strategies are "
                 f"{sorted(named)}; 'inverse_ratio' gives fixed weights."
             )
-        made: LossWeighting = named[strategy]()
-        return made
+        return named[strategy]()
     found = strategy if isinstance(strategy, LossWeighting) else None
     if found is None and isinstance(strategy, nn.Module):
         found = adapt(strategy)
@@ -74,8 +72,14 @@ def get_strategy(strategy: Any) -> LossWeighting:
     return copy.deepcopy(found)
 
 
-def _named() -> dict[str, Any]:
+def _named() -> dict[str, type[LossWeighting]]:
     """Strategies with a name, out of all public ones."""
+    # Imported here, since the package imports this file.
     public = import_module("skmtl.weighting")
     classes = [getattr(public, name) for name in public.__all__]
-    return {c.name: c for c in classes if getattr(c, "name", None)}
+    strategies = [
+        one
+        for one in classes
+        if isinstance(one, type) and issubclass(one, LossWeighting)
+    ]
+    return {one.name: one for one in strategies if one.name is not None}

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Self
 
 import torch
 from torch import Tensor
 
 from skmtl.tasks.by_name import by_task
 from skmtl.weighting._base import LossWeighting
+from skmtl.weighting._checks import Preference
 from skmtl.weighting._step import Step
 
 
@@ -32,7 +33,7 @@ class StaticWeighting(LossWeighting):
 
     fixed: Tensor
 
-    def __init__(self, weights: Any) -> None:
+    def __init__(self, weights: Preference) -> None:
         super().__init__()
         self.weights = weights
 

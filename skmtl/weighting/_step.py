@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor
+
+from skmtl.modules import MultiTaskModule
 
 
 class Step:
@@ -70,7 +71,7 @@ class Step:
 
     def __init__(
         self,
-        module: Any,
+        module: MultiTaskModule,
         representation: Tensor,
         mixture: Tensor,
         record: bool = False,
@@ -172,7 +173,11 @@ class Step:
         if at == "representation":
             weighted = self._at_representation()
         else:
-            weighted = self._by_parameters(getattr(self.module, at)())
+            taken = {
+                "last_shared_layer": self.module.last_shared_layer,
+                "shared_parameters": self.module.shared_parameters,
+            }
+            weighted = self._by_parameters(taken[at]())
         inverse = torch.where(self.weights == 0, 0.0, 1.0 / self.weights)
         return weighted * torch.outer(inverse, inverse)
 

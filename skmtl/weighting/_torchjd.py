@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from skmtl.weighting._base import LossWeighting
+from skmtl.weighting._checks import Preference
 from skmtl.weighting._gradient import GradientWeighting
 
 # They compare gradients coordinate by coordinate, or with those of other batches.
@@ -88,7 +89,11 @@ class TorchJDWeighting(GradientWeighting):
     inner: _Solver | None = None
 
     def __init__(
-        self, solver: Any, *, preference: Any = None, at: str = "representation"
+        self,
+        solver: nn.Module | None,
+        *,
+        preference: Preference | None = None,
+        at: str = "representation",
     ) -> None:
         super().__init__(preference=preference, at=at)
         self.solver = solver
@@ -198,9 +203,9 @@ class TorchJDScalarizer(LossWeighting):
     last: Tensor
     has_memory = False
 
-    def __init__(self, scalarizer: Any) -> None:
+    def __init__(self, scalarizer: nn.Module) -> None:
         super().__init__()
-        self.scalarizer = scalarizer
+        self.scalarizer: Any = scalarizer
 
     def start(self, tasks: Sequence[str]) -> Self:
         super().start(tasks)

@@ -31,7 +31,7 @@ class Uncertainty(InitialLosses):
     Notes
     -----
     This is the paper's form for classification (equation 10). Deviations: a batch
-    without a label for a task is no observation of its noise, and leaves its
+    without a label for a task says nothing about its noise, and leaves its
     log-variance as it is. Log-variances start where they rest for the losses before the
     first step (of at most 65,536 training rows), where the paper starts anywhere: a few
     epochs would not bring the weight of a rare task to its place.
