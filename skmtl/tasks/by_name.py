@@ -1,4 +1,4 @@
-"""The border for values that are given by the names of the tasks."""
+"""The one reader of values that are given by the names of the tasks."""
 
 from __future__ import annotations
 
