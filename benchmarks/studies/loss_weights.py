@@ -10,7 +10,7 @@ this file:
 ``mgda_normalization.csv`` has some of them, "equal" always among them:
 
     ... loss_weights.py --csv mgda_normalization.csv --only equal famo mgda \\
-        "mgda, l2" "mgda, loss" "mgda, none"
+        "mgda, none" "mgda, loss" "mgda, loss+"
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def contenders() -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {"equal": {}, "recipe": RECIPE}
     found["inverse_ratio"] = {"loss_weight": "inverse_ratio"}
     found |= {name: {"loss_weight": name} for name in get_strategy_names()}
-    for normalization in ("none", "l2", "loss"):
+    for normalization in ("none", "loss", "loss+"):
         weighting = MGDA(normalization=normalization)
         found[f"mgda, {normalization}"] = {"loss_weight": weighting}
     for ratio in STATIC:

@@ -312,7 +312,8 @@ class MultiTaskNet(NeuralNet):
         large = self.device == "cpu" and n_rows > _WHOLE_ROWS
         if not large or not self.module_.takes_blocks():
             return None
-        return self.criterion_.weighting.ahead()
+        weights: Tensor | None = self.criterion_.weighting.ahead()
+        return weights
 
     def _block_by_block(
         self, table: TensorTable, weights: Tensor

@@ -33,7 +33,7 @@ class MGDA(GradientWeighting):
 
     Parameters
     ----------
-    normalization : {"none", "l2", "loss", "loss+"}, default="loss+"
+    normalization : {"none", "l2", "loss", "loss+"}, default="l2"
         Scale of each gradient, before the preference: 1, its norm, the loss of its
         task, or the product of both. With "l2" and two tasks nothing is left to find:
         see the notes.
@@ -51,8 +51,9 @@ class MGDA(GradientWeighting):
     With ``normalization="l2"`` all vectors have length 1, and the shortest combination
     of two such vectors is half of each, whatever the angle between them. So for two
     tasks the weights are inverse to the norms of the gradients, conflict or not. With
-    "loss+", the default, a multiplied loss changes nothing either, and the tasks whose
-    losses are large get more when gradients conflict.
+    the other scales they depend on the conflict. A loss that is multiplied by a number
+    changes nothing with "l2" and "loss"; with "loss+" the larger loss gets more, and
+    one of much larger numbers gets everything.
 
     The minimum is exact for two tasks (algorithm 1), and found by an active set method
     for more, to rounding. Deviations: the paper's code divides gradients in the search
@@ -86,7 +87,7 @@ class MGDA(GradientWeighting):
     def __init__(
         self,
         *,
-        normalization: str = "loss+",
+        normalization: str = "l2",
         preference: Preference | None = None,
         at: str = "representation",
     ) -> None:
