@@ -20,6 +20,7 @@ MODULES = [
     "skmtl.datasets",
     "skmtl.displays",
     "skmtl.embedders",
+    "skmtl.export",
     "skmtl.inspection",
     "skmtl.metrics",
     "skmtl.model_selection",

@@ -38,6 +38,7 @@ autosummary_context = {
         "skmtl.datasets": "datasets",
         "skmtl.displays": "displays",
         "skmtl.embedders": "pretrained",
+        "skmtl.export": "serving",
         "skmtl.inspection": "diagnostics",
         "skmtl.metrics": "metrics",
         "skmtl.model_selection": "metrics",
