@@ -233,11 +233,15 @@ def _scaled(graph: Graph, scales: list[Any], x: str) -> str:
 
 def _bins(graph: Graph, encoder: Any, x: str, missing: str) -> str:
     """Rows of the fused table of bins: edges at or below each number are counted."""
-    scales = encoder._scales
-    n_edges = max(len(one.edges) for one in scales)
-    edges = np.full((1, len(scales), max(n_edges, 1)), np.nan)  # below nothing
-    for k, one in enumerate(scales):
-        edges[0, k, : len(one.edges)] = one.edges
+    binned = encoder.binned_
+    if len(binned) < len(encoder.numeric_names_):
+        places = graph.constant(np.array(binned, dtype=np.int64))
+        x, missing = (graph.add("Gather", y, places, axis=1) for y in (x, missing))
+    all_edges = [encoder._scales[k].edges for k in binned]
+    n_edges = max(1, *map(len, all_edges))
+    edges = np.full((1, len(binned), n_edges), np.nan)  # nothing is at or above NaN
+    for k, own in enumerate(all_edges):
+        edges[0, k, : len(own)] = own
     axis = graph.constant(np.array([2], dtype=np.int64))
     column = graph.add("Unsqueeze", x, axis)
     above = graph.add("GreaterOrEqual", column, graph.constant(edges))

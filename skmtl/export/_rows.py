@@ -79,6 +79,8 @@ def _numbers(scale: Any, rng: np.random.Generator, n: int) -> np.ndarray:
     """Numbers like those of `fit`, edges of bins and what is next to them, far ones."""
     width = 1 / scale.scale if scale.scale else 1.0
     ordinary = scale.center + width * rng.standard_normal(n)
-    edges = scale.edges if len(scale.edges) else np.array([scale.center])
+    edges = scale.edges
+    if edges is None or not len(edges):
+        edges = np.array([scale.center])
     near = np.concatenate([edges, np.nextafter(edges, -np.inf), np.array(_FAR)])
     return np.where(rng.random(n) < 0.5, ordinary, rng.choice(near, size=n))
