@@ -4,6 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests.rankers.makers import MAKERS
+
 
 def make_impressions(n=1500, seed=0, n_tasks=2):
     """Ids as strings and integers, numbers, missing cells; nested rare tasks."""
@@ -34,3 +36,8 @@ def make_impressions(n=1500, seed=0, n_tasks=2):
 @pytest.fixture(scope="session")
 def impressions():
     return make_impressions()
+
+
+@pytest.fixture(params=MAKERS)
+def maker(request):
+    return MAKERS[request.param]

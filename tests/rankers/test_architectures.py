@@ -7,6 +7,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from skmtl import (
     AITM,
     ESMM,
+    ChainedMMoE,
     MMoE,
     PooledTask,
     ShareBottom,
@@ -174,3 +175,16 @@ def test_parameters_are_counted(funnel):
     assert shared.n_parameters_ == expected < apart.n_parameters_
     with pytest.raises(AttributeError):
         MMoE().n_parameters_
+
+
+def test_chained_probabilities_never_rise(impressions):
+    X, y = impressions
+    y = y.assign(order=y["cart"] * (X["position"] > 4).astype(int))
+    ranker = ChainedMMoE(
+        **SMALL,
+        chain_probability=True,
+        label_weight={"click": 50, "cart": 1, "order": 1},
+    ).fit(X, y)
+    click, cart, order = ranker.predict_task_proba(X).T
+    assert (order <= cart).all()
+    assert (cart <= click).all()

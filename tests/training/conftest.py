@@ -1,5 +1,5 @@
-"""The tables of the tests of rankers."""
+"""The tables and rankers of the tests of rankers."""
 
-from tests.rankers.conftest import impressions
+from tests.rankers.conftest import impressions, maker
 
-__all__ = ["impressions"]
+__all__ = ["impressions", "maker"]

@@ -19,7 +19,7 @@ from skmtl.tasks import binary_kinds
 from skmtl.training.intercept import means_after
 from skmtl.training.starts import grow_net
 from tests.rankers.conftest import make_impressions
-from tests.rankers.test_fit import MAKERS, SMALL
+from tests.rankers.makers import MAKERS, SMALL
 
 
 def days(n_days=3, n=600, n_tasks=2):

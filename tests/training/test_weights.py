@@ -3,7 +3,6 @@
 import pickle
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
@@ -344,7 +343,3 @@ def test_strategies_with_one_task(impressions):
     for strategy in ("gradnorm", "mgda", Uncertainty(learning_rate=0.01)):
         ranker = small_mmoe(loss_weight=strategy, label_weight="1:2")
         assert ranker.fit(X, y["cart"]).score(X, y["cart"]) > 0.6
-
-
-def test_history_is_a_frame(impressions):
-    assert isinstance(small_mmoe().fit(*impressions).history_, pd.DataFrame)
