@@ -2,8 +2,8 @@
 Rank items that were never seen
 ===============================
 
-A fifth of the items in this log appear only on the last day. Two options give them
-useful scores: training replaces known items by the unknown one from time to time, and
+A fifth of the items in this log appear only on the last day. Two options prepare a
+ranker for them: training replaces known items by the unknown one from time to time, and
 unknown items fall back to their category.
 """
 

@@ -39,10 +39,10 @@ report = transfer_report(estimators, X, y, cv=5, random_states=[0, 1])
 report.drop(columns=["metric", "fit_time"]).round(4)
 
 # %%
-# Sharing helps the task with few labels much more than it hurts the other one, and MMoE
-# hurts it less than ShareBottom. One score for both tasks, `PooledTask`, hurts the
-# common task the most. The intervals are wide because five folds that share most of
-# their training rows contain less information than five new tables.
+# Sharing gains more for the task with few labels than it costs the other one, but the
+# intervals of the gain contain zero: five folds that share most of their training rows
+# contain less information than five new tables. The small cost for the common task is
+# significant. One score for both tasks, `PooledTask`, costs the common task the most.
 TransferDisplay.from_report(report).plot()
 plt.show()
 
