@@ -166,9 +166,84 @@ def as_frame(
         estimator=estimator,
         input_name=input_name,
     )
-    if array.dtype == object:
-        return _from_columns(array.T, len(array))
+    if array.dtype.kind in "OU":
+        return _from_columns(array.astype(object).T, len(array))
     return _native_order(pd.DataFrame(array))
+
+
+def is_native(frame: pd.DataFrame) -> bool:
+    """Whether `as_frame` would give a DataFrame back as it is."""
+    return all(map(_is_native, frame.dtypes.tolist()))
+
+
+def check_names(frame: pd.DataFrame, input_name: str = "X") -> None:
+    """Refuse columns without a name, and columns of the same name.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        The table.
+    input_name : str, default="X"
+        Name of the argument, for errors.
+
+    Raises
+    ------
+    ValueError
+        If a name is missing (None, NaN) or comes twice.
+    """
+    names = frame.columns
+    if not isinstance(names, pd.MultiIndex) and names.hasnans:
+        place = int(names.isna().argmax())
+        raise ValueError(
+            f"{input_name} has columns without a name: {names[place]!r} at position "
+            f"{place}. Name each column."
+        )
+    if names.has_duplicates:
+        twice = list(names[names.duplicated()])
+        raise ValueError(
+            f"{input_name} has columns of the same name: {twice}. Rename them."
+        )
+
+
+def select_columns(
+    frame: pd.DataFrame, names: Sequence[Any], input_name: str = "X"
+) -> pd.DataFrame:
+    """Select columns by name and in this order, whatever the names are.
+
+    pandas takes a list of booleans for a mask of rows.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        The table.
+    names : sequence of str or object
+        The columns that were there in `fit`.
+    input_name : str, default="X"
+        Name of the argument, for errors.
+
+    Returns
+    -------
+    DataFrame
+        These columns.
+
+    Raises
+    ------
+    ValueError
+        If a column is not there, or there twice.
+    """
+    columns = list(frame.columns)
+    if columns == names:
+        return frame
+    place = {name: i for i, name in enumerate(columns)}
+    missing = [name for name in names if name not in place]
+    if missing:
+        raise ValueError(
+            f"{input_name} lacks columns that were there in fit: {missing}. Found "
+            f"{columns}. Add them, with missing cells where nothing is known."
+        )
+    wanted = set(names)
+    check_names(frame.iloc[:, [i for i, name in enumerate(columns) if name in wanted]])
+    return frame.iloc[:, [place[name] for name in names]]
 
 
 def infer_column(cells: Iterable[Any]) -> pd.Series:
@@ -189,7 +264,7 @@ def infer_column(cells: Iterable[Any]) -> pd.Series:
     """
     array = np.empty(len(cells := list(cells)), dtype=object)
     array[:] = cells if not any(map(_is_sized, cells)) else _one_by_one(cells)
-    column = pd.Series(array)
+    column = pd.Series(array, dtype=object)
     kind = types.infer_dtype(column, skipna=True)
     missing = column.isna().to_numpy()
     if kind == "floating":
@@ -207,7 +282,10 @@ def infer_column(cells: Iterable[Any]) -> pd.Series:
             return pd.Series(pd.arrays.IntegerArray(filled.astype(np.int64), missing))
         except OverflowError:
             return column
-    return column.infer_objects()
+    try:
+        return column.infer_objects()
+    except UnicodeEncodeError:  # lone surrogates, which pandas' strings cannot hold
+        return column
 
 
 def _is_sized(cell: Any) -> bool:
@@ -351,20 +429,69 @@ def _from_polars_lists(column: pl.Series) -> pd.Series:
 
 
 def _native_order(frame: pd.DataFrame) -> pd.DataFrame:
-    """The same table in the machine's byte order, which pandas needs for look-ups."""
-    foreign = {
-        i: dtype.newbyteorder("=")
-        for i, dtype in enumerate(frame.dtypes)
-        if isinstance(dtype, np.dtype) and not dtype.isnative
-    }
-    if not foreign:
+    """The same table in types that all of pandas understands."""
+    if is_native(frame):
         return frame
-    columns = [column for _, column in frame.items()]
-    for i, dtype in foreign.items():
-        columns[i] = columns[i].astype(dtype)
+    columns = [
+        column if _is_native(column.dtype) else _native(column)
+        for _, column in frame.items()
+    ]
     native = pd.concat(columns, axis=1)
     native.columns = frame.columns
     return native
+
+
+def _is_native(dtype: Any) -> bool:
+    """Whether numbers have the machine's byte order, and Arrow's a simple layout."""
+    if isinstance(dtype, pd.ArrowDtype):
+        kind = dtype.pyarrow_dtype
+        return _simple_arrow(kind) is kind
+    return dtype.isnative if isinstance(dtype, np.dtype) else True
+
+
+def _native(column: pd.Series) -> pd.Series:
+    dtype: Any = column.dtype
+    if not isinstance(dtype, pd.ArrowDtype):
+        return column.astype(dtype.newbyteorder("="))
+    import pyarrow as pa
+
+    simple = _simple_arrow(dtype.pyarrow_dtype)
+    values: Any = pa.table({"column": column.array})["column"]
+    if simple is None:  # a dictionary or nulls
+        found = values.to_pandas()
+        if pa.types.is_null(values.type):
+            found = pd.Series(np.full(len(column), np.nan))
+        return found.set_axis(column.index)
+    if "list_view" in str(values.type):
+        # Arrow's cast of a part of such a column gives wrong offsets.
+        plain: Any = pa.chunked_array([pa.array(values.to_pylist(), simple)])
+    else:
+        plain = values.cast(simple)
+    return pd.Series(pd.arrays.ArrowExtensionArray(plain), index=column.index)
+
+
+def _simple_arrow(kind: Any) -> Any:
+    """An Arrow type without views; None for what pandas has a type of its own for."""
+    from pyarrow import types as arrow
+
+    if arrow.is_dictionary(kind) or arrow.is_null(kind):
+        return None
+    import pyarrow as pa
+
+    if arrow.is_string_view(kind):
+        return pa.large_string()
+    if arrow.is_binary_view(kind):
+        return pa.large_binary()
+    views = (arrow.is_list_view, arrow.is_large_list_view)
+    lists = (arrow.is_list, arrow.is_large_list, *views)
+    if not any(is_kind(kind) for is_kind in lists):
+        return kind
+    given = kind.value_type
+    inner = _simple_arrow(given)
+    inner = given if inner is None else inner
+    if inner is given and not any(is_kind(kind) for is_kind in views):
+        return kind
+    return pa.large_list(inner)
 
 
 def _native_array(array: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -171,3 +171,28 @@ def test_what_is_not_a_table_is_named(values, error, message):
 def test_rows_of_different_lengths_are_named():
     with pytest.raises(ValueError, match="row 0 has 2 cells, row 1 has 1"):
         as_frame([[1, "a"], [2]])
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        (["a", None, "b"], pa.string_view()),
+        ([[1], None, [2, 3]], pa.list_view(pa.int64())),
+        ([["a"], None, ["b", "a"]], pa.list_(pa.string_view())),
+        ([[["a"]], None, [["b"]]], pa.list_(pa.large_list_view(pa.string_view()))),
+        ([1, None, 2**60 + 1], pa.dictionary(pa.int8(), pa.int64())),
+        ([None, None, None], pa.null()),
+    ],
+)
+def test_arrow_views_dictionaries_and_nulls_become_plain(values, kind):
+    column = pd.arrays.ArrowExtensionArray(pa.chunked_array([pa.array(values, kind)]))
+    whole = pd.DataFrame({"a": pd.Series(column, index=[5, 6, 7])})
+    for given, expected in ((whole, values), (whole[1:], values[1:])):
+        found = as_frame(given)
+        assert list(found.index) == list(given.index)
+        cells = [
+            v if isinstance(v, list) else None if pd.isna(v) else v
+            for v in found["a"].tolist()
+        ]
+        assert cells == expected
+        assert as_frame(found) is found

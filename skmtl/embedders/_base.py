@@ -22,8 +22,7 @@ from skmtl._containers import as_frame, has_names
 from skmtl._saving import SaveMixin
 from skmtl._sklearn import Interval, _fit_context
 from skmtl.embedders._log import Log, column_position
-from skmtl.encoding._keys import as_keys, plain_index
-from skmtl.encoding._vocabulary import Vocabulary
+from skmtl.encoding._vocabulary import Ids, Vocabulary, as_keys
 
 Codes = npt.NDArray[np.int64]
 POSITIVE = [Interval(Integral, 1, None, closed="left")]
@@ -92,18 +91,21 @@ class ItemEmbedder(
         frame = self._as_frame(X, reset=True)
         names = list(frame.columns)
         item = column_position(self.item_column, names, "item_column")
-        keys = as_keys(frame.iloc[:, item], names[item])
         grouped = frame.iloc[:, self._group(names)].notna().to_numpy()
+        seen = as_keys(frame.iloc[grouped, item], names[item])
         vocabulary = Vocabulary.fit(
-            keys[grouped], min_frequency=self.min_frequency, max_categories=None
+            seen.distinct,
+            seen.counts,
+            min_frequency=self.min_frequency,
+            max_categories=None,
         )
-        if not len(vocabulary.keys):
+        if not len(vocabulary.ids):
             raise ValueError(
                 f"Column {names[item]!r} has no item on at least min_frequency="
                 f"{self.min_frequency} rows that have a group. Lower min_frequency, or "
                 "give more rows."
             )
-        codes = vocabulary.rows(keys) - 1
+        codes = vocabulary.rows(as_keys(frame.iloc[:, item], names[item])) - 1
         if not len(self._log(frame, codes).pairs(1)[0]):
             warnings.warn(
                 f"No group of column {names[self._group(names)]!r} holds two different "
@@ -113,14 +115,14 @@ class ItemEmbedder(
                 stacklevel=4,
             )
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        vectors = self._learn(frame, codes, len(vocabulary.keys), seed)
+        vectors = self._learn(frame, codes, len(vocabulary.ids), seed)
         self._vocabulary = vocabulary
         self._n_features_out = self.embedding_dim
         self.item_name_ = names[item]
         self.n_iter_ = self.max_iter
         self.embeddings_ = pd.DataFrame(
             vectors,
-            index=vocabulary.keys.rename(self.item_name_),
+            index=vocabulary.ids.to_index().rename(self.item_name_),
             columns=self.get_feature_names_out(),
         )
         return self
@@ -146,18 +148,20 @@ class ItemEmbedder(
 
     def _distinct(self, frame: pd.DataFrame) -> tuple[Codes, pd.DataFrame]:
         """Vectors of the distinct items of a table, and the item of each row."""
-        codes, keys = self._items(frame)
-        rows = self._vocabulary.rows(pd.Series(keys))
+        codes, ids = self._items(frame)
+        rows = self._vocabulary.rows_of_ids(ids)
         vectors = _with_zeros(self.embeddings_)[rows - 1]
         return codes, pd.DataFrame(
-            vectors, index=keys, columns=self.get_feature_names_out()
+            vectors,
+            index=ids.to_index().rename(self.item_name_),
+            columns=self.get_feature_names_out(),
         )
 
-    def _items(self, frame: pd.DataFrame) -> tuple[Codes, pd.Index]:
+    def _items(self, frame: pd.DataFrame) -> tuple[Codes, Ids]:
         """The item of each row, -1 for none, and the distinct items."""
         at = list(frame.columns).index(self.item_name_)
-        codes, keys = pd.factorize(as_keys(frame.iloc[:, at], self.item_name_))
-        return codes, plain_index(keys).rename(self.item_name_)
+        keys = as_keys(frame.iloc[:, at], self.item_name_)
+        return keys.codes, keys.distinct
 
     def _group(self, names: list[Any]) -> int:
         return column_position(self.group_column, names, "group_column")

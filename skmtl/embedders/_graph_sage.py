@@ -241,7 +241,7 @@ class GraphSAGEEmbedder(ItemEmbedder):
 
     def _distinct(self, frame: pd.DataFrame) -> tuple[Codes, pd.DataFrame]:
         codes, table = super()._distinct(frame)
-        rows = self._vocabulary.rows(pd.Series(table.index))
+        rows = self._vocabulary.rows_of_ids(self._items(frame)[1])
         new = np.flatnonzero(rows == 0)
         if len(new):
             table.iloc[new] = self._embed_new(frame, codes, rows, new)
@@ -260,7 +260,7 @@ class GraphSAGEEmbedder(ItemEmbedder):
         around, nodes = rows[around[joined]] - 1, np.searchsorted(new, nodes[joined])
         table = node_table(
             np.zeros(len(new), dtype=np.int64),
-            len(self._vocabulary.keys),
+            len(self._vocabulary.ids),
             features,
             self._encoder,
         )

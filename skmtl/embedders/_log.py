@@ -10,8 +10,8 @@ import numpy.typing as npt
 import pandas as pd
 from pandas.api import types
 
-from skmtl.encoding._columns import as_float
-from skmtl.encoding._keys import as_keys
+from skmtl.encoding._numbers import as_float
+from skmtl.encoding._vocabulary import as_keys
 
 # Kinds of times, as pandas infers them; dates of Arrow and of Python among them.
 _TEMPORAL = (
@@ -82,7 +82,7 @@ class Log:
 
         An event without an item (code -1) or without a group is left out.
         """
-        groups, _ = pd.factorize(as_keys(group, group.name))
+        groups = as_keys(group, group.name).codes
         at = np.zeros(len(codes)) if time is None else _times(time)
         kept = np.flatnonzero((codes >= 0) & (groups >= 0))
         order = kept[np.lexsort((at[kept], groups[kept]))]

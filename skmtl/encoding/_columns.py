@@ -1,29 +1,112 @@
-"""The border: any table in, named pandas columns out."""
+"""What each column holds, and the parameters that name columns."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from pandas.api import types
 
-from skmtl.encoding._keys import is_arrow_dictionary, plain_arrow
-from skmtl.encoding._lists import holds_lists
+from skmtl._containers import check_names
+from skmtl.encoding._lists import (
+    flat_keys,
+    holds_lists,
+    holds_vectors,
+    spread_vectors,
+    vector_width,
+)
+from skmtl.encoding._vocabulary import Counts, Ids, Vocabulary, as_keys, merged
 
 
-def is_polars(X: Any) -> bool:
-    """Whether `X` is a polars DataFrame, without importing polars."""
-    return type(X).__module__.partition(".")[0] == "polars" and hasattr(X, "columns")
+@dataclass(frozen=True)
+class Roles:
+    """What each column is read as, once vectors are spread over columns.
+
+    Attributes
+    ----------
+    names : list of str or int
+        Names of the columns.
+    single, lists, numeric : list of int
+        Places of the columns of ids, of lists of ids, and of numbers.
+    widths : dict of int to int
+        For the place of each column of vectors in the table as it came, their length.
+    """
+
+    names: list[Any]
+    single: list[int]
+    lists: list[int]
+    numeric: list[int]
+    widths: dict[int, int]
 
 
-def select_categorical(frame: pd.DataFrame, categorical_features: Any) -> list[bool]:
+def read_roles(
+    frame: pd.DataFrame, categorical_features: Any
+) -> tuple[pd.DataFrame, Roles]:
+    """Say what each column is read as, and spread vectors over columns.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        The table.
+    categorical_features : "from_dtype", None or array-like
+        As in `TableEncoder`.
+
+    Returns
+    -------
+    frame : DataFrame
+        The table with a column for each number of a vector.
+    roles : Roles
+        What the columns of this table are.
+    """
+    names = list(frame.columns)
+    by_dtype = is_by_dtype(categorical_features)
+    columns = [column for _, column in frame.items()]
+    mask = select_categorical(columns, names, categorical_features)
+    widths, kinds = {}, []
+    for place, (is_id, name) in enumerate(zip(mask, names, strict=True)):
+        column = columns[place]
+        lists = _may_hold_lists(column.dtype) and holds_lists(column)
+        if lists and (not is_id or (by_dtype and holds_vectors(column, name))):
+            widths[place] = vector_width(column, name)
+            kinds += ["number"] * widths[place]
+        else:
+            kinds.append("list" if lists else "id" if is_id else "number")
+    if widths:
+        frame = spread_vectors(frame, widths)
+        check_names(frame)
+    single, lists_at, numeric = (
+        [i for i, kind in enumerate(kinds) if kind == wanted]
+        for wanted in ("id", "list", "number")
+    )
+    return frame, Roles(list(frame.columns), single, lists_at, numeric, widths)
+
+
+def _may_hold_lists(dtype: Any) -> bool:
+    return isinstance(dtype, pd.ArrowDtype) or types.is_object_dtype(dtype)
+
+
+def is_by_dtype(categorical_features: Any) -> bool:
+    """Whether the columns of ids are told by their dtype."""
+    return isinstance(categorical_features, str) and (
+        categorical_features == "from_dtype"
+    )
+
+
+def select_categorical(
+    columns: Sequence[pd.Series], names: Sequence[Any], categorical_features: Any
+) -> list[bool]:
     """Say of every column whether it holds ids.
 
     Parameters
     ----------
-    frame : pandas.DataFrame
-        The table.
+    columns : sequence of Series
+        The columns of the table.
+    names : sequence of str or int
+        Their names.
     categorical_features : "from_dtype", None or array-like
         Names, indices or a mask; ``None`` for no column.
 
@@ -32,9 +115,8 @@ def select_categorical(frame: pd.DataFrame, categorical_features: Any) -> list[b
     list of bool
         One for each column.
     """
-    names = list(frame.columns)
-    if isinstance(categorical_features, str) and categorical_features == "from_dtype":
-        return [_looks_categorical(frame.iloc[:, i]) for i in range(len(names))]
+    if is_by_dtype(categorical_features):
+        return list(map(_looks_categorical, columns))
     if categorical_features is None:
         return [False] * len(names)
     if isinstance(categorical_features, str):
@@ -47,23 +129,24 @@ def select_categorical(frame: pd.DataFrame, categorical_features: Any) -> list[b
                 f"{len(names)} columns. Give one value for each column."
             )
         return [bool(w) for w in wanted]
-    chosen = {_position(w, names) for w in wanted}
+    places = {name: i for i, name in enumerate(names)}
+    chosen = {_position(w, places) for w in wanted}
     return [i in chosen for i in range(len(names))]
 
 
-def _position(wanted: Any, names: list[Any]) -> int:
+def _position(wanted: Any, places: Mapping[Any, int]) -> int:
     if isinstance(wanted, str):
-        if wanted in names:
-            return names.index(wanted)
+        if wanted in places:
+            return places[wanted]
         raise ValueError(
             f"categorical_features names {wanted!r}, which is not a column of X. The "
-            f"columns are {names}."
+            f"columns are {list(places)}."
         )
     if isinstance(wanted, (int, np.integer)) and not isinstance(wanted, bool):
-        if -len(names) <= wanted < len(names):
-            return int(wanted) % len(names)
+        if -len(places) <= wanted < len(places):
+            return int(wanted) % len(places)
         raise ValueError(
-            f"categorical_features holds index {wanted}, but X has {len(names)} "
+            f"categorical_features holds index {wanted}, but X has {len(places)} "
             "columns."
         )
     raise TypeError(
@@ -74,68 +157,325 @@ def _position(wanted: Any, names: list[Any]) -> int:
 
 def _looks_categorical(column: pd.Series) -> bool:
     dtype = column.dtype
-    if types.is_bool_dtype(dtype):
-        return False
-    return (
+    if types.is_object_dtype(dtype):
+        return not _holds_fractions(column)
+    return not types.is_bool_dtype(dtype) and (
         isinstance(dtype, pd.CategoricalDtype)
-        or is_arrow_dictionary(dtype)
         or types.is_string_dtype(dtype)
-        or types.is_object_dtype(dtype)
-        or holds_lists(column)
+        or (_may_hold_lists(dtype) and holds_lists(column))
     )
 
 
-def as_float(column: pd.Series, name: object) -> np.ndarray:
-    """Bring one numeric column to float64, missing cells to NaN.
+def _holds_fractions(column: pd.Series) -> bool:
+    """Whether a column of objects holds numbers that are not all whole."""
+    kind = types.infer_dtype(column, skipna=True)
+    if kind not in ("floating", "mixed-integer-float"):
+        return False
+    values = column.to_numpy(np.float64, na_value=np.nan)
+    return bool((values[np.isfinite(values)] % 1 != 0).any())
+
+
+def vocabulary_owners(
+    share_embedding: Mapping[Any, Any] | None,
+    id_names: Sequence[Any],
+    names: Sequence[Any],
+) -> dict[Any, Any]:
+    """Name the column whose vocabulary each id column reads.
+
+    Parameters
+    ----------
+    share_embedding : mapping or None
+        From a column to the one whose table it shares; chains are followed.
+    id_names : sequence of str or int
+        Columns of ids and of lists of ids.
+    names : sequence of str or int
+        All columns.
+
+    Returns
+    -------
+    dict
+        From each of `id_names` to the owner, which is itself where nothing is shared.
+
+    Raises
+    ------
+    ValueError
+        For names that are no columns or hold no ids, and for circles.
+    """
+    share = dict(share_embedding or {})
+    for name in (*share, *share.values()):
+        if name not in names:
+            raise ValueError(
+                f"share_embedding names {name!r}, which is not a column of X. The "
+                f"columns are {list(names)}."
+            )
+        if name not in id_names:
+            raise ValueError(
+                f"share_embedding names {name!r}, which is read as numbers. Name the "
+                "column in categorical_features, or cast it to 'category'."
+            )
+    return {name: _owner(share, name) for name in id_names}
+
+
+def _owner(share: dict[Any, Any], name: Any) -> Any:
+    way = [name]
+    while way[-1] in share:
+        way.append(share[way[-1]])
+        if way[-1] in way[:-1]:
+            raise ValueError(
+                "share_embedding goes in a circle: "
+                f"{' -> '.join(repr(step) for step in way)}. One of the columns must "
+                "have a table of its own."
+            )
+    return way[-1]
+
+
+def joined_ids(readings: Sequence[Reading]) -> tuple[Ids, Counts]:
+    """Distinct ids of columns that share a vocabulary, and their counts.
 
     Raises
     ------
     TypeError
-        When the column does not hold numbers.
-    ValueError
-        When it holds infinity, or complex numbers.
+        When one column holds strings and another numbers.
     """
-    if column.dtype == np.float64:
-        return _finite(column.to_numpy(copy=True), name)
-    column = plain_arrow(column)
-    if types.is_complex_dtype(column.dtype):
-        raise ValueError(
-            f"Complex data not supported: column {name!r} of X. Give its real and "
-            "imaginary parts as two columns."
-        )
-    if holds_lists(column):
+    first = readings[0]
+    ids, counts = first.ids, first.counts
+    for more in readings[1:]:
+        if not len(ids):
+            first, ids, counts = more, more.ids, more.counts
+        elif len(more.ids):
+            _check_joinable(first, more)
+            ids, counts = merged((ids, counts), (more.ids, more.counts))
+    return ids, counts
+
+
+def _check_joinable(first: Reading, more: Reading) -> None:
+    if more.ids.numbers != first.ids.numbers:
+        kinds = {True: "numbers", False: "strings"}
         raise TypeError(
-            f"Column {name!r} must hold numbers, found lists. Name it in "
-            "categorical_features when fitting, or spread it over columns."
+            f"share_embedding joins column {first.name!r}, which holds "
+            f"{kinds[first.ids.numbers]}, with column {more.name!r}, which holds "
+            f"{kinds[more.ids.numbers]}. Turn both into strings, or both into integers."
         )
-    kinds = (types.is_numeric_dtype, types.is_bool_dtype, types.is_object_dtype)
-    if not any(is_kind(column.dtype) for is_kind in kinds):
-        raise TypeError(f"Column {name!r} must hold numbers, {_mend(column.dtype)}")
-    try:
-        values = column.to_numpy(dtype=np.float64, na_value=np.nan, copy=True)
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"Column {name!r} must hold numbers: {error}") from error
-    return _finite(values, name)
 
 
-def _mend(dtype: Any) -> str:
-    if types.is_datetime64_any_dtype(dtype) or types.is_timedelta64_dtype(dtype):
-        return (
-            f"found {dtype}. Turn times into numbers, such as days since a date or the "
-            "hour of the day."
-        )
-    return (
-        f"found {dtype}. Turn it into numbers, or name it in categorical_features when "
-        "fitting."
-    )
+def check_buckets(
+    n_buckets: Mapping[Any, Any] | None,
+    owners: Mapping[Any, Any],
+    lists: Sequence[Any],
+    n_hashes: int,
+) -> dict[Any, int]:
+    """Check the columns to hash, and their numbers of buckets.
+
+    Parameters
+    ----------
+    n_buckets, n_hashes
+        As in `TableEncoder`.
+    owners : mapping of str or int to str or int
+        From each id column and column of lists to the one whose rows it reads.
+    lists : sequence of str or int
+        The columns of lists.
+
+    Raises
+    ------
+    ValueError
+        For columns that are no id columns or share another's rows, numbers below 1, and
+        several hashes of lists.
+    """
+    found = dict(n_buckets or {})
+    for name, number in found.items():
+        if name not in owners:
+            raise ValueError(
+                f"n_buckets names {name!r}, which is not an id column of X. The id "
+                f"columns are {list(owners)}."
+            )
+        if owners[name] != name:
+            raise ValueError(
+                f"n_buckets names {name!r}, which shares the embeddings of "
+                f"{owners[name]!r} (share_embedding). Name {owners[name]!r}."
+            )
+        whole = isinstance(number, Integral) and not isinstance(number, bool)
+        if not whole or number < 1:
+            raise ValueError(
+                f"n_buckets of column {name!r} must be an integer of at least 1, found "
+                f"{number!r}."
+            )
+    for name in lists:
+        if n_hashes > 1 and owners[name] in found:
+            raise ValueError(
+                f"n_hashes is {n_hashes}, but {name!r} holds lists, whose ids are "
+                "hashed once. Set n_hashes=1, or leave the column out of n_buckets."
+            )
+    return found
 
 
-def _finite(values: np.ndarray, name: object) -> np.ndarray:
-    """The values, NaN among them allowed."""
-    if np.isinf(values).any():
+def fallback_chains(
+    fallback: Mapping[Any, Any] | None,
+    names: Sequence[Any],
+    owners: Mapping[Any, Any],
+    hashed: Sequence[Any],
+) -> list[list[int]]:
+    """Columns that each id column falls back to, in order.
+
+    Parameters
+    ----------
+    fallback : mapping of column name to column name, or None
+        As in `TableEncoder`.
+    names : sequence of str or int
+        The id columns.
+    owners : mapping of str or int to str or int
+        From each column to the one whose vocabulary it reads.
+    hashed : sequence of str or int
+        Owners that have no vocabulary.
+
+    Raises
+    ------
+    ValueError
+        For columns that are no id columns or are hashed, for one that falls back though
+        it reads another's vocabulary, and for cycles.
+    """
+    follows = dict(fallback or {})
+    for name in (*follows, *follows.values()):
+        if name not in names:
+            raise ValueError(
+                f"fallback names {name!r}, which is not an id column of X. The id "
+                f"columns are {list(names)}."
+            )
+        if owners[name] in hashed:
+            raise ValueError(
+                f"fallback names {name!r}, which is hashed (n_buckets) and so has no "
+                "unknown ids. Leave it out of one of the two."
+            )
+        if name in follows and owners[name] != name:
+            raise ValueError(
+                f"fallback lets {name!r} fall back, which shares the embeddings of "
+                f"{owners[name]!r} (share_embedding). Let {owners[name]!r} fall back."
+            )
+    places = {name: k for k, name in enumerate(names)}
+    chains = []
+    for name in names:
+        chain = [name]
+        while chain[-1] in follows:
+            following = follows[chain[-1]]
+            if following in chain:
+                cycle = " -> ".join(repr(n) for n in [*chain, following])
+                raise ValueError(
+                    f"fallback goes in a circle of columns: {cycle}. Remove one of "
+                    "these pairs."
+                )
+            chain.append(following)
+        chains.append([places[n] for n in chain[1:]])
+    return chains
+
+
+@dataclass(frozen=True)
+class Reading:
+    """The ids of one column.
+
+    Attributes
+    ----------
+    name : str or int
+        The column.
+    ids : Ids
+        Its different ids.
+    counts : ndarray of int64
+        How often each comes.
+    n_cells, n_missing : int
+        Number of cells, or of entries of lists, and how many of them are missing.
+    """
+
+    name: Any
+    ids: Ids
+    counts: Counts
+    n_cells: int
+    n_missing: int
+
+    def profile(self, vocabulary: Any, together: int) -> dict[str, Any]:
+        """What `TableEncoder.summary` says of the column.
+
+        Parameters
+        ----------
+        vocabulary : Vocabulary or HashedIds
+            The vocabulary that the column reads.
+        together : int
+            Number of columns that read it.
+        """
+        rare = unknown = 0
+        if isinstance(vocabulary, Vocabulary) and together == 1:
+            rare, unknown = len(vocabulary.rest), int(vocabulary.rest_counts.sum())
+            first = [*vocabulary.ids.head(3), *vocabulary.rest.head(3)][:3]
+        else:
+            order = np.argsort(-self.counts, kind="stable")
+            first = self.ids.take(order[:3]).tolist()
+            if isinstance(vocabulary, Vocabulary):
+                without = vocabulary.rows_of_ids(self.ids) == 0
+                rare, unknown = int(without.sum()), int(self.counts[without].sum())
+        return {
+            "distinct": len(self.ids),
+            "missing": self.n_missing,
+            "rare": rare,
+            "unknown_share": (unknown + self.n_missing) / max(self.n_cells, 1),
+            "examples": first,
+        }
+
+
+def read_ids(
+    columns: Sequence[pd.Series],
+    places: Mapping[Any, int],
+    owners: Mapping[Any, Any],
+    lists: Sequence[int],
+    max_length: int | None,
+) -> Iterator[tuple[Any, list[Reading]]]:
+    """Read the ids of one vocabulary after the other, from all columns that share it.
+
+    Parameters
+    ----------
+    columns : sequence of Series
+        The columns of the table.
+    places : mapping of str or int to int
+        Where the id columns are.
+    owners : mapping of str or int to str or int
+        From each id column to the one whose vocabulary it reads.
+    lists : sequence of int
+        Places of the columns of lists.
+    max_length : int or None
+        Entries of a list that are kept.
+
+    Yields
+    ------
+    owner : str or int
+        Name of the vocabulary.
+    readings : list of Reading
+        Its columns.
+    """
+    bags = set(lists)
+    readers: dict[Any, list[Any]] = {}
+    for name, owner in owners.items():
+        readers.setdefault(owner, []).append(name)
+    for owner, shared in readers.items():
+        readings = []
+        for name in shared:
+            column = columns[places[name]]
+            if places[name] in bags:
+                keys = flat_keys(column, name, max_length)[0]
+            else:
+                keys = as_keys(column, name)
+            n_missing = len(keys) - int(keys.counts.sum())
+            readings.append(
+                Reading(name, keys.distinct, keys.counts, len(keys), n_missing)
+            )
+        yield owner, readings
+
+
+def check_input_names(given: Any, n_features: int, seen: Any) -> list[str]:
+    """Names of the columns in `fit`, or those given for columns without names."""
+    if given is None:
+        return [f"x{i}" for i in range(n_features)] if seen is None else list(seen)
+    given = list(given)
+    if seen is not None and given != list(seen):
+        raise ValueError("input_features is not equal to feature_names_in_")
+    if len(given) != n_features:
         raise ValueError(
-            f"Input X contains infinity or a value too large for dtype('float64'): "
-            f"column {name!r}, row {int(np.isinf(values).argmax())}. Replace it, or "
-            "mark it as missing (NaN)."
+            "input_features should have length equal to number of features "
+            f"({n_features}), got {len(given)}"
         )
-    return values
+    return given

@@ -2,44 +2,61 @@
 
 from __future__ import annotations
 
-import re
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
+import copy
+from collections.abc import Mapping
 from numbers import Integral
 from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from pandas.api import types
 from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.utils.validation import (
-    check_is_fitted,
-    validate_data,
-)
+from sklearn.utils.validation import check_is_fitted, validate_data
 
-from skmtl._containers import as_frame, has_names
+from skmtl._containers import as_frame, check_names, has_names, select_columns
 from skmtl._saving import SaveMixin
 from skmtl._sklearn import Interval, StrOptions, _fit_context, output_config
-from skmtl.encoding._columns import as_float, select_categorical
-from skmtl.encoding._fallback import fall_back, fallback_chains
-from skmtl.encoding._growing import GrowingMixin
-from skmtl.encoding._growth import Layout
-from skmtl.encoding._hashing import HashedIds, check_buckets
-from skmtl.encoding._keys import as_keys, warn_of_other_kind
-from skmtl.encoding._lists import flat_keys, holds_lists
-from skmtl.encoding._numbers import NumberScale, scaled
-from skmtl.encoding._ragged import RaggedArray
-from skmtl.encoding._sharing import joined_keys, vocabulary_owners
-from skmtl.encoding._short import SHORT, plain_cells
-from skmtl.encoding._table import EncodedTable
-from skmtl.encoding._vocabulary import Vocabulary
+from skmtl.encoding._advice import (
+    advise_on_arrays,
+    advise_on_numbers,
+    advise_on_rare,
+)
+from skmtl.encoding._columns import (
+    check_buckets,
+    check_input_names,
+    fallback_chains,
+    is_by_dtype,
+    joined_ids,
+    read_ids,
+    read_roles,
+    vocabulary_owners,
+)
+from skmtl.encoding._hashing import HashedIds
+from skmtl.encoding._lists import spread_names, spread_vectors
+from skmtl.encoding._numbers import (
+    NumberScale,
+    as_float,
+    binned,
+    distinct_with_mass,
+    first_bins,
+    profile_numbers,
+)
+from skmtl.encoding._summary import summarize
+from skmtl.encoding._table import (
+    EncodedTable,
+    Growth,
+    Layout,
+    encode_few_rows,
+    encode_frame,
+    growth,
+    hash_numbers,
+    id_offsets,
+)
+from skmtl.encoding._vocabulary import Ids, Vocabulary, as_keys
 from skmtl.tasks import check_row_weight
 
-_ID_NAME = re.compile(r"(^|_|(?<=[a-z]))(id|ids|ID|IDs|Id)$")
 
-
-class TableEncoder(GrowingMixin, SaveMixin, TransformerMixin, BaseEstimator):
+class TableEncoder(SaveMixin, TransformerMixin, BaseEstimator):
     """Turn a table of ids and numbers into what an embedding network reads.
 
     Every id column gets a vocabulary. Row 0 of each is shared by the values that are
@@ -142,6 +159,8 @@ class TableEncoder(GrowingMixin, SaveMixin, TransformerMixin, BaseEstimator):
     """
 
     _frame_names: list[Any] | None = None
+    _widths: Mapping[int, int] | None = None
+    _profile: Mapping[Any, dict[str, Any]] | None = None  # not in the first files
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         "categorical_features": ["array-like", StrOptions({"from_dtype"}), str, None],
         "min_frequency": [Interval(Integral, 1, None, closed="left")],
@@ -183,8 +202,9 @@ class TableEncoder(GrowingMixin, SaveMixin, TransformerMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : DataFrame of pandas or polars, or array-like, shape (n_samples, n_features)
-            The table.
+        X : DataFrame or array-like of shape (n_samples, n_features)
+            The table: of pandas, polars or pyarrow, a dictionary of columns, an array,
+            or a list of rows.
         y : object
             Ignored.
         sample_weight : array-like of shape (n_samples,), default=None
@@ -201,56 +221,67 @@ class TableEncoder(GrowingMixin, SaveMixin, TransformerMixin, BaseEstimator):
         ValueError, TypeError
             For tables that cannot be encoded; the message names the column.
         """
+        self._learn(X, sample_weight)
+        advise_on_rare(self.vocabulary_names_, self._vocabularies, self.min_frequency)
+        return self
+
+    def _learn(self, X: Any, sample_weight: Any) -> None:
         frame = self._as_frame(X, reset=True)
         weight = check_row_weight(sample_weight, len(frame))
+        kept = frame
         if weight is not None and not weight.all():
-            frame, weight = frame[weight > 0], weight[weight > 0]
-        names = list(frame.columns)
-        mask = select_categorical(frame, self.categorical_features)
-        if isinstance(self.categorical_features, str):
-            _warn_of_integer_ids(frame, mask)
-        ids = [i for i, is_id in enumerate(mask) if is_id]
-        lists = [i for i in ids if holds_lists(frame.iloc[:, i])]
-        single = [i for i in ids if i not in lists]
-        numeric = [i for i, is_id in enumerate(mask) if not is_id]
-        bags, categorical = ([names[i] for i in at] for at in (lists, single))
+            kept, weight = frame[weight > 0], weight[weight > 0]
+        table, roles = read_roles(kept, self.categorical_features)
+        names, columns = roles.names, [column for _, column in table.items()]
+        categorical, bags, numeric = (
+            [names[i] for i in at] for at in (roles.single, roles.lists, roles.numeric)
+        )
         owners = vocabulary_owners(self.share_embedding, [*categorical, *bags], names)
         hashed = check_buckets(self.n_buckets, owners, bags, self.n_hashes)
         chains = fallback_chains(self.fallback, categorical, owners, list(hashed))
-        vocabularies: dict[Any, Any] = {
-            owner: HashedIds.fit(keys, hashed[owner])
-            if owner in hashed
-            else Vocabulary.fit(keys, **self._limits())
-            for owner, keys in self._keys(frame, owners, bags)
-        }
-        scales = [
-            NumberScale.fit(as_float(frame.iloc[:, i], names[i]), weight, self.n_bins)
-            for i in numeric
-        ]
-        self._categorical, self._lists, self._numeric = single, lists, numeric
+        vocabularies: list[Any] = []
+        profile: dict[Any, dict[str, Any]] = {}
+        places = dict(zip(owners, [*roles.single, *roles.lists], strict=True))
+        for owner, readings in read_ids(
+            columns, places, owners, roles.lists, self.max_length
+        ):
+            ids, counts = joined_ids(readings)
+            vocabulary = (
+                HashedIds.fit(ids, hashed[owner])
+                if owner in hashed
+                else Vocabulary.fit(ids, counts, **self._limits())
+            )
+            vocabularies.append(vocabulary)
+            profile |= {
+                one.name: one.profile(vocabulary, len(readings)) for one in readings
+            }
+        scales = []
+        for i in roles.numeric:
+            x = as_float(columns[i], names[i])
+            values, mass = distinct_with_mass(x, weight)
+            missing = int(np.isnan(x).sum())
+            scales.append(
+                NumberScale.of_distinct(values, mass, self.n_bins, missing > 0)
+            )
+            profile[names[i]] = profile_numbers(len(x), missing, values)
+        validate_data(self, frame, skip_check_array=True, reset=True)
+        self._frame_names = list(frame.columns) if has_names(X) else None
+        self._categorical, self._lists = roles.single, roles.lists
+        self._numeric, self._widths = roles.numeric, roles.widths
         self.categorical_names_, self.bag_names_ = categorical, bags
-        self.numeric_names_ = [names[i] for i in numeric]
-        self.vocabulary_of_, self.vocabulary_names_ = owners, list(vocabularies)
+        self.numeric_names_, self._profile = numeric, profile
+        self.vocabulary_of_ = owners
+        self.vocabulary_names_ = list(dict.fromkeys(owners.values()))
         self._chains, self._scales = chains, scales
-        self._set_vocabularies(list(vocabularies.values()))
+        self._set_vocabularies(vocabularies)
         more = [k for k, name in enumerate(categorical) if owners[name] in hashed]
         self.more_hashes_ = more * (self.n_hashes - 1)
         self.bin_sizes_ = [s.n_bins for s in scales if s.edges is not None]
-        return self
-
-    def _keys(
-        self, frame: pd.DataFrame, owners: dict[Any, Any], lists: Sequence[Any]
-    ) -> Iterator[tuple[Any, pd.Series]]:
-        """Keys of one vocabulary after the other, from all columns that read it."""
-        for owner in dict.fromkeys(owners.values()):
-            columns = [name for name in owners if owners[name] == owner]
-            keys = [
-                flat_keys(frame[name], name, self.max_length)[0]
-                if name in lists
-                else as_keys(frame[name], name)
-                for name in columns
-            ]
-            yield owner, joined_keys(keys, columns)
+        if is_by_dtype(self.categorical_features):
+            from_array = self._frame_names is None
+            if from_array:
+                advise_on_arrays(X, columns, roles.single)
+            advise_on_numbers(columns, names, roles.numeric, from_array=from_array)
 
     def _limits(self) -> dict[str, Any]:
         return {
@@ -270,10 +301,10 @@ class TableEncoder(GrowingMixin, SaveMixin, TransformerMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : DataFrame of pandas or polars, or array-like, shape (n_samples, n_features)
-            A table with the columns seen in `fit`. The columns of a DataFrame are
-            matched by name and may come in any order; columns that `fit` has not seen
-            are left out.
+        X : DataFrame or array-like of shape (n_samples, n_features)
+            A table with the columns seen in `fit`. Columns that have names are matched
+            by name and may come in any order; columns that `fit` has not seen are left
+            out.
 
         Returns
         -------
@@ -283,68 +314,19 @@ class TableEncoder(GrowingMixin, SaveMixin, TransformerMixin, BaseEstimator):
         check_is_fitted(self)
         if isinstance(X, EncodedTable):
             return X
-        frame = self._as_frame(X, reset=False)
-        cells = self._plain_cells(frame)
-        if cells is not None:
-            return self._encode_cells(cells, frame)
-        n = len(frame)
-        columns = [column for _, column in frame.items()]
-        codes = np.empty((n, len(self._categorical)), dtype=self._id_type())
-        for k, i in enumerate(self._categorical):
-            vocabulary = self._vocabularies[self.layout_.columns[k]]
-            codes[:, k] = _rows(vocabulary, columns[i], self.categorical_names_[k])
-        fall_back(codes, self.layout_.fallbacks)
-        ids = self._with_more_hashes(codes, columns)
-        ids += self._id_offsets()
-        bags = tuple(
-            self._bag(columns[i], name)
-            for i, name in zip(self._lists, self.bag_names_, strict=True)
-        )
-        numeric = np.empty((n, len(self._scales)), dtype=np.float32)
-        bins = np.empty((n, len(self.bin_sizes_)), dtype=np.int32)
-        places = self._bin_places()
-        for k, (i, scale) in enumerate(zip(self._numeric, self._scales, strict=True)):
-            x = as_float(columns[i], self.numeric_names_[k])
-            numeric[:, k] = scale.scaled(x)
-            if k in places:
-                place, offset = places[k]
-                np.add(scale.bins(x), offset, out=bins[:, place])
-        return EncodedTable(ids, bins, numeric, bags)
-
-    def _plain_cells(self, frame: pd.DataFrame) -> npt.NDArray[Any] | None:
-        """Cells of a table that can be encoded at once, one row for each column."""
-        strings = all(
-            isinstance(v, Vocabulary) and v.numbers is False for v in self._vocabularies
-        )
-        if self._lists or not strings:
-            return None
-        return plain_cells(frame, self._categorical, self._numeric)
-
-    def _encode_cells(
-        self, cells: npt.NDArray[Any], frame: pd.DataFrame
-    ) -> EncodedTable:
-        """Encode a short table of strings and numbers."""
-        ids = np.empty((len(frame), len(self._categorical)), dtype=self._id_type())
-        for k, i in enumerate(self._categorical):
-            vocabulary = self._vocabularies[self.layout_.columns[k]]
-            ids[:, k] = vocabulary.rows_of_cells(cells[i].tolist())
-        fall_back(ids, self.layout_.fallbacks)
-        ids += self._id_offsets()
-        x = cells[self._numeric].T.astype(np.float64, order="C")
-        if np.isinf(x).any():
-            for i, name in zip(self._numeric, self.numeric_names_, strict=True):
-                as_float(frame.iloc[:, i], name)  # raises, and names the column
-        bins = np.empty((len(x), len(self.bin_sizes_)), dtype=np.int32)
-        for k, (place, offset) in self._bin_places().items():
-            np.add(self._scales[k].bins(x[:, k]), offset, out=bins[:, place])
-        return EncodedTable(ids, bins, scaled(x, self._scales))
+        seen = self._matched_names()
+        if isinstance(X, pd.DataFrame) and len(X) and list(X.columns) == seen:
+            # What a service sends. The other checks take their time.
+            few = None if self._widths else encode_few_rows(self, X)
+            return few or encode_frame(self, self._spread(as_frame(X)))
+        return encode_frame(self, self._as_frame(X, reset=False))
 
     def transform(self, X: Any) -> npt.NDArray[np.float64] | pd.DataFrame:
         """Encode a table as one array, for use outside skmtl.
 
         Parameters
         ----------
-        X : DataFrame of pandas or polars, or array-like, shape (n_samples, n_features)
+        X : DataFrame or array-like of shape (n_samples, n_features)
             As for `encode`.
 
         Returns
@@ -356,13 +338,13 @@ class TableEncoder(GrowingMixin, SaveMixin, TransformerMixin, BaseEstimator):
             column, are in what `encode` gives.
         """
         table = self.encode(X)
-        ids = table.ids - self._id_offsets()
-        bins = table.bins - np.array(_offsets(self.bin_sizes_), dtype=np.int32)
+        ids = table.ids - id_offsets(self)
+        bins = table.bins - first_bins(self.bin_sizes_).astype(np.int32)
         lengths = np.empty((len(table), len(table.bags)), dtype=np.int64)
         for k, bag in enumerate(table.bags):
             lengths[:, k] = bag.lengths
         arrays = (ids, lengths, table.numeric, bins)
-        if not self._wants_frame():
+        if output_config("transform", self)["dense"] not in ("pandas", "polars"):
             return np.hstack(arrays, dtype=np.float64)
         out = pd.concat([pd.DataFrame(block) for block in arrays], axis=1)
         out.columns = self.get_feature_names_out()
@@ -384,14 +366,188 @@ class TableEncoder(GrowingMixin, SaveMixin, TransformerMixin, BaseEstimator):
             and ``<name>_bin`` for each number that has bins.
         """
         check_is_fitted(self)
-        names = _check_input_names(self, input_features)
+        names = check_input_names(
+            input_features,
+            self.n_features_in_,
+            getattr(self, "feature_names_in_", None),
+        )
+        names = spread_names(names, self._widths or {})
         ids = [names[i] for i in self._categorical]
-        for k, number in zip(self.more_hashes_, self._hash_numbers(), strict=True):
+        for k, number in zip(
+            self.more_hashes_, hash_numbers(self.more_hashes_), strict=True
+        ):
             ids.append(f"{ids[k]}_hash{number + 1}")
         lengths = [f"{names[i]}_length" for i in self._lists]
         numbers = [names[i] for i in self._numeric]
-        bins = [f"{numbers[k]}_bin" for k in self._bin_places()]
+        bins = [f"{numbers[k]}_bin" for k in self.binned_]
         return np.asarray([*ids, *lengths, *numbers, *bins], dtype=object)
+
+    def summary(self) -> pd.DataFrame:
+        """Describe what each column was read as.
+
+        Returns
+        -------
+        DataFrame
+            A row for each column of the table of `fit`. ``read_as`` is ids, lists of
+            ids, numbers or vectors, and ``rows`` the number of rows of its embedding
+            table (of bins for numbers; of a shared table where columns share one),
+            with those that `partial_fit` has added. ``distinct`` counts the different
+            values, ``missing`` the missing cells, and ``rare`` the ids without a row
+            of their own. ``unknown_share`` is the share of the cells, or entries of
+            lists, that read the row for unknown ids, or are missing. ``examples``
+            shows the most frequent ids, and minimum, median and maximum of numbers.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> from skmtl import TableEncoder
+        >>> X = pd.DataFrame({"item": ["a", "b", "a", None], "price": [1, 2, 3, 9]})
+        >>> encoder = TableEncoder().fit(X)
+        >>> encoder.summary()[["read_as", "distinct", "missing", "rare", "examples"]]
+                read_as  distinct  missing  rare examples
+        column
+        item        ids         2        1     1     a, b
+        price   numbers         4        0     0  1, 3, 9
+        """
+        check_is_fitted(self)
+        return summarize(self)
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, str]:
+        bundle: dict[str, str] = super()._repr_mimebundle_(**kwargs)
+        if "text/html" in bundle and hasattr(self, "vocabulary_sizes_"):
+            bundle["text/html"] += self.summary().to_html()
+        return bundle
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
+        """Let new ids have rows; the first call is that of `fit`.
+
+        Ids keep their rows. An id that has come up on `min_frequency` rows of all calls
+        together gets one, while there are fewer than `max_categories`. Scales and bins
+        stay as they are.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_samples, n_features)
+            More rows, with the columns seen in the first call and no others.
+        y : object
+            Ignored.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Rows of weight 0 are left out.
+
+        Returns
+        -------
+        self : TableEncoder
+            The encoder.
+
+        Raises
+        ------
+        ValueError, TypeError
+            For other columns, or ids of another type; the message names the column, and
+            the encoder stays as it was.
+        """
+        if hasattr(self, "vocabulary_sizes_"):
+            self.__dict__.update(self.grown(X, sample_weight)[0].__dict__)
+        else:  # ids that are rare now may come up again
+            self._learn(X, sample_weight)
+        return self
+
+    def grown(self, X: Any, sample_weight: Any = None) -> tuple[Self, Growth]:
+        """Give an encoder that knows the ids of more rows; this one stays as it is.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_samples, n_features)
+            As for `partial_fit`.
+        sample_weight : array-like of shape (n_samples,), default=None
+            As for `partial_fit`.
+
+        Returns
+        -------
+        encoder : TableEncoder
+            The new encoder.
+        growth : Growth
+            For each row of its fused table of ids, ``start``, the row of this encoder's
+            table from which to start, and ``new``, whether it is new.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As `partial_fit`.
+        """
+        check_is_fitted(self)
+        seen = self._matched_names()
+        if has_names(X) and seen is not None:
+            X = as_frame(X, estimator=self)
+            more = [name for name in X.columns if name not in set(seen)]
+            if more:
+                raise ValueError(
+                    f"X has columns that were not there in the first call: {more}. "
+                    "Leave them out, or fit again with them."
+                )
+        frame = self._as_frame(X, reset=False)
+        weight = check_row_weight(sample_weight, len(frame))
+        if weight is not None and not weight.all():
+            frame = frame[weight > 0]
+        encoder = copy.copy(self)
+        columns, owners = [c for _, c in frame.items()], self.vocabulary_of_
+        places = dict(zip(owners, [*self._categorical, *self._lists], strict=True))
+        found = read_ids(columns, places, owners, self._lists, self.max_length)
+        grown = []
+        for vocabulary, (owner, readings) in zip(
+            self._vocabularies, found, strict=True
+        ):
+            ids, counts = joined_ids(readings)
+            grown.append(vocabulary.grown(ids, counts, owner, **self._limits()))
+        encoder._set_vocabularies(grown)
+        before, after = (e._all_ids(frame) for e in (self, encoder))
+        return encoder, growth(self.layout_, encoder.layout_, before, after)
+
+    def _all_ids(self, frame: Any) -> npt.NDArray[np.int64]:
+        """Ids of all cells, those of lists first; of single ones the first hash."""
+        table = encode_frame(self, frame)
+        ids = table.ids[:, : len(self._categorical)]
+        return np.concatenate([*(bag.values for bag in table.bags), ids.ravel()])
+
+    def frequencies(self, X: Any) -> npt.NDArray[np.int64]:
+        """On how many rows of `fit` and `partial_fit` each id of a table was seen.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_samples, n_features)
+            As for `encode`.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_id_columns), dtype int64
+            0 for an id that was not seen, -1 for a missing cell. Hashed columns, whose
+            ids nobody counts, have -1 everywhere.
+        """
+        check_is_fitted(self)
+        frame = self._as_frame(X, reset=False)
+        found = np.full((len(frame), len(self._categorical)), -1, dtype=np.int64)
+        for k, i in enumerate(self._categorical):
+            vocabulary = self._vocabularies[self.layout_.columns[k]]
+            if isinstance(vocabulary, Vocabulary):
+                keys = as_keys(frame.iloc[:, i], self.categorical_names_[k])
+                found[:, k] = vocabulary.frequencies(keys)
+        return found
+
+    def row_frequencies(self) -> npt.NDArray[np.int64]:
+        """On how many rows the id of each row of the fused table was seen.
+
+        Returns
+        -------
+        ndarray of shape (n_rows_of_tables,), dtype int64
+            0 for rows that are no id's own: unknown ids, fallbacks, buckets.
+        """
+        check_is_fitted(self)
+        found = np.zeros(sum(self.layout_.totals), dtype=np.int64)
+        firsts = self.layout_.first
+        for first, vocabulary in zip(firsts, self._vocabularies, strict=True):
+            if isinstance(vocabulary, Vocabulary):
+                found[first + 1 : first + len(vocabulary)] = vocabulary.counts
+        return found
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -403,14 +559,7 @@ class TableEncoder(GrowingMixin, SaveMixin, TransformerMixin, BaseEstimator):
     @property
     def binned_(self) -> list[int]:
         """For each of `bin_sizes_`, which of `numeric_names_` it is of."""
-        if not self.bin_sizes_:
-            return []
-        return [k for k, s in enumerate(self._scales) if s.edges is not None]
-
-    def _bin_places(self) -> dict[int, tuple[int, int]]:
-        """For each number with bins, its column of bins and the first row of these."""
-        pairs = zip(self.binned_, _offsets(self.bin_sizes_), strict=True)
-        return {k: (i, offset) for i, (k, offset) in enumerate(pairs)}
+        return binned(self._scales, self.bin_sizes_)
 
     @property
     def vocabulary_places_(self) -> dict[Any, int]:
@@ -418,60 +567,25 @@ class TableEncoder(GrowingMixin, SaveMixin, TransformerMixin, BaseEstimator):
         place = {name: v for v, name in enumerate(self.vocabulary_names_)}
         return {name: place[owner] for name, owner in self.vocabulary_of_.items()}
 
-    def _bag(self, column: pd.Series, name: Any) -> RaggedArray:
-        keys, lengths = flat_keys(column, name, self.max_length)
-        place = self.vocabulary_places_[name]
-        rows = _rows(self._vocabularies[place], keys, name)
-        return RaggedArray.from_lengths(rows + self.layout_.first[place], lengths)
-
-    def _hash_numbers(self) -> list[int]:
-        """Number of the hash function behind each of `more_hashes_`, from 1."""
-        n_hashed = max(len(set(self.more_hashes_)), 1)
-        return [1 + place // n_hashed for place in range(len(self.more_hashes_))]
-
-    def _with_more_hashes(
-        self, codes: npt.NDArray[np.signedinteger[Any]], columns: list[pd.Series]
-    ) -> npt.NDArray[np.signedinteger[Any]]:
-        """Append the rows of further hashes."""
-        more = []
-        for k, number in zip(self.more_hashes_, self._hash_numbers(), strict=True):
-            keys = as_keys(columns[self._categorical[k]], self.categorical_names_[k])
-            vocabulary = self._vocabularies[self.layout_.columns[k]]
-            more.append(vocabulary.rows(keys, number).astype(codes.dtype))
-        return np.column_stack([codes, *more]) if more else codes
-
-    def _id_type(self) -> type[np.signedinteger[Any]]:
-        """Type of rows of the fused table: half the memory while they fit 32 bits."""
-        fits = sum(self.vocabulary_sizes_) <= np.iinfo(np.int32).max
-        return np.int32 if fits else np.int64
-
-    def _id_offsets(self) -> npt.NDArray[np.signedinteger[Any]]:
-        """First row in the fused table of what each column of encoded ids holds."""
-        offsets = np.array(self.layout_.column_first, dtype=self._id_type())
-        places = [*range(len(offsets)), *self.more_hashes_]
-        return offsets[np.array(places, dtype=np.intp)]
-
     def _is_hashed(self, k: int) -> bool:
-        """Whether a vocabulary is none."""
+        """Whether a column is hashed instead of having a vocabulary."""
         return isinstance(self._vocabularies[k], HashedIds)
 
-    def _add_ids(self, k: int, keys: pd.Index) -> None:
+    def _add_ids(self, k: int, ids: Ids) -> None:
         """Give ids that `fit` did not see, or found too rare, rows of their own."""
         vocabularies = list(self._vocabularies)
-        vocabularies[k] = vocabularies[k].extended(keys)
+        vocabularies[k] = vocabularies[k].extended(ids)
         self._set_vocabularies(vocabularies)
 
     def _as_frame(self, X: Any, *, reset: bool) -> pd.DataFrame:
         """Check the table against the one seen in `fit`, columns matched by name."""
         seen = None if reset else self._matched_names()
-        if seen is not None and isinstance(X, pd.DataFrame) and _is_as_fitted(X, seen):
-            return X  # what a service sends; the checks below take their time
+        if isinstance(X, pd.DataFrame) and len(X) and list(X.columns) == seen:
+            return self._spread(as_frame(X))
         named = has_names(X)
         frame = as_frame(X, estimator=self)
-        if named:
-            _refuse_missing_names(frame)
         if named and seen is not None:
-            frame = _select_by_name(frame, seen)
+            frame = select_columns(frame, seen)
         if not len(frame) or not frame.shape[1]:
             what, lacks = (
                 ("sample(s)", "row") if not len(frame) else ("feature(s)", "column")
@@ -481,104 +595,16 @@ class TableEncoder(GrowingMixin, SaveMixin, TransformerMixin, BaseEstimator):
                 f"1 is required by {type(self).__name__}. Give a table with at least "
                 f"one {lacks}."
             )
-        _refuse_duplicates(frame.columns)
-        validate_data(self, frame, skip_check_array=True, reset=reset)
-        if reset:  # scikit-learn keeps names that are strings
-            self._frame_names = list(frame.columns) if named else None
-        return frame
+        if reset:
+            check_names(frame)
+            return frame
+        validate_data(self, frame, skip_check_array=True, reset=False)
+        return self._spread(frame)
+
+    def _spread(self, frame: pd.DataFrame) -> pd.DataFrame:
+        return spread_vectors(frame, self._widths) if self._widths else frame
 
     def _matched_names(self) -> list[Any] | None:
         """What columns of a DataFrame are matched by; None after an array."""
         names = getattr(self, "feature_names_in_", self._frame_names)
         return None if names is None else list(names)
-
-    def _wants_frame(self) -> bool:
-        return output_config("transform", self)["dense"] in ("pandas", "polars")
-
-
-def _rows(vocabulary: Any, column: pd.Series, name: Any) -> Any:
-    """Row of every id of a column within its vocabulary."""
-    rows = vocabulary.rows_of_few(column) if len(column) <= SHORT else None
-    if rows is None:
-        rows = vocabulary.rows(as_keys(column, name))
-    if not rows.any():
-        warn_of_other_kind(vocabulary.numbers, column, name)
-    return rows
-
-
-def _is_as_fitted(X: pd.DataFrame, names: list[Any]) -> bool:
-    """Whether a table has rows, these columns in this order, and native numbers."""
-    return (
-        len(X) > 0
-        and list(X.columns) == names
-        and all(getattr(dtype, "isnative", True) for dtype in X.dtypes.tolist())
-    )
-
-
-def _refuse_missing_names(frame: pd.DataFrame) -> None:
-    if isinstance(frame.columns, pd.MultiIndex):
-        return
-    missing = np.flatnonzero(frame.columns.isna())
-    if len(missing):
-        raise ValueError(
-            f"X has columns without a name: {frame.columns[missing[0]]!r} at position "
-            f"{missing[0]}. Name each column."
-        )
-
-
-def _refuse_duplicates(columns: pd.Index) -> None:
-    if columns.has_duplicates:
-        twice = list(columns[columns.duplicated()])
-        raise ValueError(f"X has columns of the same name: {twice}. Rename them.")
-
-
-def _select_by_name(frame: pd.DataFrame, names: list[Any]) -> pd.DataFrame:
-    """The named columns in this order, by position, as a name may be a boolean."""
-    place = {name: i for i, name in reversed(list(enumerate(frame.columns)))}
-    missing = [name for name in names if name not in place]
-    if missing:
-        raise ValueError(
-            f"X lacks columns that were there in fit: {missing}. Found "
-            f"{list(frame.columns)}. Add them, with missing cells where nothing is "
-            "known."
-        )
-    _refuse_duplicates(frame.columns[frame.columns.isin(names)])
-    return frame.iloc[:, [place[name] for name in names]]
-
-
-def _check_input_names(encoder: TableEncoder, given: Any) -> list[str]:
-    seen = getattr(encoder, "feature_names_in_", None)
-    if given is None:
-        if seen is not None:
-            return list(seen)
-        return [f"x{i}" for i in range(encoder.n_features_in_)]
-    given = list(given)
-    if seen is not None and given != list(seen):
-        raise ValueError("input_features is not equal to feature_names_in_")
-    if len(given) != encoder.n_features_in_:
-        raise ValueError(
-            "input_features should have length equal to number of features "
-            f"({encoder.n_features_in_}), got {len(given)}"
-        )
-    return given
-
-
-def _offsets(sizes: list[int]) -> list[int]:
-    """First row of each column in the fused table."""
-    return [sum(sizes[:i]) for i in range(len(sizes))]
-
-
-def _warn_of_integer_ids(frame: pd.DataFrame, mask: list[bool]) -> None:
-    suspects = [
-        str(name)
-        for name, is_id, dtype in zip(frame.columns, mask, frame.dtypes, strict=True)
-        if not is_id and types.is_integer_dtype(dtype) and _ID_NAME.search(str(name))
-    ]
-    if suspects:
-        warnings.warn(
-            f"Columns {suspects} are named like ids but hold integers, so they are "
-            "read as numbers. Name them in categorical_features, or cast them to "
-            "'category'.",
-            UserWarning,
-            stacklevel=4,
-        )

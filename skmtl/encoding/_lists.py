@@ -1,7 +1,8 @@
-"""Columns of lists: recognised, and laid flat without work by the row."""
+"""Cells that hold many values: lists of ids, laid flat, and vectors of numbers."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from operator import attrgetter
 from typing import Any
@@ -11,7 +12,8 @@ import numpy.typing as npt
 import pandas as pd
 from pandas.api import types
 
-from skmtl.encoding._keys import as_keys
+from skmtl.encoding._advice import warn_of_other_kind
+from skmtl.encoding._vocabulary import Keys, as_keys
 
 Lengths = npt.NDArray[np.int64]
 
@@ -29,9 +31,7 @@ def holds_lists(column: pd.Series) -> bool:
 
 
 def _is_arrow_list(dtype: Any) -> bool:
-    if not isinstance(dtype, pd.ArrowDtype):
-        return False
-    return _is_list_type(dtype.pyarrow_dtype)
+    return isinstance(dtype, pd.ArrowDtype) and _is_list_type(dtype.pyarrow_dtype)
 
 
 def _is_list_type(kind: Any) -> bool:
@@ -46,7 +46,7 @@ def _is_list_type(kind: Any) -> bool:
 
 def flat_keys(
     column: pd.Series, name: object, max_length: int | None
-) -> tuple[pd.Series, Lengths]:
+) -> tuple[Keys, Lengths]:
     """Bring a column of lists to keys of all entries, and the length of each row.
 
     Missing entries are left out, and of what remains the last `max_length` entries of
@@ -63,7 +63,7 @@ def flat_keys(
 
     Returns
     -------
-    keys : pandas.Series
+    keys : Keys
         As `as_keys` gives them.
     lengths : ndarray of shape (n_samples,), dtype int64
         Entries of each row.
@@ -72,11 +72,10 @@ def flat_keys(
     ------
     TypeError
         When lists are mixed with single values, hold lists, or mix types.
+    ValueError
+        For fractional numbers, which are not ids.
     """
-    if _is_arrow_list(column.dtype):
-        values, lengths = _from_arrow(column)
-    else:
-        values, lengths = _from_cells(column, name)
+    values, lengths = _flat(column, name)
     there = values.notna().to_numpy()
     if not there.all():
         row = np.repeat(np.arange(len(lengths)), lengths)
@@ -87,7 +86,7 @@ def flat_keys(
         values = values[from_end <= max_length]
         lengths = np.minimum(lengths, max_length)
     try:
-        return as_keys(values.reset_index(drop=True), name), lengths
+        keys = as_keys(values.reset_index(drop=True), name)
     except TypeError:
         if any(isinstance(value, LISTS) for value in values):
             raise TypeError(
@@ -95,6 +94,190 @@ def flat_keys(
                 "string or a number: flatten the lists, or spread them over columns."
             ) from None
         raise
+    if keys.cells.dtype == np.float64:
+        _refuse_fractions(np.asarray(keys.cells), name)
+    return keys, lengths
+
+
+def encode_lists(
+    vocabulary: Any, column: pd.Series, name: object, max_length: int | None
+) -> tuple[npt.NDArray[np.int64], Lengths]:
+    """Rows of the vocabulary for all entries of a column, and the length of each row.
+
+    Parameters
+    ----------
+    vocabulary : Vocabulary or HashedIds
+        The ids.
+    column, name, max_length
+        As for `flat_keys`.
+    """
+    keys, lengths = flat_keys(column, name, max_length)
+    rows = vocabulary.rows(keys)
+    if not rows.any():
+        now = keys.numbers if len(keys.distinct) else None
+        warn_of_other_kind(vocabulary.numbers, now, name)
+    return rows, lengths
+
+
+def _refuse_fractions(array: npt.NDArray[np.float64], name: object) -> None:
+    fractions = array[np.isfinite(array) & (array % 1 != 0)]
+    if len(fractions):
+        raise ValueError(
+            f"Column {name!r} holds lists of fractional numbers, such as "
+            f"{fractions[0]}, which are not ids. Vectors that all have the same length "
+            "are read as numbers, unless categorical_features names the column; other "
+            "lists must hold strings or integers."
+        )
+
+
+def holds_vectors(column: pd.Series, name: object) -> bool:
+    """Whether a column of lists holds vectors of numbers, and not ids.
+
+    Fractions are never ids. Whole numbers are those of a vector if the type of the
+    column says that all lists have one length and hold floats.
+    """
+    dtype: Any = column.dtype
+    if _is_arrow_list(dtype):
+        from pyarrow import types as arrow
+
+        kind = dtype.pyarrow_dtype
+        floats = arrow.is_floating(kind.value_type)
+        if floats and arrow.is_fixed_size_list(kind):
+            return True
+        if not floats:
+            return False
+    elif any(isinstance(entry, str) for entry in _first_entry(column)):
+        return False
+    values, lengths = _flat(column, name)
+    if not _is_float(values):
+        return False
+    array = values.to_numpy(np.float64, na_value=np.nan)
+    array = array[np.isfinite(array)]
+    there = lengths[column.notna().to_numpy()]
+    return bool((array % 1 != 0).any()) and len(set(there.tolist())) == 1
+
+
+def _first_entry(column: pd.Series) -> list[Any]:
+    """The first entry of the first list that has one."""
+    for cell in column:
+        scalar = isinstance(cell, np.ndarray) and cell.ndim == 0
+        if isinstance(cell, LISTS) and not scalar and len(cell):
+            return [cell[0]]
+    return []
+
+
+def _is_float(values: pd.Series) -> bool:
+    if types.is_object_dtype(values.dtype):
+        kind = types.infer_dtype(values, skipna=True)
+        return kind in ("floating", "mixed-integer-float")
+    return types.is_float_dtype(values.dtype)
+
+
+def vector_width(column: pd.Series, name: object) -> int:
+    """Length of the vectors of a column.
+
+    Raises
+    ------
+    ValueError
+        If they differ in length, or none is there.
+    """
+    _, lengths = _flat(column, name)
+    found = np.unique(lengths[column.notna().to_numpy()])
+    if len(found) != 1 or not found[0]:
+        what = (
+            f"vectors of {found[0]} to {found[-1]} numbers"
+            if len(found) > 1
+            else "no number"
+        )
+        raise ValueError(
+            f"Column {name!r} holds {what}. To be read as numbers, every list must "
+            "have the same length of at least 1; a missing list is a missing vector. "
+            "Pad or cut the lists, or name the column in categorical_features if it "
+            "holds ids."
+        )
+    return int(found[0])
+
+
+def spread_vectors(frame: pd.DataFrame, widths: Mapping[int, int]) -> pd.DataFrame:
+    """Put each number of a vector into a column of its own.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        The table.
+    widths : mapping of int to int
+        For the place of each column of vectors, their length.
+
+    Returns
+    -------
+    DataFrame
+        With the columns ``name[0]``, ``name[1]``, … instead of ``name``.
+
+    Raises
+    ------
+    ValueError
+        For vectors of another length.
+    TypeError
+        For entries that are not numbers.
+    """
+    if not widths:
+        return frame
+    parts: list[Any] = []
+    for place, (name, column) in enumerate(frame.items()):
+        width = widths.get(place)
+        if width is None:
+            parts.append(column)
+        else:
+            matrix = _matrix(column, name, width)
+            parts.append(pd.DataFrame(matrix, index=frame.index))
+    spread = pd.concat(parts, axis=1)
+    names = spread_names(list(frame.columns), widths)
+    spread.columns = pd.Index(names, tupleize_cols=False)
+    return spread
+
+
+def spread_names(names: Sequence[Any], widths: Mapping[int, int]) -> list[Any]:
+    """Names of the columns after `spread_vectors`."""
+    found: list[Any] = []
+    for place, name in enumerate(names):
+        width = widths.get(place)
+        found += [name] if width is None else [f"{name}[{k}]" for k in range(width)]
+    return found
+
+
+def _matrix(column: pd.Series, name: object, width: int) -> npt.NDArray[np.float64]:
+    matrix = np.full((len(column), width), np.nan)
+    there = column.notna().to_numpy()
+    if not there.any():
+        return matrix
+    if not holds_lists(column):
+        raise TypeError(
+            f"Column {name!r} held vectors of {width} numbers in fit and holds single "
+            "values now. Give a list of numbers in each cell."
+        )
+    values, lengths = _flat(column, name)
+    wrong = there & (lengths != width)
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise ValueError(
+            f"Column {name!r} held vectors of {width} numbers in fit, but row {row} "
+            f"has {lengths[row]}. Give vectors of one length."
+        )
+    try:
+        flat = values.to_numpy(dtype=np.float64, na_value=np.nan)
+    except (TypeError, ValueError) as error:
+        raise TypeError(
+            f"Column {name!r} must hold vectors of numbers: {error}"
+        ) from error
+    matrix[there] = flat.reshape(-1, width)
+    return matrix
+
+
+def _flat(column: pd.Series, name: object) -> tuple[pd.Series, Lengths]:
+    """All entries, and how many each row has."""
+    if _is_arrow_list(column.dtype):
+        return _from_arrow(column)
+    return _from_cells(column, name)
 
 
 def _from_arrow(column: pd.Series) -> tuple[pd.Series, Lengths]:
@@ -107,7 +290,7 @@ def _from_arrow(column: pd.Series) -> tuple[pd.Series, Lengths]:
     if pa.types.is_dictionary(flat.type):
         flat = flat.cast(flat.type.value_type)
     if _is_list_type(flat.type) or pa.types.is_null(flat.type):
-        # The caller's check for lists in lists looks at cells.
+        # The check for lists in lists looks at cells.
         values = pd.Series(flat.to_pylist(), dtype=object)
     else:
         values = pd.Series(pd.arrays.ArrowExtensionArray(flat))
@@ -140,6 +323,10 @@ def _joined(cells: npt.NDArray[np.object_], arrays: bool) -> pd.Series:
         # An empty array is one of floats, whatever the others hold.
         filled = [cell for cell in cells if len(cell)]
         if len(set(map(attrgetter("dtype"), filled))) == 1:
-            return pd.Series(np.concatenate(filled))
+            return pd.Series(_native(np.concatenate(filled)))
     # Arrays of several dtypes must not meet in one that holds neither.
     return pd.Series(list(chain.from_iterable(cells)), dtype=object)
+
+
+def _native(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    return array.astype(array.dtype.newbyteorder("="), copy=False)

@@ -2,16 +2,71 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
+from pandas.api import types
 
 Floats = npt.NDArray[np.float64]
 
+# Rows up to which all edges of a row are compared at once.
+_FEW = 4
 # Distances below have no finite inverse.
 _SMALLEST = 1e-300
+
+
+def as_float(column: pd.Series, name: object) -> np.ndarray:
+    """Bring one numeric column to float64, missing cells to NaN.
+
+    Raises
+    ------
+    TypeError
+        When the column does not hold numbers.
+    ValueError
+        When it holds infinity, or complex numbers.
+    """
+    if column.dtype == np.float64:
+        return _finite(column.to_numpy(copy=True), name)
+    if types.is_complex_dtype(column.dtype):
+        raise ValueError(
+            f"Complex data not supported: column {name!r} of X. Give its real and "
+            "imaginary parts as two columns."
+        )
+    kinds = (types.is_numeric_dtype, types.is_bool_dtype, types.is_object_dtype)
+    if not any(is_kind(column.dtype) for is_kind in kinds):
+        raise TypeError(f"Column {name!r} must hold numbers, {_cure(column.dtype)}")
+    try:
+        values = column.to_numpy(dtype=np.float64, na_value=np.nan, copy=True)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"Column {name!r} must hold numbers: {error}") from error
+    return _finite(values, name)
+
+
+def _cure(dtype: Any) -> str:
+    if types.is_datetime64_any_dtype(dtype) or types.is_timedelta64_dtype(dtype):
+        return (
+            f"found {dtype}. Turn times into numbers, such as days since a date or the "
+            "hour of the day."
+        )
+    return (
+        f"found {dtype}. Turn it into numbers, or name it in categorical_features when "
+        "fitting."
+    )
+
+
+def _finite(values: np.ndarray, name: object) -> np.ndarray:
+    """The values, NaN among them allowed."""
+    if np.isinf(values).any():
+        raise ValueError(
+            f"Input X contains infinity or a value too large for dtype('float64'): "
+            f"column {name!r}, row {int(np.isinf(values).argmax())}. Replace it, or "
+            "mark it as missing (NaN)."
+        )
+    return values
 
 
 @dataclass(frozen=True)
@@ -39,15 +94,21 @@ class NumberScale:
 
     @classmethod
     def fit(cls, x: Floats, weight: Floats | None, n_bins: int) -> NumberScale:
-        """Learn from the numbers of a column.
+        """Learn from the numbers of a column."""
+        missing = np.isnan(x) if weight is None else np.isnan(x) & (weight > 0)
+        values, mass = distinct_with_mass(x, weight)
+        return cls.of_distinct(values, mass, n_bins, bool(missing.any()))
+
+    @classmethod
+    def of_distinct(
+        cls, values: Floats, mass: Floats, n_bins: int, missing: bool
+    ) -> NumberScale:
+        """Learn from what `distinct_with_mass` gives, and whether any is missing.
 
         A column of at most two values and none missing gets no bins: the scaled number
         says all there is to know, and bins would add noise.
         """
-        values, mass = distinct_with_mass(x, weight)
-        missing = np.isnan(x) if weight is None else np.isnan(x) & (weight > 0)
-        plain = len(values) <= 2 and not missing.any()
-        if not n_bins or plain:
+        if not n_bins or (len(values) <= 2 and not missing):
             edges = None
         else:
             edges = _bin_edges(values, mass, n_bins) if len(values) else np.empty(0)
@@ -66,20 +127,114 @@ class NumberScale:
         return bins
 
 
-def scaled(x: Floats, scales: Sequence[NumberScale]) -> npt.NDArray[np.float32]:
-    """Scale columns, each by its own, as `NumberScale.scaled` does.
+def profile_numbers(n_samples: int, n_missing: int, values: Floats) -> dict[str, Any]:
+    """What `TableEncoder.summary` says of a column.
+
+    Parameters
+    ----------
+    n_samples, n_missing : int
+        Number of cells, and of missing ones.
+    values : ndarray
+        The different numbers that are there, ascending.
+    """
+    return {
+        "distinct": len(values),
+        "missing": n_missing,
+        "rare": 0,
+        "unknown_share": n_missing / max(n_samples, 1),
+        "examples": values[[0, len(values) // 2, -1]].tolist() if len(values) else [],
+    }
+
+
+def binned(scales: Sequence[NumberScale], bin_sizes: Sequence[int]) -> list[int]:
+    """Places of the columns that have bins; none where `bin_sizes` is empty."""
+    if not len(bin_sizes):
+        return []
+    return [k for k, scale in enumerate(scales) if scale.edges is not None]
+
+
+def encode_numbers(
+    n_samples: int,
+    columns: Sequence[pd.Series],
+    names: Sequence[Any],
+    scales: Sequence[NumberScale],
+    bin_sizes: Sequence[int],
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
+    """Bins and scaled numbers of columns, each by its own scale.
+
+    Parameters
+    ----------
+    n_samples : int
+        Number of rows.
+    columns : sequence of Series
+        The numeric columns.
+    names : sequence of str or int
+        Their names, for errors.
+    scales : sequence of NumberScale
+        One for each column.
+    bin_sizes : sequence of int
+        Bins of each column; empty without bins.
+
+    Returns
+    -------
+    bins : ndarray of shape (n_samples, len(bin_sizes)), dtype int32
+        Rows of the fused table of bins.
+    numeric : ndarray of shape (n_samples, n_columns), dtype float32
+        The scaled numbers.
+    """
+    numeric = np.empty((n_samples, len(scales)), dtype=np.float32)
+    bins = np.empty((n_samples, len(bin_sizes)), dtype=np.int32)
+    places = dict(zip(binned(scales, bin_sizes), first_bins(bin_sizes), strict=True))
+    column_of = {k: i for i, k in enumerate(places)}
+    for k, (column, name, scale) in enumerate(zip(columns, names, scales, strict=True)):
+        x = as_float(column, name)
+        numeric[:, k] = scale.scaled(x)
+        if k in places:
+            np.add(scale.bins(x), places[k], out=bins[:, column_of[k]])
+    return bins, numeric
+
+
+def encode_few(
+    x: Floats, scales: Sequence[NumberScale], bin_sizes: Sequence[int]
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
+    """As `encode_numbers` for a short table, with few calls however many columns.
 
     Parameters
     ----------
     x : ndarray of shape (n_samples, n_columns)
         The numbers.
-    scales : sequence of NumberScale
-        One for each column.
+    scales, bin_sizes
+        As for `encode_numbers`.
     """
-    center, scale = (
-        np.array([getattr(s, a) for s in scales]) for a in ("center", "scale")
-    )
-    return _squashed(x, center, scale)
+    center = np.array([s.center for s in scales])
+    scale = np.array([s.scale for s in scales])
+    numeric = _squashed(x, center, scale)
+    with_bins = binned(scales, bin_sizes)
+    x, scales = x[:, with_bins], [scales[k] for k in with_bins]
+    return _bins_of_few(x, scales) + first_bins(bin_sizes).astype(np.int32), numeric
+
+
+def _bins_of_few(x: Floats, scales: Sequence[NumberScale]) -> npt.NDArray[np.int32]:
+    """Bins of the numbers of a short table, within each column."""
+    bins = np.empty(x.shape, dtype=np.int32)
+    if len(x) > _FEW or not len(scales):
+        for k, one in enumerate(scales):
+            bins[:, k] = one.bins(x[:, k])
+        return bins
+    all_edges = [s.edges for s in scales if s.edges is not None]
+    sizes = np.array(list(map(len, all_edges)))
+    edges, ends = np.concatenate(all_edges), np.cumsum(sizes)
+    for row, cells in enumerate(x):
+        passed = np.zeros(len(edges) + 1, dtype=np.int32)
+        np.cumsum(edges <= np.repeat(cells, sizes), out=passed[1:])
+        bins[row] = passed[ends] - passed[ends - sizes] + 1
+    bins[np.isnan(x)] = 0
+    return bins
+
+
+def first_bins(sizes: Sequence[int]) -> npt.NDArray[np.int64]:
+    """First row of each column in the fused table of bins."""
+    return np.cumsum(np.array([0, *sizes], dtype=np.int64))[:-1]
 
 
 def _squashed(
@@ -150,3 +305,24 @@ def _bin_edges(values: Floats, mass: Floats, n_bins: int) -> Floats:
         # highest value there is nothing to part.
         edges.append(np.nextafter(cuts[cuts < rest[-1]], np.inf))
     return np.unique(np.concatenate(edges))
+
+
+def number_text(number: float) -> str:
+    """Write a number so that equal numbers are equal text, whatever their type."""
+    whole = not isinstance(number, float) or number.is_integer()
+    return hex(int(number)) if whole else repr(number)
+
+
+def number_of(text: str) -> int | float:
+    """Read what `number_text` wrote."""
+    return int(text, 16) if "x" in text else float(text)
+
+
+def number_texts(numbers: Iterable[Any]) -> npt.NDArray[np.object_]:
+    """`number_text` of each; None where it is missing."""
+    texts = [None if pd.isna(v) else number_text(_plain(v)) for v in numbers]
+    return np.array(texts, dtype=object)
+
+
+def _plain(number: Any) -> int | float:
+    return float(number) if isinstance(number, np.floating) else number

@@ -1,14 +1,89 @@
-"""The encoded form of a table."""
+"""The encoded form of a table, where the rows of its ids lie, and how it is made."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from itertools import accumulate
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
-from skmtl.encoding._ragged import RaggedArray
+from skmtl.encoding._lists import encode_lists
+from skmtl.encoding._numbers import NumberScale, as_float, encode_few, encode_numbers
+from skmtl.encoding._vocabulary import Vocabulary, as_keys, rows_of_column
+
+IdArray = npt.NDArray[np.signedinteger[Any]]
+
+# Rows of a table whose cells are fetched at once.
+_AT_ONCE = 128
+
+
+@dataclass(frozen=True)
+class RaggedArray:
+    """A column of lists: all entries in one array, and where each row's begin.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n_entries,), dtype int64
+        The entries of all rows, one row after the other.
+    offsets : ndarray of shape (n_samples + 1,), dtype int64
+        Row ``i`` is ``values[offsets[i]:offsets[i + 1]]``, as in a CSR matrix.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmtl import RaggedArray
+    >>> lists = RaggedArray(np.array([4, 7, 5]), np.array([0, 2, 2, 3]))
+    >>> lists.lengths
+    array([2, 0, 1])
+    >>> lists.take([2, 0]).values
+    array([5, 4, 7])
+    """
+
+    values: npt.NDArray[np.int64]
+    offsets: npt.NDArray[np.int64]
+
+    @classmethod
+    def from_lengths(
+        cls, values: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]
+    ) -> RaggedArray:
+        """Make a column of entries and the number of them in each row."""
+        return cls(values, _offsets(lengths))
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def lengths(self) -> npt.NDArray[np.int64]:
+        """Number of entries of each row."""
+        return np.diff(self.offsets)
+
+    def take(self, rows: npt.ArrayLike | slice) -> RaggedArray:
+        """Select rows.
+
+        Parameters
+        ----------
+        rows : array-like of int or bool, or slice
+            Which rows to take.
+
+        Returns
+        -------
+        RaggedArray
+            The selected rows, in the order asked for.
+        """
+        chosen: Any = rows if isinstance(rows, slice) else np.asarray(rows)
+        starts, lengths = self.offsets[:-1][chosen], self.lengths[chosen]
+        offsets = _offsets(lengths)
+        at = np.repeat(starts - offsets[:-1], lengths) + np.arange(offsets[-1])
+        return RaggedArray(self.values[at], offsets)
+
+
+def _offsets(lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    return np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
 
 
 @dataclass(frozen=True)
@@ -87,3 +162,305 @@ class EncodedTable:
         """
         arrays = {"ids": self.ids, "bins": self.bins, "numeric": self.numeric}
         return {**arrays, "bags": self.bags} if self.bags else arrays
+
+
+@dataclass(frozen=True)
+class Fallback:
+    """Rows of one column for its unknown ids.
+
+    Attributes
+    ----------
+    column : int
+        The id column.
+    chain : tuple of int
+        The columns that are asked, one after the other, until one has a known id.
+    first : tuple of int
+        For each of them, the row (of `column`) of its first known id.
+    """
+
+    column: int
+    chain: tuple[int, ...]
+    first: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How the rows of the vocabularies lie in the fused table.
+
+    Attributes
+    ----------
+    columns : sequence of int
+        The vocabulary that each id column reads.
+    sizes : sequence of int
+        Rows of each vocabulary's ids, row 0 included, without fallbacks.
+    totals : sequence of int
+        With fallbacks.
+    fallbacks : sequence of Fallback
+        The fallbacks.
+    """
+
+    columns: Sequence[int]
+    sizes: Sequence[int]
+    totals: Sequence[int]
+    fallbacks: Sequence[Fallback]
+
+    @classmethod
+    def of(
+        cls,
+        chains: Sequence[Sequence[int]],
+        columns: Sequence[int],
+        sizes: Sequence[int],
+    ) -> Layout:
+        """Lay out vocabularies of these sizes, with columns that fall back."""
+        found = fallbacks(chains, [sizes[v] for v in columns])
+        totals = list(sizes)
+        for one in found:
+            totals[columns[one.column]] += sum(sizes[columns[c]] - 1 for c in one.chain)
+        return cls(columns, sizes, totals, found)
+
+    @cached_property
+    def first(self) -> list[int]:
+        """First row of each vocabulary."""
+        return list(accumulate(self.totals, initial=0))[:-1]
+
+    @cached_property
+    def column_first(self) -> list[int]:
+        """First row of the vocabulary of each id column."""
+        return [self.first[v] for v in self.columns]
+
+    @property
+    def column_sizes(self) -> list[int]:
+        """Rows of the ids of each id column's vocabulary."""
+        return [self.sizes[v] for v in self.columns]
+
+    def blocks(self) -> list[list[tuple[int, int]]]:
+        """First row and length of each vocabulary's parts: ids, then each fallback."""
+        found = [[part] for part in zip(self.first, self.sizes, strict=True)]
+        for one in self.fallbacks:
+            vocabulary = self.columns[one.column]
+            first = self.first[vocabulary]
+            for row, column in zip(one.first, one.chain, strict=True):
+                length = self.sizes[self.columns[column]] - 1
+                found[vocabulary].append((first + row, length))
+        return found
+
+
+@dataclass(frozen=True)
+class Growth:
+    """The rows of a fused table after new ids got theirs.
+
+    Attributes
+    ----------
+    start : ndarray of shape (n_rows,), dtype int64
+        The row of the table before that each row starts from: for an old row its own
+        place there, for a new one that of what the id was until now, the unknown row
+        or its fallback.
+    new : ndarray of shape (n_rows,), dtype bool
+        Rows that were not there before.
+    """
+
+    start: npt.NDArray[np.int64]
+    new: npt.NDArray[np.bool_]
+
+
+def growth(
+    before: Layout,
+    after: Layout,
+    ids_before: npt.NDArray[np.int64],
+    ids_after: npt.NDArray[np.int64],
+) -> Growth:
+    """Map the rows of the grown table to those before.
+
+    Parameters
+    ----------
+    before, after : Layout
+        Of the two tables.
+    ids_before, ids_after : ndarray of shape (n_ids,)
+        All ids of the new data, encoded for either. They say what a new id was before,
+        which may differ from cell to cell; the last says it.
+    """
+    start = np.empty(sum(after.totals), dtype=np.int64)
+    new = np.ones(len(start), dtype=bool)
+    for unknown, old, now in zip(
+        before.first, before.blocks(), after.blocks(), strict=True
+    ):
+        for (old_row, old_length), (row, length) in zip(old, now, strict=True):
+            start[row : row + length] = unknown
+            start[row : row + old_length] = np.arange(old_row, old_row + old_length)
+            new[row : row + old_length] = False
+    fresh = new[ids_after]
+    start[ids_after[fresh]] = ids_before[fresh]
+    return Growth(start, new)
+
+
+def fallbacks(chains: Sequence[Sequence[int]], sizes: Sequence[int]) -> list[Fallback]:
+    """Lay the rows of the fallbacks out after each column's own.
+
+    Parameters
+    ----------
+    chains : sequence of sequence of int
+        From `fallback_chains`.
+    sizes : sequence of int
+        Rows of each column's vocabulary, row 0 included.
+
+    Returns
+    -------
+    list of Fallback
+        One for each column that has a chain.
+    """
+    found = []
+    for column, chain in enumerate(chains):
+        first = np.cumsum([sizes[column], *(sizes[c] - 1 for c in chain)])[:-1]
+        if chain:
+            rows = tuple(int(row) for row in first)
+            found.append(Fallback(column, tuple(chain), rows))
+    return found
+
+
+def fall_back(
+    codes: npt.NDArray[np.signedinteger[Any]], found: Sequence[Fallback]
+) -> None:
+    """Give unknown ids (code 0) the row of the first known id of their chain.
+
+    Parameters
+    ----------
+    codes : ndarray of shape (n_samples, n_columns)
+        Rows within each column; changed in place.
+    found : sequence of Fallback
+        From `fallbacks`.
+    """
+    own = codes.copy() if found else codes
+    for one in found:
+        column = codes[:, one.column]
+        for c, first in zip(one.chain, one.first, strict=True):
+            use = (column == 0) & (own[:, c] > 0)
+            column[use] = first + own[use, c] - 1
+
+
+class FittedEncoder(Protocol):
+    """What the functions below read of a `TableEncoder`."""
+
+    max_length: int | None
+    categorical_names_: list[Any]
+    bag_names_: list[Any]
+    numeric_names_: list[Any]
+    vocabulary_sizes_: list[int]
+    bin_sizes_: list[int]
+    more_hashes_: list[int]
+    layout_: Layout
+    n_features_in_: int
+    _categorical: list[int]
+    _lists: list[int]
+    _numeric: list[int]
+    _vocabularies: list[Any]
+    _scales: list[NumberScale]
+    _widths: Mapping[int, int] | None
+    _profile: Mapping[Any, dict[str, Any]] | None
+
+    @property
+    def vocabulary_places_(self) -> dict[Any, int]: ...
+
+    def _matched_names(self) -> list[Any] | None: ...
+
+
+def encode_frame(encoder: FittedEncoder, frame: pd.DataFrame) -> EncodedTable:
+    """Encode a table that has the columns of `fit` in their order, vectors spread."""
+    columns = [column for _, column in frame.items()]
+    codes = np.empty((len(frame), len(encoder._categorical)), dtype=_id_type(encoder))
+    for k, i in enumerate(encoder._categorical):
+        vocabulary = encoder._vocabularies[encoder.layout_.columns[k]]
+        name = encoder.categorical_names_[k]
+        codes[:, k] = rows_of_column(vocabulary, columns[i], name)
+    if encoder.layout_.fallbacks:
+        fall_back(codes, encoder.layout_.fallbacks)
+    ids = _with_more_hashes(encoder, codes, columns)
+    ids += id_offsets(encoder)
+    bins, numeric = encode_numbers(
+        len(frame),
+        [columns[i] for i in encoder._numeric],
+        encoder.numeric_names_,
+        encoder._scales,
+        encoder.bin_sizes_,
+    )
+    places = encoder.vocabulary_places_ if encoder._lists else {}
+    bags = []
+    for i, name in zip(encoder._lists, encoder.bag_names_, strict=True):
+        vocabulary = encoder._vocabularies[places[name]]
+        rows, lengths = encode_lists(vocabulary, columns[i], name, encoder.max_length)
+        rows += encoder.layout_.first[places[name]]
+        bags.append(RaggedArray.from_lengths(rows, lengths))
+    return EncodedTable(ids, bins, numeric, tuple(bags))
+
+
+def encode_few_rows(encoder: FittedEncoder, frame: pd.DataFrame) -> EncodedTable | None:
+    """Encode a short table of strings and numpy's numbers; None for other tables.
+
+    All cells are fetched at once: what pandas does for a column takes it tens of
+    microseconds, however short it is.
+    """
+    if len(frame) > _AT_ONCE or not _is_plain(encoder, frame):
+        return None
+    if len(frame) == 1:  # one cell after the other is quicker
+        cells = frame.iloc[0].to_numpy(object)[:, None]
+    else:
+        cells = frame.to_numpy(object).T
+    ids = np.empty((len(frame), len(encoder._categorical)), dtype=_id_type(encoder))
+    for k, i in enumerate(encoder._categorical):
+        vocabulary = encoder._vocabularies[encoder.layout_.columns[k]]
+        ids[:, k] = vocabulary.rows_of_cells(cells[i].tolist())
+    if encoder.layout_.fallbacks:
+        fall_back(ids, encoder.layout_.fallbacks)
+    ids += id_offsets(encoder)
+    x = cells[encoder._numeric].T.astype(np.float64, order="C")
+    if np.isinf(x).any():
+        for i, name in zip(encoder._numeric, encoder.numeric_names_, strict=True):
+            as_float(frame.iloc[:, i], name)  # raises, and names the column
+    return EncodedTable(ids, *encode_few(x, encoder._scales, encoder.bin_sizes_))
+
+
+def _is_plain(encoder: FittedEncoder, frame: pd.DataFrame) -> bool:
+    """Whether all ids are strings and all numbers numpy's."""
+    if encoder._lists or not all(
+        isinstance(one, Vocabulary) and one.numbers is False
+        for one in encoder._vocabularies
+    ):
+        return False
+    dtypes = frame.dtypes.tolist()
+    strings = all(isinstance(dtypes[i], pd.StringDtype) for i in encoder._categorical)
+    return strings and all(
+        isinstance(dtypes[i], np.dtype) and dtypes[i].kind in "fiub"
+        for i in encoder._numeric
+    )
+
+
+def _with_more_hashes(
+    encoder: FittedEncoder, codes: IdArray, columns: Sequence[pd.Series]
+) -> IdArray:
+    """Append the rows of further hashes."""
+    numbers = hash_numbers(encoder.more_hashes_)
+    more = []
+    for k, number in zip(encoder.more_hashes_, numbers, strict=True):
+        name = encoder.categorical_names_[k]
+        keys = as_keys(columns[encoder._categorical[k]], name)
+        vocabulary = encoder._vocabularies[encoder.layout_.columns[k]]
+        more.append(vocabulary.rows(keys, number).astype(codes.dtype))
+    return np.column_stack([codes, *more]) if more else codes
+
+
+def hash_numbers(more_hashes: Sequence[int]) -> list[int]:
+    """Number of the hash function behind each of `more_hashes_`, from 1."""
+    n_hashed = max(len(set(more_hashes)), 1)
+    return [1 + place // n_hashed for place in range(len(more_hashes))]
+
+
+def _id_type(encoder: FittedEncoder) -> type[np.signedinteger[Any]]:
+    """Type of rows of the fused table: half the memory while they fit 32 bits."""
+    fits = sum(encoder.vocabulary_sizes_) <= np.iinfo(np.int32).max
+    return np.int32 if fits else np.int64
+
+
+def id_offsets(encoder: FittedEncoder) -> IdArray:
+    """First row in the fused table of what each column of encoded ids holds."""
+    offsets = np.array(encoder.layout_.column_first, dtype=_id_type(encoder))
+    places = [*range(len(offsets)), *encoder.more_hashes_]
+    return offsets[np.array(places, dtype=np.intp)]

@@ -9,9 +9,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from skmtl.encoding._columns import is_polars
-from skmtl.encoding._keys import as_keys, holds_numbers, plain_index
-from skmtl.encoding._vocabulary import Vocabulary
+from skmtl._containers import infer_column
+from skmtl.encoding._vocabulary import Ids, Vocabulary, as_keys
+
+# Digits of an integer that is written as a word; Python reads no more than 4300.
+_LONGEST = 4000
 
 
 @dataclass(frozen=True)
@@ -20,7 +22,7 @@ class VectorTable:
 
     Attributes
     ----------
-    keys : pandas.Index
+    ids : Ids
         Distinct ids, in the form in which the encoder compares them.
     vectors : ndarray of shape (n_ids, width), dtype float32
         Their vectors.
@@ -28,7 +30,7 @@ class VectorTable:
         Whether the ids come from where all are strings, integers too.
     """
 
-    keys: pd.Index
+    ids: Ids
     vectors: npt.NDArray[np.float32]
     from_words: bool
 
@@ -50,33 +52,35 @@ class VectorTable:
         """
         ids, matrix, from_words = _parts(table, column)
         vectors = _matrix(matrix, column)
-        keys = as_keys(pd.Series(ids), f"ids of the embeddings of {column}")
+        column_of_ids = infer_column(ids) if isinstance(ids, list) else pd.Series(ids)
+        keys = as_keys(column_of_ids, f"ids of the embeddings of {column}")
         if len(keys) != len(vectors):
             raise ValueError(
                 f"The embeddings of column {column!r} hold {len(keys)} ids, but "
                 f"{len(vectors)} vectors. Give a vector for each id."
             )
-        if keys.isna().any():
+        missing = keys.codes < 0
+        if missing.any():
             raise ValueError(
                 f"The embeddings of column {column!r} have a missing id in row "
-                f"{int(keys.isna().to_numpy().argmax())}. Leave it out."
+                f"{int(missing.argmax())}. Leave it out."
             )
-        if keys.duplicated().any():
-            twice = keys[keys.duplicated()].unique()
+        twice = keys.distinct.take(keys.counts > 1)
+        if len(twice):
             raise ValueError(
                 f"The embeddings of column {column!r} hold {len(twice)} ids more than "
-                f"once, such as {twice[0]!r}. Keep one vector for each id."
+                f"once, such as {twice.tolist()[0]!r}. Keep one vector for each id."
             )
-        bad = ~np.isfinite(vectors).all(axis=1)
+        bad = np.asarray(~np.isfinite(vectors).all(axis=1))
         if bad.any():
             raise ValueError(
                 f"The embeddings of column {column!r} hold NaN or infinity: "
                 f"{int(bad.sum())} vectors, such as that of "
-                f"{keys.iloc[int(bad.argmax())]!r}. Leave these ids out."
+                f"{keys.distinct.take(bad).tolist()[0]!r}. Leave these ids out."
             )
-        return cls(plain_index(keys), vectors, from_words)
+        return cls(keys.distinct, vectors, from_words)
 
-    def keys_for(self, vocabulary: Vocabulary, column: Any) -> pd.Index:
+    def ids_for(self, vocabulary: Vocabulary, column: Any) -> Ids:
         """The ids in the type of a column's own.
 
         Raises
@@ -84,20 +88,17 @@ class VectorTable:
         ValueError
             When one are numbers and the others strings, so that none can be equal.
         """
-        own, keys = vocabulary.keys, self.keys
-        if not len(own) or holds_numbers(own) == holds_numbers(keys):
-            return keys
-        if self.from_words and holds_numbers(own):
-            whole = keys[[_is_integer(word) for word in keys]]
-            if len(whole) == len(keys):
-                return plain_index(as_keys(pd.Series([int(k) for k in keys]), column))
-        kinds = [
-            "numbers" if holds_numbers(index) else "strings" for index in (own, keys)
-        ]
+        own, ids = vocabulary.ids, self.ids
+        if not len(own) or own.numbers == ids.numbers:
+            return ids
+        words = ids.tolist()
+        if self.from_words and own.numbers and all(map(_is_integer, words)):
+            return as_keys(infer_column(map(int, words)), column).distinct
+        kinds = ["numbers" if one.numbers else "strings" for one in (own, ids)]
         raise ValueError(
-            f"Column {column!r} holds {kinds[0]}, such as {own[0]!r}, but the ids of "
-            f"its embeddings are {kinds[1]}, such as {keys[0]!r}, so none can match. "
-            "Bring both to one type."
+            f"Column {column!r} holds {kinds[0]}, such as {own.tolist()[0]!r}, but the "
+            f"ids of its embeddings are {kinds[1]}, such as {words[0]!r}, so none can "
+            "match. Bring both to one type."
         )
 
 
@@ -110,18 +111,18 @@ def _parts(table: Any, column: Any) -> tuple[Any, Any, bool]:
         return table.index, table, False
     if isinstance(table, tuple) and len(table) == 2:
         return table[0], table[1], False
-    mend = ""
-    if is_polars(table):
-        mend = " A polars DataFrame has no index: give (ids, matrix)."
+    cure = ""
+    if type(table).__module__.startswith("polars."):
+        cure = " A polars DataFrame has no index: give (ids, matrix)."
     elif hasattr(table, "fit"):
-        mend = (
+        cure = (
             " Fit the embedder first; in the grid of a search wrap it in "
             "PretrainedEmbedding, since scikit-learn clones what it finds there."
         )
     raise TypeError(
         f"The embeddings of column {column!r} must be a DataFrame with the ids as "
         "index, a pair (ids, matrix), gensim's KeyedVectors or a fitted embedder; "
-        f"found {type(table).__name__}.{mend}"
+        f"found {type(table).__name__}.{cure}"
     )
 
 
@@ -140,8 +141,8 @@ def _matrix(matrix: Any, column: Any) -> npt.NDArray[np.float32]:
     return vectors
 
 
-def _is_integer(word: Any) -> bool:
+def _is_integer(word: str) -> bool:
     """Whether a string is how Python writes an integer."""
-    if not isinstance(word, str) or not word.removeprefix("-").isdecimal():
+    if not word.removeprefix("-").isdecimal() or len(word) > _LONGEST:
         return False
     return str(int(word)) == word

@@ -1,132 +1,418 @@
-"""Ids of one column: which get a row of their own, and which row."""
+"""Ids of one column: exact keys, and which of them get a row of their own."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cached_property
-from itertools import repeat
+from itertools import pairwise, repeat
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from pandas.api import types
 
-from skmtl.encoding._keys import check_same_kind, holds_numbers, plain_index
+from skmtl.encoding._advice import (
+    check_same_kind,
+    object_error,
+    warn_of_unknown,
+)
+from skmtl.encoding._numbers import number_of, number_texts
 
 # A direct look-up table is used when the integers span at most this many times the
 # number of distinct ids, or fewer than 65,536 values in all.
 _DENSE_SPAN = 8
+# Rows of a column whose cells are looked up one by one.
+_SHORT = 1024
+_INT64_MAX = np.iinfo(np.int64).max
+_EXACT_FLOAT = 2**53
 
 Counts = npt.NDArray[np.int64]
+
+
+class Ids:
+    """Distinct ids on a plain numpy array, in a type that holds them exactly.
+
+    Parameters
+    ----------
+    values : ndarray of int64, float64 or object
+        The ids. Objects are strings.
+    numbers : bool
+        Whether the ids are numbers. Strings can stand for numbers: integers beyond
+        int64 and integers beside fractions are written as text (`number_text`), which
+        is exact, and whose hashes nobody can make collide.
+    """
+
+    def __init__(self, values: npt.NDArray[Any], numbers: bool) -> None:
+        self.values, self.numbers = values, numbers
+
+    @classmethod
+    def of(cls, uniques: Any, numbers: bool) -> Ids:
+        """Take distinct keys as `pandas.factorize` gives them."""
+        if isinstance(uniques, np.ndarray):
+            return cls(uniques, numbers)
+        if isinstance(uniques.dtype, pd.CategoricalDtype):
+            uniques = uniques.categories.take(uniques.codes)
+        kind = "int64" if types.is_integer_dtype(uniques.dtype) else None
+        text = not (kind or types.is_float_dtype(uniques.dtype))
+        return cls(uniques.to_numpy(object if text else kind), numbers)
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def take(self, at: npt.NDArray[Any]) -> Ids:
+        """Select some, by position or by a mask."""
+        return Ids(self.values[at], self.numbers)
+
+    def head(self, n: int) -> list[Any]:
+        """The first ones, as `tolist`."""
+        return Ids(self.values[:n], self.numbers).tolist()
+
+    def positions(self, others: Ids) -> npt.NDArray[np.int64]:
+        """Place of each of `others` among these, -1 where it is not there."""
+        found = np.full(len(others), -1, dtype=np.int64)
+        if not len(self) or not len(others) or self.numbers != others.numbers:
+            return found
+        values, asked = self.values, others.values
+        if values.dtype == asked.dtype:
+            return self._index.get_indexer(_index(asked)).astype(np.int64)
+        if asked.dtype == object:
+            return self._as_text().positions(others)
+        if values.dtype == object:
+            return self.positions(others._as_text())
+        # Integers among fractions or the other way: only what both types hold.
+        exact, converted = _converted(asked, values.dtype)
+        found[exact] = self._index.get_indexer(_index(converted[exact]))
+        return found
+
+    def joined(self, more: Ids) -> Ids:
+        """These and then `more`, all different, in a type that holds both exactly."""
+        if not len(more) or not len(self):
+            return more if len(more) else self
+        if self.values.dtype != more.values.dtype:
+            return self._as_text().joined(more._as_text())
+        return Ids(np.concatenate([self.values, more.values]), self.numbers)
+
+    def tolist(self) -> list[Any]:
+        """The ids as Python's integers, floats or strings."""
+        if self.numbers and self.values.dtype == object:
+            return [number_of(text) for text in self.values]
+        return self.values.tolist()
+
+    def to_index(self) -> pd.Index:
+        """The ids as a pandas Index: of int64, float64, str or objects."""
+        values = self.tolist() if self.numbers else self.values
+        if self.values.dtype != object:
+            return pd.Index(self.values)
+        try:
+            return pd.Index(values, dtype=object if self.numbers else None)
+        except UnicodeEncodeError:  # lone surrogates
+            return pd.Index(values, dtype=object)
+
+    @cached_property
+    def _index(self) -> pd.Index:
+        """What looks ids up; pandas keeps its hash table here."""
+        return _index(self.values)
+
+    def _as_text(self) -> Ids:
+        if self.values.dtype == object:
+            return self
+        return Ids(number_texts(self.values.tolist()), self.numbers)
+
+
+class Keys:
+    """The ids of every cell of one column.
+
+    Parameters
+    ----------
+    cells : Series or ndarray
+        Of int64, Int64, float64, strings, or category of these.
+    numbers : bool
+        As in `Ids`.
+    """
+
+    def __init__(self, cells: pd.Series | npt.NDArray[Any], numbers: bool) -> None:
+        self.cells, self.numbers = cells, numbers
+
+    def __len__(self) -> int:
+        return len(self.cells)
+
+    @cached_property
+    def _factorized(self) -> tuple[npt.NDArray[np.int64], Ids]:
+        cells = self.cells
+        codes, uniques = pd.factorize(cells)
+        ids = Ids.of(uniques, self.numbers)
+        if cells.dtype == object and set(map(type, ids.values)) - {str}:
+            # Strings of numpy or of a class of its own, which may compare otherwise.
+            plain = [str.__str__(c) if isinstance(c, str) else None for c in cells]
+            codes, uniques = pd.factorize(np.array(plain, dtype=object))
+            ids = Ids.of(uniques, self.numbers)
+        return codes, ids
+
+    @property
+    def codes(self) -> npt.NDArray[np.int64]:
+        """For each cell its place in `distinct`; -1 for a missing cell."""
+        return self._factorized[0]
+
+    @property
+    def distinct(self) -> Ids:
+        """The different ids, in the order in which they come."""
+        return self._factorized[1]
+
+    def to_objects(self, missing: Any) -> npt.NDArray[np.object_]:
+        """The id of each cell as Python has it, `missing` for a missing cell."""
+        ids = np.empty(len(self.distinct) + 1, dtype=object)
+        ids[:-1], ids[-1] = self.distinct.tolist(), missing
+        return ids[self.codes]
+
+    @cached_property
+    def counts(self) -> Counts:
+        """Number of cells of each of `distinct`."""
+        codes = self.codes
+        return np.bincount(codes[codes >= 0], minlength=len(self.distinct))
+
+
+def as_keys(values: pd.Series, name: object) -> Keys:
+    """Bring one column of ids to a form in which equal ids are equal keys.
+
+    Integers become int64, whatever their width, and so do whole floats (a column of
+    integers with a missing cell is float in pandas); strings stay strings. Nothing
+    passes through a type that cannot hold it exactly.
+
+    Parameters
+    ----------
+    values : pandas.Series
+        The column.
+    name : str or int
+        Its name, for errors.
+
+    Returns
+    -------
+    Keys
+        The ids.
+
+    Raises
+    ------
+    TypeError
+        For dates, mixed types and cells that cannot be hashed.
+    ValueError
+        For infinity.
+    """
+    dtype = values.dtype
+    if isinstance(dtype, pd.CategoricalDtype):
+        keys = as_keys(pd.Series(values.cat.categories), name)
+        categories = pd.Index(keys.cells, dtype=keys.cells.dtype)
+        cells = pd.Categorical.from_codes(
+            values.cat.codes, dtype=pd.CategoricalDtype(categories)
+        )
+        return Keys(pd.Series(cells), keys.numbers)
+    if types.is_bool_dtype(dtype):
+        return Keys(values.astype("Int64" if values.isna().any() else "int64"), True)
+    if types.is_integer_dtype(dtype):
+        return _integer_keys(values)
+    if types.is_float_dtype(dtype):
+        return _float_keys(values.to_numpy(np.float64, na_value=np.nan), name)
+    if types.is_object_dtype(dtype):
+        return _object_keys(values, name)
+    if types.is_string_dtype(dtype):
+        return Keys(values, False)
+    raise TypeError(
+        f"Column {name!r} holds {dtype} values, which are not ids. Turn it into "
+        "numbers or strings, or leave it out."
+    )
+
+
+def _integer_keys(values: pd.Series) -> Keys:
+    if types.is_unsigned_integer_dtype(values.dtype):
+        there = values.dropna()
+        if len(there) and there.max() > _INT64_MAX:
+            return Keys(number_texts(values.astype(object)), True)
+    return Keys(values.astype("Int64" if values.isna().any() else "int64"), True)
+
+
+def _float_keys(array: npt.NDArray[np.float64], name: object) -> Keys:
+    missing = np.isnan(array)
+    filled = np.where(missing, 0.0, array)
+    if np.isinf(filled).any():
+        raise ValueError(
+            f"Input X contains infinity: column {name!r}. Replace it, or mark it as "
+            "missing (NaN)."
+        )
+    if (np.abs(filled) < _EXACT_FLOAT).all() and (filled == np.floor(filled)).all():
+        whole = filled.astype(np.int64)
+        if not missing.any():
+            return Keys(whole, True)
+        return Keys(pd.Series(pd.arrays.IntegerArray(whole, missing)), True)
+    return Keys(array, True)
+
+
+def _object_keys(values: pd.Series, name: object) -> Keys:
+    kind = types.infer_dtype(values, skipna=True)
+    if kind == "empty":  # all missing
+        return Keys(np.full(len(values), np.nan), False)
+    cells = values.to_numpy(object)
+    if kind == "string":
+        return Keys(cells, False)
+    if kind in ("integer", "boolean"):
+        missing = pd.isna(cells)
+        filled = np.where(missing, 0, cells)
+        try:
+            whole = filled.astype(np.int64)
+        except OverflowError:
+            return Keys(number_texts(cells), True)
+        if not missing.any():
+            return Keys(whole, True)
+        return Keys(pd.Series(pd.arrays.IntegerArray(whole, missing)), True)
+    if kind == "floating":
+        return _float_keys(values.to_numpy(np.float64, na_value=np.nan), name)
+    raise object_error(values, name)
+
+
+def _index(values: npt.NDArray[Any]) -> pd.Index:
+    return pd.Index(values, dtype=values.dtype, copy=False)
+
+
+def _converted(
+    values: npt.NDArray[Any], dtype: np.dtype[Any]
+) -> tuple[npt.NDArray[np.bool_], npt.NDArray[Any]]:
+    """Numbers of int64 as float64 or the other way, and which the other type holds."""
+    if dtype == np.int64:
+        inside = (values == np.floor(values)) & (np.abs(values) < 2.0**63)
+        return inside, np.where(inside, values, 0.0).astype(np.int64)
+    floats = values.astype(np.float64)
+    inside = floats < 2.0**63  # the largest integers are rounded up to 2^63
+    back = np.where(inside, floats, 0.0).astype(np.int64)
+    return inside & (back == values), floats
 
 
 class Vocabulary:
     """Map the ids of one column to rows 1, 2, …; anything else goes to row 0.
 
+    To store one without pickle, write the numpy arrays that `arrays` gives and read
+    them back by `from_arrays`. A pickle holds the same arrays.
+
     Parameters
     ----------
-    keys : pandas.Index
+    ids : Ids
         The ids with a row of their own, the most frequent first, so that the rows
         that are read most lie together.
     counts : ndarray of int64
         On how many rows each was seen.
-    rest : pandas.Index
+    rest : Ids
         Ids that were seen, but are too rare or too many for a row of their own.
     rest_counts : ndarray of int64
         On how many rows each of them was seen.
 
     Attributes
     ----------
-    keys, counts, rest, rest_counts
+    ids, counts, rest, rest_counts
         As given.
     """
 
-    def __init__(
-        self, keys: pd.Index, counts: Counts, rest: pd.Index, rest_counts: Counts
-    ) -> None:
-        self.keys, self.counts = keys, counts
+    def __init__(self, ids: Ids, counts: Counts, rest: Ids, rest_counts: Counts):
+        self.ids, self.counts = ids, counts
         self.rest, self.rest_counts = rest, rest_counts
-        self._lookup, self._low = _dense_lookup(keys)
+        self._lookup, self._low = _dense_lookup(ids.values)
 
     @classmethod
     def fit(
-        cls,
-        values: pd.Series,
-        *,
-        min_frequency: int,
-        max_categories: int | None,
+        cls, ids: Ids, counts: Counts, *, min_frequency: int, max_categories: int | None
     ) -> Vocabulary:
-        """Keep the ids that are frequent enough.
+        """Keep the frequent ones of different ids.
 
-        Ties in frequency are broken by first appearance.
+        Of equally frequent ids those that come first are kept.
         """
-        codes, uniques = pd.factorize(values)
-        counts = np.bincount(codes[codes >= 0], minlength=len(uniques))
-        return cls.of_counts(
-            plain_index(uniques),
-            counts,
-            min_frequency=min_frequency,
-            max_categories=max_categories,
-        )
-
-    @classmethod
-    def of_counts(
-        cls,
-        ids: pd.Index,
-        counts: Counts,
-        *,
-        min_frequency: int,
-        max_categories: int | None,
-    ) -> Vocabulary:
-        """Keep the frequent ones of different ids."""
         order = np.argsort(-counts, kind="stable")
         own = order[counts[order] >= max(min_frequency, 1)][:max_categories]
         rest = order[len(own) :]
         return cls(ids.take(own), counts[own], ids.take(rest), counts[rest])
 
-    def extended(self, keys: pd.Index) -> Vocabulary:
-        """Give those of `keys` that have no row one, after all others."""
-        new = keys[self.rows(pd.Series(keys)) == 0]
-        counts = np.maximum(self.frequencies(pd.Series(new)), 0)
-        left = _positions(new, self.rest) < 0
-        return type(self)(
-            _append(self.keys, new),
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """Give everything as numpy arrays, to be stored.
+
+        Returns
+        -------
+        dict of str to ndarray
+            ``ids``, all ids, those with a row first, of int64 or float64, or for
+            strings their UTF-8 bytes (uint8; lone surrogates are passed through).
+            ``offsets``, for strings only: string ``i`` is
+            ``ids[offsets[i]:offsets[i + 1]]``. ``counts``, on how many rows each was
+            seen. ``n_own``, how many have a row. ``numbers``, whether they are numbers
+            (strings may stand for numbers).
+        """
+        ids = self.ids.joined(self.rest)
+        found: dict[str, npt.NDArray[Any]] = {
+            "ids": ids.values,
+            "counts": np.concatenate([self.counts, self.rest_counts]),
+            "n_own": np.array(len(self.ids), dtype=np.int64),
+            "numbers": np.array(ids.numbers),
+        }
+        if ids.values.dtype == object:
+            cells = [cell.encode("utf-8", "surrogatepass") for cell in ids.values]
+            lengths = np.fromiter(map(len, cells), np.int64, len(cells))
+            found["ids"] = np.frombuffer(b"".join(cells), dtype=np.uint8)
+            found["offsets"] = np.concatenate([[0], np.cumsum(lengths)]).astype("int64")
+        return found
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> Vocabulary:
+        """Make a vocabulary of what `arrays` gave."""
+        values, n = arrays["ids"], int(arrays["n_own"])
+        if "offsets" in arrays:
+            text, ends = values.tobytes(), arrays["offsets"].tolist()
+            cells = [
+                text[start:end].decode("utf-8", "surrogatepass")
+                for start, end in pairwise(ends)
+            ]
+            values = np.array(cells, dtype=object)
+        ids, counts = Ids(values, bool(arrays["numbers"])), arrays["counts"]
+        own, rest = np.arange(n), np.arange(n, len(ids))
+        return cls(ids.take(own), counts[:n], ids.take(rest), counts[n:])
+
+    def __getstate__(self) -> dict[str, npt.NDArray[Any]]:
+        return self.arrays()
+
+    def __setstate__(self, state: dict[str, npt.NDArray[Any]]) -> None:
+        self.__dict__.update(self.from_arrays(state).__dict__)
+
+    def extended(self, ids: Ids) -> Vocabulary:
+        """Give those of `ids` that have no row one, after all others."""
+        new = ids.take(self.ids.positions(ids) < 0)
+        counts = np.maximum(self._counts_of(new), 0)
+        left = new.positions(self.rest) < 0
+        return Vocabulary(
+            self.ids.joined(new),
             np.concatenate([self.counts, counts]),
-            self.rest[left],
+            self.rest.take(left),
             self.rest_counts[left],
         )
 
     def __len__(self) -> int:
         """Rows of the column, the unknown row included."""
-        return len(self.keys) + 1
+        return len(self.ids) + 1
 
-    @cached_property
+    @property
+    def keys(self) -> pd.Index:
+        """The ids with a row, in the order of their rows, as pandas has them."""
+        return self.ids.to_index()
+
+    @property
     def numbers(self) -> bool | None:
         """Whether the ids are numbers; None where there are none."""
-        known = self.keys if len(self.keys) else self.rest
-        return holds_numbers(known) if len(known) else None
-
-    def __getstate__(self) -> dict[str, Any]:
-        # A fresh Index, without the hash table that look-ups have cached.
-        return {
-            "keys": self.keys.copy(),
-            "counts": self.counts,
-            "rest": self.rest.copy(),
-            "rest_counts": self.rest_counts,
-        }
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(**state)  # type: ignore[misc]
+        known = self.ids if len(self.ids) else self.rest
+        return known.numbers if len(known) else None
 
     def rows_of_few(self, values: pd.Series) -> npt.NDArray[np.int64] | None:
-        """Rows of a short column as it came; None where the long way must be gone.
+        """Rows of a short column as it came; None where `rows` must be used.
 
         Hashing whole columns costs pandas about half a millisecond for each, however
         short it is. Strings and integers are looked up one by one instead.
         """
         if isinstance(values.dtype, pd.StringDtype):
+            if self.ids.numbers:
+                return None
             cells: Any = values.to_numpy(object)
-        elif values.dtype == np.int64 and self.keys.dtype == np.int64:
+        elif values.dtype == np.int64 and self.ids.values.dtype == np.int64:
             if self._lookup is not None:
                 return self._dense_rows(values.to_numpy())
             cells = values.tolist()
@@ -141,50 +427,50 @@ class Vocabulary:
     @cached_property
     def _row_of(self) -> dict[Any, int]:
         """Row of every id; made when the first short table is encoded."""
-        return dict(zip(self.keys.tolist(), range(1, len(self)), strict=True))
+        return dict(zip(self.ids.values.tolist(), range(1, len(self)), strict=True))
 
-    def rows(self, values: pd.Series) -> npt.NDArray[np.int64]:
-        """Row of every value of a column that went through `as_keys`."""
-        if self._lookup is not None and values.dtype == np.int64:
-            return self._dense_rows(values.to_numpy())
-        codes, uniques = pd.factorize(values)
+    def rows(self, keys: Keys) -> npt.NDArray[np.int64]:
+        """Row of every cell of a column."""
+        if self._lookup is not None and keys.cells.dtype == np.int64:
+            return self._dense_rows(np.asarray(keys.cells))
         # One slot more, so that code -1 (missing) reads row 0.
-        rows = np.zeros(len(uniques) + 1, dtype=np.int64)
-        rows[:-1] = self._rows_of_distinct(plain_index(uniques))
-        return rows[codes]
+        rows = np.zeros(len(keys.distinct) + 1, dtype=np.int64)
+        rows[:-1] = self.rows_of_ids(keys.distinct)
+        return rows[keys.codes]
 
-    def _dense_rows(self, values: np.ndarray) -> npt.NDArray[np.int64]:
+    def rows_of_ids(self, ids: Ids) -> npt.NDArray[np.int64]:
+        """Row of each of different ids."""
+        return self.ids.positions(ids) + 1
+
+    def _dense_rows(self, values: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         assert self._lookup is not None
         size = len(self._lookup) - 1  # the last slot is 0, for all that is outside
         inside = (values >= self._low) & (values < self._low + size)
         return self._lookup[np.where(inside, values - self._low, size)]
 
-    def _rows_of_distinct(self, distinct: pd.Index) -> npt.NDArray[np.int64]:
-        return _positions(self.keys, distinct) + 1
+    def frequencies(self, keys: Keys) -> Counts:
+        """Rows on which each cell's id was seen; 0 for unseen ids, -1 for missing."""
+        found = np.full(len(keys.distinct) + 1, -1, dtype=np.int64)
+        found[:-1] = self._counts_of(keys.distinct)
+        return found[keys.codes]
 
-    def frequencies(self, values: pd.Series) -> Counts:
-        """Rows on which each value was seen, of a column that went through `as_keys`.
-
-        0 for an id that was not seen, -1 for a missing cell.
-        """
-        codes, uniques = pd.factorize(values)
-        distinct = plain_index(uniques)
-        found = np.full(len(distinct) + 1, -1, dtype=np.int64)
-        found[:-1] = 0
-        for ids, counts in ((self.keys, self.counts), (self.rest, self.rest_counts)):
-            at = _positions(ids, distinct)
-            found[:-1][at >= 0] = counts[at[at >= 0]]
-        return found[codes]
+    def _counts_of(self, distinct: Ids) -> Counts:
+        found = np.zeros(len(distinct), dtype=np.int64)
+        for ids, counts in ((self.ids, self.counts), (self.rest, self.rest_counts)):
+            at = ids.positions(distinct)
+            found[at >= 0] = counts[at[at >= 0]]
+        return found
 
     def grown(
         self,
-        values: pd.Series,
+        distinct: Ids,
+        seen: Counts,
         name: object,
         *,
         min_frequency: int,
         max_categories: int | None,
     ) -> Vocabulary:
-        """A vocabulary that has seen these values too.
+        """A vocabulary that has seen these ids too.
 
         Ids keep their rows; those that have become frequent enough get rows after them.
 
@@ -193,63 +479,51 @@ class Vocabulary:
         TypeError
             For strings after integers, or integers after strings.
         """
-        codes, uniques = pd.factorize(values)
-        distinct = plain_index(uniques)
-        seen = np.bincount(codes[codes >= 0], minlength=len(distinct))
         if len(distinct) and self.numbers is not None:
-            check_same_kind(self.numbers, distinct, name)
-        at = _positions(self.keys, distinct)
+            check_same_kind(self.numbers, distinct.numbers, name)
+        at = self.ids.positions(distinct)
         counts = self.counts.copy()
         counts[at[at >= 0]] += seen[at >= 0]
-        others = _joined(self.rest, distinct[at < 0], seen[at < 0], self.rest_counts)
-        room = None if max_categories is None else max(max_categories - len(counts), 0)
-        new = Vocabulary.of_counts(
-            *others, min_frequency=min_frequency, max_categories=room
+        others = merged(
+            (self.rest, self.rest_counts), (distinct.take(at < 0), seen[at < 0])
         )
+        room = None if max_categories is None else max(max_categories - len(counts), 0)
+        new = Vocabulary.fit(*others, min_frequency=min_frequency, max_categories=room)
         return Vocabulary(
-            _append(self.keys, new.keys),
+            self.ids.joined(new.ids),
             np.concatenate([counts, new.counts]),
             new.rest,
             new.rest_counts,
         )
 
 
-def _positions(keys: pd.Index, distinct: pd.Index) -> npt.NDArray[np.int64]:
-    """Place of each of `distinct` in `keys`, -1 where it is not there."""
-    if holds_numbers(keys) != holds_numbers(distinct):
-        return np.full(len(distinct), -1)  # strings among integers
-    if keys.dtype != distinct.dtype and holds_numbers(keys):
-        # int64 and float64 would be compared as floats, inexactly; integers
-        # beyond int64 are objects.
-        keys, distinct = keys.astype(object), distinct.astype(object)
-    return keys.get_indexer(distinct).astype(np.int64)
+def rows_of_column(
+    vocabulary: Any, column: pd.Series, name: object
+) -> npt.NDArray[np.int64]:
+    """Row of every id of a column in a `Vocabulary` or `HashedIds`."""
+    rows = vocabulary.rows_of_few(column) if len(column) <= _SHORT else None
+    if rows is None:
+        rows = vocabulary.rows(as_keys(column, name))
+    if not rows.any():
+        warn_of_unknown(vocabulary.numbers, column, name)
+    found: npt.NDArray[np.int64] = rows
+    return found
 
 
-def _joined(
-    ids: pd.Index, more: pd.Index, seen: Counts, counts: Counts
-) -> tuple[pd.Index, Counts]:
+def merged(first: tuple[Ids, Counts], more: tuple[Ids, Counts]) -> tuple[Ids, Counts]:
     """Different ids of both, with the sums of their counts."""
-    at = _positions(ids, more)
+    (ids, counts), (others, seen) = first, more
+    at = ids.positions(others)
     counts = counts.copy()
     counts[at[at >= 0]] += seen[at >= 0]
-    return _append(ids, more[at < 0]), np.concatenate([counts, seen[at < 0]])
-
-
-def _append(ids: pd.Index, more: pd.Index) -> pd.Index:
-    """Both, in a type that holds them exactly."""
-    if not len(more) or not len(ids):
-        return more if len(more) else ids
-    if ids.dtype != more.dtype:
-        ids, more = ids.astype(object), more.astype(object)
-    return ids.append(more)
+    return ids.joined(others.take(at < 0)), np.concatenate([counts, seen[at < 0]])
 
 
 def _dense_lookup(
-    keys: pd.Index,
+    values: npt.NDArray[Any],
 ) -> tuple[npt.NDArray[np.int64] | None, int]:
-    if keys.dtype != np.int64 or not len(keys):
+    if values.dtype != np.int64 or not len(values):
         return None, 0
-    values = keys.to_numpy()
     low, high = int(values.min()), int(values.max())
     span = high - low + 1
     if span > max(_DENSE_SPAN * len(values), 65_536):

@@ -59,6 +59,12 @@ def columns_of(encoder: Any, taken: set[str]) -> list[Column]:
     """
     names = [*encoder.categorical_names_, *encoder.bag_names_, *encoder.numeric_names_]
     places = [*encoder._categorical, *encoder._lists, *encoder._numeric]
+    if encoder._widths:
+        raise ValueError(
+            "The table of fit has a column of vectors, read as "
+            f"{encoder.numeric_names_[:2]} and so on, which the file cannot take. "
+            "Spread its numbers over columns before fitting."
+        )
     of_arrays = encoder._matched_names() is None
     found = []
     for name, place in sorted(

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 
 from skmtl._containers import as_frame
-from skmtl.encoding._columns import as_float
-from skmtl.encoding._keys import as_keys
 from skmtl.encoding._lists import flat_keys
+from skmtl.encoding._numbers import as_float
+from skmtl.encoding._vocabulary import Keys, as_keys
 
 
 def onnx_inputs(session: Any, X: Any) -> dict[str, np.ndarray]:
@@ -74,11 +74,11 @@ def _cells(column: pd.Series, one: dict[str, Any]) -> np.ndarray:
     return as_float(column, one["column"])[:, None]
 
 
-def _ids(keys: pd.Series, one: dict[str, Any]) -> np.ndarray:
+def _ids(keys: Keys, one: dict[str, Any]) -> np.ndarray:
     """Ids in the type of the input; those of another kind are as good as missing."""
     dtype = one["dtype"]
     missing = np.nan if one["missing"] is None else one["missing"]
-    cells = keys.to_numpy(dtype=object, na_value=missing)
+    cells = keys.to_objects(missing)
     if dtype == "string":
         return np.array([c if isinstance(c, str) else missing for c in cells], object)
     if dtype == "int64":

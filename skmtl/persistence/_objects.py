@@ -44,14 +44,14 @@ CLASSES: dict[str, str] = {
     **dict.fromkeys(_SPLITTERS, "sklearn.model_selection"),
     **dict.fromkeys(_CALIBRATION_MAPS, "skmtl.calibration._maps"),
     "CalibratedTasksCV": "skmtl.calibration",
-    "Fallback": "skmtl.encoding._fallback",
+    "Fallback": "skmtl.encoding._table",
     "FixedOutputWeights": "skmtl.output_weights",
     "Fold": "skmtl.output_weights._objective",
     "GraphSAGEEmbedder": "skmtl.embedders",
     "HashedIds": "skmtl.encoding._hashing",
     "KeyedVectors": "gensim.models",
     "Labels": "skmtl.metrics._labels",
-    "Layout": "skmtl.encoding._growth",
+    "Layout": "skmtl.encoding._table",
     "MultiTaskStratifiedKFold": "skmtl.model_selection",
     "NumberScale": "skmtl.encoding._numbers",
     "OutputWeightSearchCV": "skmtl.output_weights",
@@ -196,18 +196,27 @@ class _Vocabulary:
     """Arrays of ids and counts; look-ups are made again."""
 
     def write(self, writer: Writer, value: Any, where: str) -> Node:
-        return {
-            "keys": writer.write(_plain_ids(value.keys), where),
-            "counts": writer.write(value.counts, where),
-            "rest": writer.write(_plain_ids(value.rest), where),
-            "rest_counts": writer.write(value.rest_counts, where),
-        }
+        arrays = value.arrays()
+        return {name: writer.write(array, where) for name, array in arrays.items()}
 
     def read(self, reader: Reader, cls: Any, state: Any) -> Any:
-        ids = [reader.read(state[name]) for name in ("keys", "rest")]
-        keys, rest = (pd.Index(one, dtype=one.dtype) for one in ids)
-        counts, rest_counts = (reader.read(state[f"{k}counts"]) for k in ("", "rest_"))
-        return cls(keys, counts, rest, rest_counts)
+        arrays = {name: reader.read(one) for name, one in state.items()}
+        return (
+            _first_vocabulary(cls, arrays)
+            if "keys" in arrays
+            else (cls.from_arrays(arrays))
+        )
+
+
+def _first_vocabulary(cls: Any, arrays: dict[str, np.ndarray]) -> Any:
+    """A vocabulary as the first files hold it: ids as arrays of their own."""
+    from skmtl.encoding._vocabulary import as_keys
+
+    ids, rest = (
+        as_keys(pd.Series(arrays[name], dtype=arrays[name].dtype), name).distinct
+        for name in ("keys", "rest")
+    )
+    return cls(ids, arrays["counts"], rest, arrays["rest_counts"])
 
 
 class _Scorer:
@@ -306,13 +315,6 @@ def _read_attributes(reader: Reader, cls: type | None, state: Any) -> dict[str, 
         if name.startswith("__") or hides:
             raise DamagedFileError(f"The file sets the attribute {name!r}.")
     return {name: reader.read(node) for name, node in state.items()}
-
-
-def _plain_ids(ids: Any) -> np.ndarray:
-    """Ids as numpy has them, whatever keeps them."""
-    if pd.api.types.is_numeric_dtype(ids.dtype):
-        return np.asarray(ids)
-    return np.asarray(ids, dtype=object)
 
 
 def _simple_requests(requests: Any) -> list[tuple[str, Any]]:

@@ -63,13 +63,13 @@ class PretrainedTables:
         self.places = [_place(encoder, one.column) for one in self.columns]
         _refuse_two_for_one(self.places, [one.column for one in self.columns])
         keys = [
-            one.table.keys_for(encoder._vocabularies[k], one.column)
+            one.table.ids_for(encoder._vocabularies[k], one.column)
             for k, one in zip(self.places, self.columns, strict=True)
         ]
         for k, ids in zip(self.places, keys, strict=True):
             encoder._add_ids(k, ids)
         self.rows = [
-            encoder._vocabularies[k].rows(pd.Series(ids))
+            encoder._vocabularies[k].rows_of_ids(ids)
             for k, ids in zip(self.places, keys, strict=True)
         ]
         self.offsets = [sum(encoder.vocabulary_sizes_[:k]) for k in self.places]

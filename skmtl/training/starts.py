@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from skmtl.encoding import EncodedTable, TableEncoder
-from skmtl.encoding._growth import Growth
+from skmtl.encoding._table import Growth
 from skmtl.tasks import Targets
 from skmtl.training.batches import logits
 from skmtl.training.devices import seeded

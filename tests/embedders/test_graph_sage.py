@@ -10,6 +10,7 @@ import torch
 from skmtl.embedders import GraphSAGEEmbedder, _sage_net
 from skmtl.embedders._graph import Graph
 from skmtl.embedders._log import Log
+from skmtl.encoding._vocabulary import as_keys
 from skmtl.modules import TableEmbedding
 from skmtl.training.devices import seeded
 
@@ -87,7 +88,7 @@ def test_vectors_are_those_of_numpy(log, n_neighbors):
     embedder = GraphSAGEEmbedder(
         embedding_dim=8, n_neighbors=n_neighbors, max_iter=1, random_state=0
     ).fit(log)
-    codes = embedder._vocabulary.rows(log["item_id"]) - 1
+    codes = embedder._vocabulary.rows(as_keys(log["item_id"], "item_id")) - 1
     n = len(embedder.embeddings_)
     events = Log.of(codes, log["user_id"], None)
     graph = Graph.of(*events.pairs(5), n)

@@ -59,6 +59,7 @@ def test_an_id_gets_a_row_when_it_is_frequent_enough_and_keeps_it(parts, least, 
     assert encoder.vocabulary_sizes_ == [len(row_of) + 1]
 
 
+@pytest.mark.filterwarnings("ignore:No id of columns")
 def test_frequencies_tell_unseen_ids_from_missing_cells():
     X = pd.DataFrame({"item": ["a", "b", "a", None], "user": [1, 1, 2, 3]})
     encoder = TableEncoder(["item", "user"]).fit(X)
@@ -159,6 +160,7 @@ def test_lists_and_shared_vocabularies_grow_too():
     assert growth.start.tolist() == [0, 1, 2, 0, 0]
 
 
+@pytest.mark.filterwarnings("ignore:No id of columns")
 def test_what_hashing_and_falling_back_refuse_of_shared_columns():
     X = pd.DataFrame({"item": ["a", "b"], "seen": ["b", "a"], "kind": ["x", "y"]})
     X["history"] = [["b"], ["a", "a"]]

@@ -8,16 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skmtl.embedders import Word2VecEmbedder
-from skmtl.encoding._keys import as_keys
 from skmtl.encoding._vectors import VectorTable
-from skmtl.encoding._vocabulary import Vocabulary
+from skmtl.encoding._vocabulary import Vocabulary, as_keys
 
 MATRIX = np.arange(6, dtype=np.float32).reshape(3, 2)
 
 
 def vocabulary(values):
+    keys = as_keys(pd.Series(values), "item")
     return Vocabulary.fit(
-        as_keys(pd.Series(values), "item"), min_frequency=1, max_categories=None
+        keys.distinct, keys.counts, min_frequency=1, max_categories=None
     )
 
 
@@ -39,19 +39,19 @@ def keyed(words, matrix=MATRIX):
 )
 def test_forms(table):
     found = VectorTable.read(table, "item")
-    assert found.keys.tolist() == ["a", "b", "c"]
+    assert found.ids.tolist() == ["a", "b", "c"]
     np.testing.assert_array_equal(found.vectors, MATRIX)
     assert found.vectors.dtype == np.float32
 
 
 def test_models_and_embedders():
     model = Word2Vec([["a", "b"]], vector_size=3, min_count=1, workers=1)
-    assert set(VectorTable.read(model, "item").keys) == {"a", "b"}
+    assert set(VectorTable.read(model, "item").ids.tolist()) == {"a", "b"}
     log = pd.DataFrame({"user": [1, 1], "item": [7, 8]})
     embedder = Word2VecEmbedder(embedding_dim=3, random_state=0)
     with pytest.raises(TypeError, match=r"column 'item'.*Fit the embedder first"):
         VectorTable.read(embedder, "item")
-    assert set(VectorTable.read(embedder.fit(log), "item").keys) == {7, 8}
+    assert set(VectorTable.read(embedder.fit(log), "item").ids.tolist()) == {7, 8}
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_polars_has_no_index():
 
 def test_words_that_are_integers_match_integers():
     table = VectorTable.read(keyed(["12", "-3", str(2**53 + 1)]), "item")
-    keys = table.keys_for(vocabulary([12, 5]), "item")
+    keys = table.ids_for(vocabulary([12, 5]), "item")
     assert keys.tolist() == [12, -3, 2**53 + 1]
 
 
@@ -94,16 +94,16 @@ def test_words_that_are_integers_match_integers():
 def test_other_words_do_not(words):
     table = VectorTable.read(keyed(words), "item")
     with pytest.raises(ValueError, match=r"'item' holds numbers.*are strings"):
-        table.keys_for(vocabulary([12, 5]), "item")
+        table.ids_for(vocabulary([12, 5]), "item")
 
 
 def test_strings_never_match_numbers():
     numbers = VectorTable.read(([1, 2, 3], MATRIX), "item")
     with pytest.raises(ValueError, match="'item' holds strings, such as '1'"):
-        numbers.keys_for(vocabulary(["1", "2"]), "item")
+        numbers.ids_for(vocabulary(["1", "2"]), "item")
     strings = VectorTable.read((["1", "2", "3"], MATRIX), "item")
     with pytest.raises(ValueError, match="'item' holds numbers"):
-        strings.keys_for(vocabulary([1, 2]), "item")
+        strings.ids_for(vocabulary([1, 2]), "item")
 
 
 integers = st.integers(-(2**70), 2**70)
@@ -120,7 +120,7 @@ def test_an_extended_vocabulary_keeps_integers_apart(seen, more):
     keys = VectorTable.read(
         (pd.Series(more, dtype=object), np.ones((len(more), 1))), "i"
     )
-    longer = own.extended(keys.keys)
+    longer = own.extended(keys.ids)
     every = list(dict.fromkeys([*seen, *more]))
     rows = longer.rows(as_keys(pd.Series(every, dtype=object), "i"))
     assert sorted(rows) == list(range(1, len(every) + 1))
