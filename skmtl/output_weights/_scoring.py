@@ -11,13 +11,14 @@ from sklearn.metrics import get_scorer, get_scorer_names
 
 from skmtl._sklearn import BaseScorer, scorer_parts
 from skmtl.metrics import get_task_scorer, get_task_scorer_names, make_task_scorer
+from skmtl.metrics._predictions import FusesTasks
 from skmtl.metrics._registry import Metric, function_name
 from skmtl.metrics._task_scorer import TaskScorer
 
 THRESHOLD = "decision_function"
 
 
-class FusedPredictions(ClassifierMixin, BaseEstimator):
+class FusedPredictions(FusesTasks, ClassifierMixin, BaseEstimator):
     """Predictions of some rows under one candidate, in the form of an estimator.
 
     It is what a scorer ``f(estimator, X, y)`` is called with. `X` must be the rows that

@@ -5,8 +5,10 @@ import pandas as pd
 import pytest
 from scipy.special import logit
 from scipy.stats import rankdata
+from sklearn.multioutput import MultiOutputClassifier
+from sklearn.tree import DecisionTreeClassifier
 
-from skmtl import fuse
+from skmtl import FixedOutputWeights, fuse
 
 P = np.array([[0.5, 0.1], [0.25, 0.3], [0.125, 0.2], [0.25, 0.3]])
 
@@ -78,3 +80,56 @@ def test_bad_probabilities_name_task_and_row():
         fuse(bad, [1, 1])
     with pytest.raises(ValueError, match="method must be one of"):
         fuse(P, [1, 1], "max")
+
+
+def test_a_series_of_weights_goes_by_its_index():
+    proba = pd.DataFrame({"click": [0.1, 0.9], "order": [0.9, 0.1]})
+    by_name = pd.Series({"order": 9.0, "click": 1.0})
+    want = fuse(proba, {"click": 1.0, "order": 9.0})
+    np.testing.assert_array_equal(fuse(proba, by_name), want)
+    np.testing.assert_array_equal(fuse(proba, pd.Series([1.0, 9.0])), want)
+    with pytest.raises(ValueError, match="unknown task 'cart'"):
+        fuse(proba, pd.Series({"cart": 1.0, "order": 9.0}))
+    with pytest.raises(ValueError, match="repeats 'click'"):
+        fuse(proba, pd.Series([1.0, 9.0], index=["click", "click"]))
+
+
+def test_fixed_weights_in_a_series_go_by_the_names_of_the_tasks():
+    rng = np.random.default_rng(0)
+    X = rng.random((20, 2))
+    y = pd.DataFrame((X > 0.5).astype(int), columns=["click", "order"])
+    model = MultiOutputClassifier(DecisionTreeClassifier(max_depth=1, random_state=0))
+    weights = pd.Series({"order": 9.0, "click": 1.0})
+    got = FixedOutputWeights(model, weights).fit(X, y).decision_function(X)
+    want = FixedOutputWeights(model, [1.0, 9.0]).fit(X, y).decision_function(X)
+    np.testing.assert_array_equal(got, want)
+
+
+@pytest.mark.parametrize("method", ["sum", "product", "rank", "logit"])
+@pytest.mark.parametrize("size", [1e299, 1e-289])
+def test_weights_of_any_size_that_sums_can_hold(method, size):
+    proba = np.random.default_rng(0).random((50, 2))
+    proba[:2] = [[0, 1], [1, 0]]
+    with np.errstate(all="raise"):
+        got = fuse(proba, [2 * size, size], method)
+    np.testing.assert_allclose(got / size, fuse(proba, [2, 1], method))
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        ([1e308, 1e308], r"too large for float64 sums"),
+        ([1e308], r"too large for float64 sums"),
+        ([5e-324, 0], r"too small for float64 sums"),
+        ([10**400, 1], r"weights must be numbers; got"),
+        (["a", 1], r"weights must be numbers; got \['a', 1\]"),
+        ([[1], [2, 3]], r"weights must be numbers; got"),
+    ],
+)
+def test_weights_that_sums_cannot_hold(weights, message):
+    proba = np.full((3, len(weights)), 0.5)
+    with pytest.raises(ValueError, match=message):
+        fuse(proba, weights)
+    y = np.array([[0, 1], [1, 0], [0, 1]])[:, : len(weights)].squeeze()
+    with pytest.raises(ValueError, match=message):
+        FixedOutputWeights(DecisionTreeClassifier(), weights).fit(proba, y)

@@ -122,6 +122,17 @@ def test_function_of_estimator_and_rows(search):
     assert intervals.loc["best", "value"] == pytest.approx(got.best_score_)
 
 
+def test_task_scorers_inside_a_function_judge_the_fused_score():
+    scorer = get_task_scorer("auc:2")
+
+    def wrapped(estimator, X, y):
+        return scorer(estimator, X, y)
+
+    got = searched(scoring=wrapped).cv_results_["mean_test_score"]
+    want = searched(scoring="auc:2").cv_results_["mean_test_score"]
+    np.testing.assert_allclose(got, want)
+
+
 def test_function_of_estimator_gets_the_rows_in_their_form():
     X = pd.DataFrame(PROBA, columns=["a", "b", "c"])
     y = pd.DataFrame(Y, columns=["click", "cart", "order"])
