@@ -96,7 +96,7 @@ class FoldFits:
     estimator: Any
     n_tasks: int
     params: Mapping[str, Any]
-    error_score: Any
+    error_score: float | str
     owner: Any
 
     def run(
@@ -105,7 +105,7 @@ class FoldFits:
         y: object,
         splits: Sequence[tuple[np.ndarray, np.ndarray]],
         contexts: Sequence[Any],
-        n_jobs: Any,
+        n_jobs: object,
     ) -> list[HeldOut]:
         found: list[HeldOut] = Parallel(n_jobs=n_jobs)(
             delayed(self._fold)(clone(self.estimator), X, y, train, test, context)

@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from joblib import Parallel, delayed, effective_n_jobs
@@ -20,6 +20,8 @@ from skmtl.output_weights._rare_auc import RareAuc
 from skmtl.output_weights._scoring import EstimatorScorer, FusedPredictions
 
 RARE = 0.03  # positives for each negative below which keys are faster than one sort
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 Score = Callable[[np.ndarray], float]
 
 
@@ -245,11 +247,13 @@ class Objective:
         return in_threads(evaluate, parts, self.n_jobs)
 
 
-def in_threads(function: Any, items: Sequence[Any], n_jobs: object) -> Iterator[Any]:
+def in_threads(
+    function: Callable[[Item], Result], items: Sequence[Item], n_jobs: object
+) -> Iterator[Result]:
     """Results as they come, in order; sorting and searching release the GIL."""
     if effective_n_jobs(n_jobs) == 1 or len(items) == 1:
         return map(function, items)
-    found: Iterator[Any] = Parallel(
+    found: Iterator[Result] = Parallel(
         n_jobs=n_jobs, require="sharedmem", return_as="generator"
     )(delayed(function)(item) for item in items)
     return found

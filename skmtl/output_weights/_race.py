@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from scipy.stats import norm, t
@@ -121,7 +120,12 @@ class Parts:
     """Any metric on parts of the rows, or of the groups, that share none."""
 
     def __init__(
-        self, fold: Fold, name: str, scorer: TaskScorer, coefficient: float, rng: Any
+        self,
+        fold: Fold,
+        name: str,
+        scorer: TaskScorer,
+        coefficient: float,
+        rng: np.random.Generator,
     ) -> None:
         self.fold, self.scorer, self.coefficient = fold, {name: scorer}, coefficient
         codes = fold.group_codes(name)

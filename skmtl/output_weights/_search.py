@@ -1,9 +1,9 @@
 """Search of the output weights, on probabilities that are predicted once."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from numbers import Integral, Real
 from time import perf_counter
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 import pandas as pd
@@ -29,6 +29,7 @@ from skmtl._sklearn import (
 )
 from skmtl.metrics._labels import Labels, check_labels
 from skmtl.metrics._predictions import check_same_tasks, task_names_of
+from skmtl.metrics._task_scorer import TaskScorer
 from skmtl.metrics._validation import check_length
 from skmtl.output_weights._base import BaseOutputWeights, read_labels
 from skmtl.output_weights._fixed import FixedOutputWeights
@@ -55,6 +56,14 @@ from skmtl.output_weights._results import (
 )
 from skmtl.output_weights._scoring import EstimatorScorer, find_scorers
 from skmtl.output_weights._solver import Evaluated, WeightSearch, mean_scores
+
+
+class RoutedMetadata(NamedTuple):
+    """What goes to the inner estimator's fit, to the splitter, and to each metric."""
+
+    fit: dict[str, Any]
+    split: dict[str, Any]
+    score: Mapping[str, Mapping[str, Any]]
 
 
 class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
@@ -237,9 +246,9 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
         method: str = "sum",
         search: str = "grid",
         cv: Any = None,
-        refit: Any = True,
-        constraints: Any = None,
-        error_score: Any = "raise",
+        refit: bool | str | Callable[[dict[str, Any]], int] = True,
+        constraints: Mapping[str, Any] | None = None,
+        error_score: float | str = "raise",
         n_jobs: int | None = None,
         random_state: Any = None,
     ) -> None:
@@ -333,8 +342,8 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
         return metrics[0]
 
     def _routed(
-        self, params: dict[str, Any], scorers: Mapping[str, Any], n: int
-    ) -> dict[str, Any]:
+        self, params: dict[str, Any], scorers: Mapping[str, TaskScorer], n: int
+    ) -> RoutedMetadata:
         """Metadata of the inner estimator, of the splitter and of each metric."""
         for name in ("groups", "sample_weight"):
             if params.get(name) is not None:
@@ -344,7 +353,7 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
             given = {name: routed[f"scorer_{name}"].score for name in scorers}
             splitter = getattr(routed, "splitter", None)
             split = {} if splitter is None else splitter.split
-            return {"fit": routed.estimator.fit, "split": split, "score": given}
+            return RoutedMetadata(routed.estimator.fit, split, given)
         params = dict(params)
         groups = params.pop("groups", None)
         shared = {} if groups is None else {"groups": groups}
@@ -354,7 +363,7 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
         }
         for name, scorer in scorers.items():
             scorer._metadata(score[name].get("groups"), None)
-        return {"fit": params, "split": shared, "score": score}
+        return RoutedMetadata(params, shared, score)
 
     def _predict_held_out(
         self,
@@ -362,15 +371,15 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
         X: object,
         y: object,
         labels: Labels,
-        routed: Any,
+        routed: RoutedMetadata,
         context: Any,
     ) -> list[HeldOut]:
         n_tasks = labels.n_tasks
         if splitter is None:
             return predict_prefit(self.estimator, X, n_tasks, len(labels))
-        splits = list(splitter.split(X, y, **routed["split"]))
+        splits = list(splitter.split(X, y, **routed.split))
         contexts = [context.subcontext(task_name="fold") for _ in splits]
-        fits = FoldFits(self.estimator, n_tasks, routed["fit"], self.error_score, self)
+        fits = FoldFits(self.estimator, n_tasks, routed.fit, self.error_score, self)
         return fits.run(X, y, splits, contexts, self.n_jobs)
 
     def _folds(
@@ -379,8 +388,8 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
         X: object,
         y: object,
         labels: Labels,
-        scorers: Mapping[str, Any],
-        routed: Any,
+        scorers: Mapping[str, TaskScorer],
+        routed: RoutedMetadata,
     ) -> list[Fold]:
         """What judges: the folds whose fit did not fail."""
         keeps_rows = any(isinstance(s, EstimatorScorer) for s in scorers.values())
@@ -394,7 +403,7 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
                     for name, value in given.items()
                     if value is not None
                 }
-                for metric, given in routed["score"].items()
+                for metric, given in routed.score.items()
             }
             given_rows = None
             if keeps_rows:
@@ -411,7 +420,7 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
         held_out: list[HeldOut],
         X: object,
         y: object,
-        routed: Any,
+        routed: RoutedMetadata,
         context: Any,
     ) -> Any:
         """The estimator that predicts; None without a refit of several folds."""
@@ -420,7 +429,7 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
         if not self.refit:
             return None
         sub = context.subcontext(task_name="refit")
-        return fit_in(sub, self, clone(self.estimator), X, y, routed["fit"])
+        return fit_in(sub, self, clone(self.estimator), X, y, routed.fit)
 
     def _results(
         self,
@@ -447,7 +456,8 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
     def _best_index(self, evaluated: Evaluated, results: dict[str, Any]) -> int:
         if evaluated.best is not None:
             return evaluated.best
-        best = self.refit(results)
+        assert callable(self.refit)
+        best: object = self.refit(results)
         n = len(evaluated.points)
         if not isinstance(best, Integral) or isinstance(best, bool):
             raise TypeError(
@@ -466,7 +476,7 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
         results: dict[str, Any],
         best: int,
         folds: list[Fold],
-        scorers: Mapping[str, Any],
+        scorers: Mapping[str, TaskScorer],
         chosen: str | None,
     ) -> None:
         names = list(self.task_names_)
