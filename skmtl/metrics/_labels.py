@@ -136,7 +136,7 @@ def check_labels(y: object, names: Sequence[str] | None = None) -> Labels:
     """
     if isinstance(y, Labels):
         return y
-    y = to_native(y, "y")
+    y = _numbers_of_objects(to_native(y, "y"))
     found = column_names(y)
     labels = _zeros_and_ones(y, found)
     if labels is None:
@@ -144,6 +144,18 @@ def check_labels(y: object, names: Sequence[str] | None = None) -> Labels:
     if names is None:
         return labels
     return _with_names(labels, list(names), named=found is not None)
+
+
+def _numbers_of_objects(y: Any) -> Any:
+    """Columns of Python numbers as columns of floats; all else as given."""
+    if not isinstance(y, pd.DataFrame | pd.Series):
+        return y
+    if not any(dtype.kind == "O" for dtype in pd.DataFrame(y).dtypes):
+        return y
+    try:
+        return y.astype(np.float64)
+    except (TypeError, ValueError):
+        return y
 
 
 def labels_of(targets: Targets, *, one_dimensional: bool) -> Labels:

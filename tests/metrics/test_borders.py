@@ -146,6 +146,14 @@ def test_two_classes_of_any_kind():
     assert roc_auc(np.where(Y, 1, -1), SCORE) == roc_auc(Y, SCORE)
 
 
+def test_numbers_in_columns_of_objects():
+    y = pd.Series(np.where(Y, 2.0, 0.0), dtype=object, name="click")
+    assert roc_auc(y, SCORE) == roc_auc(Y, SCORE)
+    table = pd.DataFrame({"click": y / 2, "order": [0, *[None] * (N - 2), 1]})
+    report = task_report(table.astype(object), np.column_stack([SCORE] * 2))
+    assert list(report["n_labels"]) == [N, 2]
+
+
 def test_masked_labels_are_not_observed_and_masked_scores_are_refused():
     mask = np.arange(N) % 3 == 0
     observed = np.where(mask, np.nan, Y)
