@@ -56,6 +56,11 @@ def task_table(estimator: Any, X: object, n_tasks: int) -> np.ndarray:
     if n_tasks == 1:
         proba = estimator.predict_proba(X)
         proba = np.asarray(proba[0] if isinstance(proba, list) else proba)
+        if proba.ndim != 2 or not proba.shape[1]:
+            raise ValueError(
+                f"{type(estimator).__name__}.predict_proba gives shape {proba.shape}. "
+                "It must give a column for each class."
+            )
         return proba[:, -1:].astype(np.float64)
     table = np.asarray(TaskPredictions(estimator, n_tasks).task_probabilities(X))
     if table.ndim != 2 or table.shape[1] != n_tasks:

@@ -346,6 +346,21 @@ def test_points_with_names_go_by_name():
         search.set_params(weights=points.rename(columns={"cart": "x"})).fit(PROBA, y)
 
 
+@pytest.mark.parametrize("shape", [(400, 0), (400,)])
+def test_one_task_without_a_column_for_each_class(shape):
+    class Odd(ClassifierMixin, BaseEstimator):
+        def fit(self, X, y):
+            self.classes_ = np.array([0, 1])
+            return self
+
+        def predict_proba(self, X):
+            return np.zeros(shape)
+
+    search = OutputWeightSearchCV(Odd().fit(PROBA, Y[:, 0]), cv="prefit", weights=3)
+    with pytest.raises(ValueError, match=r"Odd\.predict_proba gives shape"):
+        search.fit(PROBA, Y[:, 0])
+
+
 def test_forest_of_one_table():
     """The search works on a classifier that takes a table by itself."""
     forest = RandomForestClassifier(5, random_state=0)
