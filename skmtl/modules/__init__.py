@@ -10,7 +10,13 @@ from skmtl.modules.layers import TaskLinear, dense_stack
 from skmtl.modules.ple import ProgressiveExtraction
 from skmtl.modules.protocols import ColumnSlices, Embedding, Sharing, Towers
 from skmtl.modules.ragged import Bags, Ragged
-from skmtl.modules.sharing import ExpertMixture, Mixture, SharedBottom, TaskBottoms
+from skmtl.modules.sharing import (
+    ExpertMixture,
+    Mixture,
+    ModuleBottom,
+    SharedBottom,
+    TaskBottoms,
+)
 from skmtl.modules.soft_sharing import SoftlySharedBottoms
 from skmtl.modules.stem import EmbeddingExperts
 from skmtl.modules.towers import ChainedTowers, ParallelTowers, PooledTower
@@ -25,6 +31,7 @@ __all__ = [
     "EmbeddingExperts",
     "ExpertMixture",
     "Mixture",
+    "ModuleBottom",
     "MultiTaskModule",
     "ParallelTowers",
     "PooledTower",

@@ -58,6 +58,10 @@ class ProductTowers(Towers):
         """Set the output biases so that the first predictions are `rates`."""
         self.given_parents.start_at(rates_given_parents(rates, self.parents))
 
+    def bounds(self) -> Sequence[Sequence[int]]:
+        """The parents of each task."""
+        return self.parents
+
     def forward(self, representation: Tensor) -> Tensor:
         columns = self.given_parents(representation).unbind(dim=1)
         return torch.stack(multiply_along(columns, self.parents, self.order), dim=1)

@@ -334,8 +334,8 @@ class Towers(Part):
 
     Notes
     -----
-    A subclass that overrides `forward` states `independent` and `broadcasts` itself, or
-    both are False for it.
+    A subclass that overrides `forward` states `independent`, `broadcasts` and `bounds`
+    itself, or has their defaults.
 
     Examples
     --------
@@ -353,6 +353,7 @@ class Towers(Part):
     describes: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "independent": ("forward",),
         "broadcasts": ("forward",),
+        "bounds": ("forward",),
     }
 
     independent: bool = False
@@ -379,3 +380,11 @@ class Towers(Part):
 
         By default they stay as they are, and the first steps learn the rates.
         """
+
+    def bounds(self) -> Sequence[Sequence[int]]:
+        """For each task, the tasks whose probabilities its own never exceeds.
+
+        Rankers keep the order where they add intercepts. By default this is empty: the
+        towers guarantee nothing.
+        """
+        return ()

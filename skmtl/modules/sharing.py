@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from skmtl.modules.layers import (
     Dense,
@@ -35,9 +35,9 @@ class SharedBottom(Sharing):
         Number of tasks.
     width : int
         Width of the input.
-    units : sequence of int
+    units : sequence of int, default=(256, 128)
         Widths of the layers; empty to hand the input on.
-    dropout : float
+    dropout : float, default=0.0
         Share of a layer's outputs that is dropped in training.
 
     Attributes
@@ -52,7 +52,12 @@ class SharedBottom(Sharing):
     """
 
     def __init__(
-        self, *, n_tasks: int, width: int, units: Sequence[int], dropout: float
+        self,
+        *,
+        n_tasks: int,
+        width: int,
+        units: Sequence[int] = (256, 128),
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
         self.n_tasks = n_tasks
@@ -76,6 +81,67 @@ class SharedBottom(Sharing):
         return last_parameters(self.layers)
 
 
+class ModuleBottom(Sharing):
+    """Any module as the bottom that all tasks share.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        Maps ``(batch, width)`` to ``(batch, units)``, each row by itself.
+    n_tasks : int
+        Number of tasks.
+    width : int
+        Width of the input.
+
+    Attributes
+    ----------
+    width : int
+        Width of the representation, found by evaluating the module on two rows.
+
+    Raises
+    ------
+    ValueError
+        If the module gives something else for two rows.
+
+    Notes
+    -----
+    Shape: as `SharedBottom`.
+    """
+
+    def __init__(self, *, module: nn.Module, n_tasks: int, width: int) -> None:
+        super().__init__()
+        self.module, self.n_tasks = module, n_tasks
+        training = module.training
+        with torch.no_grad():
+            found = module.eval()(torch.zeros(2, width))
+        module.train(training)
+        if not torch.is_tensor(found) or found.shape[:-1] != (2,):
+            given = tuple(found.shape) if torch.is_tensor(found) else found
+            raise ValueError(
+                f"{type(module).__name__} is a plain torch.nn.Module, which all tasks "
+                f"share. It must map (batch, {width}) to (batch, units), but gave "
+                f"{given} for two rows. For a representation of each task, derive it "
+                "from skmtl.modules.Sharing."
+            )
+        self.width = found.shape[-1]
+
+    def forward(self, x: Tensor) -> Tensor:
+        shared: Tensor = self.module(x)
+        return shared.expand(self.n_tasks, *shared.shape)
+
+    def mix(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """One representation for all tasks, and its weights ``(1, n_tasks, 1)``."""
+        shared: Tensor = self.module(x)
+        return shared[None], x.new_ones(1, self.n_tasks, 1)
+
+    def last_layer(self) -> list[Tensor]:
+        """Parameters of the last part of the module that has any of its own."""
+        for part in reversed(list(self.module.modules())):
+            if found := list(part.parameters(recurse=False)):
+                return list(found)
+        return []
+
+
 class TaskBottoms(Sharing):
     """Dense layers of its own for each task.
 
@@ -85,9 +151,9 @@ class TaskBottoms(Sharing):
         Number of tasks.
     width : int
         Width of the input.
-    units : sequence of int
+    units : sequence of int, default=(256, 128)
         Widths of the layers; empty to hand the input on.
-    dropout : float
+    dropout : float, default=0.0
         Share of a layer's outputs that is dropped in training.
 
     Attributes
@@ -102,7 +168,12 @@ class TaskBottoms(Sharing):
     """
 
     def __init__(
-        self, *, n_tasks: int, width: int, units: Sequence[int], dropout: float
+        self,
+        *,
+        n_tasks: int,
+        width: int,
+        units: Sequence[int] = (256, 128),
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
         self.n_tasks = n_tasks
@@ -165,20 +236,22 @@ class ExpertMixture(Mixture):
 
     Parameters
     ----------
-    n_tasks, n_experts : int
-        Number of gates and of experts.
+    n_tasks : int
+        Number of gates.
+    n_experts : int, default=8
+        Number of experts.
     width : int
         Width of the input.
-    bottom_units : sequence of int
+    bottom_units : sequence of int, default=()
         Dense layers before experts and gates; empty for experts and gates directly on
         the input.
-    expert_units : sequence of int
+    expert_units : sequence of int, default=(128,)
         Widths of the layers of each expert, at least one.
-    gate_dropout : float
+    gate_dropout : float, default=0.0
         Probability that a gate leaves an expert out, drawn for every row, gate and
         expert in training. The softmax is taken over those that stay; where all would
         go, all stay.
-    dropout : float
+    dropout : float, default=0.0
         Share of a layer's outputs that is dropped in training.
 
     Attributes
@@ -202,12 +275,12 @@ class ExpertMixture(Mixture):
         self,
         *,
         n_tasks: int,
-        n_experts: int,
+        n_experts: int = 8,
         width: int,
-        bottom_units: Sequence[int],
-        expert_units: Sequence[int],
-        gate_dropout: float,
-        dropout: float,
+        bottom_units: Sequence[int] = (),
+        expert_units: Sequence[int] = (128,),
+        gate_dropout: float = 0.0,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
         self.n_tasks, self.n_experts = n_tasks, n_experts

@@ -48,7 +48,7 @@ class ParallelTowers(Towers):
     broadcasts = True
 
     def __init__(
-        self, *, n_tasks: int, width: int, units: Sequence[int], dropout: float
+        self, *, n_tasks: int, width: int, units: Sequence[int], dropout: float = 0.0
     ) -> None:
         super().__init__()
         self.hidden = side_by_side(n_tasks, width, units, dropout)
@@ -104,8 +104,8 @@ class ChainedTowers(Towers):
         parents: Sequence[Sequence[int]],
         width: int,
         units: Sequence[int],
-        dropout: float,
-        chain_probability: bool,
+        dropout: float = 0.0,
+        chain_probability: bool = False,
     ) -> None:
         super().__init__()
         self.parents = [list(p) for p in parents]
@@ -125,6 +125,10 @@ class ChainedTowers(Towers):
                 rates_given_parents(rates, parents), self.output, strict=True
             ):
                 output.bias.fill_(rate.logit())  # type: ignore[operator]
+
+    def bounds(self) -> Sequence[Sequence[int]]:
+        """The parents of each task, where probabilities are multiplied."""
+        return self.parents if self.chain_probability else ()
 
     def forward(self, representation: Tensor) -> Tensor:
         embeddings: dict[int, Tensor] = {}
@@ -160,7 +164,7 @@ class PooledTower(Towers):
     """
 
     def __init__(
-        self, *, n_tasks: int, width: int, units: Sequence[int], dropout: float
+        self, *, n_tasks: int, width: int, units: Sequence[int], dropout: float = 0.0
     ) -> None:
         super().__init__()
         self.n_tasks = n_tasks

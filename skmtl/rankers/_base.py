@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import copy
-from abc import abstractmethod
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -18,10 +17,15 @@ from skmtl._saving import SaveMixin
 from skmtl._sklearn import _fit_context, with_callbacks
 from skmtl.encoding import EncodedTable, TableEncoder
 from skmtl.modules import (
+    Embedding,
+    ModuleBottom,
     MultiTaskModule,
     ParallelTowers,
+    SharedBottom,
+    Sharing,
     TableEmbedding,
     TaskEmbedding,
+    Towers,
 )
 from skmtl.rankers._network import (
     bag_columns,
@@ -31,6 +35,7 @@ from skmtl.rankers._network import (
     check_units,
     embedding_dims,
 )
+from skmtl.rankers._parts import belongs_to_part, check_part, make_part, own_parameters
 from skmtl.rankers._pretrained import PretrainedTables
 from skmtl.rankers._summary import summary_text, visual_block
 from skmtl.rankers._task_order import clip_to_parents
@@ -46,22 +51,47 @@ from skmtl.training.starts import NextTable, Start, WarmStart
 class MultiTaskRanker(
     TrainableRanker, SaveMixin, CallbackSupportMixin, ClassifierMixin, BaseEstimator
 ):
-    """Base of all rankers.
+    """A network of parts that you choose, and the base of all rankers.
 
-    A ranker adds a constructor, and `_make_sharing`, which builds what lies between the
-    embedding and the towers.
+    A network is an embedding, a sharing, which gives each task its representation, and
+    towers. Here the last two are hyperparameters. The other rankers have theirs.
 
     Parameters
     ----------
+    sharing : class, callable or torch.nn.Module, default=SharedBottom
+        What makes the sharing: a class of ``skmtl.modules``, a `Sharing` of your own,
+        or a function that returns one. It is called by keyword with those of these that
+        its signature names: ``n_tasks``, ``task_names``, ``width`` and ``columns`` of
+        the input, the `dropout`, and the parameters ``sharing__*``. A plain
+        ``torch.nn.Module`` that maps ``(batch, width)`` to ``(batch, units)`` becomes a
+        bottom that all tasks share. A module that is there already is copied in each
+        `fit`, with its weights.
+    towers : class, callable or torch.nn.Module, default=ParallelTowers
+        What makes the towers, a `Towers`; likewise, with ``n_tasks``, ``task_names``,
+        ``width`` of the representation, the `dropout`, ``units``, which are the
+        `tower_units`, and the parameters ``towers__*``.
     {shared_parameters}
 
     Attributes
     ----------
     {shared_attributes}
 
+    Notes
+    -----
+    Parameters of the two parts, such as ``sharing__n_experts=4``, are given to the
+    constructor or to `set_params`.
+
     Examples
     --------
     >>> from skmtl import MMoE, MultiTaskRanker
+    >>> from skmtl.datasets import make_funnel
+    >>> from skmtl.modules import ExpertMixture
+    >>> log = make_funnel(2000, random_state=0)
+    >>> ranker = MultiTaskRanker(
+    ...     sharing=ExpertMixture, sharing__n_experts=4, max_iter=1, random_state=0
+    ... )
+    >>> ranker.fit(log.data, log.target).predict_task_proba(log.data).shape
+    (2000, 3)
     >>> isinstance(MMoE(), MultiTaskRanker)
     True
     """
@@ -69,18 +99,88 @@ class MultiTaskRanker(
     # Hyperparameters that hold widths of layers, and how many layers there must be.
     _layers: ClassVar[dict[str, int]] = {"tower_units": 0}
 
-    @abstractmethod
-    def _make_sharing(self, width: int, names: list[str]) -> Any:
-        """From an input of `width` to the representation of each of the tasks."""
+    # What rankers have whose constructors do not ask for it.
+    sharing = cast(Any, SharedBottom)
+    towers = cast(Any, ParallelTowers)
+    _of_parts = cast(dict[str, Any], {})
 
-    def _make_towers(self, width: int, names: list[str]) -> Any:
-        """From representations of `width` to logits."""
-        return ParallelTowers(
-            n_tasks=len(names),
-            width=width,
-            units=self._units("tower_units"),
-            dropout=self.dropout,
+    def __init__(
+        self, *, sharing: Any = SharedBottom, towers: Any = ParallelTowers, **more: Any
+    ) -> None:
+        of_parts = {name: more.pop(name) for name in [*more] if belongs_to_part(name)}
+        super().__init__(**more)
+        self.sharing = sharing
+        self.towers = towers
+        self._of_parts = of_parts
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Get the hyperparameters, those of the parts among them.
+
+        Parameters
+        ----------
+        deep : bool, default=True
+            Whether those of nested estimators are given too.
+
+        Returns
+        -------
+        dict of str to object
+            Names and values; ``sharing__*`` and ``towers__*`` as far as they were set.
+        """
+        params: dict[str, Any] = super().get_params(deep=deep)
+        return params | self._of_parts
+
+    def set_params(self, **params: Any) -> Self:
+        """Set hyperparameters, those of the parts among them.
+
+        Parameters
+        ----------
+        **params
+            Names and values. `fit` refuses a ``sharing__*`` or ``towers__*`` that its
+            part does not have.
+
+        Returns
+        -------
+        self : MultiTaskRanker
+            The ranker.
+        """
+        parts = type(self)._get_param_names()
+        of_parts = {
+            name: value
+            for name, value in params.items()
+            if belongs_to_part(name) and name.partition("__")[0] in parts
+        }
+        super().set_params(**{k: v for k, v in params.items() if k not in of_parts})
+        self._of_parts = self._of_parts | of_parts
+        return self
+
+    def _make_sharing(self, embedding: Embedding, names: list[str]) -> Sharing:
+        """From what the embedding gives to the representation of each of the tasks."""
+        offered = {
+            "n_tasks": len(names),
+            "task_names": names,
+            "width": embedding.width,
+            "columns": embedding.columns,
+            "dropout": self.dropout,
+        }
+        made = make_part(
+            self.sharing, offered, own_parameters("sharing", self._of_parts)
         )
+        if isinstance(made, Sharing):
+            return made
+        return ModuleBottom(module=made, n_tasks=len(names), width=embedding.width)
+
+    def _make_towers(self, width: int, names: list[str]) -> Towers:
+        """From representations of `width` to logits."""
+        offered = {
+            "n_tasks": len(names),
+            "task_names": names,
+            "width": width,
+            "units": self._units("tower_units"),
+            "dropout": self.dropout,
+        }
+        own = own_parameters("towers", self._of_parts)
+        made = make_part(self.towers, offered, own)
+        return cast(Towers, made)  # MultiTaskModule refuses others
 
     def _n_embeddings(self, names: list[str]) -> int | None:
         """How many embeddings an id has; None for one that all tasks read."""
@@ -97,10 +197,13 @@ class MultiTaskRanker(
         check_pooling(self.pooling)
         for what in self._layers:
             self._units(what)
+        for part, given in (("sharing", self.sharing), ("towers", self.towers)):
+            check_part(part, given, own_parameters(part, self._of_parts))
 
     def _ordered_parents(self) -> list[list[int]]:
         """Tasks that each task is never more probable than, as the network promises."""
-        return [[] for _ in self.task_names_]
+        bounds = self.net_.module_.towers.bounds()
+        return [list(parents) for parents in bounds] or [[] for _ in self.task_names_]
 
     @with_callbacks
     @_fit_context(prefer_skip_nested_validation=True)
@@ -217,7 +320,7 @@ default=None
     ) -> MultiTaskModule:
         n_sets = self._n_embeddings(names)
         embedding = self._make_embedding(encoder, n_sets, pretrained)
-        sharing = self._make_sharing(embedding.width, names)
+        sharing = self._make_sharing(embedding, names)
         towers = self._make_towers(sharing.width, names)
         return MultiTaskModule(
             embedding=embedding,
@@ -232,7 +335,7 @@ default=None
         encoder: TableEncoder,
         n_sets: int | None,
         pretrained: PretrainedRows,
-    ) -> Any:
+    ) -> Embedding:
         """From encoded rows to the input."""
         names, sizes = encoder.vocabulary_names_, encoder.vocabulary_sizes_
         dims = embedding_dims(self.embedding_dim, names, sizes)

@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from skmtl.modules import PooledTower, SharedBottom, TaskBottoms
+from skmtl.modules import (
+    Embedding,
+    PooledTower,
+    SharedBottom,
+    Sharing,
+    TaskBottoms,
+    Towers,
+)
 from skmtl.rankers._base import MultiTaskRanker
 from skmtl.tasks.losses import PooledLosses
 from skmtl.training.parameters import parameter
@@ -26,16 +33,16 @@ class BottomRanker(MultiTaskRanker):
     bottom_units: Sequence[int] = parameter(default=(256, 128), allowed=["array-like"])
 
     _layers: ClassVar[dict[str, int]] = {"tower_units": 0, "bottom_units": 0}
-    _bottom: ClassVar[type] = TaskBottoms
+    _bottom: ClassVar[type[Sharing]] = TaskBottoms
 
     def _bottom_options(self) -> dict[str, Any]:
         """What this kind of bottom takes beside its sizes."""
         return {}
 
-    def _make_sharing(self, width: int, names: list[str]) -> Any:
+    def _make_sharing(self, embedding: Embedding, names: list[str]) -> Sharing:
         return self._bottom(
             n_tasks=len(names),
-            width=width,
+            width=embedding.width,
             units=self._units("bottom_units"),
             dropout=self.dropout,
             **self._bottom_options(),
@@ -81,7 +88,7 @@ class ShareBottom(BottomRanker):
     True
     """
 
-    _bottom: ClassVar[type] = SharedBottom
+    _bottom: ClassVar[type[Sharing]] = SharedBottom
 
 
 class SingleTask(BottomRanker):
@@ -188,10 +195,10 @@ class PooledTask(BottomRanker):
     True
     """
 
-    _bottom: ClassVar[type] = SharedBottom
+    _bottom: ClassVar[type[Sharing]] = SharedBottom
     _losses: ClassVar[type] = PooledLosses
 
-    def _make_towers(self, width: int, names: list[str]) -> Any:
+    def _make_towers(self, width: int, names: list[str]) -> Towers:
         return PooledTower(
             n_tasks=len(names),
             width=width,

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from sklearn.utils.validation import check_is_fitted
 
 from skmtl._sklearn import Interval
-from skmtl.modules import ProductTowers, TransferTowers
+from skmtl.modules import ProductTowers, Towers, TransferTowers
 from skmtl.rankers._bottoms import BottomRanker
 from skmtl.rankers._task_order import (
     TaskOrder,
@@ -98,16 +98,16 @@ class ESMM(BottomRanker):
         check_is_fitted(self)
         proba = self._task_proba(X)
         given = proba.copy()
-        for task, parents in enumerate(self.net_.module_.towers.parents):
+        for task, parents in enumerate(self.net_.module_.towers.bounds()):
             if parents:
-                given[:, task] /= proba[:, parents].min(axis=1)
+                given[:, task] /= proba[:, list(parents)].min(axis=1)
         return np.clip(np.nan_to_num(given), 0.0, 1.0)
 
     def _check_tasks(self, names: list[str]) -> None:
         super()._check_tasks(names)
         check_task_order(self.task_order, names)
 
-    def _make_towers(self, width: int, names: list[str]) -> Any:
+    def _make_towers(self, width: int, names: list[str]) -> Towers:
         return ProductTowers(
             parents=check_task_order(self.task_order, names),
             width=width,
@@ -118,10 +118,6 @@ class ESMM(BottomRanker):
     def _complete(self, targets: Targets) -> Targets:
         names = [str(name) for name in targets.names]
         return with_implied_labels(targets, check_task_order(self.task_order, names))
-
-    def _ordered_parents(self) -> list[list[int]]:
-        parents: list[list[int]] = self.net_.module_.towers.parents
-        return parents
 
 
 class AITM(BottomRanker):
@@ -189,7 +185,7 @@ class AITM(BottomRanker):
         super()._check_tasks(names)
         check_task_order(self.task_order, names)
 
-    def _make_towers(self, width: int, names: list[str]) -> Any:
+    def _make_towers(self, width: int, names: list[str]) -> Towers:
         return TransferTowers(
             parents=check_task_order(self.task_order, names),
             width=width,

@@ -7,7 +7,7 @@ from numbers import Integral, Real
 from typing import Any, ClassVar
 
 from skmtl._sklearn import Interval
-from skmtl.modules import ChainedTowers, ExpertMixture
+from skmtl.modules import ChainedTowers, Embedding, ExpertMixture, Sharing, Towers
 from skmtl.rankers._gated import GatedRanker
 from skmtl.rankers._task_order import (
     TaskOrder,
@@ -45,16 +45,20 @@ class ExpertRanker(GatedRanker):
         "bottom_units": 0,
     }
 
-    def _make_sharing(self, width: int, names: list[str]) -> Any:
-        return ExpertMixture(
-            n_tasks=len(names),
-            n_experts=self.n_experts,
-            width=width,
-            bottom_units=self._units("bottom_units"),
-            expert_units=self._units("expert_units"),
-            gate_dropout=self.gate_dropout,
-            dropout=self.dropout,
-        )
+    def _sizes(self, embedding: Embedding, names: list[str]) -> dict[str, Any]:
+        """Sizes of the sharing."""
+        return {
+            "n_tasks": len(names),
+            "n_experts": self.n_experts,
+            "width": embedding.width,
+            "bottom_units": self._units("bottom_units"),
+            "expert_units": self._units("expert_units"),
+            "gate_dropout": self.gate_dropout,
+            "dropout": self.dropout,
+        }
+
+    def _make_sharing(self, embedding: Embedding, names: list[str]) -> Sharing:
+        return ExpertMixture(**self._sizes(embedding, names))
 
     def _expert_names(self) -> list[str]:
         return [str(e) for e in range(self.net_.module_.sharing.n_experts)]
@@ -179,7 +183,7 @@ class ChainedMMoE(ExpertRanker):
         super()._check_tasks(names)
         check_task_order(self.task_order, names)
 
-    def _make_towers(self, width: int, names: list[str]) -> Any:
+    def _make_towers(self, width: int, names: list[str]) -> Towers:
         return ChainedTowers(
             parents=check_task_order(self.task_order, names),
             width=width,
@@ -193,10 +197,3 @@ class ChainedMMoE(ExpertRanker):
             return targets
         names = [str(name) for name in targets.names]
         return with_implied_labels(targets, check_task_order(self.task_order, names))
-
-    def _ordered_parents(self) -> list[list[int]]:
-        towers = self.net_.module_.towers
-        if not towers.chain_probability:
-            return super()._ordered_parents()
-        parents: list[list[int]] = towers.parents
-        return parents

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from skmtl._sklearn import Interval
-from skmtl.modules import EmbeddingExperts, ProgressiveExtraction
+from skmtl.modules import Embedding, EmbeddingExperts, ProgressiveExtraction, Sharing
 from skmtl.rankers._gated import GatedRanker
 from skmtl.training.parameters import parameter
 
@@ -37,13 +37,13 @@ class OwnExpertRanker(GatedRanker):
 
     _layers: ClassVar[dict[str, int]] = {"tower_units": 0, "expert_units": 1}
 
-    def _sizes(self, width: int, names: list[str]) -> dict[str, Any]:
+    def _sizes(self, embedding: Embedding, names: list[str]) -> dict[str, Any]:
         """Sizes of the sharing."""
         return {
             "n_tasks": len(names),
             "n_task_experts": self.n_task_experts,
             "n_shared_experts": self.n_shared_experts,
-            "width": width,
+            "width": embedding.width,
             "expert_units": self._units("expert_units"),
             "dropout": self.dropout,
         }
@@ -112,9 +112,9 @@ class PLE(OwnExpertRanker):
         np.put_along_axis(reads, readable, True, axis=1)
         return reads
 
-    def _make_sharing(self, width: int, names: list[str]) -> Any:
+    def _make_sharing(self, embedding: Embedding, names: list[str]) -> Sharing:
         return ProgressiveExtraction(
-            n_levels=self.n_levels, **self._sizes(width, names)
+            n_levels=self.n_levels, **self._sizes(embedding, names)
         )
 
 
@@ -174,5 +174,5 @@ class STEM(OwnExpertRanker):
     def _n_embeddings(self, names: list[str]) -> int:
         return len(names) + 1
 
-    def _make_sharing(self, width: int, names: list[str]) -> Any:
-        return EmbeddingExperts(**self._sizes(width, names))
+    def _make_sharing(self, embedding: Embedding, names: list[str]) -> Sharing:
+        return EmbeddingExperts(**self._sizes(embedding, names))
