@@ -90,7 +90,8 @@ class MultiTaskModule(nn.Module):
 
     def __getstate__(self) -> dict[str, Any]:
         # Compiled code cannot be pickled; it is made again where it is needed.
-        return super().__getstate__() | {"_compiled": {}}
+        state: dict[str, Any] = super().__getstate__()  # type: ignore[no-untyped-call]
+        return state | {"_compiled": {}}
 
     def forward(
         self, ids: Tensor, bins: Tensor, numeric: Tensor, bags: Iterable[Ragged] = ()

@@ -247,7 +247,8 @@ class TaskEmbedding(TableEmbedding):
 
     def _by_set(self, rows: Tensor) -> Tensor:
         """``(batch, columns, n_sets * dim)`` to ``(n_sets, batch, columns * dim)``."""
-        return rows.unflatten(2, (self.n_sets, -1)).permute(2, 0, 1, 3).flatten(2)
+        sets: Tensor = rows.unflatten(2, (self.n_sets, -1))
+        return sets.permute(2, 0, 1, 3).flatten(2)
 
 
 def widths(embedding_dim: int | Sequence[int], n_columns: int) -> list[int]:

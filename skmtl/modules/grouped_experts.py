@@ -57,6 +57,7 @@ class GroupedExperts(nn.Module):
         self.rest = side_by_side(self.n_experts, units[0], units[1:], dropout)
 
     def forward(self, x: Tensor) -> Tensor:
+        hidden: Tensor
         if self.one_input:
             hidden = self.first(x)
         else:

@@ -211,7 +211,7 @@ def _from_one(x: Tensor, layers: Sequence[Layer]) -> Tensor:
     (weight, bias, relu), *rest = layers
     side_by_side = weight.transpose(0, 1).flatten(1)
     out = linear(x, side_by_side, bias.flatten(), relu=relu)
-    each = out.unflatten(1, (len(weight), -1)).transpose(0, 1)
+    each: Tensor = out.unflatten(1, (len(weight), -1)).transpose(0, 1)
     if not rest:
         return each.contiguous()  # for dropout to draw in the order of stacks
     if len(rest) == 1 and rest[0][0].shape[2] == 1 and each.numel() <= _IN_CACHE:
@@ -232,7 +232,7 @@ def _one_by_one(x: Tensor, layers: Sequence[Layer]) -> Tensor:
             return _one_row(x, layers)
         return torch.stack([_last(x[i], layers, i) for i in range(len(x))])
     parameters = [p for weight, bias, _ in layers for p in (weight, bias)]
-    out: Tensor = _Stacks.apply([relu for *_, relu in layers], x, *parameters)
+    out: Tensor = _Stacks.apply([relu for *_, relu in layers], x, *parameters)  # type: ignore[no-untyped-call]
     return out
 
 
@@ -332,10 +332,11 @@ def linear(
         return out.relu() if relu else out
     if x.ndim > 2:
         flat = linear(x.flatten(0, -2), weight, bias, relu=relu)
-        return flat.unflatten(0, x.shape[:-1])
+        rows: Tensor = flat.unflatten(0, x.shape[:-1])
+        return rows
     if not torch.is_grad_enabled():
         return product(x, weight, bias, relu)
-    found: Tensor = _Linear.apply(x, weight, bias, relu)
+    found: Tensor = _Linear.apply(x, weight, bias, relu)  # type: ignore[no-untyped-call]
     return found
 
 
@@ -404,6 +405,7 @@ def column_sums(g: Tensor) -> Tensor:
     """Sums over rows, likewise."""
     if g.shape[0] <= _ROWS:
         return g.sum(dim=0)
+    total: Tensor
     total, *more = (block.sum(dim=0) for block in g.split(_ROWS))
     for one in more:
         total += one

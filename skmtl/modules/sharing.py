@@ -359,7 +359,7 @@ def mixed_layer(x: Tensor, weight: Tensor, bias: Tensor, gates: Tensor) -> Tenso
         The weighted sums of the experts' outputs after ReLU.
     """
     if uses_onednn(x) and torch.is_grad_enabled():
-        out: Tensor = _MixedLayer.apply(x, weight, bias, gates)
+        out: Tensor = _MixedLayer.apply(x, weight, bias, gates)  # type: ignore[no-untyped-call]
         return out
     return _weighted_sums(gates, linear(x, weight, bias, relu=True))
 
@@ -416,7 +416,7 @@ def softmax(logits: Tensor) -> Tensor:
         return logits.softmax(dim=-1)
     if logits.dtype is torch.bfloat16:
         logits = logits.float()  # its exponentials would be summed in bf16
-    weights: Tensor = _Softmax.apply(logits)
+    weights: Tensor = _Softmax.apply(logits)  # type: ignore[no-untyped-call]
     return weights
 
 

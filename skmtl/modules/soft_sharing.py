@@ -64,4 +64,5 @@ def _trace_norm(rows: Tensor) -> Tensor:
     # The root has no derivative at 0, where rows are copies of each other; rounding
     # of the largest eigenvalue is what a zero looks like.
     rounding = torch.finfo(rows.dtype).eps * eigenvalues.detach().amax()
-    return eigenvalues.clamp(min=rounding).sqrt().sum()
+    total: Tensor = eigenvalues.clamp(min=rounding).sqrt().sum()
+    return total
