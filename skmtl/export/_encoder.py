@@ -251,8 +251,9 @@ def _bins(graph: Graph, encoder: Any, x: str, missing: str) -> str:
     axis = graph.constant(np.array([2], dtype=np.int64))
     column = graph.add("Unsqueeze", x, axis)
     above = graph.add("GreaterOrEqual", column, graph.constant(edges))
-    counts = graph.cast(above, "INT64")
-    n_below = graph.add("ReduceSum", counts, axis, keepdims=0)
+    # Sums of floats are vectorised in onnxruntime, and exact up to 2^24.
+    counts = graph.cast(above, "FLOAT")
+    n_below = graph.cast(graph.add("ReduceSum", counts, axis, keepdims=0), "INT64")
     first = np.array([list(accumulate(encoder.bin_sizes_, initial=0))[:-1]], np.int64)
     row = graph.add("Add", n_below, graph.constant(first + 1))
     return graph.add("Where", missing, graph.constant(first), row)

@@ -70,7 +70,7 @@ OPTIONS = {
     "fallback": {"fallback": {"item": "category"}},
     "shared": {"share_embedding": {"history": "item", "seen": "user"}, "max_length": 2},
     "attention": {"pooling": {"history": ("attention", "item"), "seen": "max"}},
-    "frequent": {"min_frequency": 20, "max_categories": 3},
+    "frequent": {"min_frequency": 10, "max_categories": 3},
     "no bins": {"n_bins": 0},
     "indices": {"categorical_features": [0, 1, 2, 5, 6]},
     "label weights": {"label_weight": {"click": 2.0, "order": "1:2"}},
@@ -114,8 +114,6 @@ def test_strategies_continue(name, table, tmp_path):
     ranker = small_ranker("ShareBottom", loss_weight=name, max_iter=2).fit(X, y)
     loaded = round_trip(ranker, tmp_path)
     assert_same_predictions(loaded, ranker, X)
-    if name == "nash_mtl":  # TorchJD keeps what it knows of the last step to itself
-        return
     for one in (loaded, ranker):
         one.set_params(warm_start=True).fit(X, y)
     assert_same_predictions(loaded, ranker, X)
@@ -177,7 +175,7 @@ def test_without_training_state(fitted, table, unseen, tmp_path):
     fitted.save(whole)
     loaded = round_trip(fitted, tmp_path, include_training_state=False)
     size = (tmp_path / "saved.safetensors").stat().st_size
-    assert size < 0.6 * whole.stat().st_size
+    assert size < 0.7 * whole.stat().st_size
     assert_same_predictions(loaded, fitted, unseen)
     with pytest.raises(ValueError, match="include_training_state=True"):
         loaded.partial_fit(*table)
