@@ -12,7 +12,8 @@ Models:
 skmtl
     ``MMoE`` with its defaults.
 former
-    ``MMoE`` with the defaults before weights were averaged.
+    ``MMoE`` with the last weights of four epochs, as before weights were averaged; its
+    bins start as those of the defaults.
 lightgbm
     One ``LGBMClassifier`` with its defaults for each task.
 lightgbm-tuned
