@@ -8,6 +8,8 @@ from pathlib import Path
 import skmtl
 
 sys.path.insert(0, str(Path(__file__).parent / "_ext"))
+# An example imports the app of the guide's page on serving.
+sys.path.insert(0, str(Path(__file__).parent / "serving"))
 
 # One run of the gallery in one process; a picture needs no screen.
 os.environ.setdefault("MPLBACKEND", "Agg")

@@ -59,8 +59,7 @@ import sys
 
 from starlette.testclient import TestClient
 
-here = os.path.dirname(os.path.abspath(globals().get("__file__", "docs/examples/x")))
-sys.path.insert(0, os.path.join(here, "..", "serving"))
+sys.path.insert(0, os.path.join("docs", "serving"))  # of a checkout
 os.environ["SKMTL_MODEL"] = path
 from onnx_app import app
 
