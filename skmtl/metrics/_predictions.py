@@ -78,7 +78,10 @@ class TaskPredictions(BaseEstimator):
 
 
 def positive_column(proba: object, classes: object) -> np.ndarray:
-    """Column of class 1; zeros if training saw no positive label."""
+    """Column of class 1, or of the greater of two other classes.
+
+    Zeros if training saw no label but 0.
+    """
     proba, classes = np.asarray(proba), np.asarray(classes)
     if proba.ndim != 2 or proba.shape[1] != len(classes) or len(classes) > 2:
         raise ValueError(
@@ -86,7 +89,16 @@ def positive_column(proba: object, classes: object) -> np.ndarray:
             f"shape {proba.shape} for the classes {classes.tolist()}."
         )
     found = np.flatnonzero(classes == 1)
-    return proba[:, found[0]] if len(found) else np.zeros(len(proba))
+    if len(found):
+        return proba[:, found[0]]
+    if len(classes) == 2:
+        return proba[:, 1]  # classes_ are sorted
+    if classes[0] == 0:
+        return np.zeros(len(proba))
+    raise ValueError(
+        f"The estimator was fitted on the single class {classes[0]!r}. Whether that is "
+        "the positive one cannot be known: fit on labels of 0 and 1, or of two classes."
+    )
 
 
 def is_table(y: Any) -> bool:

@@ -150,7 +150,8 @@ class MultiTaskRanker(
             if belongs_to_part(name) and name.partition("__")[0] in parts
         }
         super().set_params(**{k: v for k, v in params.items() if k not in of_parts})
-        self._of_parts = self._of_parts | of_parts
+        if of_parts:
+            self._of_parts = self._of_parts | of_parts
         return self
 
     def _make_sharing(self, embedding: Embedding, names: list[str]) -> Sharing:

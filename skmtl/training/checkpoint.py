@@ -152,7 +152,15 @@ class Checkpoint(Callback):
         return len(net.history) - self.begun
 
     def on_epoch_end(self, net: Any, **_: Any) -> None:
-        """Save, where it is time to and epochs are left."""
+        """Save, where it is time to and epochs are left.
+
+        Parameters
+        ----------
+        net : MultiTaskNet
+            The net that trains.
+        **_ : object
+            What skorch passes beside it.
+        """
         last = len(net.history) - self.begun >= net.max_epochs
         if last or monotonic() - self.saved_at < self.seconds:
             return

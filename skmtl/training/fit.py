@@ -161,10 +161,9 @@ class Fit:
     def _weights(self, means: Floats) -> TaskWeights:
         """Label weights and a new loss weighting, for tasks with these means."""
         ranker, names = self.ranker, self.targets.names
-        return TaskWeights(
-            label_weights(ranker.label_weight, names, means),
-            loss_weighting(ranker.loss_weight, names, means),
-        )
+        label = label_weights(ranker.label_weight, names, means)
+        with own_defaults("cpu"):
+            return TaskWeights(label, loss_weighting(ranker.loss_weight, names, means))
 
     def _stops_early(self, *, given: bool) -> bool:
         return stops_early(self.ranker, len(self.targets.labels), given=given)

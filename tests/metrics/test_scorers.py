@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import sklearn
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.linear_model import LogisticRegression
@@ -531,3 +532,18 @@ def test_bad_calls(data):
     three = DecisionTreeClassifier().fit(X, np.arange(240) % 3)
     with pytest.raises(ValueError, match="a column for each class 0 and 1"):
         get_task_scorer("auc")(three, X, y["click"])
+
+
+def test_labels_of_two_other_classes_are_judged_as_zero_and_one():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(300, 2))
+    y = (X[:, 0] + rng.normal(size=300) > 0).astype(int)
+    for names in (["no", "yes"], [2, 5], [-1, 1]):
+        labels = pd.Series(np.array(names)[y], name="liked")
+        model = LogisticRegression().fit(X, labels)
+        found = get_task_scorer("auc:liked")(model, X, labels)
+        assert found == pytest.approx(roc_auc_score(y, model.predict_proba(X)[:, 1]))
+    one = DummyClassifier().fit(X, np.full(300, "yes"))
+    labels = pd.Series(np.where(y, "yes", "no"), name="liked")
+    with pytest.raises(ValueError, match="fitted on the single class 'yes'"):
+        get_task_scorer("auc:liked")(one, X, labels)

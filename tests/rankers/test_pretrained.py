@@ -258,9 +258,10 @@ def test_bad_tables_leave_a_fitted_ranker_as_it_was(
     ranker.set_params(embeddings={name: table}, **parameters)
     with pytest.raises(ValueError, match=message):
         ranker.fit(X[train], y[train])
-    assert {k: v for k, v in ranker.__dict__.items() if k != "embeddings"} == {
-        k: v for k, v in before.items() if k != "embeddings"
-    }
+    before |= {"embeddings": ranker.embeddings, **parameters}
+    assert ranker.__dict__.keys() == before.keys()
+    for k, v in ranker.__dict__.items():
+        assert v is before[k], k
     np.testing.assert_array_equal(ranker.predict_task_proba(X), expected)
 
 
