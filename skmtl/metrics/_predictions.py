@@ -96,9 +96,9 @@ def positive_column(proba: object, classes: object) -> np.ndarray:
     if classes[0] == 0:
         return np.zeros(len(proba))
     raise ValueError(
-        f"The estimator was fitted on the single class {classes.tolist()[0]!r}. Whether "
-        "that is the positive one cannot be known: fit on labels of 0 and 1, or of two "
-        "classes."
+        f"The estimator was fitted on the single class {classes.tolist()[0]!r}. "
+        "Whether that is the positive one cannot be known: fit on labels of 0 and 1, "
+        "or of two classes."
     )
 
 
