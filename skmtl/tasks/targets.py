@@ -11,6 +11,7 @@ import pandas as pd
 from sklearn.utils import check_array
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
+from skmtl._containers import to_native
 from skmtl._warnings import warn
 from skmtl.tasks.kinds import TaskKinds, binary_kinds
 
@@ -101,11 +102,6 @@ class Targets:
         return np.where(self.observed[:, 0], labels, np.nan)
 
 
-def _is_polars(y: Any) -> bool:
-    """Whether `y` is of polars, without importing polars."""
-    return type(y).__module__.partition(".")[0] == "polars"
-
-
 def check_targets(y: Any, classes: Any = None) -> Targets:
     """Check `y` and bring it to one form.
 
@@ -126,11 +122,12 @@ def check_targets(y: Any, classes: Any = None) -> Targets:
         raise ValueError(
             "This ranker requires y to be passed, but the target y is None."
         )
+    y = to_native(y, "y")
     names = _names(y)
     if isinstance(y, np.ma.MaskedArray):
         kind = object if y.dtype.kind in "OUS" else np.float64
         y = np.ma.filled(y.astype(kind), np.nan)
-    if _is_polars(y) or (isinstance(y, pd.DataFrame) and _plain(y)):
+    if isinstance(y, pd.DataFrame) and _plain(y):
         y = y.to_numpy()
     elif isinstance(y, pd.DataFrame):
         y = y.to_numpy(dtype=np.float64 if _numeric(y) else object, na_value=np.nan)
@@ -165,7 +162,7 @@ def _plain(y: pd.DataFrame) -> bool:
 
 
 def _names(y: Any) -> list[str] | None:
-    if isinstance(y, pd.DataFrame) or (_is_polars(y) and hasattr(y, "columns")):
+    if isinstance(y, pd.DataFrame):
         return [str(name) for name in y.columns]
     name = getattr(y, "name", None)
     return None if name is None else [str(name)]

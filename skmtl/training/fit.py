@@ -14,6 +14,7 @@ import torch
 from sklearn.utils.validation import check_consistent_length
 from skorch.helper import predefined_split
 
+from skmtl._containers import to_native
 from skmtl.encoding import EncodedTable, TableEncoder
 from skmtl.tasks import (
     Targets,
@@ -129,6 +130,7 @@ class Fit:
         max_iter: int | None = None,
     ) -> None:
         self.ranker, self.start, self.y = ranker, start, y
+        X, X_val = to_native(X), to_native(X_val, "X_val")
         self.max_iter = ranker.max_iter if max_iter is None else max_iter
         targets = check_targets(y, start.classes(classes))
         check_consistent_length(X, targets.labels)
@@ -194,7 +196,10 @@ class Fit:
     def _given_validation(self, X: Any, y: Any, weight: Any) -> Validation:
         # Rows for validation may have only one of the two labels.
         known = None if self.targets.multioutput else self.targets.classes
-        targets = check_targets(y, known)
+        try:
+            targets = check_targets(y, known)
+        except ValueError as error:
+            raise ValueError(f"y_val: {error}") from error
         if not targets.observed.any():
             raise ValueError(
                 f"y_val holds only NaN for the tasks {list(targets.names)}, so that no "
