@@ -24,8 +24,8 @@ import torch
 from skmtl import MMoE, TableEncoder
 from skmtl.rankers._pretrained import PretrainedTables
 from skmtl.tasks import binary_kinds
-from skmtl.tasks.losses import TaskLosses
 from skmtl.training.batches import Batches, TensorTable
+from skmtl.training.criterion import TaskLosses
 from skmtl.training.net import MultiTaskNet
 from skmtl.weighting import (
     MGDA,

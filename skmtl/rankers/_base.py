@@ -39,8 +39,14 @@ from skmtl.rankers._parts import belongs_to_part, check_part, make_part, own_par
 from skmtl.rankers._pretrained import PretrainedTables
 from skmtl.rankers._summary import summary_text, visual_block
 from skmtl.rankers._task_order import clip_to_parents
-from skmtl.tasks import TaskKinds, binary_kinds, check_sample_weight, check_targets
-from skmtl.training.batches import logits
+from skmtl.tasks import (
+    Targets,
+    TaskKinds,
+    binary_kinds,
+    check_sample_weight,
+    check_targets,
+)
+from skmtl.training.computing import logits
 from skmtl.training.devices import check_device
 from skmtl.training.epochs import task_score
 from skmtl.training.fit import Fit, PartialFit
@@ -200,6 +206,12 @@ class MultiTaskRanker(
             self._units(what)
         for part, given in (("sharing", self.sharing), ("towers", self.towers)):
             check_part(part, given, own_parameters(part, self._of_parts))
+
+    def _complete(self, targets: Targets) -> Targets:
+        return targets
+
+    def _is_fitted(self) -> bool:
+        return "net_" in vars(self)
 
     def _ordered_parents(self) -> list[list[int]]:
         """Tasks that each task is never more probable than, as the network promises."""

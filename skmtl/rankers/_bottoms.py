@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
 from skmtl.modules import (
     Embedding,
     PooledTower,
@@ -14,7 +18,8 @@ from skmtl.modules import (
     Towers,
 )
 from skmtl.rankers._base import MultiTaskRanker
-from skmtl.tasks.losses import PooledLosses
+from skmtl.tasks import TaskKinds
+from skmtl.training.criterion import TaskLosses
 from skmtl.training.parameters import parameter
 
 
@@ -141,6 +146,50 @@ class SingleTask(BottomRanker):
 
     def _n_embeddings(self, names: list[str]) -> int:
         return len(names)
+
+
+class PooledLosses(TaskLosses):
+    """Parts of the cross-entropy of one score for all positive feedback.
+
+    Every positive label is an example with label 1 and its task's label weight, so a
+    row that was clicked and ordered counts with the sum of both weights; a row without
+    any positive is one example with label 0. With ``q = sigmoid(z)`` the loss of a row
+    is ``sum_t w_t y_t log q + (1 - max_t y_t) log(1 - q)``, negated.
+
+    The part of task t holds its positives, and an equal share of the rows without one;
+    the sum over the tasks is the loss.
+
+    Parameters
+    ----------
+    kinds : TaskKinds
+        Binary, every one.
+    label_weight : sequence of float
+        One for each task, above 0.
+
+    Notes
+    -----
+    Shape: as `TaskLosses`; all columns of the logits are the same. A row without a
+    positive counts with the mean of its weights, 0 where not observed. The logit is
+    shifted by the logarithm of the mean label weight, so that training starts near the
+    weighted rate; the shift is the same for all rows and changes no order.
+    """
+
+    weight: Tensor
+    shift: Tensor
+
+    def __init__(self, kinds: TaskKinds, label_weight: Sequence[float]) -> None:
+        super().__init__(kinds, label_weight)
+        weight = torch.tensor(label_weight, dtype=torch.float64)
+        self.register_buffer("weight", weight.float())
+        self.register_buffer("shift", weight.mean().log().float())
+
+    def forward(self, logits: Tensor, y: Tensor, weight: Tensor | None) -> Tensor:
+        z = logits + self.shift
+        weight = torch.ones_like(y) if weight is None else weight
+        positive = self.weight * weight * y * F.softplus(-z)
+        none = ((weight > 0) * y).amax(dim=1, keepdim=True) == 0
+        share = none * weight.mean(dim=1, keepdim=True) / y.shape[1]
+        return (positive + share * F.softplus(z)).mean(dim=0)
 
 
 class PooledTask(BottomRanker):

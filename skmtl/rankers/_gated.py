@@ -11,7 +11,7 @@ import torch
 from sklearn.utils.validation import check_is_fitted
 
 from skmtl.rankers._base import MultiTaskRanker
-from skmtl.training.batches import blocks, predicting
+from skmtl.training.computing import blocks, predicting
 
 
 class GatedRanker(MultiTaskRanker):

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from skmtl._sklearn import VisualBlock
-from skmtl.training.batches import blocks
+from skmtl.training.computing import blocks
 
 # Two numbers of rows: what differs between the outputs of two passes counts rows.
 _ROWS = (2, 3)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from skmtl.modules.graph import topological_order
 from skmtl.tasks import Targets
-from skmtl.tasks.by_name import check_names
+from skmtl.tasks.arguments import check_names
 
 # A chain of task names, or the tasks that each task follows.
 TaskOrder: TypeAlias = Sequence[str] | Mapping[str, str | Sequence[str]] | None

@@ -1,7 +1,7 @@
 """What a task is: its kind, the labels that callers give, and their weights."""
 
+from skmtl.tasks.arguments import check_row_weight, check_sample_weight
 from skmtl.tasks.kinds import BinaryTask, TaskKind, TaskKinds, binary_kinds
-from skmtl.tasks.sample_weight import check_row_weight, check_sample_weight
 from skmtl.tasks.targets import (
     Targets,
     check_targets,

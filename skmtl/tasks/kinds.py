@@ -143,9 +143,8 @@ class BinaryTask(TaskKind):
     score_name = "auc"
 
     def loss(self, label_weight: Sequence[float]) -> nn.Module:
-        from skmtl.tasks.cross_entropy import (
-            CrossEntropy,  # torch, only where one trains
-        )
+        # torch, which metrics must not load, is imported where a net is trained
+        from skmtl.tasks.losses import CrossEntropy
 
         return CrossEntropy(label_weight)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any
 
@@ -14,17 +13,13 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from skmtl.encoding import EncodedTable, RaggedArray, TableEncoder
-from skmtl.modules import Bags, Ragged
-from skmtl.modules.composition import BLOCK
 from skmtl.tasks import Targets
-from skmtl.training.devices import fits, own_defaults, send, size_in_bytes
-from skmtl.training.threads import StepThreads, on_threads
+from skmtl.training.computing import as_tensors
+from skmtl.training.devices import fits, send, size_in_bytes
 
 # Rows of so many batches as have so many rows are gathered at once.
 _GATHERED_ROWS = 8192
 
-# Up to so many rows are predicted on one thread.
-_FEW_ROWS = 4096
 
 # Tables up to this many rows fit a batch or two; merging them costs a millisecond.
 MERGE_ROWS = 1024
@@ -123,68 +118,6 @@ def tensor_table(
         ratio = np.divide(weight, mean, out=np.zeros_like(weight), where=mean > 0)
         scaled = torch.from_numpy(ratio.astype(np.float32))
     return TensorTable(as_tensors(table), torch.from_numpy(labels), scaled).to(device)
-
-
-def as_tensors(table: EncodedTable) -> dict[str, Any]:
-    """Arguments of the module for all rows of a table, on the memory of its arrays."""
-    arrays = table.as_dict()
-    bags = arrays.pop("bags", ())
-    tensors: dict[str, Any] = {k: torch.from_numpy(x) for k, x in arrays.items()}
-    if bags:
-        tensors["bags"] = Bags(
-            Ragged(torch.from_numpy(bag.values), torch.from_numpy(bag.offsets))
-            for bag in bags
-        )
-    return tensors
-
-
-def logits(
-    net: Any,
-    table: EncodedTable,
-    rows: npt.NDArray[np.int64] | None = None,
-) -> npt.NDArray[np.float32]:
-    """Outputs for all rows, or for some, in blocks that fit the cache."""
-    n_rows = len(table) if rows is None else len(rows)
-    with predicting(net, n_rows) as threads:
-        found = []
-        for block in blocks(table, net.device, rows):
-            with threads.step():
-                found.append(net.module_(**block))
-        out: npt.NDArray[np.float32] = torch.cat(found).cpu().numpy()
-    return out
-
-
-@contextmanager
-def predicting(net: Any, n_rows: int) -> Iterator[StepThreads]:
-    """Set torch and a net up for prediction, and leave both as they were found."""
-    module = net.module_
-    was_training = module.training
-    if was_training:
-        module.eval()
-    # The threads of a few rows would cost more than they gain, on any machine.
-    few = net.n_threads == "auto" and n_rows <= _FEW_ROWS
-    operations = 0.0 if few else net.operations(training=False)
-    threads = StepThreads(net.n_threads, operations)
-    with torch.inference_mode(), own_defaults(net.device), on_threads(threads.fixed):
-        yield threads
-    if was_training:
-        module.train()
-
-
-def blocks(
-    table: EncodedTable, device: str, rows: npt.NDArray[np.int64] | None = None
-) -> Iterator[dict[str, Any]]:
-    """Arguments of the module, some rows at a time."""
-    tensors = as_tensors(table)
-    if rows is None and len(table) <= BLOCK:
-        yield {name: x.to(device) for name, x in tensors.items()}
-        return
-    chosen = None if rows is None else torch.from_numpy(rows)
-    for start in range(0, len(table) if rows is None else len(rows), BLOCK):
-        at: Any = slice(start, start + BLOCK)
-        if chosen is not None:
-            at = chosen[at]
-        yield {name: x[at].to(device) for name, x in tensors.items()}
 
 
 def merge_rows(

@@ -206,20 +206,6 @@ class Checkpoint(Callback):
         )
 
 
-def checkpoints_apart(
-    callbacks: list[Any] | None,
-) -> tuple[list[Any], list[Checkpoint]]:
-    """A ranker's callbacks that are not checkpoints, and those that are."""
-    others, found = [], []
-    for entry in callbacks or []:
-        callback = entry[1] if isinstance(entry, tuple) else entry
-        if isinstance(callback, Checkpoint):
-            found.append(callback)
-        else:
-            others.append(entry)
-    return others, found
-
-
 def _seconds(every: str) -> float:
     if every == "epoch":
         return 0.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from threading import RLock
 from typing import Any
 
@@ -25,33 +25,6 @@ def _renew_lock() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_renew_lock)
-
-
-@contextmanager
-def own_defaults(device: str) -> Iterator[None]:
-    """Compute in float32, without the caller's autocast or device context.
-
-    Parameters
-    ----------
-    device : str
-        Where it is computed.
-
-    Notes
-    -----
-    The default dtype is one for all threads of a process: another thread that makes
-    tensors meanwhile finds float32.
-    """
-    dtype = torch.get_default_dtype()
-    with ExitStack() as stack:
-        if dtype != torch.float32:
-            torch.set_default_dtype(torch.float32)
-            stack.callback(torch.set_default_dtype, dtype)
-        if torch.get_default_device().type != "cpu":
-            stack.enter_context(torch.device("cpu"))
-        for kind in {"cpu", torch.device(device).type}:
-            if torch.is_autocast_enabled(kind):
-                stack.enter_context(torch.autocast(kind, enabled=False))
-        yield
 
 
 def keep_freed_memory() -> None:

@@ -26,21 +26,13 @@ from skmtl.tasks import (
 from skmtl.training.batches import (
     MERGE_ROWS,
     TensorTable,
-    logits,
     merge_rows,
     tensor_table,
     unknown_ids,
 )
-from skmtl.training.callbacks import (
-    BestWeights,
-    FitProgress,
-    LastGood,
-    StopWhenAsked,
-    ValidScore,
-    check_callbacks,
-)
-from skmtl.training.checkpoint import checkpoints_apart
-from skmtl.training.devices import keep_freed_memory, own_defaults, seeded
+from skmtl.training.computing import logits, on_threads, own_defaults
+from skmtl.training.criterion import label_weights, loss_weighting
+from skmtl.training.devices import keep_freed_memory, seeded
 from skmtl.training.epochs import EpochLine, EpochScores, history_frame
 from skmtl.training.intercept import (
     Floats,
@@ -48,20 +40,29 @@ from skmtl.training.intercept import (
     fit_intercept,
     n_rows_to_read,
 )
-from skmtl.training.loop import train
+from skmtl.training.loop import (
+    BestWeights,
+    FitProgress,
+    LastGood,
+    StopWhenAsked,
+    ValidScore,
+    check_callbacks,
+    checkpoints_apart,
+    train,
+)
 from skmtl.training.net import MultiTaskNet
 from skmtl.training.ranker import TrainableRanker
 from skmtl.training.starts import Start, TaskWeights, TrainingInput
-from skmtl.training.task_weights import label_weights, loss_weighting
-from skmtl.training.threads import on_threads
 from skmtl.training.validation import (
     check_scorer,
     find_scorer,
     split_rows,
-    stops_early,
     validation_rows,
     validation_score,
 )
+
+# Rows above which early_stopping="auto" sets some aside.
+_MANY_ROWS = 10_000
 
 
 @dataclass(frozen=True)
@@ -168,7 +169,12 @@ class Fit:
             return TaskWeights(label, loss_weighting(ranker.loss_weight, names, means))
 
     def _stops_early(self, *, given: bool) -> bool:
-        return stops_early(self.ranker, len(self.targets.labels), given=given)
+        """Whether training stops early; `given` says whether there is an `X_val`."""
+        ranker = self.ranker
+        if ranker.early_stopping != "auto":
+            return bool(ranker.early_stopping)
+        many = len(self.targets.labels) > _MANY_ROWS
+        return given or ranker.validation_split is not None or many
 
     def _validation(self, X: Any, y: Any, weight: Any) -> Validation | None:
         """Take the caller's validation table, or set rows aside."""

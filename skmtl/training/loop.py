@@ -1,17 +1,179 @@
-"""Run the net, and keep what is good when training ends early."""
+"""Run the net with its callbacks, and keep what is good when training ends early."""
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Callable
 from typing import Any
 
 import numpy.typing as npt
 from sklearn.exceptions import ConvergenceWarning
+from skorch.callbacks import Callback, EarlyStopping
 from torch import Tensor
 
 from skmtl._warnings import warn
 from skmtl.training.batches import TensorTable
-from skmtl.training.callbacks import BestWeights, LastGood, epoch_is_whole
+from skmtl.training.checkpoint import Checkpoint
 from skmtl.training.net import DivergedError, MultiTaskNet
+
+
+def check_callbacks(callbacks: list[Any] | None) -> None:
+    """Refuse what skorch cannot call.
+
+    Raises
+    ------
+    TypeError
+        For an entry that is neither a callback nor a pair of a name and a callback.
+    """
+    for place, entry in enumerate(callbacks or []):
+        named = isinstance(entry, tuple) and len(entry) == 2
+        callback = entry[1] if named else entry
+        kind = callback if isinstance(callback, type) else type(callback)
+        if callback is not None and not issubclass(kind, Callback):
+            raise TypeError(
+                f"callbacks[{place}] must be a callback of skorch, or a pair of a name "
+                f"and one, found {entry!r}."
+            )
+
+
+def checkpoints_apart(
+    callbacks: list[Any] | None,
+) -> tuple[list[Any], list[Checkpoint]]:
+    """A ranker's callbacks that are not checkpoints, and those that are."""
+    others, found = [], []
+    for entry in callbacks or []:
+        callback = entry[1] if isinstance(entry, tuple) else entry
+        if isinstance(callback, Checkpoint):
+            found.append(callback)
+        else:
+            others.append(entry)
+    return others, found
+
+
+class ValidScore(Callback):
+    """Record a scorer's value on the validation part as ``valid_score``."""
+
+    def __init__(self, score: Callable[[Any], float]) -> None:
+        self.score = score
+
+    def on_epoch_end(self, net: Any, **_: Any) -> None:
+        net.history.record("valid_score", float(self.score(net)))
+
+
+class BestWeights(EarlyStopping):
+    """Stop when the monitored value no longer improves; always restore the best."""
+
+    def __init__(self, *, monitor: str, patience: int | None, tol: float) -> None:
+        super().__init__(
+            monitor=monitor,
+            patience=patience if patience is not None else 2**62,
+            threshold=tol,
+            threshold_mode="abs",
+            lower_is_better=monitor == "valid_loss",
+            load_best=True,
+            sink=_silent,
+        )
+
+    @property
+    def kept(self) -> dict[str, Any] | None:
+        """The best weights so far."""
+        best: dict[str, Any] | None = self.best_model_weights_
+        return best
+
+    def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
+        try:
+            super().on_epoch_end(net, **kwargs)
+        finally:  # also where training ends here
+            best = self.best_epoch_ == net.history[-1, "epoch"]
+            net.history.record("valid_best", best)
+
+
+class LastGood(Callback):
+    """Keep the weights of the last whole epoch, in case the next one diverges.
+
+    Those of the network, and what the strategy of loss weights has learnt.
+    """
+
+    kept_: dict[str, Any] | None = None
+    criterion_: dict[str, Any] | None = None
+
+    @property
+    def kept(self) -> dict[str, Any] | None:
+        """The weights of the last whole epoch."""
+        return self.kept_
+
+    def on_epoch_end(self, net: Any, **_: Any) -> None:
+        if net.max_epochs > 1:
+            state = net.module_.state_dict()
+            self.kept_ = {k: v.detach().clone() for k, v in state.items()}
+            self.criterion_ = copy.deepcopy(net.criterion_.state_dict())
+
+    def on_train_end(self, net: Any, **_: Any) -> None:
+        if self.kept_ is not None and not epoch_is_whole(net.history):
+            net.module_.load_state_dict(self.kept_)
+            self.restore_criterion(net)
+        self.kept_ = self.criterion_ = None
+
+    def restore_criterion(self, net: Any) -> None:
+        """Bring the strategy of loss weights back to the last whole epoch."""
+        if self.criterion_ is not None:
+            # A solver of TorchJD may have made a buffer since.
+            net.criterion_.load_state_dict(self.criterion_, strict=False)
+
+
+class FitProgress(Callback):
+    """Tell scikit-learn's callbacks of every epoch.
+
+    Parameters
+    ----------
+    estimator : TrainableRanker
+        The ranker that is fitted.
+    context : CallbackContext
+        Of the fit.
+    X, y : object
+        What the caller gave to fit.
+    fitted : dict
+        Fitted attributes but the net, from which the callbacks may make a ranker as if
+        the fit had ended with the epoch.
+    """
+
+    def __init__(
+        self, estimator: Any, context: Any, X: Any, y: Any, fitted: dict[str, Any]
+    ) -> None:
+        self.estimator, self.context = estimator, context
+        self.data, self.fitted = {"X": X, "y": y}, fitted
+        self.stop = False
+
+    def on_epoch_begin(self, net: Any, **_: Any) -> None:
+        self.epoch = self.context.subcontext(task_name="epoch")
+        self.epoch.call_on_fit_task_begin(estimator=self.estimator, **self.data)
+
+    def on_epoch_end(self, net: Any, **_: Any) -> None:
+        self.stop = self.epoch.call_on_fit_task_end(
+            estimator=self.estimator,
+            **self.data,
+            reconstruction_attributes={**self.fitted, "net_": net},
+        )
+
+
+class StopWhenAsked(Callback):
+    """End training when scikit-learn's callbacks said so; the last of all to run."""
+
+    def __init__(self, progress: FitProgress) -> None:
+        self.progress = progress
+
+    def on_epoch_end(self, net: Any, **_: Any) -> None:
+        if self.progress.stop:
+            raise KeyboardInterrupt  # skorch's way to end training early
+
+
+def epoch_is_whole(history: Any) -> bool:
+    """Whether the last epoch came to its end, where skorch writes its duration."""
+    return not history or "dur" in history[-1]
+
+
+def _silent(*_: Any) -> None:
+    """Take skorch's messages."""
 
 
 def train(net: MultiTaskNet, table: TensorTable, names: npt.NDArray[Any]) -> bool:

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 from skorch import NeuralNet
 from skorch.callbacks import EpochTimer, LRScheduler
 from skorch.utils import TeeGenerator
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.utils import get_total_norm
 
 from skmtl.modules.composition import BLOCK
-from skmtl.tasks.losses import TaskLosses
-from skmtl.training.averaging import WeightAverage
 from skmtl.training.batches import Batches, TensorTable
 from skmtl.training.checkpoint import Checkpoint
+from skmtl.training.computing import StepThreads, operations_by_row
+from skmtl.training.criterion import Criterion
 from skmtl.training.devices import draws_from_here
 from skmtl.training.optimizers import (
     JointOptimizer,
+    WeightAverage,
     dense_optimizer,
     join_rows,
     schedule,
@@ -28,7 +29,6 @@ from skmtl.training.optimizers import (
     table_optimizer,
     touched_rows,
 )
-from skmtl.training.threads import StepThreads
 from skmtl.weighting import LossWeighting, Step
 from skmtl.weighting._step import StepTaken
 
@@ -70,25 +70,6 @@ class Mean:
         """The mean."""
         mean: Tensor = self.total / self.weight
         return mean
-
-
-class Criterion(nn.Module):
-    """Task losses and what weighs them; its parameters are trained."""
-
-    def __init__(self, weighting: LossWeighting, losses: TaskLosses) -> None:
-        super().__init__()
-        self.task_losses = losses
-        self.weighting = weighting
-
-    def forward(self, logits: Tensor, target: tuple[Tensor, Tensor | None]) -> Tensor:
-        loss: Tensor = self.weighting(self.task_losses(logits, *target))
-        return loss
-
-    def reweigh(self, weighting: LossWeighting, label_weight: Sequence[float]) -> None:
-        """Take new fixed weights; a strategy that learns keeps what it has."""
-        device = next(self.task_losses.buffers()).device
-        self.task_losses = self.task_losses.with_label_weight(label_weight).to(device)
-        self.weighting.take(weighting)
 
 
 class MultiTaskNet(NeuralNet):
@@ -215,9 +196,11 @@ class MultiTaskNet(NeuralNet):
         """Start the schedule, the weighting and the average of the weights."""
         self.criterion_.weighting.begin(lambda: self._measure(X))
         steps = self.max_epochs * len(self.get_iterator(X, training=True))
+        # A step goes forward once, and back by weights and by inputs.
+        by_row = operations_by_row(self.module_)
         self.threads_ = {
-            training: StepThreads(self.n_threads, self.operations(training))
-            for training in (True, False)
+            True: StepThreads(self.n_threads, 3 * by_row * self.batch_size),
+            False: StepThreads(self.n_threads, by_row * BLOCK),
         }
         self.schedules_ = []
         # A scheduler among the callbacks sets the learning rate alone.
@@ -239,14 +222,6 @@ class MultiTaskNet(NeuralNet):
         """Drop what belongs to one run of training."""
         del self.schedules_, self.threads_
         self.average_ = None
-
-    def operations(self, training: bool) -> float:
-        """Multiplications and additions of a step, about."""
-        tables = {id(table) for table, _ in self.module_.id_tables()}
-        dense = [p for p in self.module_.parameters() if id(p) not in tables]
-        n_weights = sum(p.numel() for p in dense)
-        n_rows, times = (self.batch_size, 6.0) if training else (BLOCK, 2.0)
-        return float(n_weights * n_rows * times)
 
     def train_step(self, batch: Any, **_: Any) -> dict[str, Any]:
         """Take one step of training."""

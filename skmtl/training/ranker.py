@@ -13,7 +13,7 @@ import pandas as pd
 from skmtl.encoding import EncodedTable, TableEncoder
 from skmtl.modules import MultiTaskModule, Pretrained
 from skmtl.tasks import Targets
-from skmtl.tasks.losses import TaskLosses
+from skmtl.training.criterion import TaskLosses
 from skmtl.training.net import MultiTaskNet
 from skmtl.training.parameters import SharedParameters
 
@@ -61,9 +61,9 @@ class TrainableRanker(SharedParameters, FittedAttributes, ABC):
     def _check_tasks(self, names: list[str]) -> None:
         """Refuse hyperparameters that do not fit the tasks, before anything is done."""
 
+    @abstractmethod
     def _complete(self, targets: Targets) -> Targets:
         """Add labels that follow from others, where the network says so."""
-        return targets
 
     @abstractmethod
     def _pretrained_rows(self) -> PretrainedRows:
@@ -86,6 +86,3 @@ class TrainableRanker(SharedParameters, FittedAttributes, ABC):
     @abstractmethod
     def _seed(self) -> tuple[np.random.RandomState, int]:
         """Random numbers of one fit, and a seed for torch."""
-
-    def _is_fitted(self) -> bool:
-        return "net_" in vars(self)

@@ -16,9 +16,8 @@ from skmtl.metrics._task_scorer import TaskScorer
 # problem, and what to watch instead.
 _WRONG_FOR_TASKS = {"neg_log_loss": "mean_log_loss", "neg_brier_score": "mean_brier"}
 
-# Rows above which early_stopping="auto" sets some aside, and how many of them
-# validation_fraction="auto" takes at least and at most.
-_MANY_ROWS = 10_000
+
+# What validation_fraction="auto" takes at least and at most.
 _FEWEST, _MOST = 1000, 10_000
 
 
@@ -67,13 +66,6 @@ def validation_score(
             "labels of the task, or watch another metric."
         )
     return value
-
-
-def stops_early(ranker: Any, n_rows: int, *, given: bool) -> bool:
-    """Whether training stops early; `given` says whether there is an `X_val`."""
-    if ranker.early_stopping != "auto":
-        return bool(ranker.early_stopping)
-    return given or ranker.validation_split is not None or n_rows > _MANY_ROWS
 
 
 def split_rows(

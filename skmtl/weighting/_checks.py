@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from skmtl.tasks.by_name import by_task
+from skmtl.tasks.arguments import by_task
 
 # One number for each task, in their order or by name; a Series goes by its index.
 Preference: TypeAlias = npt.ArrayLike | Mapping[str, float]

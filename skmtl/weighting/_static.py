@@ -8,7 +8,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from skmtl.tasks.by_name import by_task
+from skmtl.tasks.arguments import by_task
 from skmtl.weighting._base import LossWeighting
 from skmtl.weighting._checks import Preference
 from skmtl.weighting._step import Step

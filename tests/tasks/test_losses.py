@@ -7,8 +7,9 @@ from numpy.testing import assert_allclose
 from scipy.optimize import minimize_scalar
 from scipy.special import expit, logit
 
+from skmtl.rankers._bottoms import PooledLosses
 from skmtl.tasks import binary_kinds
-from skmtl.tasks.losses import PooledLosses, TaskLosses
+from skmtl.training.criterion import TaskLosses
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -11,8 +11,8 @@ from skorch.callbacks import Callback
 from skmtl import ESMM, MMoE, ShareBottom
 from skmtl.datasets import make_funnel
 from skmtl.metrics import log_loss
-from skmtl.training import averaging
-from skmtl.training.averaging import WeightAverage
+from skmtl.training import optimizers
+from skmtl.training.optimizers import WeightAverage
 
 FEW = {
     "max_iter": 3,
@@ -92,7 +92,7 @@ def test_large_tables_are_read_seldom():
 
 @pytest.mark.parametrize("ranker", [ShareBottom, MMoE, ESMM])
 def test_a_fit_leaves_the_mean_of_all_steps(ranker, data, monkeypatch):
-    monkeypatch.setattr(averaging, "_EVERY", 1)
+    monkeypatch.setattr(optimizers, "_READ_EVERY", 1)
     X, y = data
     weights = Weights()
     params = FEW | {"callbacks": [weights]}
@@ -133,7 +133,7 @@ def test_same_bits_again_and_after_pickling(data):
 
 
 def test_partial_fit_averages_within_a_call(data, monkeypatch):
-    monkeypatch.setattr(averaging, "_EVERY", 1)
+    monkeypatch.setattr(optimizers, "_READ_EVERY", 1)
     X, y = data
     weights = Weights()
     ranker = ShareBottom(**FEW | {"callbacks": [weights]})

@@ -9,7 +9,7 @@ from sklearn.linear_model import LogisticRegression
 from skmtl import ShareBottom
 from skmtl.datasets import make_funnel
 from skmtl.tasks import binary_kinds
-from skmtl.training.batches import logits
+from skmtl.training.computing import logits
 from skmtl.training.intercept import LatePredictions, fit_intercept, n_rows_to_read
 
 ONE = np.ones(4)

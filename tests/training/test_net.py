@@ -6,8 +6,8 @@ import torch
 
 from skmtl.modules import Towers
 from skmtl.tasks import binary_kinds
-from skmtl.tasks.losses import TaskLosses
 from skmtl.training.batches import Batches, TensorTable
+from skmtl.training.criterion import TaskLosses
 from skmtl.training.net import DivergedError, MultiTaskNet
 from skmtl.weighting import StaticWeighting
 

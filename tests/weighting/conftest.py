@@ -13,7 +13,7 @@ from skmtl.modules import (
     TableEmbedding,
 )
 from skmtl.tasks import binary_kinds
-from skmtl.tasks.losses import TaskLosses
+from skmtl.training.criterion import TaskLosses
 from skmtl.weighting import Step
 
 TASKS = ["click", "cart", "order"]

@@ -1,19 +1,89 @@
-"""Label weights and loss weights: what may differ from task to task."""
+"""What a fit descends: losses of the tasks, label weights and loss weights."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from numbers import Real
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
-from torch import nn
+import torch
+from torch import Tensor, nn
 
-from skmtl.tasks.by_name import by_task
+from skmtl.tasks import TaskKinds
+from skmtl.tasks.arguments import by_task
 from skmtl.weighting import LossWeighting, StaticWeighting, get_strategy
 
 Floats = npt.NDArray[np.float64]
+
+
+class TaskLosses(nn.Module):
+    """Mean loss of every task over the labels that were observed.
+
+    Parameters
+    ----------
+    kinds : TaskKinds
+        The kind of each task. Tasks of one kind are computed together.
+    label_weight : sequence of float
+        One for each task, above 0.
+
+    Notes
+    -----
+    Shape: outputs ``(batch, n_outputs)``, labels ``(batch, n_tasks)``, weights
+    ``(batch, n_tasks)`` or None, to ``(n_tasks,)``. Weights are scaled to mean 1 over
+    the whole table by the caller and 0 where a label was not observed. Dividing by
+    the size of the batch, not by the weight in it, keeps the gradient unbiased when
+    few labels are observed, and is defined when none is.
+    """
+
+    def __init__(self, kinds: TaskKinds, label_weight: Sequence[float]) -> None:
+        super().__init__()
+        self.kinds = kinds
+        self.by_label = nn.ModuleList(
+            group.kind.loss([label_weight[t] for t in group.tasks])
+            for group in kinds.groups
+        )
+
+    def forward(self, logits: Tensor, y: Tensor, weight: Tensor | None) -> Tensor:
+        losses = self._by_label(logits, y)
+        if weight is not None:
+            losses = losses * weight
+        return losses.mean(dim=0)
+
+    def _by_label(self, logits: Tensor, y: Tensor) -> Tensor:
+        """Loss of every label, ``(batch, n_tasks)``."""
+        if len(self.by_label) == 1:
+            only: Tensor = self.by_label[0](logits, y)
+            return only
+        losses = torch.empty_like(y)
+        for loss, group in zip(self.by_label, self.kinds.groups, strict=True):
+            of_group = loss(logits[:, group.outputs], y[:, group.tasks])
+            losses[:, group.tasks] = of_group.to(losses.dtype)
+        return losses
+
+    def with_label_weight(self, label_weight: Sequence[float]) -> Self:
+        """The same losses with other label weights."""
+        return type(self)(self.kinds, label_weight)
+
+
+class Criterion(nn.Module):
+    """Task losses and what weighs them; its parameters are trained."""
+
+    def __init__(self, weighting: LossWeighting, losses: TaskLosses) -> None:
+        super().__init__()
+        self.task_losses = losses
+        self.weighting = weighting
+
+    def forward(self, logits: Tensor, target: tuple[Tensor, Tensor | None]) -> Tensor:
+        loss: Tensor = self.weighting(self.task_losses(logits, *target))
+        return loss
+
+    def reweigh(self, weighting: LossWeighting, label_weight: Sequence[float]) -> None:
+        """Take new fixed weights; a strategy that learns keeps what it has."""
+        device = next(self.task_losses.buffers()).device
+        self.task_losses = self.task_losses.with_label_weight(label_weight).to(device)
+        self.weighting.take(weighting)
 
 
 def label_weights(value: Any, names: npt.NDArray[Any], rates: Floats) -> Floats:

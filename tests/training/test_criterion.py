@@ -11,7 +11,7 @@ from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, KFold
 
 from skmtl import ChainedMMoE, MMoE, ShareBottom
-from skmtl.training.task_weights import inverse_ratio, label_weights
+from skmtl.training.criterion import inverse_ratio, label_weights
 from skmtl.weighting import (
     MGDA,
     GradNorm,
@@ -170,9 +170,9 @@ def test_gradnorm_weights_sum_to_the_number_of_tasks(impressions):
 @pytest.mark.parametrize("name", ["gradnorm", "uncertainty", "mgda"])
 def test_a_loss_times_1000_does_not_drown_the_others(impressions, name, monkeypatch):
     """Its share of the gradient at the representation is of the others' size."""
-    from skmtl.tasks import losses
+    from skmtl.training import criterion
 
-    plain = losses.TaskLosses.forward
+    plain = criterion.TaskLosses.forward
 
     def scaled(self, logits, y, weight):
         return plain(self, logits, y, weight) * torch.tensor([1000.0, 1.0])
@@ -181,7 +181,7 @@ def test_a_loss_times_1000_does_not_drown_the_others(impressions, name, monkeypa
     shares = {}
     for loss_weight in (None, name):
         with monkeypatch.context() as patch:
-            patch.setattr(losses.TaskLosses, "forward", scaled)
+            patch.setattr(criterion.TaskLosses, "forward", scaled)
             ranker = small_mmoe(
                 loss_weight=loss_weight, record_gradients=True, max_iter=8
             ).fit(X, y)

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from skmtl.tasks.by_name import by_task
+from skmtl.tasks.arguments import by_task
 
 TASKS = ["click", "cart"]
 

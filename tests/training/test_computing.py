@@ -12,8 +12,8 @@ import torch
 from numpy.testing import assert_array_equal
 
 from skmtl import MMoE, ShareBottom
-from skmtl.training import threads
-from skmtl.training.threads import StepThreads, on_threads
+from skmtl.training import computing
+from skmtl.training.computing import StepThreads, on_threads
 from tests.rankers.conftest import make_impressions
 
 SMALL = {"max_iter": 1, "random_state": 0, "categorical_features": ["user", "item"]}
@@ -60,8 +60,8 @@ def test_an_error_resets_the_number():
 def clock(monkeypatch, seconds_on):
     """A clock that runs by the number of threads of each step."""
     now = [0.0]
-    monkeypatch.setattr(threads, "perf_counter", lambda: now[0])
-    monkeypatch.setattr(threads, "available_threads", lambda: 2)
+    monkeypatch.setattr(computing, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(computing, "available_threads", lambda: 2)
 
     def steps(chooser, n):
         used = []
