@@ -1,7 +1,8 @@
-"""Reports on transfer between tasks, gates, experts and new ids."""
+"""Reports on transfer between tasks, gates, experts and new ids; one task alone."""
 
 from skmtl.inspection._cold_start import cold_start_report
 from skmtl.inspection._gates import GateWarning, expert_similarity, gate_report
+from skmtl.inspection._task_classifier import task_classifier
 from skmtl.inspection._transfer import transfer_report
 
 __all__ = [
@@ -9,5 +10,6 @@ __all__ = [
     "cold_start_report",
     "expert_similarity",
     "gate_report",
+    "task_classifier",
     "transfer_report",
 ]

@@ -110,7 +110,8 @@ def check_targets(y: Any, classes: Any = None) -> Targets:
     y : array-like or DataFrame
         The labels.
     classes : array-like, list of array-like, or None
-        Labels that may come up. For several tasks, those of each.
+        Labels that may come up. For several tasks those of each, or ``[0, 1]`` for
+        all of them.
 
     Raises
     ------
@@ -215,22 +216,33 @@ def _check_zero_one(classes: Any, names: npt.NDArray[Any]) -> None:
     """With several tasks, classes can only say what is known."""
     if classes is None:
         return
-    if len(classes) != len(names):
+    of_tasks = list(classes)
+    if not any(np.ndim(one) for one in of_tasks):
+        # The labels of the whole table, such as scikit-learn's np.unique(y).
+        of_tasks = [of_tasks] * len(names)
+    if len(of_tasks) != len(names):
         raise ValueError(
-            f"classes has {len(classes)} entries, but y has {len(names)} tasks. Give "
-            "the classes of each task, or none."
+            f"classes has {len(of_tasks)} entries, but y has {len(names)} tasks. Give "
+            "the classes of each task, [0, 1] for all of them, or none."
         )
-    for name, found in zip(names, classes, strict=True):
-        if not set(np.ravel(found).tolist()) <= {0, 1}:
+    for name, found in zip(names, of_tasks, strict=True):
+        if not set(_known(found).tolist()) <= {0, 1}:
             raise ValueError(
                 f"classes of task {name!r} are {found!r}. With several tasks labels "
                 "are 0 and 1."
             )
 
 
+def _known(classes: Any) -> np.ndarray:
+    """Announced classes without NaN, which is not one of them."""
+    array = np.ravel(classes)
+    known: np.ndarray = array[~pd.isna(array)]
+    return known
+
+
 def _within(found: np.ndarray, classes: Any, name: Any) -> np.ndarray:
     """The classes that were announced, for labels that are among them."""
-    announced = np.unique(classes)
+    announced = np.unique(_known(classes))
     unknown = found[~np.isin(found, announced)]
     if len(unknown):
         raise ValueError(

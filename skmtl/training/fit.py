@@ -5,16 +5,19 @@ Nothing is written to the ranker before all has gone well.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import torch
 from sklearn.utils.validation import check_consistent_length
 from skorch.helper import predefined_split
 
 from skmtl._containers import to_native
+from skmtl._sklearn import rows_of
 from skmtl.encoding import EncodedTable, TableEncoder
 from skmtl.tasks import (
     Targets,
@@ -56,6 +59,7 @@ from skmtl.training.starts import Start, TaskWeights, TrainingInput
 from skmtl.training.validation import (
     check_scorer,
     find_scorer,
+    judges_predictions,
     split_rows,
     validation_rows,
     validation_score,
@@ -131,6 +135,8 @@ class Fit:
         max_iter: int | None = None,
     ) -> None:
         self.ranker, self.start, self.y = ranker, start, y
+        # What callbacks and scorers of the caller's own see.
+        self.given, self.given_val = X, X_val
         X, X_val = to_native(X), to_native(X_val, "X_val")
         self.max_iter = ranker.max_iter if max_iter is None else max_iter
         targets = check_targets(y, start.classes(classes))
@@ -373,7 +379,7 @@ class Fit:
     ) -> list[Any]:
         ranker = self.ranker
         given, saving = checkpoints_apart(ranker.callbacks)
-        progress = FitProgress(ranker, context, self.data.X, self.y, fitted)
+        progress = FitProgress(ranker, context, self.given, self.y, fitted)
         callbacks: list[Any] = [LastGood(), progress, self._scores()]
         monitor = "valid_loss"
         if valid is not None and self.scorer is not None:
@@ -399,12 +405,35 @@ class Fit:
 
     def _valid_score(self, fitted: dict[str, Any], valid: ValidationPart) -> Any:
         check_scorer(self.scorer, valid.labels, self.data.names)
+        X: Any = valid.rows
+        y: Any = valid.labels
+        if not judges_predictions(self.scorer):
+            X = self._given_rows()
+            y = self._given_labels(y, X)
 
         def score(net: MultiTaskNet) -> float:
             ranker = self.ranker._snapshot({**fitted, "net_": net})
-            return validation_score(self.scorer, ranker, valid.rows, valid.labels)
+            return validation_score(self.scorer, ranker, X, y)
 
         return score
+
+    def _given_rows(self) -> Any:
+        """The validation rows in the caller's own container."""
+        held_out = None if self.validation is None else self.validation.held_out
+        if held_out is None:
+            return self.given_val
+        X = self.data.X if isinstance(self.given, Mapping) else self.given
+        return rows_of(X, np.flatnonzero(held_out))
+
+    def _given_labels(self, labels: npt.NDArray[Any], X: Any) -> Any:
+        """Labels under the names of their tasks, where `y` had names."""
+        if not self.targets.named:
+            return labels
+        index = X.index if isinstance(X, pd.DataFrame) else None
+        names = self.targets.names
+        if labels.ndim == 1:
+            return pd.Series(labels, index=index, name=names[0])
+        return pd.DataFrame(labels, index=index, columns=names)
 
 
 class PartialFit(Fit):

@@ -248,9 +248,9 @@ class SharedParameters(Parameters):
         What early stopping watches: ``None`` for the training loss without dropout; the
         name of a scorer of :func:`skmtl.metrics.get_task_scorer`, such as
         ``"auc:order"`` or ``"min_auc"``, or of scikit-learn, which has the first say
-        where both know a name; or a callable ``scorer(estimator, X, y)``, whose `X` is
-        an `EncodedTable` of the validation rows, for the methods of the estimator.
-        Greater is better.
+        where both know a name; or a callable ``scorer(estimator, X, y)``. It gets the
+        validation rows as they were given to `fit`, and their labels. Greater is
+        better.
     n_iter_no_change : int, default=2
         Epochs without improvement after which to stop.
     tol : float, default=0.0

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 from sklearn.metrics import check_scoring, get_scorer_names
 
+from skmtl._sklearn import BaseScorer
 from skmtl.metrics import get_task_scorer
 from skmtl.metrics._task_scorer import TaskScorer
 
@@ -53,6 +54,14 @@ def check_scorer(scorer: Any, labels: npt.NDArray[Any], names: list[str]) -> Non
     """Refuse tasks and labels that a task scorer cannot judge, before training."""
     if isinstance(scorer, TaskScorer):
         scorer.prepare(pd.DataFrame(labels, columns=names))
+
+
+def judges_predictions(scorer: Any) -> bool:
+    """Whether a scorer reads nothing of the rows but what is predicted for them.
+
+    It gets them encoded, once for all epochs. Others get the caller's table.
+    """
+    return isinstance(getattr(scorer, "func", scorer), BaseScorer)
 
 
 def validation_score(

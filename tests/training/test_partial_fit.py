@@ -264,6 +264,8 @@ def test_what_partial_fit_cannot_do_is_said():
     with pytest.raises(ValueError, match="classes of task 'cart'"):
         ShareBottom(**SMALL).partial_fit(X, y, classes=[[0, 1], ["no", "yes"]])
     with pytest.raises(ValueError, match="classes has 3 entries, but y has 2 tasks"):
+        ShareBottom(**SMALL).partial_fit(X, y, classes=[[0, 1]] * 3)
+    with pytest.raises(ValueError, match=r"classes of task 'click' are \[0, 1, 2\]"):
         ShareBottom(**SMALL).partial_fit(X, y, classes=[0, 1, 2])
     ranker = MMoE(loss_weight="uncertainty", **SMALL).partial_fit(X, y)
     with pytest.raises(ValueError, match="partial_fit continues with loss_weight"):

@@ -4,8 +4,10 @@ from functools import partial
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 import sklearn
+from numpy.testing import assert_array_equal
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import (
     GridSearchCV,
@@ -18,6 +20,8 @@ from sklearn.pipeline import make_pipeline
 
 from skmtl import MMoE
 from skmtl.metrics import get_task_scorer, group_roc_auc, roc_auc
+from skmtl.model_selection import MultiTaskStratifiedKFold
+from tests.rankers.conftest import make_impressions
 
 
 def mmoe(**kwargs):
@@ -77,12 +81,75 @@ def test_scorers_of_several_kinds_agree(halves):
     scorer = get_task_scorer("auc:cart")
 
     def by_hand(ranker, X, y):
-        return roc_auc_score(y[:, 1], ranker.predict_proba(X)[1][:, 1])
+        return roc_auc_score(y["cart"], ranker.predict_proba(X)[1][:, 1])
 
     by_name = mmoe(scoring="auc:cart").fit(*train, **valid)
     for same in (scorer, by_hand):
         ranker = mmoe(scoring=same).fit(*train, **valid)
         assert best_score(ranker) == pytest.approx(best_score(by_name), abs=1e-12)
+
+
+def test_own_functions_get_the_rows_of_the_caller(impressions):
+    X, y = impressions
+    X.index = X.index[::-1]
+    seen = []
+
+    def cheap(ranker, rows, labels):
+        seen.append((rows, labels))
+        at = (rows["price"] < 1).to_numpy()
+        proba = ranker.predict_proba(rows[at])[1][:, 1]
+        return roc_auc_score(labels["cart"][at], proba)
+
+    ranker = mmoe(scoring=cheap, max_iter=1)
+    ranker.fit(X[:1000], y[:1000], X_val=X[1000:], y_val=y[1000:])
+    rows, labels = seen.pop()
+    pd.testing.assert_frame_equal(rows, X[1000:])
+    assert_array_equal(labels, y[1000:])
+    assert best_score(ranker) == pytest.approx(cheap(ranker, X[1000:], y[1000:]))
+
+    seen.clear()
+    mmoe(scoring=cheap, max_iter=1, early_stopping=True).fit(X, y)
+    rows, labels = seen.pop()
+    assert len(rows) == len(labels) == 150
+    pd.testing.assert_frame_equal(rows, X.loc[rows.index])
+
+
+@pytest.mark.parametrize("early_stopping", [True, False])
+@pytest.mark.parametrize("container", ["polars", "array", "mapping"])
+def test_own_functions_get_the_container_of_the_caller(
+    impressions, container, early_stopping
+):
+    X, y = impressions
+    make = {
+        "polars": pl.from_pandas,
+        "array": np.asarray,
+        "mapping": lambda frame: dict(frame.items()),
+    }[container]
+    seen = []
+
+    def first(ranker, rows, labels):
+        seen.append((rows, ranker.predict_task_proba(rows)))
+        return 0.0
+
+    valid = {} if early_stopping else {"X_val": make(X[1000:]), "y_val": y[1000:]}
+    if container == "array":
+        y = y.to_numpy()
+        valid = valid and {**valid, "y_val": y[1000:]}
+    ranker = mmoe(
+        scoring=first, max_iter=1, early_stopping=early_stopping, unknown_rate=0
+    )
+    if container == "array":
+        ranker.set_params(categorical_features=[0, 1])
+    ranker.fit(make(X[:1000]), y[:1000], **valid)
+    rows, proba = seen.pop()
+    n_rows = 100 if early_stopping else 500
+    assert proba.shape == (n_rows, 2)
+    if not early_stopping:
+        assert rows is valid["X_val"]
+    elif container == "mapping":
+        assert isinstance(rows, pd.DataFrame)
+    else:
+        assert type(rows) is type(make(X))
 
 
 def test_rows_set_aside_with_missing_labels(impressions):
@@ -181,6 +248,47 @@ def test_rankers_in_cross_validation_with_groups_and_missing_labels(impressions)
         expected = group_roc_auc(truth["click"], proba[:, 0], users[test])
         assert result["test_gauc"][fold] == pytest.approx(expected)
         assert result["test_worst"][fold] == pytest.approx(roc_auc(truth, proba).min())
+
+
+@pytest.mark.parametrize("missing", [False, True])
+@pytest.mark.parametrize("n_tasks", [1, 2, 3])
+def test_learning_curves_that_go_on_from_table_to_table(n_tasks, missing):
+    X, y = make_impressions(900, n_tasks=n_tasks)
+    if missing:
+        rng = np.random.default_rng(0)
+        y = y.astype(float).mask(rng.random(y.shape) < 0.2)
+    tables = [y, y.to_numpy()] if n_tasks > 1 else [y["click"], y]
+    curves = [
+        learning_curve(
+            mmoe(),
+            X,
+            table,
+            cv=KFold(2),
+            train_sizes=[0.5, 1.0],
+            exploit_incremental_learning=True,
+            error_score="raise",
+        )[2]
+        for table in tables
+    ]
+    assert_array_equal(*curves)
+    # The first point is that of one pass over half of the rows.
+    train, test = next(KFold(2).split(X))
+    half = train[: len(train) // 2]
+    once = mmoe(max_iter=1).partial_fit(X.iloc[half], y.iloc[half])
+    assert curves[0][0, 0] == pytest.approx(once.score(X.iloc[test], y.iloc[test]))
+
+
+# scikit-learn looks at the kind of the labels before it looks for NaN.
+@pytest.mark.filterwarnings("ignore:invalid value encountered in cast:RuntimeWarning")
+def test_an_integer_cv_and_labels_that_are_missing(impressions):
+    """scikit-learn refuses them before it calls a ranker; the guide has the cure."""
+    X, y = impressions
+    y = y.astype(float).mask(np.random.default_rng(0).random(y.shape) < 0.3)
+    with pytest.raises(ValueError, match="Input y contains NaN"):
+        cross_validate(mmoe(max_iter=1), X, y, cv=2, error_score="raise")
+    for cv in (KFold(2), MultiTaskStratifiedKFold(2)):
+        found = cross_validate(mmoe(max_iter=1), X, y, cv=cv, error_score="raise")
+        assert np.isfinite(found["test_score"]).all()
 
 
 def test_rankers_in_searches_and_learning_curves(impressions):

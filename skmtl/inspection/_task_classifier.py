@@ -1,0 +1,137 @@
+"""One task of a fitted classifier of several, as a classifier of its own."""
+
+from __future__ import annotations
+
+from numbers import Integral
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils.validation import check_is_fitted
+
+from skmtl.metrics import roc_auc
+from skmtl.metrics._labels import column_names
+from skmtl.metrics._predictions import task_names_of
+
+
+def task_classifier(estimator: Any, task: str | int) -> TaskClassifier:
+    """Select one task of a fitted classifier of several, as a binary classifier.
+
+    Tools for a single binary classifier work with it: `partial_dependence` and the
+    displays of scikit-learn, among others.
+
+    Parameters
+    ----------
+    estimator : estimator
+        A fitted ranker, a pipeline that ends in one, or another classifier of several
+        tasks.
+    task : str or int
+        The name of the task, or its position.
+
+    Returns
+    -------
+    TaskClassifier
+        A classifier with `predict_proba` of shape ``(n_samples, 2)``, `predict`,
+        `classes_` and `score`, the ROC AUC. It is fitted: as with scikit-learn's
+        ``FrozenEstimator``, its `fit` changes nothing, and a clone is the same.
+
+    Raises
+    ------
+    ValueError
+        If `estimator` does not have the task.
+    sklearn.exceptions.NotFittedError
+        If `estimator` is not fitted.
+
+    Examples
+    --------
+    >>> from sklearn.inspection import partial_dependence
+    >>> from skmtl import MMoE
+    >>> from skmtl.datasets import make_funnel
+    >>> from skmtl.inspection import task_classifier
+    >>> log = make_funnel(2000, random_state=0)
+    >>> ranker = MMoE(max_iter=1, random_state=0).fit(log.data, log.target)
+    >>> cart = task_classifier(ranker, "cart")
+    >>> found = partial_dependence(cart, log.data, ["price"], grid_resolution=5)
+    >>> found["average"].shape
+    (1, 5)
+    """
+    check_is_fitted(estimator)
+    return TaskClassifier(estimator, _place(estimator, task))
+
+
+def _place(estimator: Any, task: str | int) -> int:
+    classes = estimator.classes_
+    n_tasks = len(classes) if isinstance(classes, list) else 1
+    names = task_names_of(estimator) or [str(at) for at in range(n_tasks)]
+    if isinstance(task, Integral) and -n_tasks <= task < n_tasks:
+        return int(task) % n_tasks
+    if isinstance(task, str) and task in names:
+        return names.index(task)
+    raise ValueError(
+        f"task={task!r} is not a task of {type(estimator).__name__}. Give one of the "
+        f"names {names}, or a position from 0 to {n_tasks - 1}."
+    )
+
+
+class TaskClassifier(ClassifierMixin, BaseEstimator):
+    """What `task_classifier` returns; it holds no state of its own."""
+
+    def __init__(self, estimator: Any, task: int) -> None:
+        self.estimator = estimator
+        self.task = task
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return True
+
+    def __sklearn_clone__(self) -> Self:
+        return self
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags = self.estimator.__sklearn_tags__().input_tags
+        return tags
+
+    @property
+    def classes_(self) -> npt.NDArray[Any]:
+        """The labels of the task."""
+        classes = self.estimator.classes_
+        return np.asarray(classes[self.task] if isinstance(classes, list) else classes)
+
+    @property
+    def n_features_in_(self) -> int:
+        return int(self.estimator.n_features_in_)
+
+    @property
+    def feature_names_in_(self) -> npt.NDArray[Any]:
+        names: npt.NDArray[Any] = self.estimator.feature_names_in_
+        return names
+
+    def fit(self, X: Any, y: Any, **_: Any) -> Self:
+        """Do nothing: the estimator is fitted."""
+        return self
+
+    def predict_proba(self, X: Any) -> npt.NDArray[np.float64]:
+        """Probabilities of shape ``(n_samples, n_classes)``."""
+        proba = self.estimator.predict_proba(X)
+        return np.asarray(proba[self.task] if isinstance(proba, list) else proba)
+
+    def predict(self, X: Any) -> npt.NDArray[Any]:
+        """The more probable label of each row."""
+        chosen: npt.NDArray[Any] = self.classes_[self.predict_proba(X).argmax(axis=1)]
+        return chosen
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """ROC AUC; NaN in `y` is a label that was not observed.
+
+        Of a table of labels the column of the task is taken.
+        """
+        if np.ndim(y) == 2:
+            names = column_names(y)
+            own = task_names_of(self.estimator)
+            at = self.task
+            if names is not None and own is not None and own[at] in names:
+                at = names.index(own[at])
+            y = np.asarray(y)[:, at]
+        score = self.predict_proba(X)[:, -1]
+        return float(roc_auc(y, score, sample_weight=sample_weight))
