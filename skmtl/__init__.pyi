@@ -15,6 +15,7 @@ from . import (
     output_weights as output_weights,
     persistence as persistence,
     rankers as rankers,
+    sources as sources,
     tasks as tasks,
     training as training,
     weighting as weighting,

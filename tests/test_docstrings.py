@@ -17,6 +17,7 @@ MODULES = [
     "skmtl.metrics",
     "skmtl.model_selection",
     "skmtl.output_weights",
+    "skmtl.sources",
     "skmtl.weighting",
 ]
 # Style of the sentence, not of the content; "See Also" and "Extended summary" are

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral
 from typing import Any
@@ -13,13 +13,12 @@ from pandas.api import types
 
 from skmtl._containers import check_names
 from skmtl.encoding._lists import (
-    flat_keys,
     holds_lists,
     holds_vectors,
     spread_vectors,
     vector_width,
 )
-from skmtl.encoding._vocabulary import Counts, Ids, Vocabulary, as_keys, merged
+from skmtl.encoding._vocabulary import Counts, Ids, Vocabulary, merged
 
 
 @dataclass(frozen=True)
@@ -381,6 +380,8 @@ class Reading:
         How often each comes.
     n_cells, n_missing : int
         Number of cells, or of entries of lists, and how many of them are missing.
+    exact : bool
+        Whether all different ids are there, as they are unless nobody counted them.
     """
 
     name: Any
@@ -388,6 +389,7 @@ class Reading:
     counts: Counts
     n_cells: int
     n_missing: int
+    exact: bool = True
 
     def profile(self, vocabulary: Any, together: int) -> dict[str, Any]:
         """What `TableEncoder.summary` says of the column.
@@ -410,7 +412,7 @@ class Reading:
                 without = vocabulary.rows_of_ids(self.ids) == 0
                 rare, unknown = int(without.sum()), int(self.counts[without].sum())
         return {
-            "distinct": len(self.ids),
+            "distinct": len(self.ids) if self.exact else None,
             "missing": self.n_missing,
             "rare": rare,
             "unknown_share": (unknown + self.n_missing) / max(self.n_cells, 1),
@@ -418,52 +420,61 @@ class Reading:
         }
 
 
-def read_ids(
-    columns: Sequence[pd.Series],
-    places: Mapping[Any, int],
-    owners: Mapping[Any, Any],
-    lists: Sequence[int],
-    max_length: int | None,
-) -> Iterator[tuple[Any, list[Reading]]]:
-    """Read the ids of one vocabulary after the other, from all columns that share it.
+def readers_of(owners: Mapping[Any, Any]) -> dict[Any, list[Any]]:
+    """From each vocabulary to the columns that read it, in the order of the columns.
 
     Parameters
     ----------
-    columns : sequence of Series
-        The columns of the table.
-    places : mapping of str or int to int
-        Where the id columns are.
     owners : mapping of str or int to str or int
         From each id column to the one whose vocabulary it reads.
-    lists : sequence of int
-        Places of the columns of lists.
-    max_length : int or None
-        Entries of a list that are kept.
-
-    Yields
-    ------
-    owner : str or int
-        Name of the vocabulary.
-    readings : list of Reading
-        Its columns.
     """
-    bags = set(lists)
     readers: dict[Any, list[Any]] = {}
     for name, owner in owners.items():
         readers.setdefault(owner, []).append(name)
-    for owner, shared in readers.items():
-        readings = []
-        for name in shared:
-            column = columns[places[name]]
-            if places[name] in bags:
-                keys = flat_keys(column, name, max_length)[0]
-            else:
-                keys = as_keys(column, name)
-            n_missing = len(keys) - int(keys.counts.sum())
-            readings.append(
-                Reading(name, keys.distinct, keys.counts, len(keys), n_missing)
-            )
-        yield owner, readings
+    return readers
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be learnt of columns: their roles, and the parameters that name them.
+
+    Attributes
+    ----------
+    roles : Roles
+        What each column is read as.
+    owners : dict of str or int to str or int
+        From each id column to the one whose vocabulary it reads.
+    hashed : dict of str or int to int
+        Buckets of the columns without a vocabulary.
+    chains : list of list of int
+        From `fallback_chains`.
+    """
+
+    roles: Roles
+    owners: dict[Any, Any]
+    hashed: dict[Any, int]
+    chains: list[list[int]]
+
+    @property
+    def categorical(self) -> list[Any]:
+        """Names of the id columns."""
+        return [self.roles.names[i] for i in self.roles.single]
+
+    @property
+    def bags(self) -> list[Any]:
+        """Names of the columns of lists."""
+        return [self.roles.names[i] for i in self.roles.lists]
+
+    @property
+    def numeric(self) -> list[Any]:
+        """Names of the numbers."""
+        return [self.roles.names[i] for i in self.roles.numeric]
+
+    @property
+    def places(self) -> dict[Any, int]:
+        """Where the id columns are, those of lists among them."""
+        at = [*self.roles.single, *self.roles.lists]
+        return dict(zip(self.owners, at, strict=True))
 
 
 def check_input_names(given: Any, n_features: int, seen: Any) -> list[str]:

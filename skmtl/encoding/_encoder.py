@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from numbers import Integral
 from typing import Any, ClassVar, Self
 
@@ -22,24 +23,25 @@ from skmtl.encoding._advice import (
     advise_on_rare,
 )
 from skmtl.encoding._columns import (
+    Plan,
+    Roles,
     check_buckets,
     check_input_names,
     fallback_chains,
     is_by_dtype,
     joined_ids,
-    read_ids,
     read_roles,
+    readers_of,
     vocabulary_owners,
 )
 from skmtl.encoding._hashing import HashedIds
 from skmtl.encoding._lists import spread_names, spread_vectors
-from skmtl.encoding._numbers import (
-    NumberScale,
-    as_float,
-    binned,
-    distinct_with_mass,
-    first_bins,
-    profile_numbers,
+from skmtl.encoding._numbers import binned, first_bins
+from skmtl.encoding._statistics import (
+    Learnt,
+    StreamedStatistics,
+    TableStatistics,
+    learn,
 )
 from skmtl.encoding._summary import summarize
 from skmtl.encoding._table import (
@@ -53,7 +55,26 @@ from skmtl.encoding._table import (
     id_offsets,
 )
 from skmtl.encoding._vocabulary import Ids, Vocabulary, as_keys
+from skmtl.sources.opening import column_names, is_source, open_source
+from skmtl.sources.source import Block, Source
 from skmtl.tasks import check_row_weight
+
+
+def _weighted_blocks(
+    source: Source, y: Any, sample_weight: Any
+) -> Iterator[tuple[Block, npt.NDArray[np.float64] | None]]:
+    """Blocks of all columns but those of labels and weights, and the weights."""
+    named = column_names(sample_weight, "sample_weight")
+    apart = {*column_names(y, "y"), *named}
+    features = [name for name in source.names if name not in apart]
+    source.check_columns(sorted(apart), "y or sample_weight")
+    for block in source.blocks([*features, *named]):
+        weight = None
+        if named:
+            with block.named_in_errors():
+                column = block.table[named[0]].to_numpy()
+                weight = check_row_weight(column, len(column), some=False)
+        yield replace(block, table=block.table.select(features)), weight
 
 
 class TableEncoder(SaveMixin, TransformerMixin, BaseEstimator):
@@ -202,14 +223,17 @@ class TableEncoder(SaveMixin, TransformerMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : DataFrame or array-like of shape (n_samples, n_features)
+        X : DataFrame or array-like of shape (n_samples, n_features), or source
             The table: of pandas, polars or pyarrow, a dictionary of columns, an array,
-            or a list of rows.
+            or a list of rows. A source is read block by block: a path, folder or
+            pattern of Parquet files, a ``pyarrow.dataset.Dataset``, a
+            ``polars.LazyFrame``, or :class:`~skmtl.sources.ParquetFiles`.
         y : object
-            Ignored.
-        sample_weight : array-like of shape (n_samples,), default=None
+            Ignored. For a source, the names of columns that are left out.
+        sample_weight : array-like of shape (n_samples,) or str, default=None
             Weights of the rows in medians, quartiles and bins. A row of weight 0 is
-            left out altogether; frequencies of ids count rows.
+            left out altogether; frequencies of ids count rows. For a source, the name
+            of their column.
 
         Returns
         -------
@@ -221,7 +245,10 @@ class TableEncoder(SaveMixin, TransformerMixin, BaseEstimator):
         ValueError, TypeError
             For tables that cannot be encoded; the message names the column.
         """
-        self._learn(X, sample_weight)
+        if is_source(X):
+            self.learn_blocks(_weighted_blocks(open_source(X), y, sample_weight))
+        else:
+            self._learn(X, sample_weight)
         advise_on_rare(self.vocabulary_names_, self._vocabularies, self.min_frequency)
         return self
 
@@ -232,56 +259,80 @@ class TableEncoder(SaveMixin, TransformerMixin, BaseEstimator):
         if weight is not None and not weight.all():
             kept, weight = frame[weight > 0], weight[weight > 0]
         table, roles = read_roles(kept, self.categorical_features)
-        names, columns = roles.names, [column for _, column in table.items()]
-        categorical, bags, numeric = (
-            [names[i] for i in at] for at in (roles.single, roles.lists, roles.numeric)
-        )
-        owners = vocabulary_owners(self.share_embedding, [*categorical, *bags], names)
-        hashed = check_buckets(self.n_buckets, owners, bags, self.n_hashes)
-        chains = fallback_chains(self.fallback, categorical, owners, list(hashed))
-        vocabularies: list[Any] = []
-        profile: dict[Any, dict[str, Any]] = {}
-        places = dict(zip(owners, [*roles.single, *roles.lists], strict=True))
-        for owner, readings in read_ids(
-            columns, places, owners, roles.lists, self.max_length
-        ):
-            ids, counts = joined_ids(readings)
-            vocabulary = (
-                HashedIds.fit(ids, hashed[owner])
-                if owner in hashed
-                else Vocabulary.fit(ids, counts, **self._limits())
-            )
-            vocabularies.append(vocabulary)
-            profile |= {
-                one.name: one.profile(vocabulary, len(readings)) for one in readings
-            }
-        scales = []
-        for i in roles.numeric:
-            x = as_float(columns[i], names[i])
-            values, mass = distinct_with_mass(x, weight)
-            missing = int(np.isnan(x).sum())
-            scales.append(
-                NumberScale.of_distinct(values, mass, self.n_bins, missing > 0)
-            )
-            profile[names[i]] = profile_numbers(len(x), missing, values)
-        validate_data(self, frame, skip_check_array=True, reset=True)
-        self._frame_names = list(frame.columns) if has_names(X) else None
-        self._categorical, self._lists = roles.single, roles.lists
-        self._numeric, self._widths = roles.numeric, roles.widths
-        self.categorical_names_, self.bag_names_ = categorical, bags
-        self.numeric_names_, self._profile = numeric, profile
-        self.vocabulary_of_ = owners
-        self.vocabulary_names_ = list(dict.fromkeys(owners.values()))
-        self._chains, self._scales = chains, scales
-        self._set_vocabularies(vocabularies)
-        more = [k for k, name in enumerate(categorical) if owners[name] in hashed]
-        self.more_hashes_ = more * (self.n_hashes - 1)
-        self.bin_sizes_ = [s.n_bins for s in scales if s.edges is not None]
+        plan, columns = self._plan(roles), [column for _, column in table.items()]
+        rows = TableStatistics(columns, roles.lists, weight, self.max_length)
+        found = learn(plan, rows, self._limits(), self.n_bins)
+        self._set_learnt(frame, plan, found, named=has_names(X))
         if is_by_dtype(self.categorical_features):
             from_array = self._frame_names is None
             if from_array:
                 advise_on_arrays(X, columns, roles.single)
-            advise_on_numbers(columns, names, roles.numeric, from_array=from_array)
+            advise_on_numbers(
+                columns, roles.names, roles.numeric, from_array=from_array
+            )
+
+    def learn_blocks(self, blocks: Iterable[tuple[Any, Any]]) -> None:
+        """Learn from rows that come block by block.
+
+        Parameters
+        ----------
+        blocks : iterable of tuple
+            A `Block` of the columns to learn from, and the weights of its rows, or
+            None. The first says what the columns are.
+        """
+        rows: StreamedStatistics | None = None
+        for block, weight in blocks:
+            with block.named_in_errors():
+                if rows is None:
+                    frame = as_frame(block.table)
+                    check_names(frame)
+                    spread, roles = read_roles(frame, self.categorical_features)
+                    plan = self._plan(roles)
+                    rows = StreamedStatistics(roles, plan.hashed, self.max_length)
+                rows.add(block.table, weight)
+        if rows is None or not rows.n_rows:
+            raise ValueError(
+                "The source has no row to learn from: it is empty, or all weights are "
+                "0. Give at least one row with a weight above 0."
+            )
+        found = learn(plan, rows, self._limits(), self.n_bins)
+        self._set_learnt(frame, plan, found, named=True)
+        if is_by_dtype(self.categorical_features):
+            columns = [column for _, column in spread.items()]
+            advise_on_numbers(columns, roles.names, roles.numeric, from_array=False)
+
+    def _plan(self, roles: Roles) -> Plan:
+        """Check the parameters that name columns."""
+        single, bags = (
+            [roles.names[i] for i in at] for at in (roles.single, roles.lists)
+        )
+        owners = vocabulary_owners(self.share_embedding, [*single, *bags], roles.names)
+        hashed = check_buckets(self.n_buckets, owners, bags, self.n_hashes)
+        chains = fallback_chains(self.fallback, single, owners, list(hashed))
+        return Plan(roles, owners, hashed, chains)
+
+    def _set_learnt(
+        self, frame: pd.DataFrame, plan: Plan, found: Learnt, *, named: bool
+    ) -> None:
+        """Set the fitted attributes, once all has gone well."""
+        validate_data(self, frame, skip_check_array=True, reset=True)
+        roles = plan.roles
+        self._frame_names = list(frame.columns) if named else None
+        self._categorical, self._lists = roles.single, roles.lists
+        self._numeric, self._widths = roles.numeric, roles.widths
+        self.categorical_names_, self.bag_names_ = plan.categorical, plan.bags
+        self.numeric_names_, self._profile = plan.numeric, found.profile
+        self.vocabulary_of_ = plan.owners
+        self.vocabulary_names_ = list(dict.fromkeys(plan.owners.values()))
+        self._chains, self._scales = plan.chains, found.scales
+        self._set_vocabularies(found.vocabularies)
+        more = [
+            k
+            for k, name in enumerate(plan.categorical)
+            if plan.owners[name] in plan.hashed
+        ]
+        self.more_hashes_ = more * (self.n_hashes - 1)
+        self.bin_sizes_ = [s.n_bins for s in found.scales if s.edges is not None]
 
     def _limits(self) -> dict[str, Any]:
         return {
@@ -492,11 +543,12 @@ class TableEncoder(SaveMixin, TransformerMixin, BaseEstimator):
         encoder = copy.copy(self)
         columns, owners = [c for _, c in frame.items()], self.vocabulary_of_
         places = dict(zip(owners, [*self._categorical, *self._lists], strict=True))
-        found = read_ids(columns, places, owners, self._lists, self.max_length)
+        rows = TableStatistics(columns, self._lists, weight, self.max_length)
         grown = []
-        for vocabulary, (owner, readings) in zip(
-            self._vocabularies, found, strict=True
+        for vocabulary, (owner, readers) in zip(
+            self._vocabularies, readers_of(owners).items(), strict=True
         ):
+            readings = [rows.ids(name, places[name]) for name in readers]
             ids, counts = joined_ids(readings)
             grown.append(vocabulary.grown(ids, counts, owner, **self._limits()))
         encoder._set_vocabularies(grown)

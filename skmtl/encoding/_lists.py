@@ -75,6 +75,14 @@ def flat_keys(
     ValueError
         For fractional numbers, which are not ids.
     """
+    values, lengths = flat_values(column, name, max_length)
+    return entry_keys(values, name), lengths
+
+
+def flat_values(
+    column: pd.Series, name: object, max_length: int | None
+) -> tuple[pd.Series, Lengths]:
+    """Entries of all rows that are kept, and the length of each row."""
     values, lengths = _flat(column, name)
     there = values.notna().to_numpy()
     if not there.all():
@@ -85,8 +93,13 @@ def flat_keys(
         from_end = np.repeat(np.cumsum(lengths), lengths) - np.arange(len(values))
         values = values[from_end <= max_length]
         lengths = np.minimum(lengths, max_length)
+    return values.reset_index(drop=True), lengths
+
+
+def entry_keys(values: pd.Series, name: object) -> Keys:
+    """Keys of the entries of lists; the errors are those of `flat_keys`."""
     try:
-        keys = as_keys(values.reset_index(drop=True), name)
+        keys = as_keys(values, name)
     except TypeError:
         if any(isinstance(value, LISTS) for value in values):
             raise TypeError(
@@ -96,7 +109,7 @@ def flat_keys(
         raise
     if keys.cells.dtype == np.float64:
         _refuse_fractions(np.asarray(keys.cells), name)
-    return keys, lengths
+    return keys
 
 
 def encode_lists(

@@ -74,6 +74,8 @@ def check_sample_weight(
     sample_weight: Any,
     shape: tuple[int, int],
     names: Sequence[str] | npt.NDArray[Any] = (),
+    *,
+    some: bool = True,
 ) -> npt.NDArray[np.float64] | None:
     """Check weights of rows, or of rows and tasks.
 
@@ -85,6 +87,8 @@ def check_sample_weight(
         What is to be weighted.
     names : sequence of str
         Names of the tasks. Columns of a DataFrame that has them are matched by name.
+    some : bool, default=True
+        Whether any must be above 0. Those of a part of the rows need not.
 
     Returns
     -------
@@ -121,7 +125,7 @@ def check_sample_weight(
                 f"sample_weight holds {what} in row {row}. Weights must be finite "
                 "and at least 0."
             )
-    if not (weight > 0).any():
+    if some and not (weight > 0).any():
         raise ValueError(
             "sample_weight is zero for all rows: no samples left. Give at least one "
             "row a positive weight."
@@ -130,8 +134,8 @@ def check_sample_weight(
 
 
 def check_row_weight(
-    sample_weight: Any, n_samples: int
+    sample_weight: Any, n_samples: int, *, some: bool = True
 ) -> npt.NDArray[np.float64] | None:
     """Check weights of rows; as `check_sample_weight`, of shape (n_samples,)."""
-    weight = check_sample_weight(sample_weight, (n_samples, 1))
+    weight = check_sample_weight(sample_weight, (n_samples, 1), some=some)
     return None if weight is None else weight.ravel()

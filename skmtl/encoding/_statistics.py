@@ -1,0 +1,449 @@
+"""What an encoder must know of its columns, from a table or from a stream of blocks."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from skmtl._containers import as_frame
+from skmtl.encoding._columns import Plan, Reading, Roles, joined_ids, readers_of
+from skmtl.encoding._hashing import HashedIds
+from skmtl.encoding._lists import entry_keys, flat_keys, flat_values, spread_vectors
+from skmtl.encoding._numbers import (
+    Floats,
+    NumberScale,
+    as_float,
+    distinct_with_mass,
+    profile_numbers,
+)
+from skmtl.encoding._vocabulary import Vocabulary, as_keys
+from skmtl.sources.space import free_memory, size_text
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+# Rows of numbers that are kept of a stream. Their quantiles have a rank error of .001.
+_SAMPLE_ROWS, _SAMPLE_CELLS = 2**20, 2**25
+# Distinct ids that are pending before they join those that are known.
+_PENDING = 2**18
+# Share of the free memory that counting may take. A vocabulary takes three times that.
+_SHARE = 0.25
+
+
+@dataclass(frozen=True)
+class NumberStatistics:
+    """What is known of a column of numbers.
+
+    Attributes
+    ----------
+    values, mass : ndarray of shape (n_distinct,)
+        As `distinct_with_mass` gives them.
+    n_cells, n_missing : int
+        Number of cells, and of missing ones.
+    complete : bool
+        Whether `values` are all of them, and not those of a sample.
+    """
+
+    values: Floats
+    mass: Floats
+    n_cells: int
+    n_missing: int
+    complete: bool = True
+
+
+@dataclass(frozen=True)
+class Learnt:
+    """What an encoder learns of its columns.
+
+    Attributes
+    ----------
+    vocabularies : list of Vocabulary or HashedIds
+        One for each owner of a vocabulary.
+    scales : list of NumberScale
+        One for each number.
+    profile : dict
+        What `TableEncoder.summary` says of each column.
+    """
+
+    vocabularies: list[Vocabulary | HashedIds]
+    scales: list[NumberScale]
+    profile: dict[Any, dict[str, Any]]
+
+
+class Statistics(ABC):
+    """Statistics of the rows that an encoder learns from."""
+
+    @abstractmethod
+    def ids(self, name: Any, place: int) -> Reading:
+        """Distinct ids of a column in the order in which they come, and their counts.
+
+        Parameters
+        ----------
+        name : str or int
+            The column.
+        place : int
+            Where it is, once vectors are spread over columns.
+        """
+
+    @abstractmethod
+    def numbers(self, name: Any, place: int) -> NumberStatistics:
+        """Distinct numbers of a column and their weights; as for `ids`."""
+
+
+def learn(
+    plan: Plan, rows: Statistics, limits: Mapping[str, Any], n_bins: int
+) -> Learnt:
+    """Make vocabularies, scales and bins of the statistics of rows.
+
+    Parameters
+    ----------
+    plan : Plan
+        What the columns are.
+    rows : Statistics
+        What is known of them. One vocabulary is read after the other.
+    limits : mapping
+        `min_frequency` and `max_categories` of the vocabularies.
+    n_bins : int
+        As in `TableEncoder`.
+    """
+    vocabularies: list[Vocabulary | HashedIds] = []
+    scales, profile, places = [], {}, plan.places
+    for owner, readers in readers_of(plan.owners).items():
+        readings = [rows.ids(name, places[name]) for name in readers]
+        ids, counts = joined_ids(readings)
+        if owner in plan.hashed:
+            vocabularies.append(HashedIds.fit(ids, plan.hashed[owner]))
+        else:
+            vocabularies.append(Vocabulary.fit(ids, counts, **limits))
+        for one in readings:
+            profile[one.name] = one.profile(vocabularies[-1], len(readings))
+    for name, place in zip(plan.numeric, plan.roles.numeric, strict=True):
+        x = rows.numbers(name, place)
+        missing = x.n_missing > 0
+        scales.append(NumberScale.of_distinct(x.values, x.mass, n_bins, missing))
+        profile[name] = profile_numbers(x.n_cells, x.n_missing, x.values)
+        if not x.complete:
+            profile[name]["distinct"] = None
+    return Learnt(vocabularies, scales, profile)
+
+
+class TableStatistics(Statistics):
+    """Statistics of a table in memory.
+
+    Parameters
+    ----------
+    columns : sequence of Series
+        Its columns, vectors spread.
+    lists : sequence of int
+        Places of the columns of lists.
+    weight : ndarray of shape (n_samples,) or None
+        Weights of the rows, above 0.
+    max_length : int or None
+        Entries of a list that are kept.
+    """
+
+    def __init__(
+        self,
+        columns: Sequence[pd.Series],
+        lists: Sequence[int],
+        weight: Floats | None,
+        max_length: int | None,
+    ) -> None:
+        self.columns, self.lists = columns, set(lists)
+        self.weight, self.max_length = weight, max_length
+
+    def ids(self, name: Any, place: int) -> Reading:
+        column = self.columns[place]
+        if place in self.lists:
+            keys = flat_keys(column, name, self.max_length)[0]
+        else:
+            keys = as_keys(column, name)
+        n_missing = len(keys) - int(keys.counts.sum())
+        return Reading(name, keys.distinct, keys.counts, len(keys), n_missing)
+
+    def numbers(self, name: Any, place: int) -> NumberStatistics:
+        x = as_float(self.columns[place], name)
+        values, mass = distinct_with_mass(x, self.weight)
+        return NumberStatistics(values, mass, len(x), int(np.isnan(x).sum()))
+
+
+class StreamedStatistics(Statistics):
+    """Statistics of rows that come block by block.
+
+    Ids are counted exactly. Of numbers a random sample of the rows is kept, with the
+    number of missing ones and the extremes of all.
+
+    Parameters
+    ----------
+    roles : Roles
+        What the columns are.
+    hashed : collection of str or int
+        Columns whose ids nobody has to count.
+    max_length : int or None
+        Entries of a list that are kept.
+    """
+
+    def __init__(
+        self, roles: Roles, hashed: Collection[Any], max_length: int | None
+    ) -> None:
+        self.roles, self.max_length = roles, max_length
+        self.lists = set(roles.lists)
+        self.counters: dict[int, _Counter] = {}
+        for place in [*roles.single, *roles.lists]:
+            name = roles.names[place]
+            kind = _FirstIds if name in hashed else _AllIds
+            self.counters[place] = kind(name)
+        self.sample = NumberSample(len(roles.numeric))
+        self.n_rows = 0
+        self.free = free_memory()
+
+    def add(self, block: pa.Table, weight: Floats | None) -> None:
+        """Take some rows.
+
+        Parameters
+        ----------
+        block : pyarrow.Table
+            The rows, with the columns of the table as it came.
+        weight : ndarray of shape (n_rows,) or None
+            Their weights. Those of weight 0 are left out.
+        """
+        if weight is not None and not weight.all():
+            block, weight = block.filter(weight > 0), weight[weight > 0]
+        if not len(block):
+            return
+        frame = spread_vectors(as_frame(block), self.roles.widths)
+        self.n_rows += len(frame)
+        columns = [column for _, column in frame.items()]
+        for place, counter in self.counters.items():
+            counter.add(self._cells(columns[place], place))
+        numbers = np.empty((len(frame), len(self.roles.numeric)))
+        for k, place in enumerate(self.roles.numeric):
+            numbers[:, k] = as_float(columns[place], self.roles.names[place])
+        self.sample.add(numbers, weight)
+        self._check_memory()
+
+    def _cells(self, column: pd.Series, place: int) -> pa.Array:
+        """Single ids of a column as Arrow has them: cells, or entries of lists."""
+        if place not in self.lists:
+            return _to_arrow(column)
+        name = self.roles.names[place]
+        return _to_arrow(flat_values(column, name, self.max_length)[0])
+
+    def _check_memory(self) -> None:
+        sizes = {c.name: c.n_bytes for c in self.counters.values()}
+        if self.free is None or sum(sizes.values()) < _SHARE * self.free:
+            return
+        name = max(sizes, key=lambda one: sizes[one])
+        counter = next(c for c in self.counters.values() if c.name == name)
+        raise ValueError(
+            f"Counting the ids of {len(sizes)} columns takes "
+            f"{size_text(sum(sizes.values()))} of the {size_text(self.free)} of free "
+            f"memory after {self.n_rows:,} rows, and a vocabulary takes three times "
+            f"that. Column {name!r} has most, at least {len(counter):,} different ids. "
+            f"Hash it: n_buckets={{{name!r}: 1_000_000}}."
+        )
+
+    def ids(self, name: Any, place: int) -> Reading:
+        counter = self.counters[place]
+        values, seen = counter.total()
+        column = pd.Series(pd.arrays.ArrowExtensionArray(values))
+        keys = (
+            entry_keys(column, name) if place in self.lists else as_keys(column, name)
+        )
+        there = keys.codes >= 0
+        counts = np.bincount(
+            keys.codes[there], seen[there], minlength=len(keys.distinct)
+        ).astype(np.int64)
+        n_missing = counter.n_missing + int(seen[~there].sum())
+        return Reading(
+            name, keys.distinct, counts, counter.n_cells, n_missing, counter.exact
+        )
+
+    def numbers(self, name: Any, place: int) -> NumberStatistics:
+        return self.sample.statistics(self.roles.numeric.index(place))
+
+
+def _to_arrow(column: pd.Series) -> pa.Array:
+    """A column as one Arrow array whose offsets cannot overflow."""
+    import pyarrow as pa
+
+    chunks = pa.table({"column": pa.array(column)})["column"]
+    values = chunks.combine_chunks()
+    if isinstance(values, pa.ChunkedArray):  # of no chunk, or too large for one
+        values = pa.concat_arrays(values.chunks)
+    if pa.types.is_dictionary(values.type):
+        values = values.dictionary_decode()
+    return values.cast(pa.large_string()) if pa.types.is_string(values.type) else values
+
+
+class _Counter(ABC):
+    """Distinct values of one column, in the order in which they come."""
+
+    exact: bool
+
+    def __init__(self, name: Any) -> None:
+        self.name = name
+        self.n_cells = self.n_missing = 0
+        self.known: pa.Array | None = None
+        self.counts = np.zeros(0, dtype=np.int64)
+
+    def __len__(self) -> int:
+        return len(self.counts)
+
+    @property
+    def n_bytes(self) -> int:
+        """Memory that the distinct values take."""
+        return 0 if self.known is None else self.known.nbytes + self.counts.nbytes
+
+    def add(self, cells: pa.Array) -> None:
+        """Count some cells."""
+        self.n_cells += len(cells)
+        self.n_missing += cells.null_count
+        self._count(cells)
+
+    @abstractmethod
+    def _count(self, cells: pa.Array) -> None:
+        """Take the values of cells."""
+
+    def total(self) -> tuple[pa.Array, npt.NDArray[np.int64]]:
+        """The distinct values, and how often each came."""
+        import pyarrow as pa
+
+        return (pa.nulls(0) if self.known is None else self.known), self.counts
+
+
+class _AllIds(_Counter):
+    """Exact counts.
+
+    Distinct values of blocks wait until they are as many as those that are known. Then
+    all are counted together, so that each value is looked at a few times only.
+    """
+
+    exact = True
+
+    def __init__(self, name: Any) -> None:
+        super().__init__(name)
+        self.pending: list[tuple[pa.Array, npt.NDArray[np.int64]]] = []
+        self.n_pending = 0
+
+    def _count(self, cells: pa.Array) -> None:
+        from pyarrow import compute
+
+        found = compute.value_counts(cells.drop_null())
+        values, counts = found.field(0), found.field(1).to_numpy()
+        self.pending.append((values, counts))
+        self.n_pending += len(values)
+        if self.n_pending > max(_PENDING, len(self.counts)):
+            self._fold()
+
+    def _fold(self) -> None:
+        import pyarrow as pa
+
+        parts = [*([] if self.known is None else [(self.known, self.counts)])]
+        parts += self.pending
+        # Dictionaries list values in the order in which they come up.
+        encoded = pa.concat_arrays([v for v, _ in parts]).dictionary_encode()
+        weights = np.concatenate([counts for _, counts in parts])
+        codes = encoded.indices.to_numpy()
+        self.known = encoded.dictionary
+        found = np.bincount(codes, weights, minlength=len(self.known))
+        self.counts = found.astype(np.int64)
+        self.pending, self.n_pending = [], 0
+
+    def total(self) -> tuple[pa.Array, npt.NDArray[np.int64]]:
+        if self.pending:
+            self._fold()
+        return super().total()
+
+
+class _FirstIds(_Counter):
+    """The ids of the first block that has any, to know what they are."""
+
+    exact = False
+    n_bytes = 0  # those of one block, whatever the number of rows
+
+    def _count(self, cells: pa.Array) -> None:
+        from pyarrow import compute
+
+        if not len(self.counts):
+            found = compute.value_counts(cells.drop_null())
+            self.known, self.counts = found.field(0), found.field(1).to_numpy()
+
+
+class NumberSample:
+    """A random sample of rows of numbers, and what is known of all rows.
+
+    Parameters
+    ----------
+    n_columns : int
+        Numbers of a row.
+
+    Notes
+    -----
+    As long as all rows fit, they are kept in order, so that what is learnt from them
+    has the bits of a fit in memory. After that, row ``i`` takes a random place among
+    the first ``i``, if that is one of the sample's (algorithm R). The sample is the
+    same in each fit.
+
+    References
+    ----------
+    J. S. Vitter, "Random Sampling with a Reservoir", ACM Transactions on Mathematical
+    Software 11, 1985.
+    """
+
+    def __init__(self, n_columns: int) -> None:
+        self.size = min(_SAMPLE_ROWS, _SAMPLE_CELLS // max(n_columns, 1))
+        self.rows = np.empty((0, n_columns))
+        self.weight: Floats | None = None
+        self.n_rows = 0
+        self.n_missing = np.zeros(n_columns, dtype=np.int64)
+        self.low, self.high = np.full((2, n_columns), np.nan)
+        self.rng = np.random.default_rng(0)
+
+    def add(self, rows: Floats, weight: Floats | None) -> None:
+        """Take some rows, and their weights.
+
+        Parameters
+        ----------
+        rows : ndarray of shape (n_rows, n_columns)
+            Numbers; NaN where missing.
+        weight : ndarray of shape (n_rows,) or None
+            Above 0. None in all calls or in none.
+        """
+        if not rows.shape[1]:
+            return
+        self.n_missing += np.isnan(rows).sum(axis=0)
+        self.low = np.fmin(self.low, np.fmin.reduce(rows, axis=0))
+        self.high = np.fmax(self.high, np.fmax.reduce(rows, axis=0))
+        room = min(self.size - len(self.rows), len(rows))
+        if room:
+            self.rows = np.concatenate([self.rows, rows[:room]])
+            if weight is not None:
+                before = np.empty(0) if self.weight is None else self.weight
+                self.weight = np.concatenate([before, weight[:room]])
+        at = np.arange(self.n_rows + room, self.n_rows + len(rows))
+        place = (self.rng.random(len(at)) * (at + 1)).astype(np.int64)
+        taken = np.flatnonzero(place < self.size)
+        # Of rows that take the same place, the last one stays.
+        self.rows[place[taken]] = rows[room + taken]
+        if weight is not None and self.weight is not None:
+            self.weight[place[taken]] = weight[room + taken]
+        self.n_rows += len(rows)
+
+    def statistics(self, k: int) -> NumberStatistics:
+        """What is known of a column."""
+        values, mass = distinct_with_mass(self.rows[:, k], self.weight)
+        ends = np.array([self.low[k], self.high[k]])
+        ends = np.unique(ends[~np.isnan(ends) & ~np.isin(ends, values)])
+        if len(ends):  # extremes that the sample missed, which weigh nothing
+            at = np.searchsorted(values, ends)
+            values, mass = np.insert(values, at, ends), np.insert(mass, at, 0.0)
+        complete = self.n_rows == len(self.rows)
+        n_missing = int(self.n_missing[k])
+        return NumberStatistics(values, mass, self.n_rows, n_missing, complete)

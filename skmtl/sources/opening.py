@@ -1,0 +1,145 @@
+"""The border for sources: what is one, and the columns that arguments name."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any, TypeGuard
+
+import pandas as pd
+
+from skmtl._containers import to_native
+from skmtl.sources.parquet import ParquetFiles
+from skmtl.sources.queries import ArrowDataset, PolarsQuery
+from skmtl.sources.source import Source
+
+
+def is_source(values: object) -> bool:
+    """Whether a table is read block by block: paths, datasets and queries.
+
+    Parameters
+    ----------
+    values : object
+        What the caller gave as `X`.
+    """
+    if isinstance(values, str | os.PathLike | Source):
+        return True
+    if isinstance(values, list | tuple):
+        return bool(values) and all(isinstance(v, str | os.PathLike) for v in values)
+    return _is_dataset(values) or _is_query(values)
+
+
+def open_source(values: Any) -> Source:
+    """Open what `is_source` recognises.
+
+    Parameters
+    ----------
+    values : str, path-like, sequence of these, Dataset, LazyFrame or Source
+        The table.
+    """
+    if isinstance(values, Source):
+        return values
+    if _is_dataset(values):
+        return ArrowDataset(values)
+    if _is_query(values):
+        return PolarsQuery(values)
+    return ParquetFiles(values)
+
+
+def _of_module(module: str, name: str) -> tuple[type, ...]:
+    """A class of a module, if anyone has imported that: else nothing is of it."""
+    loaded = sys.modules.get(module)
+    return () if loaded is None else (getattr(loaded, name),)
+
+
+def _is_dataset(values: object) -> bool:
+    return isinstance(values, _of_module("pyarrow.dataset", "Dataset"))
+
+
+def _is_query(values: object) -> bool:
+    return isinstance(values, _of_module("polars", "LazyFrame"))
+
+
+def are_names(values: object) -> TypeGuard[str | Sequence[str]]:
+    """Whether an argument names columns instead of holding values."""
+    if isinstance(values, str):
+        return True
+    if not isinstance(values, list | tuple):
+        return False
+    return bool(values) and all(isinstance(v, str) for v in values)
+
+
+def column_names(values: Any, argument: str) -> list[str]:
+    """Columns of a source that an argument names.
+
+    Parameters
+    ----------
+    values : str, sequence of str or None
+        One name or several; None for none.
+    argument : str
+        Its name, for the error.
+
+    Returns
+    -------
+    list of str
+        The names.
+
+    Raises
+    ------
+    TypeError
+        For anything else: a column of values goes with a table in memory.
+    """
+    if values is None:
+        return []
+    if not are_names(values):
+        raise TypeError(
+            f"X is read block by block, so {argument} must name columns of it, such as "
+            f"{argument}='click' or a list of names; found a {type(values).__name__}. "
+            "To pass values, read X into memory first."
+        )
+    return [values] if isinstance(values, str) else list(values)
+
+
+def named_columns(X: Any, values: Any, argument: str) -> Any:
+    """Values of the columns that an argument names, if `X` is a source.
+
+    Parameters
+    ----------
+    X : object
+        The table.
+    values : object
+        The argument. It is given back as it is if `X` is a table in memory, or if it
+        holds values, one for each row of the source.
+    argument : str
+        Its name, for errors.
+
+    Returns
+    -------
+    Series, DataFrame or object
+        The columns whole, which take memory for each row; nothing else of `X` is read.
+    """
+    if not is_source(X) or not are_names(values):
+        return values
+    columns = read_columns(open_source(X), column_names(values, argument), argument)
+    return columns[values] if isinstance(values, str) else columns
+
+
+def read_columns(source: Source, names: list[str], argument: str) -> pd.DataFrame:
+    """Read some columns whole.
+
+    Parameters
+    ----------
+    source : Source
+        The table.
+    names : list of str
+        The columns.
+    argument : str
+        The argument that named them, for errors.
+    """
+    import pyarrow as pa
+
+    source.check_columns(names, argument)
+    read = [block.table for block in source.blocks(names)]
+    frame: pd.DataFrame = to_native(pa.concat_tables(read))
+    return frame

@@ -1,0 +1,257 @@
+"""Parquet files as a source."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from skmtl._extras import import_extra
+from skmtl.sources.source import Block, Source
+
+if TYPE_CHECKING:
+    import fsspec
+    import pyarrow as pa
+
+# Bytes that are fetched of a column at once.
+_BUFFER = 2**20
+
+Path = str | os.PathLike[str]
+
+
+@dataclass(frozen=True)
+class _File:
+    """A file as it was when the source was opened."""
+
+    path: str
+    stamp: tuple[str, ...]
+    schema: pa.Schema
+    n_rows: int
+    n_bytes: int
+
+
+class ParquetFiles(Source):
+    """A table in Parquet files, which is read block by block.
+
+    Wherever a ranker takes a path, it takes this too.
+
+    Parameters
+    ----------
+    paths : str, path-like, or sequence of these
+        A file, a folder with all ``*.parquet`` files below it, a pattern such as
+        ``"log/day=*/*.parquet"``, or several of them. Addresses such as
+        ``"s3://bucket/log/*.parquet"`` are opened by fsspec. The files of a folder or
+        pattern are read in the order of their names.
+    columns : sequence of str or None, default=None
+        Columns to use; None for all. The others are never read.
+    storage_options : dict or None, default=None
+        What fsspec takes to open the address, such as keys.
+
+    Raises
+    ------
+    ValueError
+        For files that are not Parquet, that lack a column or hold another type in it;
+        the message names the file.
+    FileNotFoundError
+        If there is no file.
+
+    Notes
+    -----
+    Only the footers are read at first. Files that change later are noticed when they
+    are read.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> from skmtl.datasets import make_funnel
+    >>> from skmtl.sources import ParquetFiles
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     log = make_funnel(1000, random_state=0)
+    ...     log.data.to_parquet(os.path.join(folder, "day1.parquet"))
+    ...     source = ParquetFiles(folder, columns=["user_id", "item_id"])
+    ...     source.n_rows, source.names
+    (1000, ['user_id', 'item_id'])
+    """
+
+    def __init__(
+        self,
+        paths: Path | Sequence[Path],
+        *,
+        columns: Sequence[str] | None = None,
+        storage_options: dict[str, Any] | None = None,
+    ) -> None:
+        import_extra("pyarrow.parquet", "parquet", "Reading Parquet files")
+        given = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
+        found = [_located(os.fspath(path), storage_options or {}) for path in given]
+        self._system = found[0][0]
+        self._files = [
+            _footer(self._system, path) for _, some in found for path in some
+        ]
+        self._schema = _common_schema(self._files, columns)
+        self.n_rows = sum(file.n_rows for file in self._files)
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Names and types of the columns."""
+        return self._schema
+
+    @property
+    def paths(self) -> list[str]:
+        """The files, in the order in which they are read."""
+        return [file.path for file in self._files]
+
+    def _blocks(self, columns: list[str], n_rows: int) -> Iterator[Block]:
+        import pyarrow as pa
+
+        schema = pa.schema([self._schema.field(name) for name in columns])
+        for file in self._files:
+            done = 0
+            for batch in _batches(self._system, file, columns, n_rows):
+                table = pa.Table.from_batches([batch]).select(columns)
+                if table.schema != schema:
+                    table = table.cast(schema)
+                done += len(table)
+                size = file.n_bytes * len(table) // max(file.n_rows, 1)
+                yield Block(table, f"{file.path}, rows before {done:,}", size)
+
+
+def _located(
+    path: str, options: dict[str, Any]
+) -> tuple[fsspec.AbstractFileSystem, list[str]]:
+    """The file system of an address, and the files that it stands for."""
+    from fsspec.core import url_to_fs
+
+    system, inner = url_to_fs(path, **options)
+    if any(sign in inner for sign in "*?["):
+        found = sorted(system.glob(inner))
+    elif system.isdir(inner):
+        found = sorted(system.glob(f"{inner.rstrip('/')}/**/*.parquet"))
+    else:
+        found = [inner] if system.exists(inner) else []
+    if not found:
+        raise FileNotFoundError(
+            f"No Parquet file is at {path!r}. Give a file, a folder with *.parquet "
+            "files, or a pattern such as 'log/*.parquet'."
+        )
+    return system, found
+
+
+def _footer(system: fsspec.AbstractFileSystem, path: str) -> _File:
+    """What a file says of itself."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    stamp = _stamp(system, path)
+    try:
+        with system.open(path, "rb") as file, pq.ParquetFile(file) as opened:
+            schema, footer = opened.schema_arrow, opened.metadata
+            n_rows = footer.num_rows
+    except (pa.ArrowException, OSError) as error:
+        raise ValueError(
+            f"{path!r} cannot be read as Parquet: {error}. Write the file again, or "
+            "leave it out."
+        ) from error
+    return _File(path, stamp, schema.remove_metadata(), n_rows, int(stamp[0]))
+
+
+def _stamp(system: fsspec.AbstractFileSystem, path: str) -> tuple[str, ...]:
+    """What changes when a file does: size, and what the file system knows of time."""
+    system.invalidate_cache()
+    info = system.info(path)
+    marks = ("mtime", "LastModified", "last_modified", "updated", "ETag", "created")
+    return (str(info["size"]), *(str(info[mark]) for mark in marks if mark in info))
+
+
+def _batches(
+    system: fsspec.AbstractFileSystem, file: _File, columns: list[str], n_rows: int
+) -> Iterator[pa.RecordBatch]:
+    """Rows of one file.
+
+    A `pyarrow.dataset` scan would hold whole row groups, and several of them.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    _check_unchanged(system, file)
+    local = "file" in _protocols(system)
+    try:
+        with (
+            open(file.path, "rb") if local else system.open(file.path, "rb") as handle,
+            pq.ParquetFile(handle, pre_buffer=False, buffer_size=_BUFFER) as opened,
+        ):
+            yield from opened.iter_batches(n_rows, columns=columns)
+    except (pa.ArrowException, OSError) as error:
+        _check_unchanged(system, file)
+        raise ValueError(
+            f"{file.path!r} is damaged: {error}. Write the file again, or leave it out."
+        ) from error
+    _check_unchanged(system, file)
+
+
+def _protocols(system: fsspec.AbstractFileSystem) -> tuple[str, ...]:
+    names = system.protocol
+    return (names,) if isinstance(names, str) else tuple(names)
+
+
+def _check_unchanged(system: fsspec.AbstractFileSystem, file: _File) -> None:
+    try:
+        same = _stamp(system, file.path) == file.stamp
+    except FileNotFoundError:
+        same = False
+    if not same:
+        raise ValueError(
+            f"{file.path!r} has changed since it was first read. All passes must read "
+            "the same rows: fit again once the file is complete, or leave it out."
+        )
+
+
+def _common_schema(files: Sequence[_File], columns: Sequence[str] | None) -> pa.Schema:
+    """Names and types that all files share; widths of numbers may differ."""
+    import pyarrow as pa
+
+    first = files[0]
+    names = list(first.schema.names) if columns is None else list(columns)
+    if len(set(first.schema.names)) < len(first.schema.names):
+        raise ValueError(f"{first.path!r} has columns of the same name. Rename them.")
+    fields = []
+    for name in names:
+        found = first
+        for file in files:
+            if file.schema.get_field_index(name) < 0:
+                have = list(file.schema.names)
+                raise ValueError(
+                    f"{file.path!r} has no column {name!r}, only {have}. Add it to the "
+                    "file, or give ParquetFiles(paths, columns=...) without it."
+                )
+            before, now = (f.schema.field(name).type for f in (found, file))
+            if pa.types.is_null(before):
+                found = file
+            elif not pa.types.is_null(now) and _family(now) != _family(before):
+                raise ValueError(
+                    f"Column {name!r} is of type {before} in {found.path!r} and of "
+                    f"type {now} in {file.path!r}. Write the files with one type."
+                )
+        kinds = [pa.schema([file.schema.field(name)]) for file in files]
+        joined = pa.unify_schemas(kinds, promote_options="permissive")
+        fields.append(joined.field(name).with_nullable(True).remove_metadata())
+    return pa.schema(fields)
+
+
+def _family(kind: pa.DataType) -> str:
+    """Types that hold each other's values, whatever their width."""
+    import pyarrow as pa
+
+    types = pa.types
+    for is_kind, family in (
+        (types.is_integer, "integer"),
+        (types.is_floating, "floating"),
+        (types.is_string, "string"),
+        (types.is_large_string, "string"),
+        (types.is_string_view, "string"),
+    ):
+        if is_kind(kind):
+            return family
+    if types.is_list(kind) or types.is_large_list(kind):
+        return f"list of {_family(kind.value_type)}"
+    return str(kind)

@@ -1,0 +1,92 @@
+"""Datasets of pyarrow and queries of polars as sources."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from skmtl._extras import import_extra
+from skmtl.sources.source import Block, Source
+
+if TYPE_CHECKING:
+    import polars as pl
+    import pyarrow as pa
+    import pyarrow.dataset as ds
+
+
+class ArrowDataset(Source):
+    """A dataset of pyarrow: any format, partitions and filters.
+
+    Parameters
+    ----------
+    dataset : pyarrow.dataset.Dataset
+        The dataset.
+    """
+
+    def __init__(self, dataset: ds.Dataset) -> None:
+        self.dataset = dataset
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Names and types of the columns."""
+        return self.dataset.schema.remove_metadata()
+
+    def _blocks(self, columns: list[str], n_rows: int) -> Iterator[Block]:
+        import pyarrow as pa
+
+        # One batch and one file ahead: what is read ahead stays in memory.
+        batches = self.dataset.to_batches(
+            columns=columns, batch_size=n_rows, batch_readahead=1, fragment_readahead=1
+        )
+        done = 0
+        try:
+            for batch in batches:
+                done += len(batch)
+                table = pa.Table.from_batches([batch]).select(columns)
+                yield Block(table, f"the dataset, rows before {done:,}", batch.nbytes)
+        except (pa.ArrowException, OSError) as error:
+            raise ValueError(
+                f"The dataset cannot be read after {done:,} rows: {error}"
+            ) from error
+
+
+class PolarsQuery(Source):
+    """A query of polars, which runs anew for each pass.
+
+    Parameters
+    ----------
+    frame : polars.LazyFrame
+        The query. It must give the same rows in the same order each time.
+    """
+
+    def __init__(self, frame: pl.LazyFrame) -> None:
+        import_extra("pyarrow", "parquet", "Reading a polars.LazyFrame block by block")
+        self.frame = frame
+        self._schema = _to_arrow(frame.head(0).collect()).schema
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Names and types of the columns."""
+        return self._schema
+
+    def _blocks(self, columns: list[str], n_rows: int) -> Iterator[Block]:
+        import polars as pl
+
+        query = self.frame.select(columns)
+        done = 0
+        try:
+            for frame in query.collect_batches(chunk_size=n_rows, maintain_order=True):
+                done += len(frame)
+                table = _to_arrow(frame)
+                yield Block(table, f"the query, rows before {done:,}", table.nbytes)
+        except pl.exceptions.PolarsError as error:
+            raise ValueError(
+                f"The query cannot be read after {done:,} rows: {error}"
+            ) from error
+
+
+def _to_arrow(frame: pl.DataFrame) -> pa.Table:
+    import polars as pl
+
+    plain = frame.cast({pl.Categorical: pl.String, pl.Enum: pl.String})
+    return plain.to_arrow(compat_level=pl.CompatLevel.oldest())

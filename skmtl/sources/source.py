@@ -1,0 +1,129 @@
+"""A table that is read block by block, and never whole."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+# Cells of a block: 32 MB of numbers of eight bytes. More rows are not faster.
+_CELLS, _FEWEST_ROWS, _MOST_ROWS = 2**22, 2**12, 2**17
+
+
+@dataclass(frozen=True)
+class Block:
+    """Some consecutive rows of a source.
+
+    Parameters
+    ----------
+    table : pyarrow.Table
+        The rows.
+    origin : str
+        Where they come from, for errors.
+    n_bytes : int
+        About how many bytes were read for them.
+    """
+
+    table: pa.Table
+    origin: str
+    n_bytes: int
+
+    @contextmanager
+    def named_in_errors(self) -> Iterator[None]:
+        """Begin the message of an error with where these rows come from."""
+        try:
+            yield
+        except (TypeError, ValueError) as error:
+            kind = TypeError if isinstance(error, TypeError) else ValueError
+            raise kind(f"{self.origin}: {error}") from error
+
+
+class Source(ABC):
+    """A table that is read block by block, more than once, in the same order.
+
+    Subclasses say which columns there are, and give blocks of some of them.
+
+    Attributes
+    ----------
+    n_rows : int or None
+        Number of rows; None where only reading tells.
+    """
+
+    n_rows: int | None = None
+
+    @property
+    @abstractmethod
+    def schema(self) -> pa.Schema:
+        """Names and types of the columns."""
+
+    @abstractmethod
+    def _blocks(self, columns: list[str], n_rows: int) -> Iterator[Block]:
+        """Blocks of at most so many rows, with these columns in this order."""
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the columns."""
+        return list(self.schema.names)
+
+    def blocks(self, columns: Sequence[str] | None = None) -> Iterator[Block]:
+        """Read the table once.
+
+        Parameters
+        ----------
+        columns : sequence of str or None, default=None
+            Columns to read, in this order; None for all.
+
+        Yields
+        ------
+        Block
+            The next rows. A block may be empty.
+
+        Raises
+        ------
+        ValueError
+            For columns that are not there, and for files that cannot be read or have
+            changed; the message names the file.
+        """
+        wanted = self.names if columns is None else list(columns)
+        self.check_columns(wanted)
+        width = sum(map(_n_columns, (self.schema.field(name).type for name in wanted)))
+        n_rows = min(max(_CELLS // max(width, 1), _FEWEST_ROWS), _MOST_ROWS)
+        return self._blocks(wanted, n_rows)
+
+    def check_columns(self, columns: Sequence[str], argument: str = "") -> None:
+        """Refuse names that are no columns.
+
+        Parameters
+        ----------
+        columns : sequence of str
+            The names.
+        argument : str, default=""
+            The argument that gave them, for the error.
+
+        Raises
+        ------
+        ValueError
+            If one is not there.
+        """
+        missing = [name for name in columns if name not in self.names]
+        if missing:
+            what = f"{argument} names" if argument else "X lacks"
+            raise ValueError(
+                f"{what} {missing}, which are not among its columns {self.names}. Fix "
+                "the names, or add the columns to the files."
+            )
+
+
+def _n_columns(kind: pa.DataType) -> int:
+    """How many columns of numbers a column takes as much memory as, about."""
+    import pyarrow as pa
+
+    if pa.types.is_fixed_size_list(kind):
+        return int(kind.list_size)
+    nested = pa.types.is_list(kind) or pa.types.is_large_list(kind)
+    return 16 if nested else 1

@@ -1,0 +1,47 @@
+"""How much memory and disk space there is."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+
+def free_memory() -> int | None:
+    """Bytes of memory that may be taken, or None where nobody says."""
+    try:
+        with open("/proc/meminfo") as file:
+            for line in file:
+                if line.startswith("MemAvailable:"):
+                    return 1024 * int(line.split()[1])
+    except OSError:
+        pass
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):  # Windows
+        return None
+
+
+def check_scratch(folder: str, n_bytes: int) -> None:
+    """Refuse a folder that has no room for so many bytes.
+
+    Raises
+    ------
+    ValueError
+        With what is needed, what is free, and what to do.
+    """
+    free = shutil.disk_usage(folder).free
+    if n_bytes > free:
+        raise ValueError(
+            f"The encoded rows take {size_text(n_bytes)} of scratch space, but "
+            f"{folder!r} has {size_text(free)} free. Set scratch_dir to a folder with "
+            "room for them."
+        )
+
+
+def size_text(n_bytes: float) -> str:
+    """Bytes for readers: ``"512 B"``, ``"3.4 MB"``, ``"1.2 GB"``."""
+    for unit in ("B", "kB", "MB"):
+        if n_bytes < 999.5:
+            return f"{n_bytes:.0f} B" if unit == "B" else f"{n_bytes:.3g} {unit}"
+        n_bytes /= 1000
+    return f"{n_bytes:.3g} GB"

@@ -1,0 +1,25 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from skmtl.datasets import make_funnel
+
+
+@pytest.fixture
+def parts(tmp_path):
+    """A log in three files, and the same log in memory."""
+    log = make_funnel(6000, n_users=300, n_items=200, history_length=5, random_state=0)
+    frame = log.data.join(log.target)
+    frame["user_id"] = frame["user_id"].astype(np.int64)
+    frame["item_id"] = "item" + frame["item_id"].astype(str)
+    frame["history"] = [[f"item{i}" for i in items] for items in frame["history"]]
+    frame["w"] = np.random.default_rng(0).integers(1, 4, len(frame)).astype(float)
+    return write_parts(frame, tmp_path / "log"), frame
+
+
+def write_parts(frame: pd.DataFrame, folder, n_parts: int = 3):
+    folder.mkdir()
+    for k, rows in enumerate(np.array_split(np.arange(len(frame)), n_parts)):
+        part = frame.iloc[rows].reset_index(drop=True)
+        part.to_parquet(folder / f"{k}.parquet", row_group_size=700)
+    return folder
