@@ -16,6 +16,7 @@ from . import (
     persistence as persistence,
     rankers as rankers,
     sources as sources,
+    stacking as stacking,
     tasks as tasks,
     training as training,
     weighting as weighting,

@@ -18,6 +18,7 @@ MODULES = [
     "skmtl.model_selection",
     "skmtl.output_weights",
     "skmtl.sources",
+    "skmtl.stacking",
     "skmtl.weighting",
 ]
 # Style of the sentence, not of the content; "See Also" and "Extended summary" are

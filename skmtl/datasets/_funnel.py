@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from sklearn.utils import Bunch
 
@@ -33,6 +34,7 @@ def make_funnel(
     n_days: int = 7,
     zipf_exponent: float = 1.0,
     signal: float = 1.0,
+    drift: float = 0.0,
     new_item_share: float = 0.0,
     n_new_days: int = 1,
     history_length: int = 0,
@@ -66,6 +68,10 @@ def make_funnel(
         to ``k ** -zipf_exponent``; 0 is uniform.
     signal : float, default=1.0
         Factor of all effects. 0 makes the probabilities constant.
+    drift : float, default=0.0
+        How much the logit of every stage rises, steadily, from the start of the log to
+        its end; below 0 it falls. The rates stay the means over the whole log, so that
+        a model of the first days predicts too little of the last.
     new_item_share : float, default=0.0
         Share of the items that appear only in the last ``n_new_days`` days.
     n_new_days : int, default=1
@@ -121,14 +127,15 @@ def make_funnel(
 
     .. math::
 
-        b + s (u_i + v_j + p_i^T q_j + f(\\text{position, price, discount, hour,
+        b + d t + s (u_i + v_j + p_i^T q_j + f(\\text{position, price, discount, hour,
         device})),
 
-    with effects of the user and the item, factors of both, and non-linear functions of
-    the context. Of the effects of stages, a part is common to the three and a part is
-    their own. An item's effect and factors come half from its category, so that a
-    category tells something of a new item. The intercept `b` of each stage is solved
-    for: the mean of the true probability is the requested rate.
+    with the drift `d` over the log's time `t` from 0 to 1, effects of the user and the
+    item, factors of both, and non-linear functions of the context. Of the effects of
+    stages, a part is common to the three and a part is their own. An item's effect and
+    factors come half from its category, so that a category tells something of a new
+    item. The intercept `b` of each stage is solved for: the mean of the true
+    probability is the requested rate.
 
     Examples
     --------
@@ -144,6 +151,7 @@ def make_funnel(
     rates = _check_rates(click_rate, cart_rate, order_rate)
     columns = _check_tasks(tasks)
     signal = check_real("signal", signal, low=0.0)
+    drift = check_real("drift", drift, low=-np.inf, closed="neither")
     history_length = check_int("history_length", history_length, low=0)
     n_items = check_int("n_items", n_items, low=1)
     sizes = Sizes(
@@ -165,7 +173,7 @@ def make_funnel(
     generator = check_generator(random_state)
 
     log = draw_log(sizes, generator)
-    proba = true_probabilities(log, rates, signal, generator)
+    proba = true_probabilities(log, rates, signal, drift, generator)
     stages = draw_labels(proba, generator)
     data = log.data()
     if history_length:

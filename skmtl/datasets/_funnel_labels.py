@@ -63,14 +63,18 @@ def _context(log: Log, stage: int) -> np.ndarray:
 
 
 def true_probabilities(
-    log: Log, rates: Sequence[float], signal: float, generator: np.random.Generator
+    log: Log,
+    rates: Sequence[float],
+    signal: float,
+    drift: float,
+    generator: np.random.Generator,
 ) -> np.ndarray:
     """Return the probability of each stage, (n_samples, 3), with the rates as means."""
     world = World(log, generator)
     proba = np.empty((len(log.user), len(rates)))
     reached = np.ones(len(log.user))
     for stage, rate in enumerate(rates):
-        score = signal * world.score(stage)
+        score = signal * world.score(stage) + drift * log.time()
         reached = reached * expit(score + _intercept(score, reached, rate))
         proba[:, stage] = reached
     return proba

@@ -65,6 +65,10 @@ class Log:
         """Return the start of each row's session."""
         return _START + self.seconds.astype("timedelta64[s]")
 
+    def time(self) -> np.ndarray:
+        """Return when each row's session starts, from 0 to 1 over the days."""
+        return self.seconds / (self.sizes.n_days * _DAY)
+
 
 def draw_log(sizes: Sizes, generator: np.random.Generator) -> Log:
     """Draw sessions in the order of time and fill their pages."""

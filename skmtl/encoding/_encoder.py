@@ -585,6 +585,26 @@ class TableEncoder(SaveMixin, TransformerMixin, BaseEstimator):
                 found[:, k] = vocabulary.frequencies(keys)
         return found
 
+    def numbers(self, X: Any) -> npt.NDArray[np.float64]:
+        """Give the numbers of a table as they are, neither scaled nor binned.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_samples, n_features)
+            As for `encode`.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_numeric), dtype float64
+            In the order of `numeric_names_`; NaN where missing.
+        """
+        check_is_fitted(self)
+        frame = self._as_frame(X, reset=False)
+        found = np.empty((len(frame), len(self._numeric)))
+        for k, i in enumerate(self._numeric):
+            found[:, k] = as_float(frame.iloc[:, i], self.numeric_names_[k])
+        return found
+
     def row_frequencies(self) -> npt.NDArray[np.int64]:
         """On how many rows the id of each row of the fused table was seen.
 

@@ -3,6 +3,7 @@ import pandas as pd
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from scipy.special import logit
 from sklearn.metrics import roc_auc_score
 
 from skmtl.datasets import make_funnel
@@ -19,10 +20,11 @@ def log():
 @given(
     rates=st.lists(st.floats(1e-6, 1 - 1e-6), min_size=3, max_size=3, unique=True),
     signal=st.floats(0, 3),
+    drift=st.floats(-3, 3),
     n_samples=st.integers(1, 500),
     seed=st.integers(0, 2**32 - 1),
 )
-def test_mean_of_true_probability_is_the_rate(rates, signal, n_samples, seed):
+def test_mean_of_true_probability_is_the_rate(rates, signal, drift, n_samples, seed):
     order, cart, click = sorted(rates)
     assume(order < cart * (1 - 1e-6) and cart < click * (1 - 1e-6))
     log = make_funnel(
@@ -34,6 +36,7 @@ def test_mean_of_true_probability_is_the_rate(rates, signal, n_samples, seed):
         cart_rate=cart,
         order_rate=order,
         signal=signal,
+        drift=drift,
         random_state=seed,
     )
     mean = log.true_proba.mean().to_numpy()
@@ -217,6 +220,20 @@ def test_extreme_signals_and_near_rates(rate, signal):
     np.testing.assert_allclose(mean, [0.1, rate, 0.001], rtol=1e-6)
 
 
+@pytest.mark.parametrize("drift", [1.5, -1.5])
+def test_drift_moves_every_stage_over_time_and_keeps_the_rates(drift):
+    options = {"signal": 0.0, "cart_rate": 0.05, "order_rate": 0.02, "random_state": 0}
+    log = make_funnel(20_000, drift=drift, **options)
+    np.testing.assert_allclose(log.true_proba.mean(), [0.1, 0.05, 0.02])
+    proba = log.true_proba.to_numpy()
+    stage = np.column_stack([proba[:, 0], proba[:, 1:] / proba[:, :-1]])
+    seconds = (log.timestamp - pd.Timestamp("2024-01-01")).dt.total_seconds()
+    slope = np.polyfit(seconds / (7 * 86_400), logit(stage), 1)[0]
+    np.testing.assert_allclose(slope, drift, rtol=1e-6)
+    still = make_funnel(20_000, **options)
+    pd.testing.assert_frame_equal(log.data, still.data)
+
+
 def test_no_signal_is_a_constant_probability():
     log = make_funnel(1_000, signal=0.0, random_state=0)
     np.testing.assert_allclose(log.true_proba, [list(RATES.values())] * 1_000)
@@ -233,6 +250,7 @@ def test_no_signal_is_a_constant_probability():
         ({"n_days": 0}, "n_days must be an integer ≥ 1"),
         ({"history_length": -1}, "history_length must be an integer ≥ 0"),
         ({"zipf_exponent": -0.1}, "zipf_exponent must be a number in"),
+        ({"drift": float("inf")}, "drift must be a number in"),
         ({"signal": float("nan")}, "signal must be a number in"),
         ({"click_rate": 1.0}, r"click_rate must be a number in \(0.0, 1.0\)"),
         ({"order_rate": 0.0}, r"order_rate must be a number in \(0.0, 1.0\)"),

@@ -1,0 +1,109 @@
+"""Folds, and the models of each: classifiers on numbers and categories."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from numbers import Integral
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy.special import logit
+from sklearn.base import clone
+from sklearn.ensemble import HistGradientBoostingClassifier
+
+from skmtl._extras import import_extra
+from skmtl.encoding import TableEncoder
+from skmtl.model_selection import MultiTaskStratifiedKFold
+from skmtl.tasks import Targets
+
+Floats = npt.NDArray[np.float64]
+Fold: TypeAlias = tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]
+
+# scikit-learn's trees take up to 255 categories; one is that of all other ids.
+MAX_CATEGORIES = 254
+# Probabilities nearer to 0 or 1 say nothing more.
+_EDGE = 1e-6
+
+
+def find_folds(
+    cv: Any, X: Any, targets: Targets, groups: object, seed: int
+) -> tuple[list[Fold], npt.NDArray[np.bool_]]:
+    """Indices of the training and test rows of each fold, and which rows are tested.
+
+    Raises
+    ------
+    ValueError
+        If a row is in two test parts, or there is no fold.
+    """
+    labels = targets.as_given()
+    if isinstance(cv, Integral):
+        n_splits = int(cv)
+        if n_splits > len(labels):
+            raise ValueError(
+                f"cv={cv} needs a row for each fold, found n_samples={len(labels)}. "
+                "Give more rows or fewer folds."
+            )
+        cv = MultiTaskStratifiedKFold(n_splits, shuffle=True, random_state=seed)
+    pairs: Iterable[Any] = cv
+    if not isinstance(cv, list | tuple):
+        pairs = cv.split(X, labels, groups)
+    folds = [(np.asarray(train), np.asarray(test)) for train, test in pairs]
+    times = np.zeros(len(labels), dtype=np.int64)
+    for _, test in folds:
+        np.add.at(times, np.arange(len(labels))[test], 1)
+    if not folds or (times > 1).any():
+        found = f"{int((times > 1).sum())} rows are in several" if folds else "none"
+        raise ValueError(
+            f"cv must give folds whose test parts share no row, found {found}. Give a "
+            "splitter such as KFold, GroupKFold or TimeSeriesSplit."
+        )
+    return folds, times > 0
+
+
+def as_categories(encoder: TableEncoder, X: Any) -> pd.DataFrame:
+    """Ids as categories that are the same in every table, and numbers."""
+    table = encoder.encode(X)
+    first, sizes = encoder.layout_.column_first, encoder.layout_.column_sizes
+    columns: dict[str, Any] = {}
+    for k, name in enumerate(encoder.categorical_names_):
+        codes = table.ids[:, k] - first[k]
+        columns[f"id_{name}"] = pd.Categorical(codes, categories=range(sizes[k]))
+    for name, bag in zip(encoder.bag_names_, table.bags, strict=True):
+        columns[f"length_{name}"] = np.diff(bag.offsets).astype(np.float64)
+    numbers = encoder.numbers(X)
+    for k, name in enumerate(encoder.numeric_names_):
+        columns[f"number_{name}"] = numbers[:, k]
+    return pd.DataFrame(columns)
+
+
+def make_classifier(estimator: Any, seed: int) -> Any:
+    """One of the classifiers that have names, or a clone of the caller's own."""
+    if not isinstance(estimator, str):
+        made = clone(estimator)
+        if "random_state" in made.get_params():
+            made.set_params(random_state=seed)
+        return made
+    if estimator == "hist_gradient_boosting":
+        return HistGradientBoostingClassifier(random_state=seed)
+    lightgbm = import_extra("lightgbm", "boosting", "estimator='lightgbm'")
+    return lightgbm.LGBMClassifier(n_jobs=1, verbose=-1, random_state=seed)
+
+
+def fit_model(model: Any, X: pd.DataFrame, y: Floats, weight: Floats) -> Any:
+    """Fit to the rows with a weight; None where they have labels of one class."""
+    rows = weight > 0
+    label = y[rows].astype(np.int64)
+    if not len(label) or label.min() == label.max():
+        return None
+    w = weight[rows]
+    if (w == 1).all():  # for classifiers that take no weights
+        return model.fit(X[rows], label)
+    return model.fit(X[rows], label, sample_weight=w)
+
+
+def log_odds(model: Any, X: pd.DataFrame, prior: float) -> Floats:
+    """Log-odds of a positive."""
+    p = np.full(len(X), prior) if model is None else model.predict_proba(X)[:, 1]
+    return np.asarray(logit(np.clip(p, _EDGE, 1 - _EDGE)), dtype=np.float64)
