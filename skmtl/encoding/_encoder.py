@@ -36,7 +36,7 @@ from skmtl.encoding._columns import (
 )
 from skmtl.encoding._hashing import HashedIds
 from skmtl.encoding._lists import spread_names, spread_vectors
-from skmtl.encoding._numbers import binned, first_bins
+from skmtl.encoding._numbers import as_float, binned, first_bins
 from skmtl.encoding._statistics import (
     Learnt,
     StreamedStatistics,

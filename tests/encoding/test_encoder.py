@@ -421,3 +421,11 @@ def test_large_integers_beside_missing_cells_stay_exact_in_object_arrays():
     X = np.array([[big, "a"], [big + 1, "a"], [None, "b"]], dtype=object)
     encoder = TableEncoder([0, 1], min_frequency=1).fit(X)
     assert encoder.encode(X).ids[:, 0].tolist() == [1, 2, 0]
+
+
+def test_numbers_come_as_they_are():
+    X = pd.DataFrame({"item": ["a", "b", None], "price": [1e9, np.nan, -3.0]})
+    encoder = TableEncoder(n_bins=0).fit(X)
+    np.testing.assert_array_equal(encoder.numbers(X), X[["price"]])
+    back = encoder.numbers(X[["price", "item"]])
+    np.testing.assert_array_equal(back, X[["price"]])
