@@ -21,6 +21,7 @@ copyright = "2026, the skmtl developers"
 version = release = skmtl.__version__
 
 extensions = [
+    "accessible",
     "api",
     "drawing",
     "sphinx.ext.autodoc",
@@ -80,6 +81,7 @@ sphinx_gallery_conf = {
     "abort_on_example_error": True,
     "download_all_examples": False,
     "show_memory": False,
+    "write_computation_times": False,
     "remove_config_comments": True,
     "backreferences_dir": "generated/backreferences",
     "doc_module": ("skmtl",),

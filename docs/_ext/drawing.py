@@ -40,6 +40,14 @@ class Drawing(Directive):
         return [nodes.raw("", svg("\n".join(self.content)), format="html")]
 
 
+def in_words(rows: list[list[str]], arrows: str) -> str:
+    """The drawing for those who do not see it."""
+    boxes = "; ".join(", ".join(b for b in row if b != ".") for row in rows)
+    lines = [line.strip() for line in arrows.splitlines() if line.strip()]
+    to = "; ".join(line.replace("~>", "to").replace(">", "to") for line in lines)
+    return f"Boxes from top to bottom: {boxes}. Arrows: {to}."
+
+
 def svg(text: str) -> str:
     """The picture of a description."""
     boxes, _, arrows = text.strip().partition("\n\n")
@@ -53,7 +61,8 @@ def svg(text: str) -> str:
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
         f'width="{width}" height="{height}" font-family="sans-serif" font-size="12" '
-        'style="background:#fff;max-width:100%;margin:0.5em 0 1em" role="img">'
+        'style="background:#fff;max-width:100%;margin:0.5em 0 1em" '
+        f'role="img" aria-label="{escape(in_words(rows, arrows))}">'
         '<defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" '
         'markerHeight="7" orient="auto"><path d="M0 0 8 4 0 8z" fill="#444"/></marker>'
         f"</defs>{''.join(parts)}</svg>"

@@ -42,11 +42,19 @@ class FittedAttributes:
 
     encoder_: TableEncoder
     net_: MultiTaskNet
+    n_features_in_: int
+    feature_names_in_: npt.NDArray[np.object_]
+    embedding_coverage_: pd.DataFrame
     task_names_: npt.NDArray[Any]
     classes_: Any
+    label_weight_: Floats
+    loss_weight_: Floats
     intercept_: Floats
     prior_: Floats
+    history_: pd.DataFrame
     n_iter_: int
+    best_iter_: int
+    n_validation_rows_: int
     _multioutput: bool
     # Weight of each task's positives, and of its observed labels, over all tables.
     _masses: tuple[Floats, Floats]

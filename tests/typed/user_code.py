@@ -20,6 +20,8 @@ def rankers(X: pd.DataFrame, y: pd.DataFrame) -> None:
     assert_type(ShareBottom().partial_fit(X, y), ShareBottom)
     assert_type(ranker.n_experts, int)
     assert_type(ranker.encoder_, TableEncoder)
+    assert_type(ranker.history_, pd.DataFrame)
+    assert_type(ranker.best_iter_ + ranker.n_iter_ + ranker.n_validation_rows_, int)
     assert_type(skmtl.MMoE(), MMoE)
     search = OutputWeightSearchCV(ranker, scoring="auc:order", cv="prefit")
     assert_type(search.fit(X, y), OutputWeightSearchCV)
