@@ -1,8 +1,8 @@
 """Print the Python of pages as one module: ``python docs/code_of.py PAGE ...``.
 
-``.ci/run`` writes it to ``tests/typed/pages.py`` for the type checkers: what the README and
-the guide tell people to type must have no error in an editor. ``tests/test_guide.py``
-tests that it runs.
+``.ci/run`` writes it to ``tests/typed/pages.py`` for the type checkers: what the README
+and the guide tell people to type must have no error in an editor.
+``tests/test_guide.py`` tests that it runs.
 """
 
 from __future__ import annotations

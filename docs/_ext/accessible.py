@@ -1,4 +1,4 @@
-"""Correct what docutils, the theme and the gallery leave for screen readers to stumble on.
+"""Correct what docutils writes, for screen readers.
 
 docutils gives citations the role ``doc-biblioentry``, which WAI-ARIA 1.3 deprecates and
 which needs parents that it does not write.
