@@ -198,7 +198,7 @@ def parser() -> argparse.ArgumentParser:
     commands = whole.add_subparsers(title="commands")
     one = commands.add_parser("fit", help="fit a ranker on a file, report, and save it")
     for each in (whole, one):
-        each.add_argument("--max-iter", type=int, default=4, help="epochs of each fit")
+        each.add_argument("--max-iter", type=int, default=5, help="epochs of each fit")
         each.add_argument("--quiet", action="store_true", help="show no progress")
     one.add_argument("table", help="CSV or Parquet file with a row per impression")
     one.add_argument(

@@ -105,7 +105,8 @@ def test_the_next_lines_run(tmp_path, monkeypatch):
     log = make_funnel(6000, random_state=0)
     table = log.data.drop(columns="category_id").assign(time=log.timestamp)
     table = table.join(log.target[["click", "order"]])
-    table.loc[table.index[-3:], "order"] = 1  # the report needs both classes
+    # The report needs both classes, and the fit ten positives.
+    table.loc[table.index[[*range(10), -3, -2, -1]], "order"] = 1
     monkeypatch.chdir(tmp_path)
     table.to_csv("table.csv", index=False)
     with contextlib.redirect_stdout(io.StringIO()) as printed:

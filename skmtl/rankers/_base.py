@@ -45,6 +45,7 @@ from skmtl.tasks import (
     binary_kinds,
     check_sample_weight,
     check_targets,
+    warn_of_rare_tasks,
 )
 from skmtl.training.computing import logits
 from skmtl.training.devices import check_device
@@ -270,6 +271,8 @@ default=None
             y_val=y_val,
             sample_weight_val=sample_weight_val,
         )
+        if not warm:
+            warn_of_rare_tasks(fit.targets)
         # The table seen by callbacks is the caller's own.
         context = self._init_callback_context(max_subtasks=self.max_iter)
         context.call_on_fit_task_begin(estimator=self, X=X, y=y)

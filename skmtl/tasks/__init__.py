@@ -7,6 +7,7 @@ from skmtl.tasks.targets import (
     check_targets,
     warn_of_conditional_tasks,
     warn_of_constant_tasks,
+    warn_of_rare_tasks,
 )
 
 __all__ = [
@@ -20,4 +21,5 @@ __all__ = [
     "check_targets",
     "warn_of_conditional_tasks",
     "warn_of_constant_tasks",
+    "warn_of_rare_tasks",
 ]

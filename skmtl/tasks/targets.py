@@ -17,6 +17,9 @@ from skmtl.tasks.kinds import TaskKinds, binary_kinds
 
 Floats = npt.NDArray[np.float64]
 
+# A task with fewer positives than this in a table with so many labels is warned of.
+_FEW_POSITIVES, _MANY_LABELS = 10, 1000
+
 
 @dataclass(frozen=True)
 class Targets:
@@ -312,6 +315,24 @@ def warn_of_constant_tasks(targets: Targets, means: npt.NDArray[np.float64]) -> 
             f"Task {targets.names[task]!r} has {what}, so nothing can be learnt for "
             f"it. Its probability is {values[task]:g} for every row."
         )
+
+
+def warn_of_rare_tasks(targets: Targets) -> None:
+    """Warn of tasks of a large table with hardly a positive.
+
+    Small tables are left alone: whoever fits one sees how many positives it has.
+    """
+    for task, name in enumerate(targets.names):
+        known = targets.observed[:, task]
+        positives = int(np.count_nonzero(targets.labels[known, task]))
+        n = int(np.count_nonzero(known))
+        if n >= _MANY_LABELS and 0 < positives < _FEW_POSITIVES:
+            warn(
+                f"Task {name!r} has {positives} positives among {n:,} labels. With "
+                f"fewer than {_FEW_POSITIVES} hardly more than their share can be "
+                "learnt, and metrics are noise. Collect more rows, or use a more "
+                "frequent task."
+            )
 
 
 def warn_of_conditional_tasks(targets: Targets) -> None:

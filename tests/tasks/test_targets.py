@@ -6,6 +6,7 @@ import polars as pl
 import pytest
 from numpy.testing import assert_array_equal
 
+from skmtl import ShareBottom
 from skmtl.rankers._task_order import check_task_order
 from skmtl.tasks import check_targets
 from skmtl.training.batches import merge_rows
@@ -198,3 +199,24 @@ def test_merging_makes_weights_and_repetitions_equal():
     assert_array_equal(weighted[0].bins, repeated[0].bins)
     for one, two in zip(weighted[1:], repeated[1:], strict=True):
         assert_array_equal(one, two)
+
+
+@pytest.mark.parametrize(("n_rows", "positives"), [(1000, 3), (1000, 9)])
+def test_a_task_of_a_large_table_with_few_positives_is_warned_of(n_rows, positives):
+    y = pd.DataFrame({"click": np.arange(n_rows) % 2, "order": 0})
+    y.loc[: positives - 1, "order"] = 1
+    message = f"Task 'order' has {positives} positives among 1,000 labels"
+    with pytest.warns(UserWarning, match=message):
+        ShareBottom(max_iter=1).fit(np.zeros((n_rows, 1)), y)
+
+
+@pytest.mark.parametrize(("n_rows", "positives"), [(1000, 10), (999, 3)])
+def test_small_tables_and_ten_positives_are_not_warned_of(n_rows, positives):
+    y = pd.DataFrame({"click": np.arange(n_rows) % 2, "order": 0})
+    y.loc[: positives - 1, "order"] = 1
+    ShareBottom(max_iter=1).fit(np.zeros((n_rows, 1)), y)
+
+
+def test_tables_of_partial_fit_may_have_few_positives():
+    y = pd.DataFrame({"click": np.arange(1000) % 2, "order": np.arange(1000) == 0})
+    ShareBottom(max_iter=1).partial_fit(np.zeros((1000, 1)), y)
