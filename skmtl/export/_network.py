@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -250,7 +252,7 @@ def export_network(
         lists = torch.zeros(7, 5, dtype=torch.int64)
         example["bags"] += [lists, lists == 0]
         shapes["bags"] += [{0: rows, 1: torch.export.Dim(f"length_{k}", min=1)}] * 2
-    with torch.no_grad(), warnings.catch_warnings():
+    with torch.no_grad(), warnings.catch_warnings(), _without_log():
         warnings.simplefilter("ignore")  # of the exporter, about its own insides
         exported = torch.export.export(
             pipeline.eval(),
@@ -268,6 +270,18 @@ def export_network(
         )
     assert program is not None
     return program.model_proto
+
+
+@contextmanager
+def _without_log() -> Iterator[None]:
+    """Keep the exporter from logging that torchvision is not installed."""
+    logger = logging.getLogger("torch.onnx._internal.exporter._registration")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _has_score(pipeline: Pipeline) -> bool:
