@@ -11,7 +11,7 @@ from skmtl.modules import (
     SharedBottom,
     TableEmbedding,
 )
-from skmtl.training.devices import keep_freed_memory
+from skmtl.training.computing import keep_freed_memory
 from skmtl.training.optimizers import LazyAdam
 
 

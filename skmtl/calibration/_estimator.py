@@ -27,8 +27,8 @@ from skmtl._sklearn import (
 from skmtl._warnings import warn
 from skmtl.calibration._maps import MAPS, CalibrationMap, IdentityMap
 from skmtl.metrics import get_task_scorer
-from skmtl.metrics._labels import Labels, check_labels
 from skmtl.metrics._predictions import check_same_tasks, task_names_of
+from skmtl.metrics._validation import Labels, check_labels
 from skmtl.output_weights._base import read_labels, task_table
 from skmtl.output_weights._held_out import (
     FoldFits,

@@ -9,10 +9,16 @@ import numpy as np
 import numpy.typing as npt
 
 from skmtl.displays._panels import Display, below, metric_label, panels, wrapped
-from skmtl.displays._profile import draw_profile
 from skmtl.displays._search_table import search_table
-from skmtl.displays._simplex import draw_triangle, place, shares
-from skmtl.displays._surface import draw_grid, draw_marks, draw_points
+from skmtl.displays._weight_axes import (
+    draw_grid,
+    draw_marks,
+    draw_points,
+    draw_profile,
+    draw_triangle,
+    place,
+    shares,
+)
 
 _KINDS = ("auto", "curve", "heatmap", "ternary", "profile")
 

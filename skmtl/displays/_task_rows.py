@@ -8,13 +8,17 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from skmtl.metrics._labels import check_labels
 from skmtl.metrics._predictions import (
     TaskPredictions,
     check_same_tasks,
     task_names_of,
 )
-from skmtl.metrics._validation import check_scores, check_weight, column_of
+from skmtl.metrics._validation import (
+    check_labels,
+    check_scores,
+    check_weight,
+    column_of,
+)
 
 
 class TaskRows(NamedTuple):

@@ -15,7 +15,7 @@ from skmtl._extras import import_extra
 from skmtl.embedders._graph import Codes, Graph
 from skmtl.encoding import EncodedTable
 from skmtl.modules import TableEmbedding
-from skmtl.training.devices import seeded
+from skmtl.training.computing import seeded
 from skmtl.training.optimizers import dense_optimizer, table_optimizer
 
 # Nodes whose full neighbourhoods are read at once.

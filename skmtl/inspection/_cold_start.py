@@ -12,8 +12,8 @@ import pandas as pd
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from skmtl.metrics import roc_auc
-from skmtl.metrics._labels import Labels, check_labels, column_names
 from skmtl.metrics._one_task import auc_interval
+from skmtl.metrics._validation import Labels, check_labels, column_names
 
 
 def cold_start_report(

@@ -11,16 +11,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy import stats
 from sklearn.base import clone
 from sklearn.model_selection import check_cv
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_consistent_length
 
 from skmtl._sklearn import rows_of
-from skmtl.inspection._interval import corrected_interval
 from skmtl.metrics import group_roc_auc, roc_auc
-from skmtl.metrics._labels import check_labels
 from skmtl.metrics._predictions import TaskPredictions
+from skmtl.metrics._validation import check_labels
 from skmtl.model_selection import MultiTaskStratifiedKFold
 
 Split = tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]
@@ -268,3 +268,36 @@ def _interval(difference: pd.Series, ratio: float, level: float) -> tuple[float,
     if len(by_fold) > 1:
         return corrected_interval(by_fold.to_numpy(), ratio, level)
     return corrected_interval(difference.to_numpy(), 0.0, level)
+
+
+def corrected_interval(
+    differences: npt.NDArray[np.float64], test_to_train: float, level: float
+) -> tuple[float, float]:
+    """Corrected resampled t interval (Nadeau and Bengio 2003).
+
+    Folds share most of their training rows, so their differences are not independent
+    and ``S² / n`` is too small. The corrected variance of the mean of n
+    differences is ``(1 / n + n_test / n_train) S²``.
+
+    Parameters
+    ----------
+    differences : ndarray of shape (n,)
+        One per fold; NaN is ignored.
+    test_to_train : float
+        ``n_test / n_train``; 0 for the plain t interval.
+    level : float
+        Confidence level.
+
+    Returns
+    -------
+    low, high : float
+        NaN if there are fewer than two differences.
+    """
+    differences = differences[~np.isnan(differences)]
+    n = len(differences)
+    if n < 2:
+        return np.nan, np.nan
+    variance = (1 / n + test_to_train) * differences.var(ddof=1)
+    reach = stats.t.ppf(0.5 + level / 2, n - 1) * np.sqrt(variance)
+    mean = differences.mean()
+    return float(mean - reach), float(mean + reach)

@@ -1,6 +1,6 @@
 """Metrics of multi-task ranking: exact, per task and per group; scorers."""
 
-from skmtl.metrics._group_mean import Coverage
+from skmtl.metrics._group_roc_auc import Coverage, group_roc_auc
 from skmtl.metrics._probability import (
     brier,
     expected_calibration_error,
@@ -8,7 +8,7 @@ from skmtl.metrics._probability import (
     predicted_to_observed,
 )
 from skmtl.metrics._report import task_report
-from skmtl.metrics._roc_auc import group_roc_auc, roc_auc
+from skmtl.metrics._roc_auc import roc_auc
 from skmtl.metrics._scorers import (
     get_task_scorer,
     get_task_scorer_names,

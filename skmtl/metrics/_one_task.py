@@ -6,10 +6,7 @@ from functools import cached_property
 import numpy as np
 from scipy.stats import norm
 
-from skmtl.metrics._group_mean import group_mean
-from skmtl.metrics._labels import Labels
-from skmtl.metrics._order_keys import grouped_order
-from skmtl.metrics._pairs import Areas, Runs, prepare_areas
+from skmtl.metrics._group_roc_auc import group_mean
 from skmtl.metrics._probability import (
     bin_of,
     brier_of,
@@ -19,7 +16,10 @@ from skmtl.metrics._probability import (
     row_log_loss,
 )
 from skmtl.metrics._ranking import Ranking
+from skmtl.metrics._roc_auc import Areas, grouped_order, prepare_areas
+from skmtl.metrics._runs import Runs
 from skmtl.metrics._top_k import GROUP_METRICS, Relevance
+from skmtl.metrics._validation import Labels
 
 N_BINS, STRATEGY = 15, "quantile"
 

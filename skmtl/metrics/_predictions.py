@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from skmtl.metrics._labels import column_names
+from skmtl.metrics._validation import column_names
 
 
 def _layers(estimator: Any) -> Iterator[Any]:

@@ -5,12 +5,14 @@ from typing import Any
 
 import numpy as np
 
-from skmtl.metrics._labels import Labels, check_labels, require_positive
 from skmtl.metrics._validation import (
+    Labels,
     check_count,
+    check_labels,
     check_scores,
     check_weight,
     column_of,
+    require_positive,
     warn_undefined,
 )
 

@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 from scipy.special import gammaln
 
-from skmtl.metrics._order_keys import grouped_order
+from skmtl.metrics._roc_auc import grouped_order
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from skmtl.metrics._labels import Labels
+from skmtl.metrics._group_roc_auc import prepare_group_roc_auc
 from skmtl.metrics._probability import (
     brier_of,
     calibration_error_of,
@@ -15,9 +15,10 @@ from skmtl.metrics._probability import (
     log_loss_of,
     prepare_probability,
 )
-from skmtl.metrics._roc_auc import prepare_group_roc_auc, prepare_roc_auc
+from skmtl.metrics._roc_auc import prepare_roc_auc
 from skmtl.metrics._top_k import prepare_top_k
 from skmtl.metrics._validation import (
+    Labels,
     check_length,
     check_scores,
     column_of,

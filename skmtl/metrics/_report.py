@@ -8,9 +8,16 @@ import pandas as pd
 from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.utils import check_random_state
 
-from skmtl.metrics._labels import check_labels, column_names, require_positive
 from skmtl.metrics._one_task import OneTask, auc_interval
-from skmtl.metrics._validation import check_count, check_groups, check_scores, column_of
+from skmtl.metrics._validation import (
+    check_count,
+    check_groups,
+    check_labels,
+    check_scores,
+    column_names,
+    column_of,
+    require_positive,
+)
 
 INTERVALS = ("delong", "bootstrap", None)
 

@@ -9,7 +9,6 @@ import numpy as np
 from sklearn.exceptions import UndefinedMetricWarning
 
 from skmtl._sklearn import BaseScorer, uncached_call
-from skmtl.metrics._labels import Labels, check_labels, require_positive
 from skmtl.metrics._predictions import (
     TaskPredictions,
     check_same_tasks,
@@ -17,7 +16,12 @@ from skmtl.metrics._predictions import (
     task_names_of,
 )
 from skmtl.metrics._registry import Metric
-from skmtl.metrics._validation import check_scores
+from skmtl.metrics._validation import (
+    Labels,
+    check_labels,
+    check_scores,
+    require_positive,
+)
 
 AVERAGES: dict[str, Callable[[np.ndarray], float]] = {
     "mean": np.mean,

@@ -8,16 +8,18 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from skmtl.metrics._group_mean import Coverage, check_group_weights, group_mean
-from skmtl.metrics._labels import Labels, check_labels, require_positive
+from skmtl.metrics._group_roc_auc import Coverage, check_group_weights, group_mean
 from skmtl.metrics._ranking import Ranking
 from skmtl.metrics._validation import (
+    Labels,
     as_numbers,
     check_count,
     check_groups,
+    check_labels,
     check_scores,
     column_of,
     named_values,
+    require_positive,
     warn_undefined,
 )
 

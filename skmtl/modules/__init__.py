@@ -2,10 +2,11 @@
 
 from skmtl.modules.aitm import TransferTowers
 from skmtl.modules.bags import BagColumn
-from skmtl.modules.composition import MultiTaskModule
+from skmtl.modules.composition import MultiTaskModule, ParallelTowers, PooledTower
 from skmtl.modules.cross_stitch import CrossStitchBottoms
 from skmtl.modules.embedding import Pretrained, TableEmbedding, TaskEmbedding
 from skmtl.modules.esmm import ProductTowers
+from skmtl.modules.graph import ChainedTowers
 from skmtl.modules.layers import TaskLinear, dense_stack
 from skmtl.modules.ple import ProgressiveExtraction
 from skmtl.modules.protocols import ColumnSlices, Embedding, Sharing, Towers
@@ -19,7 +20,6 @@ from skmtl.modules.sharing import (
 )
 from skmtl.modules.soft_sharing import SoftlySharedBottoms
 from skmtl.modules.stem import EmbeddingExperts
-from skmtl.modules.towers import ChainedTowers, ParallelTowers, PooledTower
 
 __all__ = [
     "BagColumn",

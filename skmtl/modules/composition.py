@@ -1,4 +1,4 @@
-"""A network is an embedding, a way of sharing, and towers."""
+"""A network is an embedding, a way of sharing, and towers; the usual towers."""
 
 from __future__ import annotations
 
@@ -8,6 +8,15 @@ from typing import Any, Literal, TypeVar
 import torch
 from torch import Tensor, nn
 
+from skmtl.modules.layers import (
+    Dense,
+    SideBySide,
+    TaskLinear,
+    dense_stack,
+    is_plain,
+    one_after_the_other,
+    side_by_side,
+)
 from skmtl.modules.protocols import Embedding, Part, Penalty, Sharing, Towers
 from skmtl.modules.ragged import Ragged
 
@@ -207,6 +216,88 @@ class MultiTaskModule(nn.Module):
                 "at='representation'."
             )
         return layer
+
+
+class ParallelTowers(Towers):
+    """A stack of dense layers and a logit for each task, apart from the others.
+
+    Parameters
+    ----------
+    n_tasks : int
+        Number of tasks.
+    width : int
+        Width of a task's representation.
+    units : sequence of int
+        Widths of a tower's hidden layers; may be empty.
+    dropout : float
+        Share of a layer's outputs that is dropped in training.
+
+    Notes
+    -----
+    Shape: ``(n_tasks, batch, width)``, or ``(1, batch, width)`` where all tasks read
+    the same, to ``(batch, n_tasks)``.
+    """
+
+    independent = True
+    broadcasts = True
+
+    def __init__(
+        self, *, n_tasks: int, width: int, units: Sequence[int], dropout: float = 0.0
+    ) -> None:
+        super().__init__()
+        self.hidden = side_by_side(n_tasks, width, units, dropout)
+        self.output = TaskLinear(n_tasks, units[-1] if units else width, 1)
+
+    def start_at(self, rates: Tensor) -> None:
+        """Set the output biases so that the first predictions are `rates`."""
+        with torch.no_grad():
+            self.output.bias.copy_(rates.logit().reshape(-1, 1, 1))
+
+    def forward(self, representation: Tensor) -> Tensor:
+        # The hidden layers and the last one in one step, if they are as we made them.
+        plain = is_plain(self.hidden, SideBySide)
+        layers = self.hidden if plain else [self.hidden]
+        return (
+            one_after_the_other(representation, [*layers, self.output]).squeeze(2).t()
+        )
+
+
+class PooledTower(Towers):
+    """One tower and one logit for all tasks.
+
+    Parameters
+    ----------
+    n_tasks : int
+        Number of tasks.
+    width : int
+        Width of the representation.
+    units : sequence of int
+        Widths of the hidden layers; may be empty.
+    dropout : float
+        Share of a layer's outputs that is dropped in training.
+
+    Notes
+    -----
+    Shape: ``(n_tasks, batch, width)``, the same for every task, to
+    ``(batch, n_tasks)``, equal columns.
+    """
+
+    def __init__(
+        self, *, n_tasks: int, width: int, units: Sequence[int], dropout: float = 0.0
+    ) -> None:
+        super().__init__()
+        self.n_tasks = n_tasks
+        self.hidden = dense_stack(width, units, dropout)
+        self.output = Dense(units[-1] if units else width, 1)
+
+    def start_at(self, rates: Tensor) -> None:
+        """Set the output bias so that the first predictions are the largest rate."""
+        with torch.no_grad():
+            self.output.bias.fill_(rates.max().logit())
+
+    def forward(self, representation: Tensor) -> Tensor:
+        logits: Tensor = self.output(self.hidden(representation[0]))
+        return logits.expand(-1, self.n_tasks)
 
 
 def _checked(part: P, name: str, kind: type[Part]) -> P:

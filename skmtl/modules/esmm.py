@@ -7,13 +7,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from skmtl.modules.composition import ParallelTowers
 from skmtl.modules.graph import (
     multiply_along,
     rates_given_parents,
     topological_order,
 )
 from skmtl.modules.protocols import Towers
-from skmtl.modules.towers import ParallelTowers
 
 
 class ProductTowers(Towers):
@@ -58,7 +58,8 @@ class ProductTowers(Towers):
         """Set the output biases so that the first predictions are `rates`."""
         self.given_parents.start_at(rates_given_parents(rates, self.parents))
 
-    def bounds(self) -> Sequence[Sequence[int]]:
+    @property
+    def bounds(self) -> Sequence[Sequence[int]]:  # type: ignore[override]
         """The parents of each task."""
         return self.parents
 

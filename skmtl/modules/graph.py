@@ -1,12 +1,91 @@
-"""Probabilities along a graph of tasks."""
+"""Towers and probabilities along a graph of tasks."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
+
+from skmtl.modules.layers import Dense, dense_stack
+from skmtl.modules.protocols import Towers
+
+
+class ChainedTowers(Towers):
+    """Towers that also read the embeddings of the towers of earlier tasks.
+
+    Parameters
+    ----------
+    parents : sequence of sequence of int
+        For each task, the tasks whose tower embeddings its tower reads. The graph has
+        no cycle.
+    width : int
+        Width of a task's representation.
+    units : sequence of int
+        Widths of a tower's hidden layers, at least one. The last hidden layer is the
+        tower embedding.
+    dropout : float
+        Share of a layer's outputs that is dropped in training.
+    chain_probability : bool
+        Whether a task's probability is multiplied by those of its parents, so that
+        it never exceeds any of them. With several parents, the smallest counts.
+
+    Notes
+    -----
+    Shape: ``(n_tasks, batch, width)`` to ``(batch, n_tasks)``.
+
+    References
+    ----------
+    Q. Wang et al., "DBMTL: Deep Bayesian Multi-Target Learning for Recommender
+    Systems", 2019, section 3, for towers on a graph of tasks; X. Ma et al., "Entire
+    Space Multi-Task Model", SIGIR 2018, equation 1, for the product.
+    """
+
+    def __init__(
+        self,
+        *,
+        parents: Sequence[Sequence[int]],
+        width: int,
+        units: Sequence[int],
+        dropout: float = 0.0,
+        chain_probability: bool = False,
+    ) -> None:
+        super().__init__()
+        self.parents = [list(p) for p in parents]
+        self.order = topological_order(self.parents)
+        self.chain_probability = chain_probability
+        self.hidden = nn.ModuleList(
+            dense_stack(width + len(p) * units[-1], units, dropout)
+            for p in self.parents
+        )
+        self.output = nn.ModuleList(Dense(units[-1], 1) for _ in self.parents)
+
+    def start_at(self, rates: Tensor) -> None:
+        """Set the output biases so that the first predictions are `rates`."""
+        parents = self.parents if self.chain_probability else [[] for _ in rates]
+        with torch.no_grad():
+            for rate, output in zip(
+                rates_given_parents(rates, parents), self.output, strict=True
+            ):
+                output.bias.fill_(rate.logit())  # type: ignore[operator]
+
+    @property
+    def bounds(self) -> Sequence[Sequence[int]]:  # type: ignore[override]
+        """The parents of each task, where probabilities are multiplied."""
+        return self.parents if self.chain_probability else ()
+
+    def forward(self, representation: Tensor) -> Tensor:
+        embeddings: dict[int, Tensor] = {}
+        logits: dict[int, Tensor] = {}
+        for task in self.order:
+            read = [representation[task], *(embeddings[p] for p in self.parents[task])]
+            embeddings[task] = self.hidden[task](torch.cat(read, dim=1))
+            logits[task] = self.output[task](embeddings[task]).squeeze(1)
+        columns = [logits[task] for task in range(len(self.parents))]
+        if self.chain_probability:
+            columns = multiply_along(columns, self.parents, self.order)
+        return torch.stack(columns, dim=1)
 
 
 def rates_given_parents(rates: Tensor, parents: Sequence[Sequence[int]]) -> Tensor:

@@ -331,6 +331,9 @@ class Towers(Part):
         same for all tasks.
     penalty : callable or None, default=None
         As in `Sharing`.
+    bounds : sequence of sequence of int, default=()
+        For each task, the tasks whose probabilities its own never exceeds. Rankers keep
+        the order where they add intercepts. Empty where the towers guarantee nothing.
 
     Notes
     -----
@@ -359,6 +362,7 @@ class Towers(Part):
     independent: bool = False
     broadcasts: bool = False
     penalty: Penalty | None = None
+    bounds: Sequence[Sequence[int]] = ()
 
     def forward(self, representation: Tensor) -> Tensor:
         """Logits of the tasks.
@@ -380,11 +384,3 @@ class Towers(Part):
 
         By default they stay as they are, and the first steps learn the rates.
         """
-
-    def bounds(self) -> Sequence[Sequence[int]]:
-        """For each task, the tasks whose probabilities its own never exceeds.
-
-        Rankers keep the order where they add intercepts. By default this is empty: the
-        towers guarantee nothing.
-        """
-        return ()

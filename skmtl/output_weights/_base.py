@@ -14,12 +14,12 @@ from skmtl._containers import to_native
 from skmtl._saving import MetaSaveMixin
 from skmtl._sklearn import HasMethods, StrOptions, VisualBlock, estimator_has
 from skmtl.metrics import get_task_scorer
-from skmtl.metrics._labels import Labels, labels_of
 from skmtl.metrics._predictions import (
     FusesTasks,
     TaskPredictions,
     task_names_of,
 )
+from skmtl.metrics._validation import Labels, labels_of
 from skmtl.output_weights._fusion import (
     METHODS,
     check_weights,

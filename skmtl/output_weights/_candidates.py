@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from skmtl.metrics._labels import column_names
-from skmtl.metrics._validation import as_numbers
+from skmtl.metrics._validation import as_numbers, column_names
 from skmtl.output_weights._fusion import check_values
 
 # A candidate is a row of `cv_results_`, about 1 kB with its dict of parameters.

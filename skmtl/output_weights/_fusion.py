@@ -5,8 +5,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from scipy.stats import rankdata
 
-from skmtl.metrics._labels import as_float_table, column_names
-from skmtl.metrics._validation import as_numbers, named_values, positive_columns
+from skmtl.metrics._validation import (
+    as_float_table,
+    as_numbers,
+    column_names,
+    named_values,
+    positive_columns,
+)
 
 # A sum of weights beyond these overflows in a fused score, whose logits reach 709, or
 # leaves no digits for the probabilities.

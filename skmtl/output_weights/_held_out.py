@@ -16,7 +16,7 @@ from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted
 
 from skmtl._sklearn import params_of_rows, rows_of
-from skmtl.metrics._labels import Labels
+from skmtl.metrics._validation import Labels
 from skmtl.model_selection import MultiTaskStratifiedKFold
 from skmtl.output_weights._base import task_table
 

@@ -11,10 +11,9 @@ from joblib import Parallel, delayed, effective_n_jobs
 from sklearn.exceptions import UndefinedMetricWarning
 
 from skmtl._sklearn import rows_of
-from skmtl.metrics._labels import Labels
 from skmtl.metrics._roc_auc import prepare_roc_auc
 from skmtl.metrics._task_scorer import AVERAGES, TaskScorer
-from skmtl.metrics._validation import check_groups
+from skmtl.metrics._validation import Labels, check_groups
 from skmtl.output_weights._fusion import weighted_sum
 from skmtl.output_weights._rare_auc import RareAuc
 from skmtl.output_weights._scoring import EstimatorScorer, FusedPredictions

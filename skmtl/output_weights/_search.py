@@ -27,10 +27,9 @@ from skmtl._sklearn import (
     rows_of,
     with_callbacks,
 )
-from skmtl.metrics._labels import Labels, check_labels
 from skmtl.metrics._predictions import check_same_tasks, task_names_of
 from skmtl.metrics._task_scorer import TaskScorer
-from skmtl.metrics._validation import check_length
+from skmtl.metrics._validation import Labels, check_labels, check_length
 from skmtl.output_weights._base import BaseOutputWeights, read_labels
 from skmtl.output_weights._fixed import FixedOutputWeights
 from skmtl.output_weights._fusion import transformed

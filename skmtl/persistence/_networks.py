@@ -185,7 +185,7 @@ def without_start() -> Any:
 
 
 def _check_device(device: str) -> None:
-    from skmtl.training.devices import check_device
+    from skmtl.training.computing import check_device
 
     try:
         check_device(device)

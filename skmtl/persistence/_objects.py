@@ -12,6 +12,7 @@ import pandas as pd
 from skmtl.persistence import _networks
 from skmtl.persistence._container import DamagedFileError, RefusedError
 from skmtl.persistence._values import Node, Reader, Writer
+from skmtl.weighting import get_strategy, get_strategy_names
 
 
 class UnknownClassError(RefusedError):
@@ -27,11 +28,11 @@ _OTHER_ESTIMATORS = [
     "CalibratedTasksCV", "FixedOutputWeights", "GraphSAGEEmbedder",
     "OutputWeightSearchCV", "TableEncoder", "Word2VecEmbedder",
 ]  # fmt: skip
+# Every strategy with a name: one that is added there can be saved.
 _STRATEGIES = [
-    "AlignedMTL", "CAGrad", "DynamicWeightAverage", "FAMO", "GradNorm", "IMTLG",
-    "MGDA", "NashMTL", "PCGrad", "RandomLossWeighting", "StaticWeighting",
-    "StochasticMGDA", "Uncertainty",
-]  # fmt: skip
+    "StaticWeighting",
+    *(type(get_strategy(name)).__name__ for name in get_strategy_names()),
+]
 _SPLITTERS = [
     "GroupKFold", "GroupShuffleSplit", "KFold", "RepeatedKFold",
     "RepeatedStratifiedKFold", "ShuffleSplit", "StratifiedGroupKFold",
@@ -50,7 +51,7 @@ CLASSES: dict[str, str] = {
     "GraphSAGEEmbedder": "skmtl.embedders",
     "HashedIds": "skmtl.encoding._hashing",
     "KeyedVectors": "gensim.models",
-    "Labels": "skmtl.metrics._labels",
+    "Labels": "skmtl.metrics._validation",
     "Layout": "skmtl.encoding._table",
     "MultiTaskStratifiedKFold": "skmtl.model_selection",
     "NumberScale": "skmtl.encoding._numbers",

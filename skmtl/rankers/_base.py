@@ -29,13 +29,16 @@ from skmtl.modules import (
 )
 from skmtl.rankers._network import (
     bag_columns,
+    belongs_to_part,
     check_embedding_dim,
     check_memory,
+    check_part,
     check_pooling,
     check_units,
     embedding_dims,
+    make_part,
+    own_parameters,
 )
-from skmtl.rankers._parts import belongs_to_part, check_part, make_part, own_parameters
 from skmtl.rankers._pretrained import PretrainedTables
 from skmtl.rankers._summary import summary_text, visual_block
 from skmtl.rankers._task_order import clip_to_parents
@@ -47,8 +50,7 @@ from skmtl.tasks import (
     check_targets,
     warn_of_rare_tasks,
 )
-from skmtl.training.computing import logits
-from skmtl.training.devices import check_device
+from skmtl.training.computing import check_device, logits
 from skmtl.training.epochs import task_score
 from skmtl.training.fit import Fit, PartialFit
 from skmtl.training.ranker import PretrainedRows, TrainableRanker
@@ -216,7 +218,7 @@ class MultiTaskRanker(
 
     def _ordered_parents(self) -> list[list[int]]:
         """Tasks that each task is never more probable than, as the network promises."""
-        bounds = self.net_.module_.towers.bounds()
+        bounds = self.net_.module_.towers.bounds
         return [list(parents) for parents in bounds] or [[] for _ in self.task_names_]
 
     @with_callbacks
@@ -415,8 +417,9 @@ default=None
         table = X if isinstance(X, EncodedTable) else self.encoder_.encode(X)
         kinds = self._kinds
         proba = kinds.predict(logits(self.net_, table) + self.intercept_)
-        # Rounding may undo the order that the network keeps.
-        proba = clip_to_parents(proba, self._ordered_parents())
+        if self.net_.module_.towers.bounds:
+            # Rounding may undo the order that the network keeps.
+            proba = clip_to_parents(proba, self._ordered_parents())
         constant = kinds.is_constant(self.prior_)
         proba[:, constant] = kinds.constant(self.prior_)[constant]
         return proba

@@ -98,7 +98,7 @@ class ESMM(BottomRanker):
         check_is_fitted(self)
         proba = self._task_proba(X)
         given = proba.copy()
-        for task, parents in enumerate(self.net_.module_.towers.bounds()):
+        for task, parents in enumerate(self.net_.module_.towers.bounds):
             if parents:
                 given[:, task] /= proba[:, list(parents)].min(axis=1)
         return np.clip(np.nan_to_num(given), 0.0, 1.0)

@@ -14,8 +14,7 @@ from torch.utils.data import Dataset
 
 from skmtl.encoding import EncodedTable, RaggedArray, TableEncoder
 from skmtl.tasks import Targets
-from skmtl.training.computing import as_tensors
-from skmtl.training.devices import fits, send, size_in_bytes
+from skmtl.training.computing import as_tensors, fits, send, size_in_bytes
 
 # Rows of so many batches as have so many rows are gathered at once.
 _GATHERED_ROWS = 8192

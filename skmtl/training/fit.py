@@ -33,9 +33,14 @@ from skmtl.training.batches import (
     tensor_table,
     unknown_ids,
 )
-from skmtl.training.computing import logits, on_threads, own_defaults
+from skmtl.training.computing import (
+    keep_freed_memory,
+    logits,
+    on_threads,
+    own_defaults,
+    seeded,
+)
 from skmtl.training.criterion import label_weights, loss_weighting
-from skmtl.training.devices import keep_freed_memory, seeded
 from skmtl.training.epochs import EpochLine, EpochScores, history_frame
 from skmtl.training.intercept import (
     Floats,

@@ -16,9 +16,8 @@ from torch.nn.utils import get_total_norm
 from skmtl.modules.composition import BLOCK
 from skmtl.training.batches import Batches, TensorTable
 from skmtl.training.checkpoint import Checkpoint
-from skmtl.training.computing import StepThreads, operations_by_row
+from skmtl.training.computing import StepThreads, draws_from_here, operations_by_row
 from skmtl.training.criterion import Criterion
-from skmtl.training.devices import draws_from_here
 from skmtl.training.optimizers import (
     JointOptimizer,
     WeightAverage,

@@ -13,9 +13,8 @@ import torch
 from skmtl.encoding import EncodedTable, TableEncoder
 from skmtl.encoding._table import Growth
 from skmtl.tasks import Targets
-from skmtl.training.computing import logits
+from skmtl.training.computing import logits, seeded
 from skmtl.training.criterion import check_same_strategy
-from skmtl.training.devices import seeded
 from skmtl.training.intercept import Floats, fit_intercept, means_after
 from skmtl.training.net import MultiTaskNet
 from skmtl.training.optimizers import replace_parameter

@@ -1,7 +1,7 @@
 """From the losses of the tasks to the gradient that training descends."""
 
 from skmtl.weighting._aligned_mtl import AlignedMTL
-from skmtl.weighting._base import InitialLosses, LossWeighting
+from skmtl.weighting._base import InitialLosses, LossWeighting, StaticWeighting
 from skmtl.weighting._cagrad import CAGrad
 from skmtl.weighting._dwa import DynamicWeightAverage
 from skmtl.weighting._famo import FAMO
@@ -13,7 +13,6 @@ from skmtl.weighting._nash_mtl import NashMTL
 from skmtl.weighting._pcgrad import PCGrad
 from skmtl.weighting._random import RandomLossWeighting
 from skmtl.weighting._registry import get_strategy, get_strategy_names
-from skmtl.weighting._static import StaticWeighting
 from skmtl.weighting._step import Step
 from skmtl.weighting._torchjd import TorchJDScalarizer, TorchJDWeighting
 from skmtl.weighting._uncertainty import Uncertainty

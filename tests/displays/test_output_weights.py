@@ -7,9 +7,7 @@ import pandas as pd
 import pytest
 
 from skmtl.displays import OutputWeightsDisplay
-from skmtl.displays._profile import best_by_share
-from skmtl.displays._simplex import CORNERS, place, shares
-from skmtl.displays._surface import grid_of
+from skmtl.displays._weight_axes import CORNERS, best_by_share, grid_of, place, shares
 
 STEPS = np.linspace(0, 1, 6)
 

@@ -12,7 +12,7 @@ from skmtl.embedders._graph import Graph
 from skmtl.embedders._log import Log
 from skmtl.encoding._vocabulary import as_keys
 from skmtl.modules import TableEmbedding
-from skmtl.training.devices import seeded
+from skmtl.training.computing import seeded
 
 
 def mean_layer(conv, around, own):

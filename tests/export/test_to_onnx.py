@@ -11,7 +11,7 @@ from skmtl import FixedOutputWeights, OutputWeightSearchCV, PretrainedEmbedding
 from skmtl.calibration import CalibratedTasksCV
 from skmtl.export import _to_onnx as module
 from skmtl.export import onnx_inputs, to_onnx
-from skmtl.export._rows import trial_rows
+from skmtl.export._to_onnx import trial_rows
 from tests.persistence.conftest import IDS, RANKERS, make_table, small_ranker
 
 onnxruntime = pytest.importorskip("onnxruntime")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from skmtl.inspection._interval import corrected_interval
+from skmtl.inspection._transfer import corrected_interval
 
 
 @pytest.mark.parametrize("level", [0.8, 0.95])

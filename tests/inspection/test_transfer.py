@@ -12,7 +12,7 @@ from sklearn.preprocessing import StandardScaler
 
 from skmtl import MMoE, PooledTask, SingleTask
 from skmtl.inspection import transfer_report
-from skmtl.inspection._interval import corrected_interval
+from skmtl.inspection._transfer import corrected_interval
 from skmtl.metrics import group_roc_auc, roc_auc
 from tests.rankers.conftest import make_impressions
 

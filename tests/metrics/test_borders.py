@@ -17,7 +17,7 @@ from skmtl.metrics import (
     roc_auc,
     task_report,
 )
-from skmtl.metrics._labels import _zeros_and_ones, labels_of
+from skmtl.metrics._validation import _zeros_and_ones, labels_of
 from skmtl.model_selection import TimeSplit
 from skmtl.tasks import check_targets
 

@@ -216,15 +216,15 @@ def test_towers_that_keep_an_order(impressions):
     )
     first, second = own.fit(X, y).predict_task_proba(X).T
     assert (second <= first).all()
-    assert ESMM(**FEW, **IDS).fit(X, y).net_.module_.towers.bounds() == [[], [0]]
+    assert ESMM(**FEW, **IDS).fit(X, y).net_.module_.towers.bounds == [[], [0]]
     chained = ChainedTowers(parents=[[], [0]], width=3, units=[2])
-    assert not chained.bounds()
+    assert not chained.bounds
 
     class Turned(ProductTowers):
         def forward(self, representation):
             return -super().forward(representation)
 
-    assert not Turned(parents=[[], [0]], width=3, units=[2], dropout=0.0).bounds()
+    assert not Turned(parents=[[], [0]], width=3, units=[2], dropout=0.0).bounds
 
 
 @pytest.mark.parametrize(

@@ -101,7 +101,7 @@ import os, signal, threading
 import torch
 torch.set_num_threads(2)
 from skmtl import ShareBottom
-from skmtl.training.devices import seeded
+from skmtl.training.computing import seeded
 from tests.rankers.conftest import make_impressions
 X, y = make_impressions(6000)
 ranker = ShareBottom(max_iter=1, random_state=0, n_threads=2,

@@ -6,7 +6,7 @@ import torch
 from skmtl import ShareBottom
 from skmtl.modules.ragged import Bags, Ragged
 from skmtl.training import batches as batching
-from skmtl.training import devices
+from skmtl.training import computing as devices
 from skmtl.training.batches import Batches, TensorTable
 
 
