@@ -11,8 +11,8 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from skmtl.metrics import roc_auc
-from skmtl.metrics._labels import column_names
 from skmtl.metrics._predictions import task_names_of
+from skmtl.metrics._validation import column_names
 
 
 def task_classifier(estimator: Any, task: str | int) -> TaskClassifier:
