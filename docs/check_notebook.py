@@ -1,4 +1,4 @@
-"""Execute a notebook of the gallery in Jupyter: ``python docs/check_notebook.py NOTEBOOK``.
+"""Execute a notebook of the gallery: ``python docs/check_notebook.py NOTEBOOK``.
 
 The gallery runs its examples as scripts. Here a kernel runs the notebook that readers
 download, from the root of the repository. It fails if a cell raises an error or writes
