@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextvars import ContextVar
 from threading import RLock
 from time import perf_counter
 from typing import Any
@@ -35,6 +36,8 @@ _FEW_ROWS = 4096
 
 # Whether this process was forked from one that had imported this file.
 _forked = False
+# Threads that the caller's torch has, while a fit has set another number.
+_CALLERS_THREADS: ContextVar[int | None] = ContextVar("callers_threads", default=None)
 _GENERATORS = RLock()
 
 
@@ -203,7 +206,8 @@ def available_threads() -> int:
     heeds affinity and the quota of a container.
     """
     n_processors: int = joblib.cpu_count()
-    return max(1, min(torch.get_num_threads(), n_processors))
+    callers = _CALLERS_THREADS.get() or torch.get_num_threads()
+    return max(1, min(callers, n_processors))
 
 
 @contextmanager
@@ -221,11 +225,14 @@ def on_threads(n_threads: int | None) -> Iterator[None]:
     if n_threads is None or n_threads == found:
         yield
         return
+    callers = _CALLERS_THREADS.get()
+    token = _CALLERS_THREADS.set(found if callers is None else callers)
     torch.set_num_threads(n_threads)
     try:
         yield
     finally:
         torch.set_num_threads(found)
+        _CALLERS_THREADS.reset(token)
 
 
 class StepThreads:

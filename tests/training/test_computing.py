@@ -94,6 +94,23 @@ def test_small_steps_stay_on_one(monkeypatch):
     assert set(steps(StepThreads(None, 1e5), 20)) == {2}
 
 
+def test_a_fit_chooses_among_the_threads_of_its_caller(impressions, monkeypatch):
+    made = []
+
+    def recorded(*args):
+        made.append(StepThreads(*args))
+        return made[-1]
+
+    monkeypatch.setattr("skmtl.training.net.StepThreads", recorded)
+    monkeypatch.setattr("skmtl.training.computing.joblib.cpu_count", lambda: 2)
+    for n_threads in (2, 1):
+        made.clear()
+        torch.set_num_threads(n_threads)
+        MMoE(batch_size=512, **SMALL).fit(*impressions)
+        assert [one.candidates for one in made] == [[1, n_threads]] * 2
+    torch.set_num_threads(2)
+
+
 def test_a_forked_child_predicts_and_fits():
     """OpenMP's threads and held locks do not survive a fork."""
     code = """
