@@ -1,7 +1,9 @@
-"""What ``import skmtl`` gives and costs."""
+"""What ``import skmtl`` gives and costs, and what packages of it ask for."""
 
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -36,3 +38,14 @@ def test_import_is_light():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert out.stdout.strip() == "[]"
+
+
+def test_the_conda_recipe_has_the_dependencies_of_pyproject():
+    root = Path(__file__).parent.parent
+    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
+    recipe = (root / "conda" / "recipe.yaml").read_text()
+    run = recipe.partition("  run:\n")[2].partition("  run_constraints:")[0]
+    found = set(re.findall(r"- (.*)", run)) - {"python >=${{ python_min }}"}
+    on_conda = {"torch": "pytorch", "lazy_loader": "lazy-loader"}
+    pairs = [one.split(">=") for one in project["dependencies"]]
+    assert found == {f"{on_conda.get(name, name)} >={low}" for name, low in pairs}
