@@ -55,14 +55,15 @@ from skmtl.encoding._table import (
     id_offsets,
 )
 from skmtl.encoding._vocabulary import Ids, Vocabulary, as_keys
+from skmtl.encoding.blocks import EncodedBlocks, WeightedBlock
 from skmtl.sources.opening import column_names, is_source, open_source
-from skmtl.sources.source import Block, Source
+from skmtl.sources.source import Source
 from skmtl.tasks import check_row_weight
 
 
 def _weighted_blocks(
     source: Source, y: Any, sample_weight: Any
-) -> Iterator[tuple[Block, npt.NDArray[np.float64] | None]]:
+) -> Iterator[WeightedBlock]:
     """Blocks of all columns but those of labels and weights, and the weights."""
     named = column_names(sample_weight, "sample_weight")
     apart = {*column_names(y, "y"), *named}
@@ -247,8 +248,8 @@ class TableEncoder(SaveMixin, TransformerMixin, BaseEstimator):
         """
         if is_source(X):
             self.learn_blocks(_weighted_blocks(open_source(X), y, sample_weight))
-        else:
-            self._learn(X, sample_weight)
+            return self
+        self._learn(X, sample_weight)
         advise_on_rare(self.vocabulary_names_, self._vocabularies, self.min_frequency)
         return self
 
@@ -271,7 +272,7 @@ class TableEncoder(SaveMixin, TransformerMixin, BaseEstimator):
                 columns, roles.names, roles.numeric, from_array=from_array
             )
 
-    def learn_blocks(self, blocks: Iterable[tuple[Any, Any]]) -> None:
+    def learn_blocks(self, blocks: Iterable[WeightedBlock]) -> None:
         """Learn from rows that come block by block.
 
         Parameters
@@ -300,6 +301,7 @@ class TableEncoder(SaveMixin, TransformerMixin, BaseEstimator):
         if is_by_dtype(self.categorical_features):
             columns = [column for _, column in spread.items()]
             advise_on_numbers(columns, roles.names, roles.numeric, from_array=False)
+        advise_on_rare(self.vocabulary_names_, self._vocabularies, self.min_frequency)
 
     def _plan(self, roles: Roles) -> Plan:
         """Check the parameters that name columns."""
@@ -371,6 +373,35 @@ class TableEncoder(SaveMixin, TransformerMixin, BaseEstimator):
             few = None if self._widths else encode_few_rows(self, X)
             return few or encode_frame(self, self._spread(as_frame(X)))
         return encode_frame(self, self._as_frame(X, reset=False))
+
+    def encode_blocks(self, X: Any) -> Iterator[EncodedTable]:
+        """Encode a source block by block.
+
+        Parameters
+        ----------
+        X : source or EncodedBlocks
+            As for `fit`, or rows that are encoded already.
+
+        Yields
+        ------
+        EncodedTable
+            The next rows.
+        """
+        check_is_fitted(self)
+        if isinstance(X, EncodedBlocks):
+            yield from X.tables()
+            return
+        names = getattr(self, "feature_names_in_", None)
+        if names is None:
+            raise ValueError(
+                "X is read block by block, and columns are matched by name, but the "
+                "table in fit had no names. Fit on a table with names."
+            )
+        for block in open_source(X).blocks(list(names)):
+            if len(block.table):
+                with block.named_in_errors():
+                    encoded = self.encode(block.table)
+                yield encoded
 
     def transform(self, X: Any) -> npt.NDArray[np.float64] | pd.DataFrame:
         """Encode a table as one array, for use outside skmtl.

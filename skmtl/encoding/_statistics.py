@@ -414,10 +414,14 @@ class NumberSample:
         rows : ndarray of shape (n_rows, n_columns)
             Numbers; NaN where missing.
         weight : ndarray of shape (n_rows,) or None
-            Above 0. None in all calls or in none.
+            Above 0. None for ones.
         """
         if not rows.shape[1]:
             return
+        if weight is None and self.weight is not None:
+            weight = np.ones(len(rows))
+        if weight is not None and self.weight is None:
+            self.weight = np.ones(len(self.rows))
         self.n_missing += np.isnan(rows).sum(axis=0)
         self.low = np.fmin(self.low, np.fmin.reduce(rows, axis=0))
         self.high = np.fmax(self.high, np.fmax.reduce(rows, axis=0))
@@ -425,8 +429,7 @@ class NumberSample:
         if room:
             self.rows = np.concatenate([self.rows, rows[:room]])
             if weight is not None:
-                before = np.empty(0) if self.weight is None else self.weight
-                self.weight = np.concatenate([before, weight[:room]])
+                self.weight = np.concatenate([self.weight, weight[:room]])
         at = np.arange(self.n_rows + room, self.n_rows + len(rows))
         place = (self.rng.random(len(at)) * (at + 1)).astype(np.int64)
         taken = np.flatnonzero(place < self.size)

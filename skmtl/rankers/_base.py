@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 from skmtl._saving import SaveMixin
 from skmtl._sklearn import _fit_context, with_callbacks
 from skmtl.encoding import EncodedTable, TableEncoder
+from skmtl.encoding.blocks import EncodedBlocks
 from skmtl.modules import (
     Embedding,
     ModuleBottom,
@@ -42,6 +43,7 @@ from skmtl.rankers._network import (
 from skmtl.rankers._pretrained import PretrainedTables
 from skmtl.rankers._summary import summary_text, visual_block
 from skmtl.rankers._task_order import clip_to_parents
+from skmtl.sources.opening import are_names, is_query, is_source
 from skmtl.tasks import (
     Targets,
     TaskKinds,
@@ -54,6 +56,7 @@ from skmtl.training.computing import check_device, logits
 from skmtl.training.epochs import task_score
 from skmtl.training.fit import Fit, PartialFit
 from skmtl.training.ranker import PretrainedRows, TrainableRanker
+from skmtl.training.source_fit import SourceFit
 from skmtl.training.starts import NextTable, Start, WarmStart
 
 
@@ -238,16 +241,23 @@ class MultiTaskRanker(
         Parameters
         ----------
         X : DataFrame of pandas or polars, or array-like, shape (n_samples, n_features)
-            The table. Missing cells are allowed anywhere.
+            The table. Missing cells are allowed anywhere. Or a source, which is read
+            block by block and never whole: a path, folder or pattern of Parquet files,
+            a ``pyarrow.dataset.Dataset``, a ``polars.LazyFrame`` or
+            :class:`~skmtl.sources.ParquetFiles`. All of its columns that `y` and
+            `sample_weight` do not name are features.
         y : array-like or DataFrame of shape (n_samples,) or (n_samples, n_tasks)
             Labels. With several tasks 1, 0, or NaN for a label that was not observed;
-            NaN counts in no loss. One column may hold any two labels.
+            NaN counts in no loss. One column may hold any two labels. For a source, the
+            name of a column, or a list of names.
         sample_weight : array-like of shape (n_samples,) or (n_samples, n_tasks), \
 default=None
             Weights of the rows, or of each row for each task. Columns named like the
-            tasks are matched by name.
+            tasks are matched by name. For a source, the name of a column, or a list
+            with one for each task.
         X_val, y_val : as `X` and `y`, default=None
-            Table and labels for validation. The best weights on it are restored.
+            Table and labels for validation. The best weights on it are restored. For a
+            source `y_val` is `y` by default.
         sample_weight_val : as `sample_weight`, default=None
             Weights for validation.
 
@@ -263,7 +273,8 @@ default=None
             A ranker that was fitted before stays as it was.
         """
         warm = self.warm_start and self._is_fitted()
-        fit = Fit(
+        from_source = is_source(X) and (are_names(y) or not is_query(X))
+        fit = (SourceFit if from_source else Fit)(
             self,
             WarmStart(self) if warm else Start(self),
             X,
@@ -273,7 +284,7 @@ default=None
             y_val=y_val,
             sample_weight_val=sample_weight_val,
         )
-        if not warm:
+        if not warm and not from_source:
             warn_of_rare_tasks(fit.targets)
         # The table seen by callbacks is the caller's own.
         context = self._init_callback_context(max_subtasks=self.max_iter)
@@ -322,6 +333,11 @@ default=None
             For other columns or tasks, and for all that `fit` refuses; the message
             names the column or the task. The ranker stays as it was.
         """
+        if is_source(X) and not is_query(X):
+            raise TypeError(
+                "partial_fit takes one table in memory at a time, and X is a source. "
+                "Read it part by part, or call fit, which reads it block by block."
+            )
         start = NextTable(self) if self._is_fitted() else Start(self)
         fitted = PartialFit(self, start, X, y, sample_weight, classes=classes).run(None)
         self.__dict__.update(fitted)
@@ -414,6 +430,9 @@ default=None
         return pd.DataFrame(proba, columns=self.task_names_, index=index)
 
     def _task_proba(self, X: Any) -> npt.NDArray[np.float64]:
+        if is_source(X) or isinstance(X, EncodedBlocks):
+            tables = self.encoder_.encode_blocks(X)
+            return np.concatenate([self._task_proba(table) for table in tables])
         table = X if isinstance(X, EncodedTable) else self.encoder_.encode(X)
         kinds = self._kinds
         proba = kinds.predict(logits(self.net_, table) + self.intercept_)

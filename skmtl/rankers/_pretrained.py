@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,20 +74,23 @@ class PretrainedTables:
         ]
         self.offsets = [sum(encoder.vocabulary_sizes_[:k]) for k in self.places]
 
-    def coverage(self, encoder: TableEncoder, table: EncodedTable) -> pd.DataFrame:
-        """How much of a table has vectors, a row for each column.
+    def coverage(
+        self, encoder: TableEncoder, tables: Iterable[EncodedTable]
+    ) -> pd.DataFrame:
+        """How much of the rows has vectors, a row for each column.
 
         Warns where that is little. The cells of a column of lists are its entries.
         """
         found = []
-        for one, k, rows, offset in zip(
-            self.columns, self.places, self.rows, self.offsets, strict=True
+        seen = self._cells_by_row(encoder, tables)
+        for one, k, rows, counts in zip(
+            self.columns, self.places, self.rows, seen, strict=True
         ):
-            codes = _cells(table, encoder, one.column) - offset
-            of_rows = float(np.isin(codes, rows).mean()) if len(codes) else np.nan
+            n_cells = counts.sum()
+            of_rows = float(counts[rows].sum() / n_cells) if n_cells else np.nan
             n_frequent = self.known[k] - 1
             of_ids = np.sum(rows <= n_frequent) / n_frequent if n_frequent else np.nan
-            unseen = len(rows) - int(np.isin(rows, codes).sum())
+            unseen = int((counts[rows] == 0).sum())
             found.append({"ids": of_ids, "rows": of_rows, "unseen": unseen})
             if of_rows < _POOR:
                 warn(
@@ -98,6 +101,20 @@ class PretrainedTables:
         names = [one.column for one in self.columns]
         columns = ["ids", "rows", "unseen"]
         return pd.DataFrame(found, index=names, columns=columns)
+
+    def _cells_by_row(
+        self, encoder: TableEncoder, tables: Iterable[EncodedTable]
+    ) -> list[npt.NDArray[np.int64]]:
+        """For each column, how many cells read each row of its vocabulary."""
+        sizes = [encoder.vocabulary_sizes_[k] for k in self.places]
+        found = [np.zeros(size, dtype=np.int64) for size in sizes]
+        for table in tables if self.columns else ():
+            for one, offset, counts in zip(
+                self.columns, self.offsets, found, strict=True
+            ):
+                cells = _cells(table, encoder, one.column) - offset
+                counts += np.bincount(cells, minlength=len(counts))
+        return found
 
     def for_network(self, dims: Sequence[int]) -> dict[int, Pretrained]:
         """What the network's embedding takes, for columns of these widths."""

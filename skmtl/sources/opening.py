@@ -27,7 +27,7 @@ def is_source(values: object) -> bool:
         return True
     if isinstance(values, list | tuple):
         return bool(values) and all(isinstance(v, str | os.PathLike) for v in values)
-    return _is_dataset(values) or _is_query(values)
+    return _is_dataset(values) or is_query(values)
 
 
 def open_source(values: Any) -> Source:
@@ -42,7 +42,7 @@ def open_source(values: Any) -> Source:
         return values
     if _is_dataset(values):
         return ArrowDataset(values)
-    if _is_query(values):
+    if is_query(values):
         return PolarsQuery(values)
     return ParquetFiles(values)
 
@@ -57,7 +57,8 @@ def _is_dataset(values: object) -> bool:
     return isinstance(values, _of_module("pyarrow.dataset", "Dataset"))
 
 
-def _is_query(values: object) -> bool:
+def is_query(values: object) -> bool:
+    """Whether a table is a query of polars."""
     return isinstance(values, _of_module("polars", "LazyFrame"))
 
 

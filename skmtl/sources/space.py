@@ -29,6 +29,11 @@ def check_scratch(folder: str, n_bytes: int) -> None:
     ValueError
         With what is needed, what is free, and what to do.
     """
+    if not os.path.isdir(folder):
+        raise ValueError(
+            f"scratch_dir={folder!r} is not a folder. Give one, or None for the "
+            "system's folder of temporary files."
+        )
     free = shutil.disk_usage(folder).free
     if n_bytes > free:
         raise ValueError(

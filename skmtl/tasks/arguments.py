@@ -139,3 +139,32 @@ def check_row_weight(
     """Check weights of rows; as `check_sample_weight`, of shape (n_samples,)."""
     weight = check_sample_weight(sample_weight, (n_samples, 1), some=some)
     return None if weight is None else weight.ravel()
+
+
+def task_weights(
+    sample_weight: Any,
+    observed: npt.NDArray[np.bool_],
+    names: Sequence[str] | npt.NDArray[Any],
+    *,
+    some: bool = True,
+) -> npt.NDArray[np.float64]:
+    """Weight of every label, 0 where it was not observed.
+
+    Parameters
+    ----------
+    sample_weight, names, some
+        As for `check_sample_weight`.
+    observed : ndarray of shape (n_samples, n_tasks), dtype bool
+        Whether a label is known.
+
+    Returns
+    -------
+    ndarray of shape (n_samples, n_tasks), dtype float64
+        The weights.
+    """
+    checked = check_sample_weight(sample_weight, observed.shape, names, some=some)
+    if checked is None:
+        if observed.all():  # as most often: ones that take no memory
+            return np.broadcast_to(np.float64(1.0), observed.shape)
+        checked = np.ones(1)
+    return np.asarray(observed * checked, dtype=np.float64)

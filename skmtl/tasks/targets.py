@@ -317,15 +317,25 @@ def warn_of_constant_tasks(targets: Targets, means: npt.NDArray[np.float64]) -> 
         )
 
 
-def warn_of_rare_tasks(targets: Targets) -> None:
+def warn_of_rare_tasks(
+    targets: Targets, counts: npt.NDArray[np.int64] | None = None
+) -> None:
     """Warn of tasks of a large table with hardly a positive.
 
     Small tables are left alone: whoever fits one sees how many positives it has.
+
+    Parameters
+    ----------
+    targets : Targets
+        The labels.
+    counts : ndarray of shape (n_samples,), default=None
+        How often each row of labels comes; None for once.
     """
+    times = np.ones(len(targets.labels), np.int64) if counts is None else counts
     for task, name in enumerate(targets.names):
         known = targets.observed[:, task]
-        positives = int(np.count_nonzero(targets.labels[known, task]))
-        n = int(np.count_nonzero(known))
+        positives = int(times[known & (targets.labels[:, task] != 0)].sum())
+        n = int(times[known].sum())
         if n >= _MANY_LABELS and 0 < positives < _FEW_POSITIVES:
             warn(
                 f"Task {name!r} has {positives} positives among {n:,} labels. With "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
@@ -17,14 +18,38 @@ from skmtl.tasks import Targets
 from skmtl.training.computing import as_tensors, fits, send, size_in_bytes
 
 # Rows of so many batches as have so many rows are gathered at once.
-_GATHERED_ROWS = 8192
+GATHERED_ROWS = 8192
 
 
 # Tables up to this many rows fit a batch or two; merging them costs a millisecond.
 MERGE_ROWS = 1024
 
 
-class TensorTable(Dataset[Any]):
+class RowTable(Dataset[Any], ABC):
+    """Encoded rows with labels and weights, as the net reads them."""
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Number of rows."""
+
+    @abstractmethod
+    def batches(self, batch_size: int, *, shuffle: bool) -> RowBatches:
+        """Batches of the rows; shuffled again at each pass."""
+
+    @abstractmethod
+    def spread(self, n_rows: int) -> TensorTable:
+        """About so many rows that stand for all; all, if there are no more."""
+
+    @abstractmethod
+    def where_labelled(self, values: Tensor) -> Tensor:
+        """Values of tasks, NaN for those without a label here."""
+
+    @abstractmethod
+    def state(self) -> list[Any]:
+        """Tensors, in dicts and lists, that tell the rows from others."""
+
+
+class TensorTable(RowTable):
     """An encoded table with labels and weights, as tensors.
 
     Parameters
@@ -70,22 +95,44 @@ class TensorTable(Dataset[Any]):
         batch = taken.X, (taken.y, taken.weight)
         return batch if self.device is None else send(batch, self.device, pin=True)
 
+    def batches(self, batch_size: int, *, shuffle: bool) -> RowBatches:
+        return Batches(self, batch_size, shuffle=shuffle)
+
+    def spread(self, n_rows: int) -> TensorTable:
+        stride = -(-len(self) // n_rows)
+        return self.take(torch.arange(0, len(self), stride, device=self.y.device))
+
+    def state(self) -> list[Any]:
+        return [self.X, self.y, self.weight]
+
     def where_labelled(self, values: Tensor) -> Tensor:
-        """Values of tasks, NaN for those without a label here."""
         if self.weight is None:
             return values
         labelled = (self.weight != 0).any(dim=0).to(values.device)
         return values.where(labelled, torch.nan)
 
 
-class Batches:
-    """Slices of a table, without per-row work; shuffled again at each pass."""
+class RowBatches(ABC):
+    """Batches of a table; each pass is one over all rows."""
 
-    def __init__(self, table: TensorTable, batch_size: int, *, shuffle: bool) -> None:
-        self.table, self.batch_size, self.shuffle = table, batch_size, shuffle
+    table: RowTable
+    batch_size: int
 
     def __len__(self) -> int:
         return -(-len(self.table) // self.batch_size)
+
+    @abstractmethod
+    def __iter__(self) -> Iterator[Any]:
+        """Arguments of the module, and labels with weights, batch by batch."""
+
+
+class Batches(RowBatches):
+    """Slices of a table, without per-row work; shuffled again at each pass."""
+
+    table: TensorTable
+
+    def __init__(self, table: TensorTable, batch_size: int, *, shuffle: bool) -> None:
+        self.table, self.batch_size, self.shuffle = table, batch_size, shuffle
 
     def __iter__(self) -> Iterator[Any]:
         n = len(self.table)
@@ -95,7 +142,7 @@ class Batches:
             yield from self._slices(self.table)
             return
         # Rows of several batches are gathered at once, which takes half the time.
-        n_batches = max(_GATHERED_ROWS // self.batch_size, 1)
+        n_batches = max(GATHERED_ROWS // self.batch_size, 1)
         for at in order.split(n_batches * self.batch_size):
             yield from self._slices(self.table.take(at))
 

@@ -21,7 +21,7 @@ from torch import Tensor
 from skmtl._files import write_whole
 from skmtl._warnings import warn
 from skmtl.modules import Bags, Ragged
-from skmtl.training.batches import TensorTable
+from skmtl.training.batches import RowTable
 
 _FORMAT = b"skmtl checkpoint 1\n"
 _LAST, _PREVIOUS = "last.checkpoint", "previous.checkpoint"
@@ -112,16 +112,16 @@ class Checkpoint(Callback):
             )
         self.settings = _settings(ranker)
 
-    def resume(self, net: Any, table: TensorTable, valid: Any) -> int:
+    def resume(self, net: Any, table: RowTable, valid: RowTable | None) -> int:
         """Restore what was saved of the same fit, once all callbacks have begun.
 
         Parameters
         ----------
         net : MultiTaskNet
             The net, about to train.
-        table : TensorTable
+        table : RowTable
             Rows of training.
-        valid : TensorTable or None
+        valid : RowTable or None
             Rows of validation.
 
         Returns
@@ -220,7 +220,7 @@ def _seconds(every: str) -> float:
 
 def _settings(ranker: Any) -> dict[str, str]:
     """Hyperparameters on which the bits of a fit depend, as text."""
-    apart = {"callbacks", "verbose", "n_threads", "warm_start"}
+    apart = {"callbacks", "verbose", "n_threads", "scratch_dir", "warm_start"}
     params = ranker.get_params(deep=False)
     return {"class": type(ranker).__name__} | {
         name: _text(value)
@@ -261,8 +261,8 @@ def _digest(value: Any) -> str:
 def _tensors(value: Any) -> list[Tensor]:
     if isinstance(value, Tensor):
         return [value]
-    if isinstance(value, TensorTable):
-        return _tensors([value.X, value.y, value.weight])
+    if isinstance(value, RowTable):
+        return _tensors(value.state())
     if isinstance(value, Ragged):
         return [value.values, value.offsets]
     if isinstance(value, Mapping):

@@ -6,7 +6,7 @@ import math
 import shutil
 import sys
 from time import perf_counter
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 import numpy.typing as npt
@@ -144,6 +144,40 @@ def _joined(
     return torch.cat(logits).cpu().numpy(), torch.cat(labels).cpu().numpy(), given
 
 
+class TerminalLine:
+    """A line that moves on a terminal; elsewhere only its end is written.
+
+    Parameters
+    ----------
+    stream : file
+        Where to write.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream, self.live, self.width = stream, _is_terminal(stream), 0
+
+    def move(self, text: str) -> None:
+        """Show something in place of what the line shows now."""
+        if self.live:
+            self._write(text[: shutil.get_terminal_size().columns - 1])
+
+    def end(self, text: str | None = None) -> None:
+        """Show the last, or leave what is there, and go to the next line."""
+        if text is not None:
+            self._write(text)
+        if text is not None or self.width:
+            print(file=self.stream, flush=True)
+        self.width = 0
+
+    def _write(self, text: str) -> None:
+        if not self.live:
+            print(text, end="", file=self.stream)
+            return
+        # Spaces clear what a longer line before has left.
+        print(f"\r{text.ljust(self.width)}", end="", file=self.stream, flush=True)
+        self.width = len(text)
+
+
 class EpochLine(Callback):
     """Print a line for each epoch; on a terminal it moves while the epoch runs.
 
@@ -166,8 +200,7 @@ class EpochLine(Callback):
         self.n_done, self.begun = 0, perf_counter()
         self.n_epochs = net.max_epochs
         self.last = len(net.history) + net.max_epochs  # after earlier warm starts
-        self.live = _is_terminal(sys.stdout)
-        self.width = 0
+        self.line = TerminalLine(sys.stdout)
 
     def on_epoch_begin(self, net: Any, **_: Any) -> None:
         self.started = self.shown = self.trained = perf_counter()
@@ -178,25 +211,22 @@ class EpochLine(Callback):
             return
         self.rows += len(batch[1][0])
         self.trained = perf_counter()
-        if self.live and self.trained - self.shown > REFRESH:
+        if self.trained - self.shown > REFRESH:
             self.shown = self.trained
             share = self.rows / self.n_rows
-            text = f"{self._epoch(net)}  {share:4.0%}  {self._pace(share)}"
-            self._write(text[: shutil.get_terminal_size().columns - 1])
+            self.line.move(f"{self._epoch(net)}  {share:4.0%}  {self._pace(share)}")
 
     def on_epoch_end(self, net: Any, **_: Any) -> None:
         last = net.history[-1]
         score = f"  score {last['valid_score']:.5f}" if "valid_score" in last else ""
-        self._write(
+        self.line.end(
             f"{self._epoch(net)}  {task_text(last, self.names, self.kinds)}{score}  "
             f"{last['dur']:.1f} s  {self._pace(1.0)}"
         )
-        self._end_line()
         self.n_done += 1
 
     def on_train_end(self, net: Any, **_: Any) -> None:
-        if self.width:  # an epoch that was cut short
-            self._end_line()
+        self.line.end()  # of an epoch that was cut short
 
     def _epoch(self, net: Any) -> str:
         n_digits = len(str(self.last))
@@ -208,18 +238,6 @@ class EpochLine(Callback):
         done = self.n_done + share
         left = (perf_counter() - self.begun) / done * (self.n_epochs - done)
         return f"{speed:,.0f} rows/s  {duration(left)} left"
-
-    def _write(self, text: str) -> None:
-        if not self.live:
-            print(text, end="")
-            return
-        # Spaces clear what a longer line before has left.
-        print(f"\r{text.ljust(self.width)}", end="", flush=True)
-        self.width = len(text)
-
-    def _end_line(self) -> None:
-        print(flush=True)
-        self.width = 0
 
 
 def task_text(epoch: Any, names: npt.NDArray[Any], kinds: TaskKinds) -> str:

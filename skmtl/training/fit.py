@@ -21,21 +21,14 @@ from skmtl._sklearn import rows_of
 from skmtl.encoding import EncodedTable, TableEncoder
 from skmtl.tasks import (
     Targets,
-    check_sample_weight,
     check_targets,
+    task_weights,
     warn_of_conditional_tasks,
     warn_of_constant_tasks,
 )
-from skmtl.training.batches import (
-    MERGE_ROWS,
-    TensorTable,
-    merge_rows,
-    tensor_table,
-    unknown_ids,
-)
+from skmtl.training.batches import tensor_table, unknown_ids
 from skmtl.training.computing import (
     keep_freed_memory,
-    logits,
     on_threads,
     own_defaults,
     seeded,
@@ -60,7 +53,8 @@ from skmtl.training.loop import (
 )
 from skmtl.training.net import MultiTaskNet
 from skmtl.training.ranker import TrainableRanker
-from skmtl.training.starts import Start, TaskWeights, TrainingInput
+from skmtl.training.rows import TableRows, TrainingRows, ValidationPart
+from skmtl.training.starts import EncodedInput, Start, TaskWeights, TrainingInput
 from skmtl.training.validation import (
     check_scorer,
     find_scorer,
@@ -97,15 +91,6 @@ class Validation:
     kept: npt.NDArray[np.bool_] | None = None
 
 
-@dataclass(frozen=True)
-class ValidationPart:
-    """Validation rows as training sees them."""
-
-    tensors: TensorTable  # for the loss
-    rows: EncodedTable  # for a scorer
-    labels: npt.NDArray[Any]
-
-
 class Fit:
     """The checked input of one fit, and its run.
 
@@ -140,6 +125,7 @@ class Fit:
         max_iter: int | None = None,
     ) -> None:
         self.ranker, self.start, self.y = ranker, start, y
+        self.validation: Validation | None = None
         # What callbacks and scorers of the caller's own see.
         self.given, self.given_val = X, X_val
         X, X_val = to_native(X), to_native(X_val, "X_val")
@@ -155,7 +141,7 @@ class Fit:
         targets = ranker._complete(targets)
         warn_of_conditional_tasks(targets)
         self.targets = targets
-        self.weight = _task_weights(sample_weight, targets)
+        self.weight = task_weights(sample_weight, targets.observed, targets.names)
         check_callbacks(ranker.callbacks)
         self.checkpoints = checkpoints_apart(ranker.callbacks)[1]
         for one in self.checkpoints:
@@ -169,7 +155,9 @@ class Fit:
         # A new row order per fit, but the same for the same seed.
         self.rng, seed = ranker._seed()
         self.data = TrainingInput(X, targets, self.weight, pretrained, start.seed(seed))
-        self.stops_early = self._stops_early(given=X_val is not None)
+        self.stops_early = self._stops_early(
+            len(targets.labels), given=X_val is not None
+        )
         self.validation = self._validation(X_val, y_val, sample_weight_val)
 
     def _weights(self, means: Floats) -> TaskWeights:
@@ -179,12 +167,12 @@ class Fit:
         with own_defaults("cpu"):
             return TaskWeights(label, loss_weighting(ranker.loss_weight, names, means))
 
-    def _stops_early(self, *, given: bool) -> bool:
+    def _stops_early(self, n_rows: int, *, given: bool) -> bool:
         """Whether training stops early; `given` says whether there is an `X_val`."""
         ranker = self.ranker
         if ranker.early_stopping != "auto":
             return bool(ranker.early_stopping)
-        many = len(self.targets.labels) > _MANY_ROWS
+        many = n_rows > _MANY_ROWS
         return given or ranker.validation_split is not None or many
 
     def _validation(self, X: Any, y: Any, weight: Any) -> Validation | None:
@@ -229,7 +217,8 @@ class Fit:
                 f"{list(self.targets.names)}."
             )
         targets = self.ranker._complete(targets)
-        return Validation(targets, _task_weights(weight, targets), X=X)
+        weight = task_weights(weight, targets.observed, targets.names)
+        return Validation(targets, weight, X=X)
 
     def run(self, context: Any) -> dict[str, Any]:
         """Encode, train, and give the fitted attributes.
@@ -251,38 +240,28 @@ class Fit:
             return self._run(context)
 
     def _run(self, context: Any) -> dict[str, Any]:
-        ranker, start, kinds = self.ranker, self.start, self.targets.kinds
-        encoded = start.encode(self.data)
-        table, targets, weight = encoded.table, self.targets, self.weight
-        valid = self._validation_part(encoded.encoder, table)
-        if self.validation is not None and self.validation.kept is not None:
-            keep = self.validation.kept
-            table, targets = table.take(keep), targets.take(keep)
-            weight = weight[keep]
-        masses = start.masses(targets.masses(weight))
+        ranker, start = self.ranker, self.start
+        encoded, rows = self._rows()
+        valid, kinds = rows.valid, self.targets.kinds
+        masses = start.masses(rows.masses)
         prior = _ratio(*masses)
-        warn_of_constant_tasks(targets, prior)
+        warn_of_constant_tasks(self.targets, prior)
         weights = self._weights(prior)
-        labels = targets.labels
-        if len(table) <= MERGE_ROWS:
-            table, labels, weight = merge_rows(table, targets, weight)
         constant = kinds.is_constant(prior)
-        if constant.any():
-            weight = weight * ~constant
+        train_table = rows.as_table(constant)
         fitted = self._attributes(encoded.encoder, prior, weights)
         fitted |= encoded.attributes | {"_masses": masses}
-        train_table = tensor_table(table, labels, weight, ranker.device)
         net = start.net(
             self.data,
             encoded,
             weights,
             prior,
             max_epochs=self.max_iter,
-            batch_size=batch_size(ranker.batch_size, len(table)),
-            n_rows=len(table),
+            batch_size=batch_size(ranker.batch_size, len(rows)),
+            n_rows=len(rows),
         )
-        n_late = n_rows_to_read(len(table), self.max_iter)
-        late = LatePredictions(n_late if n_late < len(table) else 0)
+        n_late = n_rows_to_read(len(rows), self.max_iter)
+        late = LatePredictions(n_late if n_late < len(rows) else 0, rows.most_late)
         net.set_params(
             train_split=None if valid is None else predefined_split(valid.tensors),
             callbacks=[late, *self._callbacks(context, fitted, valid)],
@@ -292,19 +271,29 @@ class Fit:
         fitted["net_"] = net
         epochs_before = len(net.history)
         with seeded(self.data.seed ^ 1, ranker.device):
-            complete = train(net, train_table, targets.names)
+            complete = train(net, train_table, self.targets.names)
         n_epochs = len(net.history) - epochs_before
         fitted["intercept_"] = start.intercept(
             self.data,
-            table,
+            rows,
             net,
-            weight,
-            lambda: self._intercept(net, table, weight, prior, late, n_epochs),
+            lambda: self._intercept(net, rows, prior, late, n_epochs),
         )
         if complete:
             for one in self.checkpoints:
                 one.remove()
         return fitted | self._close(net, valid, epochs_before)
+
+    def _rows(self) -> tuple[EncodedInput, TrainingRows]:
+        """Encode the rows, and set those for validation apart."""
+        encoded, table = self.start.encode(self.data)
+        targets, weight = self.targets, self.weight
+        valid = self._validation_part(encoded.encoder, table)
+        if self.validation is not None and self.validation.kept is not None:
+            keep = self.validation.kept
+            table, targets = table.take(keep), targets.take(keep)
+            weight = weight[keep]
+        return encoded, TableRows(table, targets, weight, valid, self.ranker.device)
 
     def _close(
         self, net: MultiTaskNet, valid: ValidationPart | None, epochs_before: int
@@ -328,23 +317,20 @@ class Fit:
     def _intercept(
         self,
         net: MultiTaskNet,
-        table: EncodedTable,
-        weight: Floats,
+        rows: TrainingRows,
         prior: Floats,
         late: LatePredictions,
         n_epochs: int,
     ) -> Floats:
         """The intercept on the training rows, or on as many as it takes."""
         kinds = self.targets.kinds
-        n_rows, chosen = n_rows_to_read(len(table), n_epochs), None
-        if n_rows < len(table):
+        n_rows = n_rows_to_read(len(rows), n_epochs)
+        if n_rows < len(rows):
             parts = late.parts(net, kinds)
-            known = (weight > 0).any(axis=0)
+            known = (rows.masses[1] > 0) & ~kinds.is_constant(prior)
             if parts and all((w[:, known] > 0).any(axis=0).all() for *_, w in parts):
                 return fit_intercept(parts, prior, kinds)
-            chosen = np.sort(self.rng.choice(len(table), n_rows, replace=False))
-            weight = weight[chosen]
-        part = (np.ones_like(prior), logits(net, table, chosen), weight)
+        part = rows.some_outputs(net, n_rows, self.rng)
         return fit_intercept([part], prior, kinds)
 
     def _attributes(
@@ -366,12 +352,12 @@ class Fit:
         return fitted
 
     def _validation_part(
-        self, encoder: TableEncoder, table: EncodedTable
+        self, encoder: TableEncoder, table: EncodedTable | None
     ) -> ValidationPart | None:
         valid = self.validation
         if valid is None:
             return None
-        if valid.held_out is None:
+        if valid.held_out is None or table is None:
             rows = encoder.encode(valid.X)
         else:
             rows = table.take(valid.held_out)
@@ -457,7 +443,7 @@ class PartialFit(Fit):
             )
         super().__init__(ranker, start, *args, max_iter=1, **kwargs)
 
-    def _stops_early(self, *, given: bool) -> bool:
+    def _stops_early(self, n_rows: int, *, given: bool) -> bool:
         return False
 
     def _callbacks(
@@ -465,16 +451,6 @@ class PartialFit(Fit):
     ) -> list[Any]:
         given, saving = checkpoints_apart(self.ranker.callbacks)
         return [self._scores(), *self._lines(), *given, *saving]
-
-
-def _task_weights(weight: Any, targets: Targets) -> Floats:
-    """Weight of every label, 0 where it was not observed."""
-    checked = check_sample_weight(weight, targets.labels.shape, targets.names)
-    if checked is None:
-        if targets.observed.all():  # as most often: ones that take no memory
-            return np.broadcast_to(np.float64(1.0), targets.labels.shape)
-        checked = np.ones(1)
-    return np.asarray(targets.observed * checked, dtype=np.float64)
 
 
 def _ratio(part: Floats, whole: Floats) -> Floats:

@@ -18,7 +18,10 @@ from skmtl.training.batches import Batches, TensorTable
 Floats = npt.NDArray[np.float64]
 
 # Factor, of shape (n_tasks,); outputs and weights, of shape (n_samples, n_tasks).
-Part = tuple[Floats, npt.NDArray[np.float32], Floats]
+Part = tuple[Floats, npt.NDArray[np.float32] | Floats, Floats]
+
+# Cells in which outputs are gathered: so many to a unit, and above and below 0.
+_CELLS_OF_ONE, _CELLS_EACH_SIDE = 512, 2**14
 
 # Rows that are always read. Predictions of a rare task vary up to 15 times as much as
 # their mean, so that on these rows alone the rate of 1 order in 1000 is 5 % off.
@@ -118,6 +121,39 @@ def means_after(
     return means
 
 
+class OutputCells:
+    """Outputs of many rows in little memory: their mass and mean in narrow cells.
+
+    In a cell predictions are as good as linear: a mean prediction differs by less than
+    a millionth from that of the rows.
+
+    Parameters
+    ----------
+    n_tasks : int
+        Number of tasks.
+    """
+
+    def __init__(self, n_tasks: int) -> None:
+        self.mass, self.total = np.zeros((2, 2 * _CELLS_EACH_SIDE, n_tasks))
+
+    def add(self, outputs: npt.NDArray[np.float32], weight: Floats) -> None:
+        """Take outputs of some rows, and their weights."""
+        z = outputs.astype(np.float64)
+        cell = np.floor(z * _CELLS_OF_ONE).astype(np.int64) + _CELLS_EACH_SIDE
+        cell = cell.clip(0, len(self.mass) - 1)
+        for task in range(z.shape[1]):
+            w, at, n = weight[:, task], cell[:, task], len(self.mass)
+            self.mass[:, task] += np.bincount(at, w, minlength=n)
+            self.total[:, task] += np.bincount(at, w * z[:, task], minlength=n)
+
+    def part(self) -> Part:
+        """Means of the cells as outputs, and their masses as weights."""
+        z = np.divide(
+            self.total, self.mass, out=np.zeros_like(self.total), where=self.mass > 0
+        )
+        return np.ones(z.shape[1]), z, self.mass
+
+
 class LatePredictions(Callback):
     """Keep the predictions that training makes of the last rows of each epoch.
 
@@ -129,11 +165,13 @@ class LatePredictions(Callback):
     ----------
     n_rows : int
         How many rows; 0 for none.
+    most : int or None, default=None
+        No more than that.
     """
 
-    def __init__(self, n_rows: int) -> None:
-        self.n_rows = n_rows
-        self.stride = max(_STRIDE, n_rows // _KEPT_ROWS)
+    def __init__(self, n_rows: int, most: int | None = None) -> None:
+        self.n_rows = n_rows if most is None else min(n_rows, most)
+        self.stride = max(_STRIDE, self.n_rows // _KEPT_ROWS)
         self.last_: list[tuple[Any, Tensor]] = []
 
     def on_epoch_begin(self, net: Any, dataset_train: Any = None, **_: Any) -> None:

@@ -12,7 +12,7 @@ from skorch.callbacks import Callback, EarlyStopping
 from torch import Tensor
 
 from skmtl._warnings import warn
-from skmtl.training.batches import TensorTable
+from skmtl.training.batches import RowTable
 from skmtl.training.checkpoint import Checkpoint
 from skmtl.training.net import DivergedError, MultiTaskNet
 
@@ -176,7 +176,7 @@ def _silent(*_: Any) -> None:
     """Take skorch's messages."""
 
 
-def train(net: MultiTaskNet, table: TensorTable, names: npt.NDArray[Any]) -> bool:
+def train(net: MultiTaskNet, table: RowTable, names: npt.NDArray[Any]) -> bool:
     """Train, and keep the last good weights when a loss diverges.
 
     Returns

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.utils import get_total_norm
 
 from skmtl.modules.composition import BLOCK
-from skmtl.training.batches import Batches, TensorTable
+from skmtl.training.batches import Batches, RowBatches, RowTable, TensorTable
 from skmtl.training.checkpoint import Checkpoint
 from skmtl.training.computing import StepThreads, draws_from_here, operations_by_row
 from skmtl.training.criterion import Criterion
@@ -175,7 +175,7 @@ class MultiTaskNet(NeuralNet):
         return self.optimizer_.parts
 
     def fit_loop(
-        self, X: TensorTable, y: Any = None, epochs: int | None = None, **params: Any
+        self, X: RowTable, y: Any = None, epochs: int | None = None, **params: Any
     ) -> MultiTaskNet:
         """Train for some epochs, less those that a checkpoint has already."""
         left = self.max_epochs if epochs is None else epochs
@@ -186,10 +186,10 @@ class MultiTaskNet(NeuralNet):
         super().fit_loop(X, y, epochs=left, **params)
         return self
 
-    def get_iterator(self, dataset: TensorTable, training: bool = False) -> Batches:
+    def get_iterator(self, dataset: RowTable, training: bool = False) -> RowBatches:
         """Batches of a table; without training, blocks that fit the cache."""
         fits = self.device == "cpu" and not training
-        return Batches(dataset, BLOCK if fits else self.batch_size, shuffle=training)
+        return dataset.batches(BLOCK if fits else self.batch_size, shuffle=training)
 
     def on_train_begin(self, net: Any, X: Any = None, y: Any = None, **_: Any) -> None:
         """Start the schedule, the weighting and the average of the weights."""
@@ -356,17 +356,15 @@ class MultiTaskNet(NeuralNet):
             touched.grad = values
             yield name, touched
 
-    def _measure(self, table: TensorTable) -> Tensor:
+    def _measure(self, table: RowTable) -> Tensor:
         """Mean loss of each task on rows spread over a table, without dropout."""
-        stride = -(-len(table) // MEASURED_ROWS)
-        rows = torch.arange(0, len(table), stride, device=table.y.device)
         losses = Mean()
         self._set_training(False)
-        for at in rows.split(BLOCK):
-            losses.add(self.validation_step(table.rows(at))["task_losses"], len(at))
+        for batch in table.spread(MEASURED_ROWS).batches(BLOCK, shuffle=False):
+            losses.add(self.validation_step(batch)["task_losses"], len(batch[1][0]))
         return losses.value
 
-    def _check_last_step(self, table: TensorTable) -> None:
+    def _check_last_step(self, table: RowTable) -> None:
         """Raise if the last step of an epoch diverged, whose outcome no loss shows.
 
         Its weights would be kept as good ones, or be what the fit ends with.

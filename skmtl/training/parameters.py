@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -315,6 +316,10 @@ class SharedParameters(Parameters):
     random_state : int, RandomState instance or None, default=None
         Seed of weights, order of rows, dropout and validation part. The same integer on
         the same machine gives the same predictions to the last bit.
+    scratch_dir : str, path-like or None, default=None
+        Where a table that is read block by block is kept while it is trained on: four
+        bytes for each id, label and bin and for each number, deleted at the end. None
+        for the system's folder of temporary files, which may lie in memory.
     verbose : int, default=0
         1 for a line per epoch: loss and ROC AUC of every task, on the validation part
         where there is one, speed and time left.
@@ -498,5 +503,9 @@ class SharedParameters(Parameters):
     random_state: int | np.random.RandomState | None = parameter(
         default=None,
         allowed=["random_state"],
+    )
+    scratch_dir: str | os.PathLike[str] | None = parameter(
+        default=None,
+        allowed=[str, os.PathLike, None],
     )
     verbose: int = parameter(default=0, allowed=["verbose"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
@@ -29,8 +29,10 @@ class PretrainedRows(Protocol):
     def for_network(self, dims: Sequence[int]) -> Mapping[int, Pretrained]:
         """What the network's embedding takes, for columns of these widths."""
 
-    def coverage(self, encoder: TableEncoder, table: EncodedTable) -> pd.DataFrame:
-        """Say how much of a table has vectors, and warn where that is little."""
+    def coverage(
+        self, encoder: TableEncoder, tables: Iterable[EncodedTable]
+    ) -> pd.DataFrame:
+        """Say how much of the rows has vectors, and warn where that is little."""
 
 
 class FittedAttributes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -12,13 +12,15 @@ import torch
 
 from skmtl.encoding import EncodedTable, TableEncoder
 from skmtl.encoding._table import Growth
+from skmtl.encoding.blocks import WeightedBlock
 from skmtl.tasks import Targets
-from skmtl.training.computing import logits, seeded
+from skmtl.training.computing import seeded
 from skmtl.training.criterion import check_same_strategy
 from skmtl.training.intercept import Floats, fit_intercept, means_after
 from skmtl.training.net import MultiTaskNet
 from skmtl.training.optimizers import replace_parameter
 from skmtl.training.ranker import PretrainedRows, TrainableRanker
+from skmtl.training.rows import TrainingRows
 from skmtl.weighting import LossWeighting
 
 
@@ -45,10 +47,9 @@ class TrainingInput:
 
 @dataclass(frozen=True)
 class EncodedInput:
-    """An encoder for the input, and what came with it."""
+    """An encoder of the input, and what came with it."""
 
     encoder: TableEncoder
-    table: EncodedTable
     attributes: dict[str, Any] = field(default_factory=dict)
     growth: Growth | None = None
 
@@ -70,6 +71,9 @@ class Start:
         The ranker, which stays as it is.
     """
 
+    # Whether there is a fit to continue.
+    continues: ClassVar[bool] = False
+
     def __init__(self, ranker: TrainableRanker) -> None:
         self.ranker = ranker
 
@@ -84,10 +88,36 @@ class Start:
         """Seed of the order of rows, and of the network."""
         return seed
 
-    def encode(self, data: TrainingInput) -> EncodedInput:
+    def encode(self, data: TrainingInput) -> tuple[EncodedInput, EncodedTable]:
         """Find an encoder for the table, and encode it."""
+        encoder = self._new_encoder()
+        encoder.fit(data.X, sample_weight=data.row_weight)
+        data.pretrained.add_to(encoder)
+        table = encoder.encode(data.X)
+        coverage = data.pretrained.coverage(encoder, [table])
+        return EncodedInput(encoder, {"embedding_coverage_": coverage}), table
+
+    def learn_blocks(
+        self, blocks: Iterable[WeightedBlock], pretrained: PretrainedRows
+    ) -> TableEncoder:
+        """Find an encoder for rows that come block by block, and read all of them."""
+        encoder = self._new_encoder()
+        encoder.learn_blocks(blocks)
+        pretrained.add_to(encoder)
+        return encoder
+
+    def coverage(
+        self,
+        encoder: TableEncoder,
+        tables: Iterable[EncodedTable],
+        pretrained: PretrainedRows,
+    ) -> dict[str, Any]:
+        """Attributes that say how much of the encoded rows has pretrained vectors."""
+        return {"embedding_coverage_": pretrained.coverage(encoder, tables)}
+
+    def _new_encoder(self) -> TableEncoder:
         ranker = self.ranker
-        encoder = TableEncoder(
+        return TableEncoder(
             ranker.categorical_features,
             min_frequency=ranker.min_frequency,
             max_categories=ranker.max_categories,
@@ -98,11 +128,6 @@ class Start:
             n_hashes=ranker.n_hashes,
             n_bins=ranker.n_bins,
         )
-        encoder.fit(data.X, sample_weight=data.row_weight)
-        data.pretrained.add_to(encoder)
-        table = encoder.encode(data.X)
-        coverage = data.pretrained.coverage(encoder, table)
-        return EncodedInput(encoder, table, {"embedding_coverage_": coverage})
 
     def masses(self, own: tuple[Floats, Floats]) -> tuple[Floats, Floats]:
         """Weight of each task's positives and observed labels, over all tables."""
@@ -149,9 +174,8 @@ class Start:
     def intercept(
         self,
         data: TrainingInput,
-        encoded_rows: EncodedTable,
+        rows: TrainingRows,
         net: MultiTaskNet,
-        weight: Floats,
         fitted_on_rows: Callable[[], Floats],
     ) -> Floats:
         """Shift of the outputs; `fitted_on_rows` finds it on the training rows."""
@@ -161,6 +185,7 @@ class Start:
 class WarmStart(Start):
     """A fit that continues from the last one, with its vocabulary and network."""
 
+    continues = True
     # What continues, in errors.
     what: ClassVar[str] = "warm_start"
 
@@ -179,9 +204,24 @@ class WarmStart(Start):
                 f"{targets.classes}."
             )
 
-    def encode(self, data: TrainingInput) -> EncodedInput:
+    def encode(self, data: TrainingInput) -> tuple[EncodedInput, EncodedTable]:
         encoder = self.ranker.encoder_
-        return EncodedInput(encoder, encoder.encode(data.X))
+        return EncodedInput(encoder), encoder.encode(data.X)
+
+    def learn_blocks(
+        self, blocks: Iterable[WeightedBlock], pretrained: PretrainedRows
+    ) -> TableEncoder:
+        for _ in blocks:  # others count what passes
+            pass
+        return self.ranker.encoder_
+
+    def coverage(
+        self,
+        encoder: TableEncoder,
+        tables: Iterable[EncodedTable],
+        pretrained: PretrainedRows,
+    ) -> dict[str, Any]:
+        return {}
 
     def net(
         self,
@@ -220,9 +260,9 @@ class NextTable(WarmStart):
         sequence = np.random.SeedSequence([seed, self.ranker.n_iter_])
         return int(sequence.generate_state(1)[0])
 
-    def encode(self, data: TrainingInput) -> EncodedInput:
+    def encode(self, data: TrainingInput) -> tuple[EncodedInput, EncodedTable]:
         encoder, growth = self.ranker.encoder_.grown(data.X, data.row_weight)
-        return EncodedInput(encoder, encoder.encode(data.X), growth=growth)
+        return EncodedInput(encoder, growth=growth), encoder.encode(data.X)
 
     def masses(self, own: tuple[Floats, Floats]) -> tuple[Floats, Floats]:
         before = self.ranker._masses
@@ -239,9 +279,8 @@ class NextTable(WarmStart):
     def intercept(
         self,
         data: TrainingInput,
-        encoded_rows: EncodedTable,
+        rows: TrainingRows,
         net: MultiTaskNet,
-        weight: Floats,
         fitted_on_rows: Callable[[], Floats],
     ) -> Floats:
         # By the ranker as it was: training went on with a copy. What steps on these
@@ -252,8 +291,7 @@ class NextTable(WarmStart):
         expected = np.divide(total, mass, out=np.zeros_like(mass), where=mass > 0)
         known = ranker._masses[0]
         means = means_after(expected, known, data.targets.labels, w, kinds)
-        parts = [(np.ones_like(means), logits(net, encoded_rows), weight)]
-        found = fit_intercept(parts, means, kinds)
+        found = fit_intercept([rows.outputs(net)], means, kinds)
         return np.where(kinds.is_constant(means), ranker.intercept_, found)
 
 

@@ -116,6 +116,23 @@ def n_validation_rows(fraction: float | str, n_rows: int) -> int:
     return round(n_rows * fraction)
 
 
+def n_rows_aside(fraction: float | str, n_rows: int) -> int:
+    """As `n_validation_rows`, but at least one.
+
+    Raises
+    ------
+    ValueError
+        If no row is left to train on.
+    """
+    n_valid = max(n_validation_rows(fraction, n_rows), 1)
+    if n_valid >= n_rows:
+        raise ValueError(
+            f"validation_fraction={fraction} of {n_rows} rows leaves none to train on. "
+            "Give more rows, or turn early_stopping off."
+        )
+    return n_valid
+
+
 def validation_rows(
     labels: npt.NDArray[np.float32],
     observed: npt.NDArray[np.bool_],
@@ -134,12 +151,7 @@ def validation_rows(
         True for validation.
     """
     n = len(labels)
-    n_valid = max(n_validation_rows(fraction, n), 1)
-    if n_valid >= n:
-        raise ValueError(
-            f"validation_fraction={fraction} of {n} rows leaves none to train on. Give "
-            "more rows, or turn early_stopping off."
-        )
+    n_valid = n_rows_aside(fraction, n)
     rarest_first = np.argsort((labels * observed).sum(axis=0), kind="stable")
     keys: list[npt.NDArray[Any]] = [rng.permutation(n)]
     for task in rarest_first[::-1]:

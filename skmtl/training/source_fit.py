@@ -1,0 +1,354 @@
+"""A fit on a source: two passes over it, and training from piles of encoded rows."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from skmtl._containers import to_native
+from skmtl.encoding import EncodedTable, TableEncoder
+from skmtl.encoding.blocks import WeightedBlock
+from skmtl.sources.opening import column_names, is_source, open_source
+from skmtl.sources.source import Source
+from skmtl.sources.space import check_scratch
+from skmtl.tasks import check_targets, warn_of_conditional_tasks, warn_of_rare_tasks
+from skmtl.training.computing import logits
+from skmtl.training.fit import Fit
+from skmtl.training.intercept import Floats, OutputCells, Part
+from skmtl.training.loop import check_callbacks, checkpoints_apart
+from skmtl.training.net import MultiTaskNet
+from skmtl.training.passes import (
+    HeldOut,
+    LabelCounts,
+    LabelKinds,
+    LabelledBlock,
+    NamedColumns,
+    PassLine,
+    labelled,
+)
+from skmtl.training.piles import Piles, PileTable, PileWriter, RecordLayout
+from skmtl.training.ranker import TrainableRanker
+from skmtl.training.rows import TrainingRows, ValidationPart
+from skmtl.training.starts import EncodedInput, Start, TrainingInput
+from skmtl.training.validation import find_scorer, judges_predictions
+
+# Rows whose late predictions are kept for the intercept.
+_LATE_ROWS = 2**20
+
+
+class PileRowsToTrain(TrainingRows):
+    """Rows in piles.
+
+    Parameters
+    ----------
+    piles : Piles
+        The rows.
+    masses : tuple of ndarray of shape (n_tasks,)
+        Weight of each task's positives, and of its observed labels.
+    valid : ValidationPart or None
+        Rows for validation.
+    device : str
+        Where to train.
+    """
+
+    most_late = _LATE_ROWS
+
+    def __init__(
+        self,
+        piles: Piles,
+        masses: tuple[Floats, Floats],
+        valid: ValidationPart | None,
+        device: str,
+    ) -> None:
+        self.piles, self.masses, self.valid = piles, masses, valid
+        self.device = device
+
+    def __len__(self) -> int:
+        return len(self.piles)
+
+    def as_table(self, constant: npt.NDArray[np.bool_]) -> PileTable:
+        self.constant = constant
+        mean = np.where(constant, 0.0, self.masses[1] / len(self.piles))
+        same = not self.piles.layout.weighted and not constant.any()
+        return PileTable(self.piles, None if same else mean, self.device)
+
+    def outputs(self, net: MultiTaskNet) -> Part:
+        cells = OutputCells(len(self.constant))
+        for rows in self.piles.blocks():
+            weight = np.ones((len(rows), len(self.constant)))
+            if rows.weight is not None:
+                weight *= rows.weight
+            cells.add(logits(net, rows.encoded), weight * ~self.constant)
+        return cells.part()
+
+
+class SourceFit(Fit):
+    """The checked input of one fit on a source, and its run.
+
+    Parameters
+    ----------
+    ranker : TrainableRanker
+        The ranker, which stays as it is.
+    start : Start
+        Where training starts from.
+    X : source
+        The table.
+    y : str or list of str
+        Columns of the labels.
+    sample_weight : str, list of str or None
+        Columns of the weights.
+    X_val : source, table or None
+        Rows for validation.
+    y_val, sample_weight_val
+        For a source the names of columns, those of `y` by default; else as in `Fit`.
+    """
+
+    def __init__(
+        self,
+        ranker: TrainableRanker,
+        start: Start,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        X_val: Any = None,
+        y_val: Any = None,
+        sample_weight_val: Any = None,
+    ) -> None:
+        self.ranker, self.start, self.y = ranker, start, y
+        self.given, self.given_val = X, X_val
+        self.validation = None
+        self.y_val, self.weight_val = y_val, sample_weight_val
+        self.max_iter = ranker.max_iter
+        if ranker.validation_split is not None:
+            raise ValueError(
+                "validation_split needs all rows in memory, but X is read block by "
+                "block. Give X_val, or set validation_split=None to draw rows at "
+                "random."
+            )
+        self.source = open_source(X)
+        names = column_names(y, "y")
+        if not names:
+            raise ValueError(
+                f"y must name columns of X, which has {self.source.names}."
+            )
+        self.columns = named_columns_of(self.source, y, sample_weight)
+        ranker._check_tasks(names)
+        check_callbacks(ranker.callbacks)
+        self.checkpoints = checkpoints_apart(ranker.callbacks)[1]
+        for one in self.checkpoints:
+            one.begin(ranker)
+        self.pretrained = ranker._pretrained_rows()
+        self.scorer = None
+        if ranker.scoring is not None:
+            self.scorer = find_scorer(ranker, len(names))
+            self._check_scorer_rows()
+        self.scratch = os.fspath(ranker.scratch_dir or tempfile.gettempdir())
+        n_columns = len(self.columns.features) + len(names)
+        check_scratch(self.scratch, 4 * n_columns * (self.source.n_rows or 0))
+        self.rng, seed = ranker._seed()
+        self.seed = start.seed(seed)
+
+    def _check_scorer_rows(self) -> None:
+        if self.given_val is None and not judges_predictions(self.scorer):
+            raise ValueError(
+                "scoring is a function of the caller's rows, but X is read block by "
+                "block. Give X_val, or a scorer of skmtl.metrics or scikit-learn."
+            )
+
+    def _run(self, context: Any) -> dict[str, Any]:
+        with ExitStack() as self.folders:
+            return super()._run(context)
+
+    def _rows(self) -> tuple[EncodedInput, TrainingRows]:
+        encoder = self._count()
+        held_out = self._held_out()
+        valid = None
+        if self.given_val is not None:
+            valid = self._given_part(encoder)
+        piles, masses, aside = self._scatter(encoder, held_out)
+        if aside is not None:
+            valid = self._part(aside)
+        attributes = self.start.coverage(encoder, piles.tables(), self.pretrained)
+        rows = PileRowsToTrain(piles, masses, valid, self.ranker.device)
+        return EncodedInput(encoder, attributes), rows
+
+    def _count(self) -> TableEncoder:
+        """Pass 1: count ids and labels."""
+        ranker, counts = self.ranker, LabelCounts()
+        classes = self.start.classes(None)
+        line = PassLine("pass 1 of 2, counting", self.source, ranker.verbose)
+
+        def learnt() -> Iterator[WeightedBlock]:
+            read = labelled(self.source, self.columns, ranker, classes, line)
+            for one in read:
+                with one.block.named_in_errors():
+                    counts.add(self.columns.labels(one.block), one.weight)
+                equal = bool((one.weight == 1).all())
+                weight = None if equal else one.weight.mean(axis=1)
+                yield self.columns.only_features(one.block), weight
+
+        encoder = self.start.learn_blocks(learnt(), self.pretrained)
+        self._take_labels(counts)
+        return encoder
+
+    def _take_labels(self, counts: LabelCounts) -> None:
+        """Check the different rows of labels, as those of a small table."""
+        targets = check_targets(counts.labels(), self.start.classes(None))
+        if not targets.observed.any():
+            raise ValueError(
+                f"y holds only missing cells for the tasks {list(targets.names)}. Give "
+                "at least one observed label."
+            )
+        self.targets = self.ranker._complete(targets)
+        warn_of_conditional_tasks(self.targets)
+        if not self.start.continues:
+            warn_of_rare_tasks(self.targets, np.array(counts.counts))
+        self.weight = np.array(counts.weights)
+        self.counts = counts
+        weights = self._weights(self.targets.means(self.weight))
+        self.start.check(self.targets, weights.loss)
+        self.data = TrainingInput(
+            self.given, self.targets, self.weight, self.pretrained, self.seed
+        )
+        given = self.given_val is not None
+        self.stops_early = self._stops_early(counts.n_rows, given=given)
+
+    def _held_out(self) -> HeldOut | None:
+        """What draws rows for validation in pass 2."""
+        if self.given_val is not None or not self.stops_early:
+            return None
+        kinds = LabelKinds(self.targets, np.array(self.counts.counts))
+        return HeldOut(kinds, self.ranker.validation_fraction, self.rng)
+
+    def _classes(self) -> Any:
+        return None if self.targets.multioutput else self.targets.classes
+
+    def _scatter(
+        self, encoder: TableEncoder, held_out: HeldOut | None
+    ) -> tuple[Piles, tuple[Floats, Floats], Piles | None]:
+        """Pass 2: encode rows, and write each to a random pile."""
+        line = PassLine("pass 2 of 2, encoding", self.source, self.ranker.verbose)
+        rng, n_rows = np.random.default_rng(self.seed), self.counts.n_rows
+        train = PileWriter(self._new_piles, self.counts.weighted, n_rows, rng)
+        aside = PileWriter(self._new_piles, self.counts.weighted)
+        positives, every = np.zeros((2, len(self.targets.names)))
+        for one, table in self._encoded(encoder, self.source, self.columns, line):
+            labels, weight, targets = one.targets.labels, one.weight, one.targets
+            if held_out is not None:
+                rows = held_out.draw(targets)
+                aside.add(table.take(rows), labels[rows], weight[rows])
+                table, targets = table.take(~rows), targets.take(~rows)
+                labels, weight = targets.labels, weight[~rows]
+            mass = targets.masses(weight)
+            positives, every = positives + mass[0], every + mass[1]
+            train.add(table, labels, weight)
+        n_read = len(train) + len(aside)
+        if n_read != n_rows:
+            raise ValueError(
+                f"X had {n_rows:,} rows in the first pass and has {n_read:,} in the "
+                "second. A source must give the same rows each time."
+            )
+        found = None if held_out is None else aside.piles
+        return train.piles, (positives, every), found
+
+    def _encoded(
+        self,
+        encoder: TableEncoder,
+        source: Source,
+        columns: NamedColumns,
+        line: PassLine,
+    ) -> Iterator[tuple[LabelledBlock, EncodedTable]]:
+        """Blocks of a source with their rows encoded."""
+        for one in labelled(source, columns, self.ranker, self._classes(), line):
+            with one.block.named_in_errors():
+                features = columns.only_features(one.block).table
+                table = encoder.encode(to_native(features))
+            yield one, table
+
+    def _new_piles(
+        self, table: EncodedTable, n_rows: int | None, *, weighted: bool
+    ) -> tuple[Piles, float]:
+        """Piles for rows such as these, and the bytes of a row.
+
+        They are deleted when the fit is over.
+        """
+        n_tasks = len(self.targets.names)
+        layout = RecordLayout.of(table, n_tasks, weighted=weighted)
+        size = layout.row_bytes(table)
+        check_scratch(self.scratch, int(size * (n_rows or 0)))
+        folder = self.folders.enter_context(
+            tempfile.TemporaryDirectory(prefix="skmtl-", dir=self.scratch)
+        )
+        return Piles(folder, layout), size
+
+    def _part(self, piles: Piles) -> ValidationPart:
+        """Validation rows that were written in order."""
+        read = [(rows.labels, rows.weight) for rows in piles.blocks()]
+        labels = np.concatenate([y for y, _ in read])
+        weight = np.ones(labels.shape)
+        if piles.layout.weighted:
+            weight = np.concatenate([w for _, w in read if w is not None]).astype(float)
+        mean = weight.mean(axis=0)
+        same = bool((mean > 0).all() and (weight == mean).all())
+        tensors = PileTable(piles, None if same else mean, self.ranker.device)
+        given = replace(self.targets, labels=labels, observed=weight > 0)
+        return ValidationPart(tensors, piles, given.as_given())
+
+    def _given_part(self, encoder: TableEncoder) -> ValidationPart | None:
+        """The caller's rows for validation, from a source or a table."""
+        if not is_source(self.given_val):
+            X = to_native(self.given_val, "X_val")
+            self.validation = self._validation(X, self.y_val, self.weight_val)
+            return self._validation_part(encoder, None)
+        source = open_source(self.given_val)
+        y = self.y if self.y_val is None else self.y_val
+        columns = named_columns_of(source, y, self.weight_val, "_val")
+        if columns.y != self.columns.y:
+            raise ValueError(
+                f"y_val has the tasks {columns.y}, y has {self.columns.y}."
+            )
+        features = [str(name) for name in encoder.feature_names_in_]
+        source.check_columns(features)
+        columns = replace(columns, features=features)
+        line = PassLine("encoding X_val", source, self.ranker.verbose)
+        rows, seen = PileWriter(self._new_piles, weighted=True), False
+        for one, table in self._encoded(encoder, source, columns, line):
+            rows.add(table, one.targets.labels, one.weight)
+            seen = seen or bool(one.weight.any())
+        if not seen:
+            raise ValueError(
+                f"X_val has no observed label with a weight above 0 for the tasks "
+                f"{columns.y}, so that no epoch is better than another."
+            )
+        return self._part(rows.piles)
+
+
+def named_columns_of(
+    source: Source, y: Any, sample_weight: Any, suffix: str = ""
+) -> NamedColumns:
+    """What the columns of a source are used for.
+
+    Parameters
+    ----------
+    source : Source
+        The table.
+    y, sample_weight : str, list of str or None
+        Names of columns. All others are features.
+    suffix : str
+        What the names of these arguments end in.
+    """
+    labels = column_names(y, f"y{suffix}")
+    weight = column_names(sample_weight, f"sample_weight{suffix}")
+    source.check_columns(labels, f"y{suffix}")
+    source.check_columns(weight, f"sample_weight{suffix}")
+    apart = {*labels, *weight}
+    features = [name for name in source.names if name not in apart]
+    return NamedColumns(features, labels, weight, isinstance(y, str))

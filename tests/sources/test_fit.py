@@ -1,0 +1,465 @@
+"""A fit on a source is the fit in memory, without the rows in memory."""
+
+import glob
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow.dataset as ds
+import pytest
+
+from skmtl import ESMM, Checkpoint, MMoE, ShareBottom
+from skmtl.datasets import make_funnel
+from skmtl.sources import ParquetFiles
+from skmtl.training import piles as piles_module
+
+TASKS = ["click", "cart", "order"]
+IDS = ["user_id", "item_id", "category_id", "device", "history"]
+SHARED = {
+    "categorical_features": IDS,
+    "max_iter": 2,
+    "tower_units": (8,),
+    "embedding_dim": 4,
+    "random_state": 0,
+}
+
+
+@pytest.fixture(scope="module")
+def log(tmp_path_factory):
+    """A folder of a log, and its table; labels have gaps."""
+    folder = tmp_path_factory.mktemp("log")
+    made = make_funnel(
+        3000,
+        n_users=200,
+        n_items=100,
+        history_length=5,
+        cart_rate=0.05,
+        order_rate=0.02,
+        random_state=0,
+    )
+    frame = made.data.join(made.target.astype(float))
+    rng = np.random.default_rng(0)
+    frame["device"] = frame["device"].astype(str)
+    frame["w"] = rng.integers(1, 4, len(frame)).astype(float)
+    frame.loc[rng.random(len(frame)) < 0.1, "order"] = np.nan
+    for k, rows in enumerate(np.array_split(np.arange(len(frame)), 3)):
+        frame.iloc[rows].to_parquet(folder / f"{k}.parquet", row_group_size=400)
+    return folder, pd.read_parquet(folder)
+
+
+@pytest.fixture(autouse=True)
+def scratch(tmp_path, monkeypatch):
+    """Where rankers put their piles; empty again after each test."""
+    folder = tmp_path / "scratch"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    yield folder
+    assert os.listdir(folder) == []
+
+
+@pytest.fixture
+def small_piles(monkeypatch):
+    monkeypatch.setattr(piles_module, "PILE_BYTES", 2**14)
+
+
+def features(frame):
+    return frame.drop(columns=[*TASKS, "w"])
+
+
+def assert_same_network(a, b):
+    theirs = dict(b.net_.module_.named_parameters())
+    for name, p in a.net_.module_.named_parameters():
+        assert p.equal(theirs[name]), name
+
+
+@pytest.mark.parametrize("weight", [None, "w", ["w", "w", "w"]], ids=str)
+def test_one_pile_gives_the_bits_of_a_fit_in_memory(log, weight):
+    folder, frame = log
+    ranker = MMoE(early_stopping=False, n_experts=2, expert_units=(8,), **SHARED)
+    given = frame["w"] if weight == "w" else None
+    if isinstance(weight, list):
+        given = frame[weight].to_numpy()
+    names = [n for n in frame if weight is not None or n != "w"]
+    source = ParquetFiles(folder, columns=names)
+    X = features(frame)
+    memory = ranker.fit(X, frame[TASKS], sample_weight=given)
+    expected, network = memory.predict_task_proba(X), memory.net_
+    ranker = MMoE(**ranker.get_params()).fit(source, y=TASKS, sample_weight=weight)
+    memory.net_ = network
+    assert_same_network(memory, ranker)
+    np.testing.assert_allclose(ranker.predict_task_proba(X), expected, rtol=1e-5)
+    np.testing.assert_array_equal(ranker.prior_, memory.prior_)
+    np.testing.assert_array_equal(
+        ranker.predict_task_proba(source), ranker.predict_task_proba(X)
+    )
+    assert ranker.history_.equals(memory.history_)
+
+
+def test_a_single_task_of_words(log, tmp_path):
+    _, frame = log
+    frame = frame[["user_id", "price", "hour"]].assign(
+        label=np.where(frame["click"] == 1, "yes", "no")
+    )
+    frame.to_parquet(tmp_path / "words.parquet")
+    shared = {**SHARED, "categorical_features": ["user_id"], "early_stopping": False}
+    X = frame.drop(columns="label")
+    memory = ShareBottom(**shared).fit(X, frame["label"])
+    source = ShareBottom(**shared).fit(tmp_path / "words.parquet", "label")
+    assert source.classes_.tolist() == ["no", "yes"]
+    assert_same_network(memory, source)
+    assert source.predict(X).tolist() == memory.predict(X).tolist()
+
+
+def test_labels_that_are_completed(log):
+    folder, frame = log
+    ranker = ESMM(early_stopping=False, **SHARED)
+    source = ParquetFiles(folder, columns=[n for n in frame if n != "w"])
+    a = ESMM(**ranker.get_params()).fit(features(frame), frame[TASKS])
+    b = ranker.fit(source, y=TASKS)
+    assert_same_network(a, b)
+
+
+@pytest.mark.usefixtures("small_piles")
+@pytest.mark.parametrize(
+    "of",
+    [
+        str,
+        lambda folder: ds.dataset(folder),
+        lambda folder: pl.scan_parquet(f"{folder}/*.parquet"),
+    ],
+    ids=["path", "Dataset", "LazyFrame"],
+)
+def test_many_piles_and_rows_set_aside(log, of):
+    folder, frame = log
+    ranker = ShareBottom(early_stopping=True, validation_fraction=0.2, **SHARED)
+    ranker.fit(of(folder), y=TASKS, sample_weight="w")
+    assert ranker.n_validation_rows_ == 600
+    assert ranker.history_["valid_loss"].notna().all()
+    again = ShareBottom(**ranker.get_params()).fit(
+        of(folder), y=TASKS, sample_weight="w"
+    )
+    assert_same_network(ranker, again)
+    assert ranker.score(features(frame), frame[TASKS]) > 0.65
+
+
+@pytest.mark.usefixtures("small_piles")
+def test_the_mean_prediction_is_the_observed_rate(log):
+    folder, frame = log
+    ranker = ShareBottom(early_stopping=False, **SHARED).set_params(max_iter=4)
+    ranker.fit(folder, y=TASKS, sample_weight="w")
+    proba = ranker.predict_task_proba(features(frame))
+    for t, task in enumerate(TASKS):
+        seen = frame[task].notna()
+        w = frame["w"][seen]
+        mean = np.average(proba[seen, t], weights=w)
+        assert mean == pytest.approx(np.average(frame[task][seen], weights=w), rel=1e-4)
+
+
+@pytest.mark.parametrize("stopping", [True, "auto"])
+def test_validation_rows_from_a_source_or_a_table(log, stopping):
+    folder, frame = log
+    X, y = features(frame), frame[TASKS]
+    ranker = ShareBottom(early_stopping=stopping, **SHARED)
+    memory = ShareBottom(**ranker.get_params()).fit(
+        X, y, sample_weight=frame["w"], X_val=X[:999], y_val=y[:999]
+    )
+    frame[:999].to_parquet(folder / "valid.other")
+    given = {"y": TASKS, "sample_weight": "w"}
+    source = f"{folder}/*.parquet"
+    ranker.fit(source, **given, X_val=folder / "valid.other")
+    assert ranker.n_validation_rows_ == 999
+    pd.testing.assert_frame_equal(ranker.history_, memory.history_, rtol=1e-6)
+    other = ShareBottom(**ranker.get_params())
+    other.fit(source, **given, X_val=X[:999], y_val=y[:999])
+    assert_same_network(other, ranker)
+    os.remove(folder / "valid.other")
+
+
+@pytest.mark.usefixtures("small_piles")
+def test_a_scorer_judges_the_rows_set_aside(log):
+    folder, _ = log
+    ranker = ShareBottom(scoring="auc:click", early_stopping=True, **SHARED)
+    ranker.fit(folder, y=TASKS, sample_weight="w", X_val=folder)
+    scores = [epoch["valid_score"] for epoch in ranker.net_.history]
+    expected = [epoch["valid_task_auc"][0] for epoch in ranker.net_.history]
+    assert scores == pytest.approx(expected)
+    ranker.set_params(scoring=lambda estimator, X, y: 0.5)
+    with pytest.raises(ValueError, match=r"scoring is a function.*Give X_val"):
+        ranker.fit(folder, y=TASKS, sample_weight="w")
+
+
+def test_warm_start_keeps_the_vocabulary(log):
+    folder, _ = log
+    ranker = ShareBottom(warm_start=True, early_stopping=False, **SHARED)
+    ranker.fit(folder, y=TASKS, sample_weight="w")
+    encoder = ranker.encoder_
+    ranker.fit(folder / "1.parquet", y=TASKS, sample_weight="w")
+    assert ranker.encoder_ is encoder
+    assert ranker.n_iter_ == 4
+
+
+@pytest.mark.usefixtures("small_piles")
+def test_every_pile_is_a_random_sample_and_no_row_is_lost(log, monkeypatch):
+    folder, frame = log
+    seen = []
+    original = piles_module.PileTable.tensors
+
+    def spy(self, rows):
+        seen.append(rows)
+        return original(self, rows)
+
+    monkeypatch.setattr(piles_module.PileTable, "tensors", spy)
+    ranker = ShareBottom(early_stopping=False, **SHARED).set_params(max_iter=1)
+    ranker.fit(folder, y=TASKS, sample_weight="w")
+    seen = seen[1:] if len(seen[0]) != len(seen[1]) else seen
+    records = np.concatenate([rows.records for rows in seen])
+    expected = ranker.encoder_.encode(features(frame))
+    whole = np.hstack([expected.ids, expected.bins])
+    width = whole.shape[1]
+    found = np.unique(records[:, :width], axis=0, return_counts=True)
+    wanted = np.unique(whole, axis=0, return_counts=True)
+    np.testing.assert_array_equal(found[0], wanted[0])
+    assert (found[1] >= wanted[1]).all()
+
+
+def test_piles_keep_lists_and_labels(tmp_path):
+    from skmtl.encoding import EncodedTable, RaggedArray
+
+    rng = np.random.default_rng(0)
+    n = 1000
+    lengths = rng.integers(0, 4, n)
+    bag = RaggedArray.from_lengths(np.arange(lengths.sum()), lengths)
+    ids = np.arange(n, dtype=np.int32)[:, None]
+    numeric = rng.normal(size=(n, 2)).astype(np.float32)
+    table = EncodedTable(ids, np.empty((n, 0), np.int32), numeric, (bag,))
+    labels = (ids % 2).astype(np.float32)
+    layout = piles_module.RecordLayout.of(table, 1, weighted=True)
+    piles = piles_module.Piles(str(tmp_path), layout)
+    pile = rng.integers(0, 7, n)
+    for at in np.array_split(np.arange(n), 4):
+        piles.add(table.take(at), labels[at], ids[at] + 1.0, pile[at])
+    assert len(piles) == n
+    for p in range(7):
+        rows = piles.read(p)
+        at = np.flatnonzero(pile == p)
+        np.testing.assert_array_equal(rows.encoded.ids[:, 0], at)
+        np.testing.assert_array_equal(rows.encoded.numeric, numeric[at])
+        np.testing.assert_array_equal(rows.labels, labels[at])
+        np.testing.assert_array_equal(rows.weight, ids[at] + 1)
+        expected = bag.take(at)
+        np.testing.assert_array_equal(rows.encoded.bags[0].values, expected.values)
+        np.testing.assert_array_equal(rows.encoded.bags[0].offsets, expected.offsets)
+    table = piles_module.PileTable(piles, None, "cpu")
+    for size in (1, 64, 999, 5000):
+        batches = list(table.batches(size, shuffle=True))
+        assert len(batches) == len(table.batches(size, shuffle=True))
+        assert [len(y) for _, (y, _) in batches][:-1] == [size] * (len(batches) - 1)
+        found = np.concatenate([X["ids"][:, 0] for X, _ in batches])
+        assert sorted(found) == list(range(n))
+        lists = {
+            int(i): entries.tolist()
+            for X, _ in batches
+            for i, entries in zip(
+                X["ids"][:, 0],
+                X["bags"]
+                .columns[0]
+                .values.split(X["bags"].columns[0].lengths.tolist()),
+                strict=True,
+            )
+        }
+        at = range(0, n, 97)
+        assert [lists[i] for i in at] == [bag.take([i]).values.tolist() for i in at]
+    for file in glob.glob(f"{tmp_path}/*.?"):
+        os.remove(file)
+
+
+def test_rows_are_drawn_by_kind():
+    from skmtl.tasks import check_targets
+    from skmtl.training.passes import HeldOut, LabelKinds
+
+    rng = np.random.default_rng(0)
+    y = np.column_stack([rng.random(5000) < 0.3, rng.random(5000) < 0.01]).astype(float)
+    y[rng.random(5000) < 0.2, 1] = np.nan
+    targets = check_targets(y)
+    times = np.zeros(5000)
+    for seed in range(100):
+        kinds = LabelKinds(targets, np.ones(5000, dtype=np.int64))
+        held_out = HeldOut(kinds, 0.1, np.random.RandomState(seed))
+        drawn = np.concatenate(
+            [
+                held_out.draw(targets.take(at))
+                for at in np.array_split(np.arange(5000), 7)
+            ]
+        )
+        assert drawn.sum() == 500
+        for label in (y[:, 0] == 1, y[:, 1] == 1, np.isnan(y[:, 1])):
+            assert drawn[label].sum() == pytest.approx(0.1 * label.sum(), abs=2)
+        times += drawn
+    assert times.reshape(50, -1).mean(axis=1) == pytest.approx(
+        np.full(50, 10.0), abs=1.5
+    )
+
+
+def test_progress_of_passes_and_epochs(log, capsys):
+    folder, _ = log
+    ShareBottom(verbose=1, **SHARED).fit(folder, y=TASKS, sample_weight="w")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("pass 1 of 2, counting  3,000 rows  ")
+    assert lines[1].startswith("pass 2 of 2, encoding  3,000 rows  ")
+    assert " MB " in lines[0] or " kB " in lines[0]
+    assert lines[2].startswith("epoch 1/2")
+
+
+def test_scratch_space_is_checked_first(log, monkeypatch):
+    folder, _ = log
+    usage = type("Usage", (), {"free": 1000})
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: usage)
+    with pytest.raises(
+        ValueError, match=r"kB of scratch space.*1 kB free.*scratch_dir"
+    ):
+        ShareBottom(**SHARED).fit(folder, y=TASKS, sample_weight="w")
+    ranker = ShareBottom(scratch_dir="/none", **SHARED)
+    with pytest.raises(ValueError, match="'/none' is not a folder"):
+        ranker.fit(folder, y=TASKS, sample_weight="w")
+
+
+def test_scratch_dir_is_where_piles_are(log, tmp_path, monkeypatch):
+    folder, _ = log
+    other = tmp_path / "other"
+    other.mkdir()
+    found = []
+    original = piles_module.Piles.read
+
+    def spy(self, p):
+        found.append(self.folder)
+        return original(self, p)
+
+    monkeypatch.setattr(piles_module.Piles, "read", spy)
+    ranker = ShareBottom(scratch_dir=other, **SHARED)
+    ranker.fit(folder, y=TASKS, sample_weight="w")
+    assert found
+    assert all(os.path.dirname(one) == str(other) for one in found)
+    assert os.listdir(other) == []
+
+
+def test_ctrl_c_cleans_up(log, tmp_path):
+    folder, _ = log
+    script = (
+        "import sys; from skmtl import ShareBottom\n"
+        "print('ready', flush=True)\n"
+        f"ShareBottom(max_iter=10_000, categorical_features={IDS}, verbose=1,"
+        f" early_stopping=False, scratch_dir={str(tmp_path)!r})"
+        f".fit({str(folder)!r}, y={TASKS}, sample_weight='w')\n"
+        "print('kept', flush=True)\n"
+    )
+    command = [sys.executable, "-W", "ignore", "-c", script]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        timer = threading.Timer(100, process.kill)
+        timer.start()
+        for line in process.stdout:
+            if line.startswith("epoch     2/"):
+                assert any(name.startswith("skmtl-") for name in os.listdir(tmp_path))
+                process.send_signal(signal.SIGINT)
+                break
+        rest = process.stdout.read()
+        timer.cancel()
+    assert "kept" in rest
+    assert [n for n in os.listdir(tmp_path) if n.startswith("skmtl-")] == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"y": [1, 0]}, TypeError, r"y must name columns of it.*found a list"),
+        ({"y": ["click", "buy"]}, ValueError, r"y names \['buy'\]"),
+        ({"y": TASKS, "sample_weight": "weight"}, ValueError, r"sample_weight names"),
+        ({"y": None}, ValueError, "y must name columns of X"),
+        ({"y": ["price"]}, ValueError, r"0\.parquet, rows before 1,000: .*continuous"),
+        ({"y": TASKS, "X_val": "none.parquet"}, FileNotFoundError, "none.parquet"),
+    ],
+)
+def test_refusals(log, arguments, error, message):
+    folder, _ = log
+    with pytest.raises(error, match=message):
+        ShareBottom(**SHARED).fit(folder, **arguments)
+
+
+def test_splits_and_tables_part_by_part_are_refused(log):
+    folder, frame = log
+    ranker = ShareBottom(validation_split=[([0], [1])], **SHARED)
+    with pytest.raises(ValueError, match="validation_split needs all rows in memory"):
+        ranker.fit(folder, y=TASKS)
+    with pytest.raises(TypeError, match="partial_fit takes one table in memory"):
+        ranker.partial_fit(str(folder), y=TASKS)
+    with pytest.raises(TypeError, match=r"Pass X\.collect\(\)"):
+        ShareBottom(**SHARED).fit(pl.scan_parquet(folder), frame[TASKS])
+
+
+def test_a_file_that_changes_between_passes(tmp_path, monkeypatch):
+    frame = make_funnel(500, random_state=0)
+    path = tmp_path / "a.parquet"
+    frame.data.join(frame.target).to_parquet(path)
+    from skmtl.training import source_fit
+
+    original = source_fit.SourceFit._scatter
+
+    def change(self, *arguments):
+        frame.data.join(frame.target)[:100].to_parquet(path)
+        return original(self, *arguments)
+
+    monkeypatch.setattr(source_fit.SourceFit, "_scatter", change)
+    ranker = ShareBottom(categorical_features=IDS[:4], max_iter=1)
+    with pytest.raises(ValueError, match=r"a\.parquet' has changed since"):
+        ranker.fit(path, y=TASKS)
+    assert not hasattr(ranker, "net_")
+
+
+@pytest.mark.usefixtures("small_piles")
+def test_a_checkpoint_resumes_from_new_piles(log, tmp_path):
+    folder, _ = log
+
+    class StopError(Exception):
+        pass
+
+    from skorch.callbacks import Callback
+
+    class Crash(Callback):
+        armed = True
+
+        def on_epoch_end(self, net, **_):
+            if self.armed and len(net.history) == 2:
+                raise StopError
+
+    arguments = {**SHARED, "max_iter": 3, "early_stopping": False}
+    whole = ShareBottom(**arguments).fit(folder, y=TASKS, sample_weight="w")
+    point = Checkpoint(tmp_path / "point")
+    with pytest.raises(StopError):
+        ShareBottom(callbacks=[point, Crash()], **arguments).fit(
+            folder, y=TASKS, sample_weight="w"
+        )
+    Crash.armed = False
+    resumed = ShareBottom(
+        callbacks=[Checkpoint(tmp_path / "point"), Crash()], **arguments
+    )
+    resumed.fit(folder, y=TASKS, sample_weight="w")
+    assert_same_network(whole, resumed)
+
+
+def test_pretrained_vectors_and_their_coverage(log):
+    folder, frame = log
+    items = np.unique(frame["item_id"])[::2]
+    vectors = pd.DataFrame(np.eye(len(items), 4), index=items)
+    shared = {**SHARED, "embeddings": {"item_id": vectors}, "early_stopping": False}
+    source = ParquetFiles(folder, columns=[n for n in frame if n != "w"])
+    memory = ShareBottom(**shared).fit(features(frame), frame[TASKS])
+    ranker = ShareBottom(**shared).fit(source, y=TASKS)
+    assert_same_network(memory, ranker)
+    pd.testing.assert_frame_equal(
+        ranker.embedding_coverage_, memory.embedding_coverage_
+    )
