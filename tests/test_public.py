@@ -43,7 +43,7 @@ def test_import_is_light():
 def test_the_conda_recipe_has_the_dependencies_of_pyproject():
     root = Path(__file__).parent.parent
     project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
-    recipe = (root / "conda" / "recipe.yaml").read_text()
+    recipe = (root / ".conda" / "recipe.yaml").read_text()
     run = recipe.partition("  run:\n")[2].partition("  run_constraints:")[0]
     found = set(re.findall(r"- (.*)", run)) - {"python >=${{ python_min }}"}
     on_conda = {"torch": "pytorch", "lazy_loader": "lazy-loader"}
