@@ -123,9 +123,11 @@ class TableEncoder(SaveMixin, TransformerMixin, BaseEstimator):
     n_hashes : int, default=1
         Number of hash functions for these columns. With several, the embedding of an id
         is the sum of so many rows, and few ids share all of them.
-    n_bins : int, default=64
-        Bins for each number, about. 0 for no bins. A number with two values, or one,
-        and no missing cell gets none: its scaled value says all there is to know.
+    n_bins : int, default=128
+        Bins for each number, about. 0 for no bins.
+    bin_flags : bool, default=False
+        Whether a number with two values, or one, and no missing cell gets bins too. Its
+        scaled value says all there is to know.
 
     Attributes
     ----------
@@ -193,6 +195,7 @@ class TableEncoder(SaveMixin, TransformerMixin, BaseEstimator):
         "n_buckets": [Mapping, None],
         "n_hashes": [Interval(Integral, 1, None, closed="left")],
         "n_bins": [Interval(Integral, 0, 65_536, closed="both")],
+        "bin_flags": ["boolean"],
     }
 
     def __init__(
@@ -206,7 +209,8 @@ class TableEncoder(SaveMixin, TransformerMixin, BaseEstimator):
         fallback: Mapping[Any, Any] | None = None,
         n_buckets: Mapping[Any, int] | None = None,
         n_hashes: int = 1,
-        n_bins: int = 64,
+        n_bins: int = 128,
+        bin_flags: bool = False,
     ) -> None:
         self.categorical_features = categorical_features
         self.min_frequency = min_frequency
@@ -217,6 +221,7 @@ class TableEncoder(SaveMixin, TransformerMixin, BaseEstimator):
         self.n_buckets = n_buckets
         self.n_hashes = n_hashes
         self.n_bins = n_bins
+        self.bin_flags = bin_flags
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
@@ -262,7 +267,7 @@ class TableEncoder(SaveMixin, TransformerMixin, BaseEstimator):
         table, roles = read_roles(kept, self.categorical_features)
         plan, columns = self._plan(roles), [column for _, column in table.items()]
         rows = TableStatistics(columns, roles.lists, weight, self.max_length)
-        found = learn(plan, rows, self._limits(), self.n_bins)
+        found = learn(plan, rows, self._limits(), self.n_bins, self.bin_flags)
         self._set_learnt(frame, plan, found, named=has_names(X))
         if is_by_dtype(self.categorical_features):
             from_array = self._frame_names is None
@@ -296,7 +301,7 @@ class TableEncoder(SaveMixin, TransformerMixin, BaseEstimator):
                 "The source has no row to learn from: it is empty, or all weights are "
                 "0. Give at least one row with a weight above 0."
             )
-        found = learn(plan, rows, self._limits(), self.n_bins)
+        found = learn(plan, rows, self._limits(), self.n_bins, self.bin_flags)
         self._set_learnt(frame, plan, found, named=True)
         if is_by_dtype(self.categorical_features):
             columns = [column for _, column in spread.items()]
@@ -658,6 +663,16 @@ class TableEncoder(SaveMixin, TransformerMixin, BaseEstimator):
         tags.input_tags.categorical = True
         tags.input_tags.string = False
         return tags
+
+    @property
+    def bin_ranges_(self) -> npt.NDArray[np.float32]:
+        """For each row of the fused table of bins, where in the scaled numbers it lies.
+
+        The lower edge, and one over the width; zeros for a bin without two edges, and
+        for that of a single value.
+        """
+        parts = [self._scales[k].ranges() for k in self.binned_]
+        return np.concatenate([np.empty((0, 2), dtype=np.float32), *parts])
 
     @property
     def binned_(self) -> list[int]:

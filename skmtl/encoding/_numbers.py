@@ -17,6 +17,8 @@ Floats = npt.NDArray[np.float64]
 _FEW = 4
 # Distances below have no finite inverse.
 _SMALLEST = 1e-300
+# Bins of scaled numbers that are narrower are too narrow to say where in them one lies.
+_NARROWEST = 1e-5
 
 
 def as_float(column: pd.Series, name: object) -> np.ndarray:
@@ -93,22 +95,31 @@ class NumberScale:
         return 0 if self.edges is None else len(self.edges) + 2
 
     @classmethod
-    def fit(cls, x: Floats, weight: Floats | None, n_bins: int) -> NumberScale:
+    def fit(
+        cls, x: Floats, weight: Floats | None, n_bins: int, *, flags: bool = False
+    ) -> NumberScale:
         """Learn from the numbers of a column."""
         missing = np.isnan(x) if weight is None else np.isnan(x) & (weight > 0)
         values, mass = distinct_with_mass(x, weight)
-        return cls.of_distinct(values, mass, n_bins, bool(missing.any()))
+        return cls.of_distinct(values, mass, n_bins, bool(missing.any()), flags=flags)
 
     @classmethod
     def of_distinct(
-        cls, values: Floats, mass: Floats, n_bins: int, missing: bool
+        cls,
+        values: Floats,
+        mass: Floats,
+        n_bins: int,
+        missing: bool,
+        *,
+        flags: bool = False,
     ) -> NumberScale:
         """Learn from what `distinct_with_mass` gives, and whether any is missing.
 
-        A column of at most two values and none missing gets no bins: the scaled number
-        says all there is to know, and bins would add noise.
+        A column of at most two values and none missing gets no bins, unless `flags`
+        asks for them: the scaled number says all there is to know, and bins would add
+        noise.
         """
-        if not n_bins or (len(values) <= 2 and not missing):
+        if not n_bins or (len(values) <= 2 and not missing and not flags):
             edges = None
         else:
             edges = _bin_edges(values, mass, n_bins) if len(values) else np.empty(0)
@@ -125,6 +136,21 @@ class NumberScale:
         bins = np.searchsorted(self.edges, x, side="right") + 1
         bins[np.isnan(x)] = 0
         return bins
+
+    def ranges(self) -> npt.NDArray[np.float32]:
+        """For each bin the scaled number at its lower edge, and one over its width.
+
+        Zeros for bins without two edges, and those of a single value.
+        """
+        assert self.edges is not None
+        found = np.zeros((self.n_bins, 2), dtype=np.float32)
+        edges = self.scaled(self.edges).astype(np.float64)
+        width = np.diff(edges)
+        wide = width > _NARROWEST
+        inner = found[2:-1]
+        inner[wide, 0] = edges[:-1][wide]
+        inner[wide, 1] = 1 / width[wide]
+        return found
 
 
 def profile_numbers(n_samples: int, n_missing: int, values: Floats) -> dict[str, Any]:

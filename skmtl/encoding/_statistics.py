@@ -97,7 +97,11 @@ class Statistics(ABC):
 
 
 def learn(
-    plan: Plan, rows: Statistics, limits: Mapping[str, Any], n_bins: int
+    plan: Plan,
+    rows: Statistics,
+    limits: Mapping[str, Any],
+    n_bins: int,
+    bin_flags: bool,
 ) -> Learnt:
     """Make vocabularies, scales and bins of the statistics of rows.
 
@@ -109,7 +113,7 @@ def learn(
         What is known of them. One vocabulary is read after the other.
     limits : mapping
         `min_frequency` and `max_categories` of the vocabularies.
-    n_bins : int
+    n_bins, bin_flags
         As in `TableEncoder`.
     """
     vocabularies: list[Vocabulary | HashedIds] = []
@@ -126,7 +130,10 @@ def learn(
     for name, place in zip(plan.numeric, plan.roles.numeric, strict=True):
         x = rows.numbers(name, place)
         missing = x.n_missing > 0
-        scales.append(NumberScale.of_distinct(x.values, x.mass, n_bins, missing))
+        scale = NumberScale.of_distinct(
+            x.values, x.mass, n_bins, missing, flags=bin_flags
+        )
+        scales.append(scale)
         profile[name] = profile_numbers(x.n_cells, x.n_missing, x.values)
         if not x.complete:
             profile[name]["distinct"] = None

@@ -200,6 +200,10 @@ class MultiTaskModule(nn.Module):
         """
         return self.embedding.id_tables()
 
+    def own_rates(self) -> list[tuple[nn.Parameter, float]]:
+        """Dense parameters with learning rates of their own, and their factors."""
+        return self.embedding.own_rates()
+
     def shared_parameters(self) -> list[Tensor]:
         """Parameters that more than one task trains, and that are no task's own."""
         own = {id(p) for p in self.sharing.task_parameters()}

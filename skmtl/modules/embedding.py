@@ -15,10 +15,6 @@ from skmtl.modules.pretrained_rows import Grown, PretrainedRows, grown
 from skmtl.modules.protocols import ColumnSlices, Embedding
 from skmtl.modules.ragged import Ragged
 
-# Share of the width that keeps the variance of a layer. Fits are equally good from 1/20
-# to 1/5; at 1 the noise of bins that are seldom seen stays.
-_BIN_START = 0.1
-
 
 class TableEmbedding(Embedding):
     """Embed ids, lists of ids and bins, and append the scaled numbers.
@@ -56,6 +52,15 @@ class TableEmbedding(Embedding):
         where nobody asks for a column by its name.
     binned : sequence of int or None
         For each of `bin_sizes`, which number it is of. None for the first ones.
+    bin_start : float
+        What bins start from, as a share of what keeps the variance of a layer. Fits are
+        equally good from 1/20 to 1/5; at 1 the noise of bins that are seldom seen
+        stays.
+    bin_ranges : array of shape (n_bins_of_all, 2), or None
+        For each bin the scaled number at its lower edge, and one over its width; 0 for
+        a bin that has a single embedding. None if all have.
+    bin_rate : float
+        Factor of the learning rate of bins.
 
     Attributes
     ----------
@@ -77,6 +82,9 @@ class TableEmbedding(Embedding):
     lists, to ``(batch, width)``.
     """
 
+    bin_ranges: Tensor | None
+    binned: Tensor
+
     def __init__(
         self,
         *,
@@ -93,6 +101,9 @@ class TableEmbedding(Embedding):
         pretrained: Mapping[int, Pretrained] | None = None,
         names: Sequence[Hashable] | None = None,
         binned: Sequence[int] | None = None,
+        bin_start: float = 0.1,
+        bin_ranges: Any = None,
+        bin_rate: float = 1.0,
     ) -> None:
         super().__init__()
         dims = widths(embedding_dim, len(vocabulary_sizes))
@@ -109,15 +120,20 @@ class TableEmbedding(Embedding):
             },
             gain=gain,
         )
-        self.sparse = sparse
+        self.sparse, self.bin_rate = sparse, bin_rate
         self.bags, self.n_sets = tuple(bags), n_sets
         self.bins = nn.Parameter(torch.empty(sum(bin_sizes), bin_dim))
         of_ids = sum(self.ids.widths) + sum(dims[bag.vocabulary] for bag in bags)
         self.width = of_ids + len(bin_sizes) * bin_dim + n_numeric
         # Small beside the scaled numbers, which say the same without noise.
-        nn.init.normal_(self.bins, std=_BIN_START * gain * bin_dim**-0.5)
+        nn.init.normal_(self.bins, std=bin_start * gain * bin_dim**-0.5)
+        of_bins = range(len(bin_sizes)) if binned is None else binned
+        # What the encoder knows; no part of the state that is learnt.
+        ranges = None if bin_ranges is None else torch.as_tensor(bin_ranges)
+        self.register_buffer("bin_ranges", ranges, persistent=False)
+        places = torch.tensor(of_bins, dtype=torch.int64)
+        self.register_buffer("binned", places, persistent=False)
         if names is not None:
-            of_bins = range(len(bin_sizes)) if binned is None else binned
             if len(of_bins) != len(bin_sizes) or not set(of_bins) <= {
                 *range(n_numeric)
             }:
@@ -161,7 +177,7 @@ class TableEmbedding(Embedding):
     def forward(
         self, ids: Tensor, bins: Tensor, numeric: Tensor, bags: Iterable[Ragged] = ()
     ) -> Tensor:
-        parts = [rows.flatten(1) for rows in self._embedded(ids, bins, bags)]
+        parts = [rows.flatten(1) for rows in self._embedded(ids, bins, numeric, bags)]
         if numeric.shape[1]:
             parts.append(numeric)
         return torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]
@@ -170,12 +186,17 @@ class TableEmbedding(Embedding):
         """Every table of ids that is trained, and the factor of its learning rate."""
         return self.ids.trained()
 
+    def own_rates(self) -> list[tuple[nn.Parameter, float]]:
+        """The embeddings of bins, where they learn slower or faster than layers do."""
+        apart = self.bins.numel() and self.bin_rate != 1
+        return [(self.bins, self.bin_rate)] if apart else []
+
     def grow(self, sizes: Sequence[int], start: Tensor, new: Tensor) -> list[Grown]:
         """Give each vocabulary more rows, as `Embedding.grow` says."""
         return self.ids.grow(sizes, start, new)
 
     def _embedded(
-        self, ids: Tensor, bins: Tensor, bags: Iterable[Ragged]
+        self, ids: Tensor, bins: Tensor, numeric: Tensor, bags: Iterable[Ragged]
     ) -> list[Tensor]:
         """Embeddings, each ``(batch, columns, dim)``."""
         found: list[Tensor] = self.ids(ids) if ids.shape[1] else []
@@ -183,8 +204,19 @@ class TableEmbedding(Embedding):
             self._pooled(bag, column, found)[:, None]
             for bag, column in zip(bags, self.bags, strict=True)
         ]
-        of_bins = [F.embedding(bins, self.bins)] if bins.shape[1] else []
+        of_bins = [self._of_bins(bins, numeric)] if bins.shape[1] else []
         return [*found, *pooled, *of_bins]
+
+    def _of_bins(self, bins: Tensor, numeric: Tensor) -> Tensor:
+        """Embeddings of binned numbers, ``(batch, columns, dim)``."""
+        here = F.embedding(bins, self.bins)
+        if self.bin_ranges is None:
+            return here
+        low, per_unit = F.embedding(bins, self.bin_ranges).unbind(2)
+        share = (numeric.index_select(1, self.binned) - low) * per_unit
+        # A bin without two edges stays with its own embedding.
+        following = F.embedding(bins + (per_unit > 0), self.bins)
+        return torch.lerp(here, following, share.clamp(0, 1).unsqueeze(2))
 
     def _pooled(self, bag: Ragged, column: BagColumn, of_ids: list[Tensor]) -> Tensor:
         """Embeddings of a column of lists, ``(batch, width)``."""
@@ -203,7 +235,7 @@ class TaskEmbedding(TableEmbedding):
         Number of embeddings, most often that of the tasks.
     vocabulary_sizes, bin_sizes, n_numeric, embedding_dim, bin_dim, sparse, more_hashes
         As in `TableEmbedding`, for each of the embeddings.
-    vocabularies, bags, pretrained, names
+    vocabularies, bags, pretrained, names, binned, bin_start, bin_ranges, bin_rate
         As in `TableEmbedding`.
 
     Attributes
@@ -240,7 +272,9 @@ class TaskEmbedding(TableEmbedding):
     def forward(
         self, ids: Tensor, bins: Tensor, numeric: Tensor, bags: Iterable[Ragged] = ()
     ) -> Tensor:
-        parts = [self._by_set(rows) for rows in self._embedded(ids, bins, bags)]
+        parts = [
+            self._by_set(rows) for rows in self._embedded(ids, bins, numeric, bags)
+        ]
         if numeric.shape[1]:
             parts.append(numeric.expand(self.n_sets, *numeric.shape))
         return torch.cat(parts, dim=2) if len(parts) > 1 else parts[0]

@@ -196,6 +196,17 @@ class Embedding(Part):
         """
         return []
 
+    def own_rates(self) -> list[tuple[nn.Parameter, float]]:
+        """Other parameters whose learning rate is not that of the dense layers.
+
+        Returns
+        -------
+        list of tuple
+            Each parameter, and the factor of its learning rate. By default there are
+            none.
+        """
+        return []
+
     def grow(self, sizes: Sequence[int], start: Tensor, new: Tensor) -> list[Grown]:
         """Give vocabularies more rows.
 

@@ -64,6 +64,9 @@ CLASSES: dict[str, str] = {
     "Word2VecEmbedder": "skmtl.embedders",
 }
 
+# What hyperparameters mean that the first files do not have.
+_FORMERLY = {"interpolate_bins": False, "bin_learning_rate_factor": 1.0}
+
 # Methods that may ask for metadata.
 _ROUTED = (
     "fit", "partial_fit", "predict", "predict_proba", "decision_function", "score",
@@ -185,6 +188,8 @@ class _Estimator:
     def read(self, reader: Reader, cls: type, state: Any) -> Any:
         params = _read_attributes(reader, None, state["params"])
         found = cls(**params)
+        formerly = {name: v for name, v in _FORMERLY.items() if name not in params}
+        vars(found).update((k, v) for k, v in formerly.items() if k in vars(found))
         found.__dict__.update(_read_attributes(reader, cls, state["fitted"]))
         for method, requests in state.get("requests", {}).items():
             getattr(found, f"set_{method}_request")(**reader.read(requests))

@@ -148,9 +148,12 @@ class MultiTaskNet(NeuralNet):
         rest = [p for p in every if id(p) not in known]
         weighting = self.criterion_.weighting
         own = {id(p) for p in weighting.parameters()}
+        slow = self.module_.own_rates()
+        apart = own | {id(p) for p, _ in slow}
         groups: list[dict[str, Any]] = [
-            {"params": [p for p in rest if id(p) not in own]}
+            {"params": [p for p in rest if id(p) not in apart]}
         ]
+        groups += [{"params": [p], "lr": factor * self.lr} for p, factor in slow]
         if own:
             # Not part of the network, and so without its decay.
             lr = self.lr if weighting.learning_rate is None else weighting.learning_rate

@@ -286,8 +286,21 @@ class SharedParameters(Parameters):
     n_hashes : int, default=1
         Hash functions of these columns; with several, an id's embedding is the sum of
         so many rows.
-    n_bins : int, default=64
+    n_bins : int, default=128
         Bins for each number, about; 0 for none.
+    interpolate_bins : bool, default=True
+        Whether the embedding of a number moves in a straight line from that of its bin
+        to that of the next one, as the number does from one edge to the other. False
+        for one embedding in all of a bin. Bins of a single value have one anyway.
+    bin_start : float, default=0.1
+        Standard deviation that the embeddings of bins start with, times the square root
+        of `bin_dim`. Where it is small, bins that are seldom seen say little beside the
+        scaled number; with 1 the input starts as wide as that of other layers.
+    bin_learning_rate_factor : float, default=0.3
+        Multiplier of the learning rate of the embeddings of bins. Slower than the
+        layers, they follow what many rows say and little of what few do.
+    bin_flags : bool, default=False
+        Whether numbers with two values, and no missing cell, get bins too.
     warm_start : bool, default=False
         Whether `fit` continues from the last fit, with the same columns, ids, tasks and
         network. `learning_rate` and its schedule, `weight_decay`, `batch_size`, label
@@ -482,7 +495,17 @@ class SharedParameters(Parameters):
         allowed=ENCODER["n_buckets"],
     )
     n_hashes: int = parameter(default=1, allowed=ENCODER["n_hashes"])
-    n_bins: int = parameter(default=64, allowed=ENCODER["n_bins"])
+    n_bins: int = parameter(default=128, allowed=ENCODER["n_bins"])
+    interpolate_bins: bool = parameter(default=True, allowed=["boolean"])
+    bin_start: float = parameter(
+        default=0.1,
+        allowed=[Interval(Real, 0, None, closed="neither")],
+    )
+    bin_learning_rate_factor: float = parameter(
+        default=0.3,
+        allowed=[Interval(Real, 0, None, closed="neither")],
+    )
+    bin_flags: bool = parameter(default=False, allowed=ENCODER["bin_flags"])
     warm_start: bool = parameter(default=False, allowed=["boolean"])
     device: str = parameter(default="cpu", allowed=[str])
     n_threads: int | str | None = parameter(

@@ -127,6 +127,7 @@ class Start:
             n_buckets=ranker.n_buckets,
             n_hashes=ranker.n_hashes,
             n_bins=ranker.n_bins,
+            bin_flags=ranker.bin_flags,
         )
 
     def masses(self, own: tuple[Floats, Floats]) -> tuple[Floats, Floats]:

@@ -429,3 +429,39 @@ def test_numbers_come_as_they_are():
     np.testing.assert_array_equal(encoder.numbers(X), X[["price"]])
     back = encoder.numbers(X[["price", "item"]])
     np.testing.assert_array_equal(back, X[["price"]])
+
+
+@given(NUMBERS, st.integers(1, 20))
+@settings(max_examples=150, deadline=None)
+def test_ranges_say_where_in_its_bin_a_number_lies(x, n_bins):
+    scale = NumberScale.fit(x, None, n_bins)
+    if scale.edges is None:
+        return
+    ranges = scale.ranges().astype(np.float64)
+    assert ranges.shape == (scale.n_bins, 2)
+    # Missing, and the two ends, have one edge at most.
+    assert (ranges[[0, 1, -1]] == 0).all()
+    low, per_unit = ranges[scale.bins(x)].T
+    share = (scale.scaled(x) - low) * per_unit
+    inside = per_unit > 0
+    assert (share[inside] > -0.05).all()
+    assert (share[inside] < 1.05).all()
+    width = np.diff(scale.scaled(scale.edges).astype(np.float64))
+    wide = ranges[2:-1, 1] > 0
+    assert_array_equal(wide, width > 1e-5)
+    np.testing.assert_allclose(1 / ranges[2:-1, 1][wide], width[wide], rtol=1e-5)
+
+
+def test_a_bin_of_one_value_has_no_range():
+    x = np.r_[np.zeros(50), np.arange(1.0, 51.0)]
+    encoder = TableEncoder(None, n_bins=8).fit(x[:, None])
+    (zero,) = np.unique(encoder.encode(np.zeros((1, 1))).bins)
+    assert encoder.bin_ranges_[zero, 1] == 0
+    assert (encoder.bin_ranges_[zero + 1 : -1, 1] > 0).sum() >= 3
+
+
+def test_flags_have_bins_where_they_are_asked_for():
+    x = np.array([[0.0], [1.0], [1.0]])
+    assert TableEncoder(None).fit(x).bin_sizes_ == []
+    encoder = TableEncoder(None, bin_flags=True).fit(x)
+    assert len(np.unique(encoder.encode(x).bins)) == 2

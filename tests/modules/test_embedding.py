@@ -146,3 +146,56 @@ def test_a_mapping_like_others():
     columns = ColumnSlices({"a": [slice(0, 2)]})
     assert dict(columns) == {"a": (slice(0, 2),)}
     assert repr(columns) == "ColumnSlices({'a': (slice(0, 2, None),)})"
+
+
+@pytest.mark.parametrize("kind", [TableEmbedding, TaskEmbedding])
+def test_bins_are_interpolated_between_their_edges(kind):
+    """From a bin's embedding at its lower edge to the next bin's at its upper one."""
+    more = {} if kind is TableEmbedding else {"n_sets": 2}
+    ranges = torch.tensor([[0.0, 0], [0, 0], [1, 0.5], [0, 0], [0, 0], [0, 2], [0, 0]])
+    args = {
+        "vocabulary_sizes": [],
+        "bin_sizes": [4, 3],
+        "n_numeric": 3,
+        "embedding_dim": 1,
+        "bin_dim": 2,
+        "sparse": False,
+        "binned": [2, 0],
+        **more,
+    }
+    torch.manual_seed(0)
+    line = kind(**args, bin_ranges=ranges)
+    plain = kind(**args)
+    plain.load_state_dict(line.state_dict())
+    ids = torch.empty(4, 0, dtype=torch.int32)
+    # Bin 2 of the first number lies from 1 to 3 of the scaled third column.
+    bins = torch.tensor([[2, 6], [2, 6], [2, 6], [3, 4]], dtype=torch.int32)
+    numeric = torch.tensor([[9.0, 9, 1], [9, 9, 2], [9, 9, 3], [9, 9, 9]])
+    found = line(ids, bins, numeric)[..., :2]
+    following = (bins + 1).clamp_max(6)
+    here, after = (plain(ids, b, numeric)[..., :2] for b in (bins, following))
+    torch.testing.assert_close(found[..., 0, :], here[..., 0, :])
+    torch.testing.assert_close(found[..., 1, :], (here + after)[..., 1, :] / 2)
+    torch.testing.assert_close(found[..., 2, :], after[..., 2, :])
+    torch.testing.assert_close(found[..., 3, :], here[..., 3, :])
+
+
+def test_bins_start_as_wide_as_they_are_told():
+    args = {
+        "vocabulary_sizes": [],
+        "bin_sizes": [5000],
+        "n_numeric": 1,
+        "embedding_dim": 1,
+        "bin_dim": 4,
+        "sparse": False,
+    }
+    for start in (0.1, 1.0):
+        std = TableEmbedding(**args, bin_start=start).bins.detach().std().item()
+        assert std == pytest.approx(start / 2, rel=0.05)
+
+
+def test_bins_have_a_rate_of_their_own_where_it_differs():
+    assert make().own_rates() == []
+    slow = make(bin_rate=0.3)
+    assert [(id(p), f) for p, f in slow.own_rates()] == [(id(slow.bins), 0.3)]
+    assert make(n_bins=0, bin_rate=0.3).own_rates() == []

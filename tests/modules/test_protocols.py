@@ -307,6 +307,7 @@ def test_defaults():
     module = MultiTaskModule(embedding=Numbers(), sharing=Copies(), towers=Sums())
     X = tensors(batch(0))
     assert module.id_tables() == []
+    assert module.own_rates() == []
     assert module.takes_blocks()
     assert module.penalty(module(*X), None) is None
     assert module.shared_parameters() == []

@@ -41,6 +41,9 @@ class Linear(torch.nn.Module):
     def id_tables(self):
         return []
 
+    def own_rates(self):
+        return []
+
 
 def table(n=50):
     generator = torch.Generator().manual_seed(0)

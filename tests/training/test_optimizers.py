@@ -5,6 +5,7 @@ import torch
 
 from skmtl.training import optimizers
 from skmtl.training.optimizers import dense_optimizer, schedule
+from tests.rankers.makers import small_mmoe
 
 
 @pytest.fixture(params=["fused", "public"])
@@ -72,3 +73,20 @@ def test_schedules(name, middle, end):
         rates.append(optimizer.param_groups[0]["lr"])
     assert rates[4] == pytest.approx(middle, abs=1e-6)
     assert rates[9] == pytest.approx(end, abs=1e-6)
+
+
+def test_bins_learn_at_their_own_rate(impressions):
+    X, y = impressions
+    factors = {}
+    for factor in (0.3, 1.0):
+        ranker = small_mmoe(bin_learning_rate_factor=factor, random_state=0).fit(X, y)
+        bins = ranker.net_.module_.embedding.bins
+        groups = ranker.net_.all_optimizers[0].param_groups
+        factors[factor] = {
+            round(group["lr"] / ranker.learning_rate, 9)
+            for group in groups
+            if any(p is bins for p in group["params"])
+        }
+        listed = [id(p) for group in groups for p in group["params"]]
+        assert len(listed) == len(set(listed))
+    assert factors == {0.3: {0.3}, 1.0: {1.0}}
