@@ -48,6 +48,12 @@ from .rankers import (
     SingleTask as SingleTask,
     SoftSharing as SoftSharing,
 )
+from .tasks import (
+    BinaryTask as BinaryTask,
+    MulticlassTask as MulticlassTask,
+    OrdinalTask as OrdinalTask,
+    RegressionTask as RegressionTask,
+)
 from .training.checkpoint import Checkpoint as Checkpoint
 
 __version__: str

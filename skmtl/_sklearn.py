@@ -41,6 +41,33 @@ def with_callbacks(method: Method) -> Method:
     return callback.with_callbacks(method)
 
 
+class available_unless:  # noqa: N801, a decorator as available_if
+    """Hide a method where there is a reason to, with an error that gives it.
+
+    The error of scikit-learn's ``available_if`` does not say why.
+
+    Parameters
+    ----------
+    reason : callable
+        Of the object, a sentence or None.
+    """
+
+    def __init__(self, reason: Callable[[Any], str | None]) -> None:
+        self.reason = reason
+
+    def __call__(self, method: Callable[..., Any]) -> "available_unless":
+        self.method, self.__doc__ = method, method.__doc__
+        return self
+
+    def __get__(self, instance: Any, owner: type) -> Any:
+        if instance is None:
+            return self.method
+        reason = self.reason(instance)
+        if reason is not None:
+            raise AttributeError(reason)
+        return self.method.__get__(instance, owner)
+
+
 def scorer_parts(scorer: Any) -> tuple[Callable[..., float], int, dict[str, Any], Any]:
     """Metric, sign, parameters of the metric, and response methods of a scorer."""
     responses = scorer._response_method
@@ -64,6 +91,7 @@ __all__ = [
     "_fit_context",
     "_raise_for_params",
     "_routing_enabled",
+    "available_unless",
     "estimator_has",
     "output_config",
     "params_of_rows",

@@ -72,7 +72,7 @@ _POOLINGS = {"mean": _mean, "sum": _sum, "max": _max}
 
 
 class Pipeline(nn.Module):
-    """From encoded rows to probabilities, in float64 from the towers on.
+    """From encoded rows to probabilities or expected labels, in float64 from towers on.
 
     Parameters
     ----------
@@ -81,7 +81,7 @@ class Pipeline(nn.Module):
     maps : sequence of CalibrationMap or None
         What calibrates the probabilities of each task.
     after : torch.nn.Module
-        What is done with the probabilities: takes ``(batch, n_tasks)``, and gives
+        What is done with the predictions: takes ``(batch, n_columns)``, and gives
         what the file gives.
     """
 
@@ -93,15 +93,15 @@ class Pipeline(nn.Module):
         super().__init__()
         self.network = _network(ranker.net_.module_)
         self.after = after
-        self.lines = [
-            _line(one) for one in maps or [IdentityMap()] * len(ranker.prior_)
-        ]
+        self.kinds = kinds = ranker._kinds
+        self.columns = [kind.n_columns for kind in kinds]
+        self.lines = [_line(one) for one in maps or [IdentityMap()] * sum(self.columns)]
         self.parents = ranker._ordered_parents()
-        prior = ranker.prior_
-        constant = np.isnan(prior) | np.isin(prior, (0.0, 1.0))
+        levels = kinds.constant(ranker.prior_)
+        constant = np.repeat(kinds.is_constant(ranker.prior_), self.columns)
         for name, value in (
             ("intercept", ranker.intercept_),
-            ("constants", np.nan_to_num(prior, nan=0.5)),
+            ("constants", kinds.expected(levels[None])[0]),
             ("constant", constant),
         ):
             self.register_buffer(name, torch.as_tensor(value))
@@ -120,15 +120,22 @@ class Pipeline(nn.Module):
         # As the network's forward does, but all rows at once: a graph with a branch by
         # the number of rows would be true to one side of it only.
         shared = network.sharing(network.embedding(ids, bins, numeric, bags))
-        logits = network.towers(shared.double()) + self.intercept
-        columns = list(_sigmoid(logits).unbind(dim=1))
+        outputs = network.towers(shared.double()) + self.intercept
+        columns = self._expected(outputs)
         for task in topological_order(self.parents):
             for parent in self.parents[task]:
                 columns[task] = torch.minimum(columns[task], columns[parent])
-        proba = torch.where(self.constant, self.constants, torch.stack(columns, dim=1))
-        pairs = zip(proba.unbind(dim=1), self.lines, strict=True)
+        values = torch.where(self.constant, self.constants, torch.cat(columns, dim=1))
+        pairs = zip(values.unbind(dim=1), self.lines, strict=True)
         calibrated = [_calibrated(column, line) for column, line in pairs]
         return self.after(torch.stack(calibrated, dim=1))
+
+    def _expected(self, outputs: Tensor) -> list[Tensor]:
+        """Expected labels of each task, ``(batch, n_columns)``."""
+        if self.kinds.all_binary:
+            return list(self.kinds[0].graph(outputs).split(1, dim=1))
+        parts = outputs.split(self.kinds.n_outputs, dim=1)
+        return [kind.graph(z) for kind, z in zip(self.kinds, parts, strict=True)]
 
 
 def _line(one: Any) -> tuple[float, float] | None:
@@ -221,7 +228,10 @@ class FusedScore(nn.Module):
 
 
 def export_network(
-    pipeline: Pipeline, names: dict[str, list[str]], widths: dict[str, int]
+    pipeline: Pipeline,
+    names: dict[str, list[str]],
+    widths: dict[str, int],
+    what: str = "probabilities",
 ) -> Any:
     """Export a module to an ONNX model.
 
@@ -233,6 +243,8 @@ def export_network(
         Names of the inputs.
     widths : dict of str to int
         Columns of "ids", "bins" and "numeric".
+    what : str
+        Name of the output with the predictions.
 
     Returns
     -------
@@ -265,7 +277,7 @@ def export_network(
             dynamo=True,
             opset_version=OPSET,
             input_names=[name for part in names.values() for name in part],
-            output_names=["probabilities", "score"][: 1 + _has_score(pipeline)],
+            output_names=[what, "score"][: 1 + _has_score(pipeline)],
             verbose=False,
         )
     assert program is not None

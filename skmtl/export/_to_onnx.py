@@ -22,13 +22,12 @@ from skmtl.export._inputs import onnx_inputs
 from skmtl.output_weights._base import BaseOutputWeights
 from skmtl.output_weights._fusion import check_weights, transformed
 from skmtl.rankers import MultiTaskRanker
-from skmtl.tasks import BinaryTask
 
 # How far probabilities of the file may be from those of the ranker.
 ABSOLUTE, RELATIVE = 1e-6, 1e-4
 # Rows of the tables that are compared: one, few, and more than a block of the network.
 _COMPARED = (1, 7, 1025)
-_OUTPUTS = {"probabilities", "score"}
+_OUTPUTS = {"probabilities", "predictions", "score"}
 # What a protocol buffer holds at most, less room for the graph.
 _LARGEST = 2**31 - 2**20
 
@@ -80,11 +79,13 @@ OutputWeightSearchCV
     ``(rows, 1)``; lists of shape ``(rows, length)``, filled up at their end. A missing
     number is NaN; what stands for a missing id is in the metadata. Outputs are
     ``probabilities``, ``(rows, n_tasks)`` in float64, and with output weights
-    ``score``, ``(rows,)``.
+    ``score``, ``(rows,)``. Where some tasks are not binary, ``predictions`` takes the
+    place of ``probabilities``: what `predict_task` gives, ``(rows, n_columns)``.
 
     Operators are of opset 20 and, for ids, version 4 of ``ai.onnx.ml``, which
     onnxruntime has had since 1.17. The metadata are JSON: ``inputs``, ``task_names``,
-    ``feature_names``, ``output_weights``, ``skmtl_version``.
+    ``columns`` (of the predictions), ``feature_names``, ``output_weights``,
+    ``skmtl_version``.
 
     Examples
     --------
@@ -143,6 +144,17 @@ class Parts:
     weights: npt.NDArray[np.float64] | None = None
     method: str = "sum"
 
+    @property
+    def what(self) -> str:
+        """What the predictions are called."""
+        return "probabilities" if self.ranker._kinds.all_binary else "predictions"
+
+    def predict(self, X: Any) -> npt.NDArray[np.float64]:
+        """Predictions as the file gives them."""
+        if self.ranker._kinds.all_binary:
+            return np.asarray(self.probabilities.predict_task_proba(X))
+        return np.asarray(self.ranker.predict_task(X))
+
 
 def _parts(estimator: Any) -> Parts:
     """Take an estimator apart, and refuse what cannot be exported."""
@@ -172,9 +184,6 @@ def _parts(estimator: Any) -> Parts:
             f"precision={ranker.net_.module_.precision!r} cannot be exported: ONNX "
             "runtimes on the CPU multiply in float32. Fit with precision='float32'."
         )
-    kinds = [kind.name for kind in ranker._kinds if type(kind) is not BinaryTask]
-    if kinds:
-        raise ValueError(f"Tasks of the kind {kinds[0]!r} cannot be exported yet.")
     return Parts(inner, ranker, maps, weights, method)
 
 
@@ -206,7 +215,7 @@ def _model(onnx: Any, parts: Parts, columns: list[Column]) -> Any:
         "numeric": len(encoder.numeric_names_),
     }
     pipeline = _network.Pipeline(parts.ranker, parts.maps, after)
-    model = _network.export_network(pipeline, names, widths)
+    model = _network.export_network(pipeline, names, widths, parts.what)
     _join(onnx, model, graph, made, names)
     return model
 
@@ -258,6 +267,7 @@ def _describe(onnx: Any, model: Any, parts: Parts, columns: list[Column]) -> Non
         "skmtl_version": skmtl.__version__,
         "estimator": type(ranker).__name__,
         "task_names": json.dumps([str(name) for name in ranker.task_names_]),
+        "columns": json.dumps(ranker._kinds.column_names(ranker.task_names_)),
         "feature_names": json.dumps(None if names is None else list(names)),
         "inputs": json.dumps(inputs),
         "output_weights": json.dumps(None if weights is None else weights.tolist()),
@@ -276,8 +286,7 @@ def _compare(data: bytes, estimator: Any, parts: Parts, tables: list[Any]) -> No
     session = runtime.InferenceSession(data, providers=["CPUExecutionProvider"])
     for X in tables:
         proba, *score = session.run(None, onnx_inputs(session, X))
-        expected = np.asarray(parts.probabilities.predict_task_proba(X))
-        _check_close("probabilities", proba, expected)
+        _check_close(parts.what, proba, parts.predict(X))
         if score:
             _check_close("score", score[0], estimator.decision_function(X), slack=1.0)
 
@@ -288,12 +297,17 @@ def _check_close(
     expected: npt.NDArray[np.float64],
     slack: float = 0.0,
 ) -> None:
-    """Compare; a score may be near 0 as the difference of large numbers."""
+    """Compare; a score may be near 0 as the difference of large numbers.
+
+    So may an expected label, whose error is that of the largest of its column.
+    """
     difference = np.abs(found - expected)
     size = np.abs(expected)
+    if what == "predictions":
+        size = np.broadcast_to(size.max(axis=0), size.shape)
     bad = difference > RELATIVE * (size + slack)
     if not slack:
-        bad |= difference > ABSOLUTE
+        bad |= difference > ABSOLUTE * np.maximum(size, 1.0)
     if bad.any() or not np.isfinite(found).all():
         row = int(np.argmax(bad.reshape(len(bad), -1).any(axis=1)))
         raise RuntimeError(

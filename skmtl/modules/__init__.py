@@ -7,6 +7,7 @@ from skmtl.modules.cross_stitch import CrossStitchBottoms
 from skmtl.modules.embedding import Pretrained, TableEmbedding, TaskEmbedding
 from skmtl.modules.esmm import ProductTowers
 from skmtl.modules.graph import ChainedTowers
+from skmtl.modules.heads import OrderedThresholds, TowersWithHeads, with_thresholds
 from skmtl.modules.layers import TaskLinear, dense_stack
 from skmtl.modules.ple import ProgressiveExtraction
 from skmtl.modules.protocols import ColumnSlices, Embedding, Sharing, Towers
@@ -33,6 +34,7 @@ __all__ = [
     "Mixture",
     "ModuleBottom",
     "MultiTaskModule",
+    "OrderedThresholds",
     "ParallelTowers",
     "PooledTower",
     "Pretrained",
@@ -47,6 +49,8 @@ __all__ = [
     "TaskEmbedding",
     "TaskLinear",
     "Towers",
+    "TowersWithHeads",
     "TransferTowers",
     "dense_stack",
+    "with_thresholds",
 ]

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from skmtl.modules.graph import topological_order
+from skmtl.modules.heads import OutputPlaces
 from skmtl.modules.layers import Dense, TaskLinear, side_by_side
 from skmtl.modules.protocols import Towers
 
@@ -64,10 +65,14 @@ class TransferTowers(Towers):
         before, on average over the rows.
     dropout : float
         Share of a layer's outputs that is dropped in training.
+    n_outputs : sequence of int or None, default=None
+        Outputs of each task; None for one. The calibrator compares the first ones,
+        which are log-odds wherever it has a weight.
 
     Notes
     -----
-    Shape: ``(n_tasks, batch, width)`` to ``(batch, n_tasks)``.
+    Shape: ``(n_tasks, batch, width)`` to ``(batch, n_tasks)``, or ``(batch,
+    sum(n_outputs))``.
 
     References
     ----------
@@ -84,8 +89,12 @@ class TransferTowers(Towers):
         units: Sequence[int],
         calibrator_weight: float,
         dropout: float,
+        n_outputs: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
+        n_outputs = list(n_outputs or [1] * len(parents))
+        self.places = OutputPlaces(n_outputs)
+        self.first = [sum(n_outputs[:task]) for task in range(len(parents))]
         self.parents = [list(p) for p in parents]
         self.order = topological_order(self.parents)
         self.calibrator_weight = calibrator_weight
@@ -93,12 +102,11 @@ class TransferTowers(Towers):
         self.transfer = nn.ModuleDict(
             {str(t): Transfer(units[-1], len(p)) for t, p in enumerate(parents) if p}
         )
-        self.output = TaskLinear(len(parents), units[-1], 1)
+        self.output = TaskLinear(len(parents), units[-1], self.places.most)
 
     def start_at(self, rates: Tensor) -> None:
         """Set the output biases so that the first predictions are `rates`."""
-        with torch.no_grad():
-            self.output.bias.copy_(rates.logit().reshape(-1, 1, 1))
+        self.places.start_at(rates, self.output.bias)
 
     def forward(self, representation: Tensor) -> Tensor:
         own = self.hidden(representation)
@@ -109,8 +117,8 @@ class TransferTowers(Towers):
             if before:
                 z[task] = self.transfer[str(task)](own[task], before)
         stacked = torch.stack([z[task] for task in range(len(self.parents))])
-        logits: Tensor = self.output(stacked)
-        return logits.squeeze(2).t()
+        logits: Tensor = self.places(self.output(stacked))
+        return logits
 
     def penalty(self, logits: Tensor, weight: Tensor | None) -> Tensor:
         """The calibrator, a tensor of shape ().
@@ -118,9 +126,11 @@ class TransferTowers(Towers):
         A row counts in a pair of tasks with the mean of its weights for both.
         """
         edges = [(t, p) for t, before in enumerate(self.parents) for p in before]
-        if not edges:
+        if not edges or not self.calibrator_weight:
             return logits.new_zeros(())
         task, parent = torch.tensor(edges, device=logits.device).T
+        if len(self.first) < logits.shape[1]:
+            logits = logits[:, self.first]
         proba = logits.sigmoid()
         excess = (proba[:, task] - proba[:, parent]).relu()
         if weight is not None:

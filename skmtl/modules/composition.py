@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeVar
 import torch
 from torch import Tensor, nn
 
+from skmtl.modules.heads import OutputPlaces
 from skmtl.modules.layers import (
     Dense,
     SideBySide,
@@ -110,7 +111,7 @@ class MultiTaskModule(nn.Module):
         return logits
 
     def start_at(self, rates: Tensor) -> None:
-        """Make the first predictions about `rates`, of shape (n_tasks,)."""
+        """Make the sigmoids of the first outputs `rates`, of shape (n_outputs,)."""
         self.towers.start_at(rates)
 
     def takes_blocks(self) -> bool:
@@ -235,35 +236,44 @@ class ParallelTowers(Towers):
         Widths of a tower's hidden layers; may be empty.
     dropout : float
         Share of a layer's outputs that is dropped in training.
+    n_outputs : sequence of int or None, default=None
+        Outputs of each task; None for one.
 
     Notes
     -----
     Shape: ``(n_tasks, batch, width)``, or ``(1, batch, width)`` where all tasks read
-    the same, to ``(batch, n_tasks)``.
+    the same, to ``(batch, n_tasks)``, or ``(batch, sum(n_outputs))``.
     """
 
     independent = True
     broadcasts = True
 
     def __init__(
-        self, *, n_tasks: int, width: int, units: Sequence[int], dropout: float = 0.0
+        self,
+        *,
+        n_tasks: int,
+        width: int,
+        units: Sequence[int],
+        dropout: float = 0.0,
+        n_outputs: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
+        self.places = OutputPlaces(n_outputs or [1] * n_tasks)
         self.hidden = side_by_side(n_tasks, width, units, dropout)
-        self.output = TaskLinear(n_tasks, units[-1] if units else width, 1)
+        last = units[-1] if units else width
+        self.output = TaskLinear(n_tasks, last, self.places.most)
 
     def start_at(self, rates: Tensor) -> None:
         """Set the output biases so that the first predictions are `rates`."""
-        with torch.no_grad():
-            self.output.bias.copy_(rates.logit().reshape(-1, 1, 1))
+        self.places.start_at(rates, self.output.bias)
 
     def forward(self, representation: Tensor) -> Tensor:
         # The hidden layers and the last one in one step, if they are as we made them.
         plain = is_plain(self.hidden, SideBySide)
         layers = self.hidden if plain else [self.hidden]
-        return (
-            one_after_the_other(representation, [*layers, self.output]).squeeze(2).t()
-        )
+        outputs = one_after_the_other(representation, [*layers, self.output])
+        logits: Tensor = self.places(outputs)
+        return logits
 
 
 class PooledTower(Towers):

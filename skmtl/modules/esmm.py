@@ -9,8 +9,8 @@ from torch import Tensor
 
 from skmtl.modules.composition import ParallelTowers
 from skmtl.modules.graph import (
+    given_parents,
     multiply_along,
-    rates_given_parents,
     topological_order,
 )
 from skmtl.modules.protocols import Towers
@@ -27,12 +27,16 @@ class ProductTowers(Towers):
     ----------
     parents : sequence of sequence of int
         For each task, the tasks that it follows. The graph has no cycle.
-    width, units, dropout
+    width, units, dropout, n_outputs
         As in `ParallelTowers`.
+    binary : sequence of bool or None, default=None
+        Whether outputs are log-odds, which are multiplied; None if all are. A task of
+        another kind neither has parents nor is one.
 
     Notes
     -----
-    Shape: ``(n_tasks, batch, width)`` to ``(batch, n_tasks)``.
+    Shape: ``(n_tasks, batch, width)`` to ``(batch, n_tasks)``, or ``(batch,
+    sum(n_outputs))``.
 
     References
     ----------
@@ -46,17 +50,26 @@ class ProductTowers(Towers):
         width: int,
         units: Sequence[int],
         dropout: float,
+        n_outputs: Sequence[int] | None = None,
+        binary: Sequence[bool] | None = None,
     ) -> None:
         super().__init__()
+        self.n_outputs = list(n_outputs or [1] * len(parents))
+        self.binary = list(binary or [True] * len(parents))
         self.given_parents = ParallelTowers(
-            n_tasks=len(parents), width=width, units=units, dropout=dropout
+            n_tasks=len(parents),
+            width=width,
+            units=units,
+            dropout=dropout,
+            n_outputs=self.n_outputs,
         )
         self.parents = [list(p) for p in parents]
         self.order = topological_order(self.parents)
 
     def start_at(self, rates: Tensor) -> None:
         """Set the output biases so that the first predictions are `rates`."""
-        self.given_parents.start_at(rates_given_parents(rates, self.parents))
+        own = given_parents(rates.split(self.n_outputs), self.parents, self.binary)
+        self.given_parents.start_at(torch.cat(own))
 
     @property
     def bounds(self) -> Sequence[Sequence[int]]:  # type: ignore[override]
@@ -64,5 +77,6 @@ class ProductTowers(Towers):
         return self.parents
 
     def forward(self, representation: Tensor) -> Tensor:
-        columns = self.given_parents(representation).unbind(dim=1)
-        return torch.stack(multiply_along(columns, self.parents, self.order), dim=1)
+        columns = self.given_parents(representation).split(self.n_outputs, dim=1)
+        products = multiply_along(columns, self.parents, self.order, self.binary)
+        return torch.cat(products, dim=1)

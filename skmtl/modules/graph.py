@@ -30,10 +30,16 @@ class ChainedTowers(Towers):
     chain_probability : bool
         Whether a task's probability is multiplied by those of its parents, so that
         it never exceeds any of them. With several parents, the smallest counts.
+    n_outputs : sequence of int or None, default=None
+        Outputs of each task; None for one.
+    binary : sequence of bool or None, default=None
+        Whether outputs are log-odds, which are multiplied; None if all are. A task of
+        another kind neither has parents nor is one, if probabilities are multiplied.
 
     Notes
     -----
-    Shape: ``(n_tasks, batch, width)`` to ``(batch, n_tasks)``.
+    Shape: ``(n_tasks, batch, width)`` to ``(batch, n_tasks)``, or ``(batch,
+    sum(n_outputs))``.
 
     References
     ----------
@@ -50,25 +56,28 @@ class ChainedTowers(Towers):
         units: Sequence[int],
         dropout: float = 0.0,
         chain_probability: bool = False,
+        n_outputs: Sequence[int] | None = None,
+        binary: Sequence[bool] | None = None,
     ) -> None:
         super().__init__()
         self.parents = [list(p) for p in parents]
         self.order = topological_order(self.parents)
         self.chain_probability = chain_probability
+        self.n_outputs = list(n_outputs or [1] * len(self.parents))
+        self.binary = list(binary or [True] * len(self.parents))
         self.hidden = nn.ModuleList(
             dense_stack(width + len(p) * units[-1], units, dropout)
             for p in self.parents
         )
-        self.output = nn.ModuleList(Dense(units[-1], 1) for _ in self.parents)
+        self.output = nn.ModuleList(Dense(units[-1], n) for n in self.n_outputs)
 
     def start_at(self, rates: Tensor) -> None:
         """Set the output biases so that the first predictions are `rates`."""
-        parents = self.parents if self.chain_probability else [[] for _ in rates]
+        parents = self.parents if self.chain_probability else [[] for _ in self.parents]
+        own = given_parents(rates.split(self.n_outputs), parents, self.binary)
         with torch.no_grad():
-            for rate, output in zip(
-                rates_given_parents(rates, parents), self.output, strict=True
-            ):
-                output.bias.fill_(rate.logit())  # type: ignore[operator]
+            for rate, output in zip(own, self.output, strict=True):
+                output.bias.copy_(rate.logit())  # type: ignore[operator]
 
     @property
     def bounds(self) -> Sequence[Sequence[int]]:  # type: ignore[override]
@@ -81,34 +90,52 @@ class ChainedTowers(Towers):
         for task in self.order:
             read = [representation[task], *(embeddings[p] for p in self.parents[task])]
             embeddings[task] = self.hidden[task](torch.cat(read, dim=1))
-            logits[task] = self.output[task](embeddings[task]).squeeze(1)
+            logits[task] = self.output[task](embeddings[task])
         columns = [logits[task] for task in range(len(self.parents))]
         if self.chain_probability:
-            columns = multiply_along(columns, self.parents, self.order)
-        return torch.stack(columns, dim=1)
+            columns = multiply_along(columns, self.parents, self.order, self.binary)
+        return torch.cat(columns, dim=1)
 
 
-def rates_given_parents(rates: Tensor, parents: Sequence[Sequence[int]]) -> Tensor:
-    """Rates of each task among the rows of its rarest parent, away from 0 and 1."""
-    given = rates.clone()
+def given_parents(
+    rates: Sequence[Tensor], parents: Sequence[Sequence[int]], binary: Sequence[bool]
+) -> list[Tensor]:
+    """Rates of each task among the rows of its rarest parent, away from 0 and 1.
+
+    Those of tasks that are not binary stay as they are.
+    """
+    given = []
     for task, before in enumerate(parents):
+        rate = rates[task]
         if before:
-            given[task] = rates[task] / rates[list(before)].min()
-    # Conditional rates of 1 occur (a task that copies another).
-    return given.clamp(1e-6, 1 - 1e-3)
+            rate = rate / torch.stack([rates[p] for p in before]).amin(dim=0)
+        # Conditional rates of 1 occur (a task that copies another).
+        given.append(rate.clamp(1e-6, 1 - 1e-3) if binary[task] else rate)
+    return given
 
 
 def multiply_along(
-    logits: Sequence[Tensor], parents: Sequence[Sequence[int]], order: Sequence[int]
+    logits: Sequence[Tensor],
+    parents: Sequence[Sequence[int]],
+    order: Sequence[int],
+    binary: Sequence[bool] | None = None,
 ) -> list[Tensor]:
-    """Logits of the products of the probabilities along a graph of tasks."""
+    """Logits of the products of the probabilities along a graph of tasks.
+
+    Outputs of tasks that are not binary stay as they are.
+    """
     log_p: dict[int, Tensor] = {}
     for task in order:
+        if binary is not None and not binary[task]:
+            continue
         log_p[task] = log_sigmoid(logits[task])
         if parents[task]:
             before = torch.stack([log_p[p] for p in parents[task]])
             log_p[task] = log_p[task] + before.amin(dim=0)
-    return [logit_of_log(log_p[task]) for task in range(len(logits))]
+    return [
+        logit_of_log(log_p[task]) if task in log_p else own
+        for task, own in enumerate(logits)
+    ]
 
 
 def log_sigmoid(logits: Tensor) -> Tensor:

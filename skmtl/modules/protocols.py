@@ -386,12 +386,13 @@ class Towers(Part):
         Returns
         -------
         Tensor of shape (batch, n_tasks)
-            The logits.
+            The logits; several in a row for a task of several outputs.
         """
         raise NotImplementedError
 
     def start_at(self, rates: Tensor) -> None:
-        """Make the first predictions about `rates`, of shape (n_tasks,).
+        """Make the sigmoids of the first outputs about `rates`, of shape (n_outputs,).
 
-        By default they stay as they are, and the first steps learn the rates.
+        Those of a binary task are its rate. By default outputs stay as they
+        are, and the first steps learn the rates.
         """

@@ -166,7 +166,7 @@ def _module(ranker: Any) -> Any:
     pretrained.add_to(encoder)
     names = [str(name) for name in ranker.task_names_]
     with without_start():
-        return ranker._make_net(encoder, names, pretrained)
+        return ranker._make_net(encoder, names, ranker._kinds, pretrained)
 
 
 def without_start() -> Any:

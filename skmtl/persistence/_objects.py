@@ -38,12 +38,14 @@ _SPLITTERS = [
     "RepeatedStratifiedKFold", "ShuffleSplit", "StratifiedGroupKFold",
     "StratifiedKFold", "StratifiedShuffleSplit", "TimeSeriesSplit",
 ]  # fmt: skip
+_TASK_KINDS = ["BinaryTask", "MulticlassTask", "OrdinalTask", "RegressionTask"]
 _CALIBRATION_MAPS = ["IdentityMap", "IsotonicMap", "PriorShiftMap", "SigmoidMap"]
 CLASSES: dict[str, str] = {
     **dict.fromkeys(_RANKERS, "skmtl.rankers"),
     **dict.fromkeys(_STRATEGIES, "skmtl.weighting"),
     **dict.fromkeys(_SPLITTERS, "sklearn.model_selection"),
     **dict.fromkeys(_CALIBRATION_MAPS, "skmtl.calibration._maps"),
+    **dict.fromkeys(_TASK_KINDS, "skmtl.tasks"),
     "CalibratedTasksCV": "skmtl.calibration",
     "Fallback": "skmtl.encoding._table",
     "FixedOutputWeights": "skmtl.output_weights",
@@ -291,8 +293,8 @@ _KINDS: dict[str, Any] = {
     **dict.fromkeys(_STRATEGIES, _Strategy()),
     **dict.fromkeys(
         [
-            *_CALIBRATION_MAPS, *_SPLITTERS, "Fallback", "Fold", "HashedIds", "Labels",
-            "Layout",
+            *_CALIBRATION_MAPS, *_SPLITTERS, *_TASK_KINDS, "Fallback", "Fold",
+            "HashedIds", "Labels", "Layout",
             "MultiTaskStratifiedKFold", "NumberScale", "PretrainedEmbedding",
             "TimeSplit",
         ],

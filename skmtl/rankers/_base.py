@@ -10,11 +10,11 @@ import numpy.typing as npt
 import pandas as pd
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.callback import CallbackSupportMixin
-from sklearn.utils import check_random_state
+from sklearn.utils import RegressorTags, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from skmtl._saving import SaveMixin
-from skmtl._sklearn import _fit_context, with_callbacks
+from skmtl._sklearn import _fit_context, available_unless, with_callbacks
 from skmtl.encoding import EncodedTable, TableEncoder
 from skmtl.encoding.blocks import EncodedBlocks
 from skmtl.modules import (
@@ -27,6 +27,7 @@ from skmtl.modules import (
     TableEmbedding,
     TaskEmbedding,
     Towers,
+    with_thresholds,
 )
 from skmtl.rankers._network import (
     bag_columns,
@@ -39,15 +40,18 @@ from skmtl.rankers._network import (
     embedding_dims,
     make_part,
     own_parameters,
+    part_name,
+    takes,
 )
 from skmtl.rankers._pretrained import PretrainedTables
 from skmtl.rankers._summary import summary_text, visual_block
 from skmtl.rankers._task_order import clip_to_parents
 from skmtl.sources.opening import are_names, is_query, is_source
 from skmtl.tasks import (
+    BinaryTask,
     Targets,
     TaskKinds,
-    binary_kinds,
+    all_have_classes,
     check_sample_weight,
     check_targets,
     warn_of_rare_tasks,
@@ -58,6 +62,22 @@ from skmtl.training.fit import Fit, PartialFit
 from skmtl.training.ranker import PretrainedRows, TrainableRanker
 from skmtl.training.source_fit import SourceFit
 from skmtl.training.starts import NextTable, Start, WarmStart
+
+
+def _why_without_classes(ranker: Any) -> str | None:
+    """Why a ranker has no probabilities of classes; None where it has."""
+    who = type(ranker).__name__
+    if not ranker._is_fitted():
+        if all_have_classes(ranker.task_kinds):
+            return None
+        return f"{who} has no predict_proba, since task_kinds names a regression."
+    for name, kind in zip(ranker.task_names_, ranker._kinds, strict=True):
+        if kind.labels is None:
+            return (
+                f"{who} has no predict_proba, since task {name!r} is of kind "
+                f"{kind.name}, which has no classes. Use predict_task."
+            )
+    return None
 
 
 class MultiTaskRanker(
@@ -182,14 +202,15 @@ class MultiTaskRanker(
             return made
         return ModuleBottom(module=made, n_tasks=len(names), width=embedding.width)
 
-    def _make_towers(self, width: int, names: list[str]) -> Towers:
-        """From representations of `width` to logits."""
+    def _make_towers(self, width: int, names: list[str], kinds: TaskKinds) -> Towers:
+        """From representations of `width` to the numbers of each task."""
         offered = {
             "n_tasks": len(names),
             "task_names": names,
             "width": width,
             "units": self._units("tower_units"),
             "dropout": self.dropout,
+            "n_outputs": kinds.n_scores,
         }
         own = own_parameters("towers", self._of_parts)
         made = make_part(self.towers, offered, own)
@@ -212,6 +233,16 @@ class MultiTaskRanker(
             self._units(what)
         for part, given in (("sharing", self.sharing), ("towers", self.towers)):
             check_part(part, given, own_parameters(part, self._of_parts))
+
+    def _check_kinds(self, names: list[str], kinds: TaskKinds) -> None:
+        """Refuse kinds of tasks that the network cannot have."""
+        for name, kind in zip(names, kinds, strict=True):
+            if kind.n_scores > 1 and not takes(self.towers, "n_outputs"):
+                raise ValueError(
+                    f"Task {name!r} has {kind.n_scores} outputs, but "
+                    f"{part_name(self.towers)} gives one for each task. Give towers "
+                    "that take n_outputs, such as ParallelTowers."
+                )
 
     def _complete(self, targets: Targets) -> Targets:
         return targets
@@ -350,12 +381,17 @@ default=None
         self,
         encoder: TableEncoder,
         names: list[str],
+        kinds: TaskKinds,
         pretrained: PretrainedRows,
     ) -> MultiTaskModule:
         n_sets = self._n_embeddings(names)
         embedding = self._make_embedding(encoder, n_sets, pretrained)
         sharing = self._make_sharing(embedding, names)
-        towers = self._make_towers(sharing.width, names)
+        towers = with_thresholds(
+            self._make_towers(sharing.width, names, kinds),
+            [kind.n_thresholds for kind in kinds],
+            n_scores=kinds.n_scores,
+        )
         return MultiTaskModule(
             embedding=embedding,
             sharing=sharing,
@@ -411,6 +447,32 @@ default=None
         """Numbers that training may change, those of the embedding tables included."""
         return sum(p.numel() for p in self.net_.module_.parameters())
 
+    def predict_task(self, X: Any) -> Any:
+        """Estimate the expected label of every task.
+
+        Parameters
+        ----------
+        X : DataFrame of pandas or polars, or array-like, shape (n_samples, n_features)
+            The table. Columns of a DataFrame are matched by name.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_columns), dtype float64
+            The probability of a positive of a binary task, the mean of a regression
+            (with loss="quantile" the quantile), the expected label of an ordinal task,
+            and for a multiclass task a column for the probability of each class. A
+            DataFrame with the tasks as columns, and ``<task>_<class>`` for classes,
+            under ``set_output(transform="pandas")``.
+        """
+        check_is_fitted(self)
+        kinds = self._kinds
+        values = kinds.expected(self._levels(X))
+        if getattr(self, "_sklearn_output_config", {}).get("transform") != "pandas":
+            return values
+        index = X.index if isinstance(X, pd.DataFrame) else None
+        names = kinds.column_names(self.task_names_)
+        return pd.DataFrame(values, columns=names, index=index)
+
     def predict_task_proba(self, X: Any) -> Any:
         """Estimate the probability of a positive for every task.
 
@@ -424,32 +486,43 @@ default=None
         ndarray of shape (n_samples, n_tasks), dtype float64
             Probabilities. A DataFrame with the tasks as columns under
             ``set_output(transform="pandas")``.
+
+        Raises
+        ------
+        ValueError
+            If some task is not binary: `predict_task` gives its expected label.
         """
         check_is_fitted(self)
-        proba = self._task_proba(X)
-        if getattr(self, "_sklearn_output_config", {}).get("transform") != "pandas":
-            return proba
-        index = X.index if isinstance(X, pd.DataFrame) else None
-        return pd.DataFrame(proba, columns=self.task_names_, index=index)
+        for name, kind in zip(self.task_names_, self._kinds, strict=True):
+            if not isinstance(kind, BinaryTask):
+                raise ValueError(
+                    f"Task {name!r} is of kind {kind.name} and has no single "
+                    "probability. Use predict_task, or predict_proba for the "
+                    "probabilities of classes."
+                )
+        return self.predict_task(X)
 
-    def _task_proba(self, X: Any) -> npt.NDArray[np.float64]:
+    def _levels(self, X: Any) -> npt.NDArray[np.float64]:
         if is_source(X) or isinstance(X, EncodedBlocks):
             tables = self.encoder_.encode_blocks(X)
-            return np.concatenate([self._task_proba(table) for table in tables])
+            return np.concatenate([self._levels(table) for table in tables])
         table = X if isinstance(X, EncodedTable) else self.encoder_.encode(X)
         kinds = self._kinds
-        proba = kinds.predict(logits(self.net_, table) + self.intercept_)
+        levels = kinds.predict(logits(self.net_, table) + self.intercept_)
         if self.net_.module_.towers.bounds:
             # Rounding may undo the order that the network keeps.
-            proba = clip_to_parents(proba, self._ordered_parents())
-        constant = kinds.is_constant(self.prior_)
-        proba[:, constant] = kinds.constant(self.prior_)[constant]
-        return proba
+            levels = clip_to_parents(levels, self._ordered_parents(), kinds)
+        constant = kinds.by_output(kinds.is_constant(self.prior_))
+        levels[:, constant] = kinds.constant(self.prior_)[constant]
+        return levels
 
     @property
     def _kinds(self) -> TaskKinds:
-        return binary_kinds(len(self.prior_))
+        # Rankers that were fitted before there were other kinds have no list of them.
+        fitted = vars(self).get("task_kinds_", [BinaryTask()] * len(self.prior_))
+        return TaskKinds(fitted)
 
+    @available_unless(_why_without_classes)
     def predict_proba(self, X: Any) -> Any:
         """Estimate the probability of each label.
 
@@ -460,19 +533,24 @@ default=None
 
         Returns
         -------
-        ndarray of shape (n_samples, 2), or a list of them, one for each task
+        ndarray of shape (n_samples, n_classes), or a list of them, one for each task
             As other scikit-learn classifiers give them.
+
+        Raises
+        ------
+        AttributeError
+            If some task is a regression, which has no classes.
         """
         check_is_fitted(self)
-        proba = self._task_proba(X)
+        proba = self._kinds.probabilities(self._levels(X))
         if self._multioutput:
-            return [np.column_stack([1 - p, p]) for p in proba.T]
+            return proba
         if len(self.classes_) == 1:
-            return np.ones((len(proba), 1))
-        return np.column_stack([1 - proba[:, 0], proba[:, 0]])
+            return np.ones((len(proba[0]), 1))
+        return proba[0]
 
     def predict(self, X: Any) -> npt.NDArray[Any]:
-        """Predict the more probable label of every task.
+        """Predict the more probable label of every task, or the mean of a regression.
 
         Parameters
         ----------
@@ -482,18 +560,25 @@ default=None
         Returns
         -------
         ndarray of shape (n_samples,) or (n_samples, n_tasks)
-            Labels.
+            Labels, and expected values of regressions.
         """
         check_is_fitted(self)
-        labels = self._kinds.decide(self._task_proba(X))
+        kinds = self._kinds
+        labels = kinds.decide(self._levels(X))
         if self._multioutput:
             return labels
+        if not isinstance(kinds[0], BinaryTask):
+            return labels[:, 0]
         last = len(self.classes_) - 1
         chosen: npt.NDArray[Any] = self.classes_[np.minimum(labels[:, 0], last)]
         return chosen
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Mean ROC AUC over the tasks.
+        """Mean of the scores of the tasks.
+
+        That of a binary task is the ROC AUC, of a regression R², or D² of its loss, of
+        an ordinal task the kappa of its labels with quadratic weights, and of a
+        multiclass task the mean ROC AUC of each class against all others.
 
         Parameters
         ----------
@@ -508,25 +593,33 @@ default=None
         Returns
         -------
         float
-            The mean over the tasks that have both classes; NaN when none has.
+            The mean over the tasks whose labels differ; NaN when those of none do.
         """
         check_is_fitted(self)
-        proba = self._task_proba(X)
-        targets = check_targets(y)
-        if targets.labels.shape != proba.shape:
+        levels, kinds = self._levels(X), self._kinds
+        targets = check_targets(y, kinds=list(kinds))
+        shape = (len(levels), len(kinds))
+        if targets.labels.shape != shape:
             raise ValueError(
                 f"y has shape {targets.labels.shape}, but the predictions for X have "
-                f"shape {proba.shape}."
+                f"shape {shape}."
             )
         targets = self._complete(targets.in_order(self.task_names_))
         labels = targets.labels
-        if not self._multioutput:
+        if not self._multioutput and kinds.all_binary:
             labels = (np.asarray(y).reshape(-1, 1) == self.classes_[-1]).astype(float)
-        weight = check_sample_weight(sample_weight, proba.shape, self.task_names_)
-        seen = targets.observed * (1.0 if weight is None else weight)
+        weight = check_sample_weight(sample_weight, shape, self.task_names_)
+        seen = np.broadcast_to(
+            targets.observed * (1.0 if weight is None else weight), shape
+        )
         scores = [
-            task_score(kind, labels[:, task], proba[:, task], seen[:, task])
-            for task, kind in enumerate(self._kinds)
+            task_score(
+                kind,
+                labels[:, task],
+                kind.judged(levels[:, kinds.outputs[task]])[:, 0],
+                seen[:, task],
+            )
+            for task, kind in enumerate(kinds)
         ]
         return float(np.nanmean(scores)) if np.isfinite(scores).any() else np.nan
 
@@ -567,12 +660,18 @@ default=None
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        tags.classifier_tags.multi_class = False
-        tags.classifier_tags.multi_label = True
         tags.target_tags.multi_output = True
         tags.target_tags.single_output = True
         tags.input_tags.allow_nan = True
         tags.input_tags.categorical = True
+        if all_have_classes(self.task_kinds):
+            tags.classifier_tags.multi_class = self.task_kinds in ("multiclass",)
+            tags.classifier_tags.multi_label = True
+            return tags
+        # Cross-validation must not look for classes in numbers, and scorers judge
+        # what `predict` gives.
+        tags.estimator_type = "regressor"
+        tags.classifier_tags, tags.regressor_tags = None, RegressorTags()
         return tags
 
     def __sklearn_clone__(self) -> Self:

@@ -247,7 +247,16 @@ class PooledTask(BottomRanker):
     _bottom: ClassVar[type[Sharing]] = SharedBottom
     _losses: ClassVar[type] = PooledLosses
 
-    def _make_towers(self, width: int, names: list[str]) -> Towers:
+    def _check_kinds(self, names: list[str], kinds: TaskKinds) -> None:
+        for name, kind, binary in zip(names, kinds, kinds.binary, strict=True):
+            if not binary:
+                raise ValueError(
+                    f"PooledTask has one score for positives of all tasks, but task "
+                    f"{name!r} is of kind {kind.name}. Give binary tasks only, or take "
+                    "SingleTask or ShareBottom."
+                )
+
+    def _make_towers(self, width: int, names: list[str], kinds: TaskKinds) -> Towers:
         return PooledTower(
             n_tasks=len(names),
             width=width,

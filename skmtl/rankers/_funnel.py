@@ -14,10 +14,11 @@ from skmtl.modules import ProductTowers, Towers, TransferTowers
 from skmtl.rankers._bottoms import BottomRanker
 from skmtl.rankers._task_order import (
     TaskOrder,
+    check_binary_edges,
     check_task_order,
     with_implied_labels,
 )
-from skmtl.tasks import Targets
+from skmtl.tasks import Targets, TaskKinds
 from skmtl.training.parameters import parameter
 
 
@@ -96,7 +97,7 @@ class ESMM(BottomRanker):
             `predict_task_proba`.
         """
         check_is_fitted(self)
-        proba = self._task_proba(X)
+        proba = np.asarray(self.predict_task_proba(X))
         given = proba.copy()
         for task, parents in enumerate(self.net_.module_.towers.bounds):
             if parents:
@@ -107,12 +108,18 @@ class ESMM(BottomRanker):
         super()._check_tasks(names)
         check_task_order(self.task_order, names)
 
-    def _make_towers(self, width: int, names: list[str]) -> Towers:
+    def _check_kinds(self, names: list[str], kinds: TaskKinds) -> None:
+        parents = check_task_order(self.task_order, names)
+        check_binary_edges(names, kinds, parents, "ESMM")
+
+    def _make_towers(self, width: int, names: list[str], kinds: TaskKinds) -> Towers:
         return ProductTowers(
             parents=check_task_order(self.task_order, names),
             width=width,
             units=self._units("tower_units"),
             dropout=self.dropout,
+            n_outputs=kinds.n_scores,
+            binary=kinds.binary,
         )
 
     def _complete(self, targets: Targets) -> Targets:
@@ -185,11 +192,18 @@ class AITM(BottomRanker):
         super()._check_tasks(names)
         check_task_order(self.task_order, names)
 
-    def _make_towers(self, width: int, names: list[str]) -> Towers:
+    def _check_kinds(self, names: list[str], kinds: TaskKinds) -> None:
+        if self.calibrator_weight:
+            parents = check_task_order(self.task_order, names)
+            what = "The calibrator of AITM (calibrator_weight above 0)"
+            check_binary_edges(names, kinds, parents, what)
+
+    def _make_towers(self, width: int, names: list[str], kinds: TaskKinds) -> Towers:
         return TransferTowers(
             parents=check_task_order(self.task_order, names),
             width=width,
             units=self._units("tower_units"),
             calibrator_weight=self.calibrator_weight,
             dropout=self.dropout,
+            n_outputs=kinds.n_scores,
         )

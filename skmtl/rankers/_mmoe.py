@@ -11,10 +11,11 @@ from skmtl.modules import ChainedTowers, Embedding, ExpertMixture, Sharing, Towe
 from skmtl.rankers._gated import GatedRanker
 from skmtl.rankers._task_order import (
     TaskOrder,
+    check_binary_edges,
     check_task_order,
     with_implied_labels,
 )
-from skmtl.tasks import Targets
+from skmtl.tasks import Targets, TaskKinds
 from skmtl.training.parameters import parameter
 
 
@@ -183,13 +184,20 @@ class ChainedMMoE(ExpertRanker):
         super()._check_tasks(names)
         check_task_order(self.task_order, names)
 
-    def _make_towers(self, width: int, names: list[str]) -> Towers:
+    def _check_kinds(self, names: list[str], kinds: TaskKinds) -> None:
+        if self.chain_probability:
+            parents = check_task_order(self.task_order, names)
+            check_binary_edges(names, kinds, parents, "chain_probability=True")
+
+    def _make_towers(self, width: int, names: list[str], kinds: TaskKinds) -> Towers:
         return ChainedTowers(
             parents=check_task_order(self.task_order, names),
             width=width,
             units=self._units("tower_units"),
             dropout=self.dropout,
             chain_probability=self.chain_probability,
+            n_outputs=kinds.n_scores,
+            binary=kinds.binary,
         )
 
     def _complete(self, targets: Targets) -> Targets:

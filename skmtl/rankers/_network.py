@@ -295,7 +295,7 @@ def check_part(part: str, given: Any, own: Mapping[str, Any]) -> None:
     for name in own:
         if name not in known:
             raise ValueError(
-                f"{part}__{name} is not a parameter of {_name(given)}, which takes "
+                f"{part}__{name} is not a parameter of {part_name(given)}, which takes "
                 f"{sorted(known)}."
             )
 
@@ -327,6 +327,11 @@ def make_part(
     return made
 
 
+def takes(given: Any, name: str) -> bool:
+    """Whether what makes a part takes a parameter; a module is trusted to."""
+    return isinstance(given, nn.Module) or name in _accepted(given)
+
+
 def _accepted(given: Callable[..., Any]) -> set[str]:
     """Names of parameters, those of base classes too where a class takes ``**more``."""
     if isinstance(given, functools.partial):
@@ -354,8 +359,9 @@ def _bound(given: Callable[..., Any]) -> set[str]:
     return set(given.keywords) | _bound(given.func)
 
 
-def _name(given: Callable[..., Any]) -> str:
+def part_name(given: Callable[..., Any]) -> str:
+    """What a class or function that makes a part is called."""
     if isinstance(given, functools.partial):
-        return _name(given.func)
+        return part_name(given.func)
     named = inspect.isroutine(given) or inspect.isclass(given)
     return given.__name__ if named else repr(given)

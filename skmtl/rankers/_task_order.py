@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from skmtl.modules.graph import topological_order
-from skmtl.tasks import Targets
+from skmtl.tasks import Targets, TaskKinds
 from skmtl.tasks.arguments import check_names
 
 # A chain of task names, or the tasks that each task follows.
@@ -58,13 +58,35 @@ def check_task_order(task_order: TaskOrder, names: list[str]) -> list[list[int]]
 
 
 def clip_to_parents(
-    proba: npt.NDArray[np.float64], parents: list[list[int]]
+    levels: npt.NDArray[np.float64], parents: list[list[int]], kinds: TaskKinds
 ) -> npt.NDArray[np.float64]:
     """Let no task, a column of `proba`, be more probable than one it follows."""
     for task in topological_order(parents):
         for parent in parents[task]:
-            np.minimum(proba[:, task], proba[:, parent], out=proba[:, task])
-    return proba
+            own, other = kinds.outputs[task].start, kinds.outputs[parent].start
+            np.minimum(levels[:, own], levels[:, other], out=levels[:, own])
+    return levels
+
+
+def check_binary_edges(
+    names: list[str], kinds: TaskKinds, parents: list[list[int]], what: str
+) -> None:
+    """Refuse an order of probabilities between tasks that are not binary.
+
+    Raises
+    ------
+    ValueError
+        Naming the first such task; `what` says what orders the probabilities.
+    """
+    for task, before in enumerate(parents):
+        for one in (task, *before):
+            if before and not kinds.binary[one]:
+                binary = [n for n, b in zip(names, kinds.binary, strict=True) if b]
+                raise ValueError(
+                    f"{what} orders the probabilities of tasks, but task "
+                    f"{names[one]!r} is of kind {kinds[one].name}. Let task_order be a "
+                    f"mapping that names binary tasks only, which are {binary}."
+                )
 
 
 def with_implied_labels(targets: Targets, parents: list[list[int]]) -> Targets:

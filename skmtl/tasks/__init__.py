@@ -5,10 +5,14 @@ from skmtl.tasks.arguments import (
     check_sample_weight,
     task_weights,
 )
+from skmtl.tasks.classes import MulticlassTask, OrdinalTask
+from skmtl.tasks.columns import TaskKindsLike, all_have_classes, kinds_by_task
 from skmtl.tasks.kinds import BinaryTask, TaskKind, TaskKinds, binary_kinds
+from skmtl.tasks.regression import RegressionTask
 from skmtl.tasks.targets import (
     Targets,
     check_targets,
+    task_names,
     warn_of_conditional_tasks,
     warn_of_constant_tasks,
     warn_of_rare_tasks,
@@ -16,13 +20,20 @@ from skmtl.tasks.targets import (
 
 __all__ = [
     "BinaryTask",
+    "MulticlassTask",
+    "OrdinalTask",
+    "RegressionTask",
     "Targets",
     "TaskKind",
     "TaskKinds",
+    "TaskKindsLike",
+    "all_have_classes",
     "binary_kinds",
     "check_row_weight",
     "check_sample_weight",
     "check_targets",
+    "kinds_by_task",
+    "task_names",
     "task_weights",
     "warn_of_conditional_tasks",
     "warn_of_constant_tasks",

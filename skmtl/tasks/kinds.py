@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,47 +19,153 @@ if TYPE_CHECKING:
 Floats = npt.NDArray[np.float64]
 T = TypeVar("T", bound=np.generic)
 
-# Outputs, their share of the mean, and weights of some rows of one task.
-Part = tuple[npt.NDArray[np.float32], float, Floats]
+# Outputs of one task, (n_outputs, n_samples), their share of the mean, (n_outputs,),
+# and weights of the rows.
+Part = tuple[npt.NDArray[np.float32], Floats, Floats]
 
 # Shifts beyond e^20 mean that a task's network learnt nothing of its rate.
-_BOUND = 20.0
-# What is known of the level from earlier tables is worth at most so many positives.
-_POSITIVES = 100.0
+FARTHEST = 20.0
+# What is known of the level from earlier tables is worth at most so many positives,
+# or so many rows of a kind that has none.
+_POSITIVES, _ROWS = 100.0, 1000.0
 
 
 class TaskKind(ABC):
     """What training, prediction and scores need to know of a task.
 
-    Nothing else in the package asks what a label means. Every method takes columns of
-    several tasks of the kind at once, unless its docstring says otherwise.
+    Nothing else in the package asks what a label means. A kind reads the labels and
+    learns from them in copies of itself, so that the object that a user gave stays as
+    it is. The network has `n_outputs` outputs for a task. `predict` makes levels of
+    them, of the same shape: a probability or a mean for each output. Everything else
+    follows from levels. Methods take columns of several tasks of the kind at once,
+    unless their docstring says otherwise.
 
     Attributes
     ----------
     name : str
         Name of the kind.
-    n_outputs : int
-        Outputs of the network for one task.
-    metric : str
-        The function of ``skmtl.metrics`` that judges predictions, called with labels,
-        predictions and `sample_weight`. Greater is better.
-    score_name : str
-        What the metric is called in a fit's history.
+    has_label_weight : bool
+        Whether there are positives, which a label weight multiplies.
     """
 
     name: ClassVar[str]
-    n_outputs: ClassVar[int] = 1
-    metric: ClassVar[str]
-    score_name: ClassVar[str]
+    has_label_weight: ClassVar[bool] = False
 
     def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and vars(self) == vars(other)
+        if type(self) is not type(other):
+            return False
+        mine, theirs = vars(self), vars(other)
+        return mine.keys() == theirs.keys() and all(
+            np.array_equal(value, theirs[name]) for name, value in mine.items()
+        )
 
     def __hash__(self) -> int:
         return hash(type(self))
 
+    def params(self) -> dict[str, Any]:
+        """Give the arguments of the constructor, without what was learnt."""
+        return {p: getattr(self, p) for p in inspect.signature(type(self)).parameters}
+
+    def __repr__(self) -> str:
+        defaults = inspect.signature(type(self)).parameters
+        shown = ", ".join(
+            f"{name}={value!r}"
+            for name, value in self.params().items()
+            if value is not defaults[name].default
+        )
+        return f"{type(self).__name__}({shown})"
+
+    @property
+    def labels(self) -> npt.NDArray[Any] | None:
+        """The labels of a kind with classes; None for numbers."""
+        return None
+
+    @property
+    def n_outputs(self) -> int:
+        """Outputs of the network for one task."""
+        return 1
+
+    @property
+    def n_scores(self) -> int:
+        """Numbers that the tower gives, of which `n_thresholds` make the outputs."""
+        return 1
+
+    @property
+    def n_thresholds(self) -> int:
+        """Thresholds between ordered classes, which make so many outputs of one number.
+
+        0 for outputs that are the numbers of the tower.
+        """
+        return 0
+
+    @property
+    def n_columns(self) -> int:
+        """Expected labels of one task."""
+        return 1
+
+    @property
     @abstractmethod
-    def loss(self, label_weight: Sequence[float]) -> nn.Module:
+    def metric(self) -> str:
+        """The metric that judges predictions; greater is better."""
+
+    @property
+    def metric_params(self) -> Mapping[str, float]:
+        """Parameters of the metric."""
+        return {}
+
+    @property
+    @abstractmethod
+    def score_name(self) -> str:
+        """What the metric is called in a fit's history."""
+
+    @abstractmethod
+    def read(
+        self, column: npt.ArrayLike, task: str
+    ) -> tuple[Self, npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
+        """Check the labels of one task.
+
+        Parameters
+        ----------
+        column : array-like of shape (n_samples,)
+            As the caller gave them; missing ones were not observed.
+        task : str
+            Name of the task, for errors.
+
+        Returns
+        -------
+        kind : TaskKind
+            The kind that knows the labels.
+        labels : ndarray of shape (n_samples,), dtype float32
+            Numbers that stand for the labels; 0 where not observed.
+        observed : ndarray of shape (n_samples,), dtype bool
+            Whether the label is known.
+
+        Raises
+        ------
+        ValueError
+            For labels that are not of the kind.
+        """
+
+    def with_classes(self, classes: Any) -> Self:
+        """Give the kind that has classes which were announced; as it is without."""
+        return self
+
+    def fit(self, labels: Floats, weight: Floats) -> Self:
+        """Learn the scale of one task from observed labels and weights above 0."""
+        return self
+
+    def indicators(self, labels: Floats) -> Floats:
+        """What the levels of one task are means of, ``(n_samples, n_outputs)``."""
+        return labels[:, None]
+
+    def strata(
+        self, labels: npt.NDArray[np.float32], observed: npt.NDArray[np.bool_]
+    ) -> npt.NDArray[np.float32]:
+        """Give few classes of the labels of one task, for splits that keep shares."""
+        return labels
+
+    @abstractmethod
+    def make_loss(self, label_weight: Sequence[float]) -> nn.Module:
         """Give a module from outputs and labels to the loss of each label.
 
         Parameters
@@ -70,24 +177,42 @@ class TaskKind(ABC):
         -------
         torch.nn.Module
             Maps outputs ``(batch, n_tasks * n_outputs)`` and labels ``(batch,
-            n_tasks)`` to ``(batch, n_tasks)``.
+            n_tasks)`` to ``(batch, n_tasks)``, at least 0.
         """
 
     @abstractmethod
-    def link(self, means: Tensor) -> Tensor:
-        """Give the outputs whose predictions are `means`, of shape (n_tasks,)."""
-
-    @abstractmethod
     def predict(self, outputs: npt.NDArray[np.floating]) -> Floats:
-        """Give expected labels, ``(n_samples, n_tasks)``, of outputs."""
+        """Give the levels of outputs, of the same shape."""
+
+    def expected(self, levels: Floats) -> Floats:
+        """Give expected labels, ``(n_samples, n_tasks * n_columns)``."""
+        return levels
 
     @abstractmethod
-    def decide(self, predictions: Floats) -> npt.NDArray[np.int64]:
-        """Give the label that goes with each prediction."""
+    def graph(self, outputs: Tensor) -> Tensor:
+        """Give the expected labels of one task as a tensor, of its outputs."""
 
-    def judged(self, outputs: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
-        """Give what the metric judges: predictions, or what is as good to it."""
-        return self.predict(outputs)
+    def column_names(self, task: str) -> list[str]:
+        """Name the columns of the expected labels of a task."""
+        return [task]
+
+    def probabilities(self, levels: Floats) -> list[Floats]:
+        """Give the probability of each class, ``(n_samples, n_classes)`` by task."""
+        raise ValueError(f"A {self.name} has no classes.")
+
+    @abstractmethod
+    def decide(self, levels: Floats) -> npt.NDArray[Any]:
+        """Give the label to predict, ``(n_samples, n_tasks)``."""
+
+    def judged(self, levels: Floats) -> npt.NDArray[Any]:
+        """Give what the metric judges of each task, ``(n_samples, n_tasks, ...)``."""
+        return levels
+
+    def judged_outputs(
+        self, outputs: npt.NDArray[np.floating]
+    ) -> npt.NDArray[np.floating]:
+        """Give what the metric judges, or what is as good to it, of outputs."""
+        return self.judged(self.predict(outputs))
 
     @abstractmethod
     def has_score(self, labels: npt.NDArray[np.floating]) -> bool:
@@ -95,73 +220,136 @@ class TaskKind(ABC):
 
     @abstractmethod
     def is_constant(self, means: Floats) -> npt.NDArray[np.bool_]:
-        """Say which tasks, by the means of their labels, have nothing to learn."""
+        """Say which tasks have nothing to learn, by the means of their indicators."""
 
     @abstractmethod
     def constant(self, means: Floats) -> Floats:
-        """Give the prediction for tasks without anything to learn."""
+        """Give the levels for tasks without anything to learn."""
 
     @abstractmethod
-    def first_means(self, means: Floats, n_rows: int) -> Floats:
-        """Give the means that training starts from, within the range of the link."""
+    def first_rates(self, means: Floats, n_rows: int) -> Floats:
+        """Give sigmoids of the outputs that training starts from."""
 
     @abstractmethod
-    def intercept(self, parts: Sequence[Part], mean: float) -> float:
-        """Find the shift of one task's output that makes the mean prediction `mean`.
+    def intercept(self, parts: Sequence[Part], means: Floats) -> Floats:
+        """Find the shifts of one task's outputs that make the mean levels `means`.
 
-        The mean prediction is the sum over `parts` of their weighted means, each times
+        The mean level is the sum over `parts` of their weighted means, each times
         its share.
         """
 
-    @abstractmethod
-    def updated_mean(
-        self, expected: float, known: float, labels: Floats, weight: Floats
-    ) -> float:
+    def updated_means(
+        self,
+        expected: Floats,
+        known: tuple[Floats, Floats],
+        labels: Floats,
+        weight: Floats,
+    ) -> Floats:
         """Give one task's level from what was expected of a table, and its labels.
+
+        By default rows of earlier tables, at most 1,000, count as much as those of
+        this one.
 
         Parameters
         ----------
-        expected : float
-            Mean prediction for these rows before they were trained on.
-        known : float
-            Sum of the weighted labels of all earlier tables.
+        expected : ndarray of shape (n_outputs,)
+            Mean level of these rows before they were trained on.
+        known : tuple of ndarray of shape (n_outputs,)
+            Sums of the weighted indicators, and of the weights, of all earlier tables.
         labels, weight : ndarray of shape (n_samples,)
             Observed labels of the table, and weights above 0.
         """
+        w = weight / weight.mean()
+        n_prior = np.minimum(known[1] / weight.mean(), _ROWS)
+        found = w @ self.indicators(labels)
+        return np.asarray((n_prior * expected + found) / (n_prior + w.sum()))
+
+    def _by_task(self, table: npt.NDArray[T]) -> list[npt.NDArray[T]]:
+        """Columns of each task."""
+        n = self.n_outputs
+        return [table[:, first : first + n] for first in range(0, table.shape[1], n)]
 
 
 class BinaryTask(TaskKind):
-    """A task of two labels, 0 and 1: outputs are log-odds, predictions probabilities.
+    """A task of two labels, 0 and 1: outputs are log-odds, levels probabilities.
 
     Notes
     -----
     The loss is the cross-entropy, the link the logit, the score the ROC AUC.
+
+    Examples
+    --------
+    >>> from skmtl import BinaryTask
+    >>> BinaryTask()
+    BinaryTask()
     """
 
     name = "binary"
-    metric = "roc_auc"
-    score_name = "auc"
+    has_label_weight = True
 
-    def loss(self, label_weight: Sequence[float]) -> nn.Module:
+    @property
+    def metric(self) -> str:
+        """The ROC AUC."""
+        return "auc"
+
+    @property
+    def score_name(self) -> str:
+        """The ROC AUC."""
+        return "auc"
+
+    @property
+    def labels(self) -> npt.NDArray[Any]:
+        """0 and 1."""
+        return np.array([0, 1])
+
+    def read(
+        self, column: npt.ArrayLike, task: str
+    ) -> tuple[Self, npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
+        try:
+            values = np.asarray(column, dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"Task {task!r} is binary, whose labels are 0, 1 or NaN (not "
+                f"observed), but holds something else: {error}"
+            ) from error
+        observed = ~np.isnan(values)
+        wrong = observed & (values != 0) & (values != 1)
+        if wrong.any():
+            found = np.unique(values[wrong])[:5].tolist()
+            raise ValueError(
+                f"Task {task!r} holds the labels {found} (first in row "
+                f"{int(wrong.argmax())}). It is binary, so that labels must be 0, 1 "
+                "or NaN (not observed). For others give the kind of the task: "
+                f"task_kinds={{{task!r}: 'ordinal'}}, 'multiclass' or 'regression'."
+            )
+        return self, np.where(observed, values, 0.0).astype(np.float32), observed
+
+    def make_loss(self, label_weight: Sequence[float]) -> nn.Module:
         # torch, which metrics must not load, is imported where a net is trained
         from skmtl.tasks.losses import CrossEntropy
 
         return CrossEntropy(label_weight)
 
-    def link(self, means: Tensor) -> Tensor:
-        return means.logit()
-
     def predict(self, outputs: npt.NDArray[np.floating]) -> Floats:
         return np.asarray(expit(outputs))
 
-    def judged(self, outputs: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
+    def graph(self, outputs: Tensor) -> Tensor:
+        # The sigmoid of onnxruntime has an error of 1e-16, much if it is tiny.
+        return 1 / (1 + (-outputs).exp())
+
+    def probabilities(self, levels: Floats) -> list[Floats]:
+        return [np.column_stack([1 - p, p]) for p in levels.T]
+
+    def judged_outputs(
+        self, outputs: npt.NDArray[np.floating]
+    ) -> npt.NDArray[np.floating]:
         return outputs  # of the same order as probabilities
 
     def has_score(self, labels: npt.NDArray[np.floating]) -> bool:
         return bool(labels.min(initial=1) < labels.max(initial=0))
 
-    def decide(self, predictions: Floats) -> npt.NDArray[np.int64]:
-        return (predictions > 0.5).astype(np.int64)
+    def decide(self, levels: Floats) -> npt.NDArray[np.int64]:
+        return (levels > 0.5).astype(np.int64)
 
     def is_constant(self, means: Floats) -> npt.NDArray[np.bool_]:
         return np.isnan(means) | np.isin(means, (0.0, 1.0))
@@ -169,37 +357,49 @@ class BinaryTask(TaskKind):
     def constant(self, means: Floats) -> Floats:
         return np.nan_to_num(means, nan=0.5)
 
-    def first_means(self, means: Floats, n_rows: int) -> Floats:
+    def first_rates(self, means: Floats, n_rows: int) -> Floats:
         edge = 1 / (n_rows + 2)
         return np.nan_to_num(means, nan=0.5).clip(edge, 1 - edge)
 
-    def intercept(self, parts: Sequence[Part], mean: float) -> float:
-        odds = [_odds_against(*part) for part in parts]
+    def intercept(self, parts: Sequence[Part], means: Floats) -> Floats:
+        own = [(z[0], float(share[0]), weight) for z, share, weight in parts]
+        return np.array([shift_of_log_odds(own, float(means[0]))])
 
-        def excess(shift: float) -> float:
-            # A shift multiplies the odds, so that no exponentials are taken here.
-            k = np.exp(-shift)
-            means = ((w / (1.0 + k * against)).sum() for against, w in odds)
-            return float(sum(means)) - mean
-
-        if excess(-_BOUND) > 0 or excess(_BOUND) < 0:
-            return 0.0
-        return float(brentq(excess, -_BOUND, _BOUND, xtol=1e-10))
-
-    def updated_mean(
-        self, expected: float, known: float, labels: Floats, weight: Floats
-    ) -> float:
-        """Give the mean of the posterior of a beta distribution.
-
-        A single day has few positives of a rare task, and a level that met its rate
-        alone would go up and down with them. The prior has the expected mean and is
-        worth as many positives as are known, at most 100: then 100 positives of the new
-        table count for half.
-        """
-        positives = min(known / weight.mean(), _POSITIVES) if expected > 0 else 0.0
-        n_prior = positives / expected if positives else 0.0
+    def updated_means(
+        self,
+        expected: Floats,
+        known: tuple[Floats, Floats],
+        labels: Floats,
+        weight: Floats,
+    ) -> Floats:
+        # The mean of the posterior of a beta distribution. A single day has few
+        # positives of a rare task, and a level that met its rate alone would go up and
+        # down with them. The prior has the expected mean and is worth as many positives
+        # as are known, at most 100: then 100 of the new table count for half.
+        rate, n_known = float(expected[0]), float(known[0][0])
+        positives = min(n_known / weight.mean(), _POSITIVES) if rate > 0 else 0.0
+        n_prior = positives / rate if positives else 0.0
         w = weight / weight.mean()
-        return float((positives + w @ labels) / (n_prior + w.sum()))
+        return np.array([(positives + w @ labels) / (n_prior + w.sum())])
+
+
+# Log-odds, their share of the mean, and weights of the rows.
+LogOddsPart = tuple[npt.NDArray[np.float32], float, Floats]
+
+
+def shift_of_log_odds(parts: Sequence[LogOddsPart], mean: float) -> float:
+    """Find the shift of log-odds that makes the mean probability `mean`."""
+    odds = [_odds_against(*part) for part in parts]
+
+    def excess(shift: float) -> float:
+        # A shift multiplies the odds, so that no exponentials are taken here.
+        k = np.exp(-shift)
+        means = ((w / (1.0 + k * against)).sum() for against, w in odds)
+        return float(sum(means)) - mean
+
+    if excess(-FARTHEST) > 0 or excess(FARTHEST) < 0:
+        return 0.0
+    return float(brentq(excess, -FARTHEST, FARTHEST, xtol=1e-10))
 
 
 def _odds_against(
@@ -237,12 +437,21 @@ class TaskKinds:
     Parameters
     ----------
     kinds : sequence of TaskKind
-        The kind of each task.
+        The kind of each task, which knows its labels.
     """
 
     def __init__(self, kinds: Sequence[TaskKind]) -> None:
         self.kinds = tuple(kinds)
         self.groups = group_by_kind(self.kinds)
+        self.n_outputs = [kind.n_outputs for kind in self.kinds]
+        self.n_scores = [kind.n_scores for kind in self.kinds]
+        self.binary = [isinstance(kind, BinaryTask) for kind in self.kinds]
+        ends = np.cumsum(self.n_outputs, dtype=int).tolist()
+        # The outputs of each task, and the task of each output.
+        self.outputs = [
+            slice(end - n, end) for end, n in zip(ends, self.n_outputs, strict=True)
+        ]
+        self.task_of = np.repeat(np.arange(len(self.kinds)), self.n_outputs)
 
     def __len__(self) -> int:
         return len(self.kinds)
@@ -253,40 +462,111 @@ class TaskKinds:
     def __getitem__(self, task: int) -> TaskKind:
         return self.kinds[task]
 
+    @property
+    def all_binary(self) -> bool:
+        """Whether every task is binary."""
+        return all(self.binary)
+
+    def fit(self, labels: npt.NDArray[np.float32], weight: Floats) -> TaskKinds:
+        """Give kinds that know the scale of labels, which have weights above 0."""
+        fitted = []
+        for task, kind in enumerate(self.kinds):
+            seen = weight[:, task] > 0
+            own = labels[seen, task].astype(np.float64)
+            fitted.append(kind.fit(own, weight[seen, task]))
+        return TaskKinds(fitted)
+
+    def by_output(self, of_tasks: npt.NDArray[T]) -> npt.NDArray[T]:
+        """Values of tasks, along the last axis, repeated for the outputs of each."""
+        if len(self.task_of) == len(self.kinds):
+            return of_tasks
+        return of_tasks[..., self.task_of]
+
+    def by_task(self, of_outputs: npt.NDArray[T]) -> npt.NDArray[T]:
+        """The value of each task, which all of its outputs share."""
+        if len(self.task_of) == len(self.kinds):
+            return of_outputs
+        return of_outputs[[own.start for own in self.outputs]]
+
     def predict(self, outputs: npt.NDArray[np.floating]) -> Floats:
-        """Give expected labels, ``(n_samples, n_tasks)``, of the network's outputs."""
+        """Give levels, ``(n_samples, n_outputs)``, of the network's outputs."""
         return self._columns(
-            [g.kind.predict(self.outputs_of(g, outputs)) for g in self.groups]
+            [g.kind.predict(self.outputs_of(g, outputs)) for g in self.groups],
+            [g.outputs for g in self.groups],
         )
 
-    def decide(self, predictions: Floats) -> npt.NDArray[np.int64]:
-        """Give the labels that go with predictions, ``(n_samples, n_tasks)``."""
-        return self._columns(
-            [g.kind.decide(predictions[:, g.tasks]) for g in self.groups]
+    def expected(self, levels: Floats) -> Floats:
+        """Give expected labels, ``(n_samples, n_columns)``, of levels."""
+        if self.all_binary:
+            return levels
+        return np.concatenate(
+            [k.expected(levels[:, own]) for k, own in self._with_outputs()], axis=1
         )
+
+    def column_names(self, names: npt.NDArray[Any]) -> list[Any]:
+        """Name the columns of the expected labels."""
+        if self.all_binary:
+            return list(names)
+        pairs = zip(self.kinds, names, strict=True)
+        return [column for k, name in pairs for column in k.column_names(str(name))]
+
+    def probabilities(self, levels: Floats) -> list[Floats]:
+        """Give the probability of each class, ``(n_samples, n_classes)`` by task."""
+        return [k.probabilities(levels[:, own])[0] for k, own in self._with_outputs()]
+
+    def decide(self, levels: Floats) -> npt.NDArray[Any]:
+        """Give the labels to predict, ``(n_samples, n_tasks)``."""
+        found = [g.kind.decide(self.outputs_of(g, levels)) for g in self.groups]
+        if any(part.dtype.kind not in "biuf" for part in found) and len(found) > 1:
+            found = [part.astype(object) for part in found]
+        return self._columns(found, [g.tasks for g in self.groups])
 
     def is_constant(self, means: Floats) -> npt.NDArray[np.bool_]:
         """Say which tasks have nothing to learn, ``(n_tasks,)``."""
-        return self._columns([g.kind.is_constant(means[g.tasks]) for g in self.groups])
+        return self._columns(
+            [g.kind.is_constant(means[g.outputs]) for g in self.groups],
+            [g.tasks for g in self.groups],
+        )
 
     def constant(self, means: Floats) -> Floats:
-        """Give the predictions for tasks without anything to learn, ``(n_tasks,)``."""
-        return self._columns([g.kind.constant(means[g.tasks]) for g in self.groups])
+        """Give the levels for tasks without anything to learn, ``(n_outputs,)``."""
+        return self._columns(
+            [g.kind.constant(means[g.outputs]) for g in self.groups],
+            [g.outputs for g in self.groups],
+        )
 
-    def first_means(self, means: Floats, n_rows: int) -> Floats:
-        """Give the means that training starts from, ``(n_tasks,)``."""
-        found = [g.kind.first_means(means[g.tasks], n_rows) for g in self.groups]
-        return self._columns(found)
+    def first_rates(self, means: Floats, n_rows: int) -> Floats:
+        """Give sigmoids of the outputs that training starts from, ``(n_outputs,)``."""
+        return self._columns(
+            [g.kind.first_rates(means[g.outputs], n_rows) for g in self.groups],
+            [g.outputs for g in self.groups],
+        )
+
+    def rates(self, means: Floats) -> Floats:
+        """Give rates of positives, ``(n_tasks,)``; NaN where not binary."""
+        if self.all_binary:
+            return means
+        return np.array(
+            [
+                means[own.start] if isinstance(kind, BinaryTask) else np.nan
+                for kind, own in self._with_outputs()
+            ]
+        )
 
     def outputs_of(self, group: KindGroup, outputs: npt.NDArray[T]) -> npt.NDArray[T]:
         """Outputs of a group; all of them, as most often, without a copy."""
         return outputs if len(self.groups) == 1 else outputs[:, group.outputs]
 
-    def _columns(self, parts: list[npt.NDArray[T]]) -> npt.NDArray[T]:
-        """Bring what the groups gave, along the last axis, to the order of tasks."""
+    def _with_outputs(self) -> Iterator[tuple[TaskKind, slice]]:
+        return zip(self.kinds, self.outputs, strict=True)
+
+    def _columns(
+        self, parts: list[npt.NDArray[T]], places: list[list[int]]
+    ) -> npt.NDArray[T]:
+        """Bring what the groups gave, along the last axis, to its places."""
         if len(parts) == 1:
             return parts[0]
-        order = np.argsort([task for group in self.groups for task in group.tasks])
+        order = np.argsort([place for own in places for place in own])
         return np.concatenate(parts, axis=-1)[..., order]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,12 +14,21 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 
 from skmtl._containers import to_native
 from skmtl._warnings import warn
-from skmtl.tasks.kinds import TaskKinds, binary_kinds
+from skmtl.tasks.columns import columns_of, read_columns
+from skmtl.tasks.kinds import BinaryTask, TaskKind, TaskKinds, binary_kinds
 
 Floats = npt.NDArray[np.float64]
 
 # A task with fewer positives than this in a table with so many labels is warned of.
 _FEW_POSITIVES, _MANY_LABELS = 10, 1000
+# Labels of any type and number; what they hold is looked at afterwards.
+_AS_IT_IS: dict[str, Any] = {
+    "dtype": None,
+    "ensure_all_finite": False,
+    "ensure_min_samples": 0,
+    "ensure_min_features": 0,
+    "input_name": "y",
+}
 
 
 @dataclass(frozen=True)
@@ -28,17 +38,20 @@ class Targets:
     Attributes
     ----------
     labels : ndarray of shape (n_samples, n_tasks), dtype float32
-        1 or 0; 0 where not observed.
+        1 or 0 of binary tasks, and what else stands for labels; 0 where not observed.
     observed : ndarray of shape (n_samples, n_tasks), dtype bool
         Whether the label is known.
     names : ndarray of shape (n_tasks,), dtype object
         Columns of a DataFrame, else ``"0"``, ``"1"``, …
     classes : ndarray or list of ndarray
-        For one task the two labels found in `y`; for several a list of ``[0, 1]``.
+        For one task the labels found in `y`; for several a list, with ``[0, 1]`` for
+        a binary task. None for a regression.
     multioutput : bool
         Whether `y` had several columns.
     named : bool
         Whether `y` named its columns.
+    kinds : TaskKinds
+        The kind of each task.
     """
 
     labels: npt.NDArray[np.float32]
@@ -47,11 +60,13 @@ class Targets:
     classes: Any
     multioutput: bool
     named: bool
+    kinds: TaskKinds
 
-    @property
-    def kinds(self) -> TaskKinds:
-        """The kind of each task."""
-        return binary_kinds(len(self.names))
+    def with_scales(self, weight: Floats) -> Targets:
+        """The same labels, with kinds that know their scale."""
+        if self.kinds.all_binary:
+            return self
+        return replace(self, kinds=self.kinds.fit(self.labels, weight))
 
     def take(self, rows: npt.NDArray[np.bool_]) -> Targets:
         """Select rows."""
@@ -79,22 +94,39 @@ class Targets:
         return replace(self, labels=labels, observed=observed, names=names)
 
     def masses(self, weight: Floats) -> tuple[Floats, Floats]:
-        """Weight of each task's positives, and of its observed labels."""
-        positives, every = np.zeros((2, len(self.names)))
+        """Sums of weighted indicators, such as positives, and of the weights of labels.
+
+        Both have an entry for each output of the network.
+        """
+        sums, every = np.zeros((2, len(self.kinds.task_of)))
         for task, known in enumerate(self.observed.T):  # one at a time for memory
-            mass = known * weight[:, task]
-            positives[task] = (mass * self.labels[:, task]).sum()
-            every[task] = mass.sum()
-        return positives, every
+            mass, own = known * weight[:, task], self.kinds.outputs[task]
+            if isinstance(self.kinds[task], BinaryTask):
+                sums[own] = (mass * self.labels[:, task]).sum()
+            else:
+                labels = self.labels[:, task].astype(np.float64)
+                sums[own] = mass @ self.kinds[task].indicators(labels)
+            every[own] = mass.sum()
+        return sums, every
 
     def means(self, weight: Floats) -> Floats:
-        """Weighted mean of each task's labels; NaN where nothing is observed."""
-        positives, every = self.masses(weight)
+        """Weighted means of indicators, ``(n_outputs,)``; NaN without labels."""
+        sums, every = self.masses(weight)
         with np.errstate(invalid="ignore"):
-            return np.asarray(positives / every)
+            return np.asarray(sums / every)
+
+    def strata(self) -> npt.NDArray[np.float32]:
+        """Labels as few classes; those of a regression as tenths of its rows."""
+        if self.kinds.all_binary:
+            return self.labels
+        columns = zip(self.kinds, self.labels.T, self.observed.T, strict=True)
+        found = [k.strata(own, known) for k, own, known in columns]
+        return np.stack(found, axis=1)
 
     def as_given(self) -> npt.NDArray[Any]:
         """Labels as the caller gave them, for scorers."""
+        if not self.kinds.all_binary:
+            return self._of_kinds()
         if self.multioutput:
             if self.observed.all():
                 return self.labels.astype(np.int64)
@@ -104,8 +136,29 @@ class Targets:
             return labels
         return np.where(self.observed[:, 0], labels, np.nan)
 
+    def _of_kinds(self) -> npt.NDArray[Any]:
+        columns: list[npt.NDArray[Any]] = []
+        for kind, own, known in zip(
+            self.kinds, self.labels.T, self.observed.T, strict=True
+        ):
+            given: npt.NDArray[Any] = own.astype(np.float64)
+            if kind.labels is not None:
+                given = kind.labels[own.astype(int)]
+            if not known.all():
+                numbers = given.dtype.kind in "biuf"
+                given = given.astype(np.float64 if numbers else object)
+                given[~known] = np.nan
+            columns.append(given)
+        if not self.multioutput:
+            return columns[0]
+        numbers = all(column.dtype.kind in "biuf" for column in columns)
+        kind_of_all = np.float64 if numbers else object
+        return np.stack([c.astype(kind_of_all) for c in columns], axis=1)
 
-def check_targets(y: Any, classes: Any = None) -> Targets:
+
+def check_targets(
+    y: Any, classes: Any = None, kinds: Sequence[TaskKind] | None = None
+) -> Targets:
     """Check `y` and bring it to one form.
 
     Parameters
@@ -115,6 +168,8 @@ def check_targets(y: Any, classes: Any = None) -> Targets:
     classes : array-like, list of array-like, or None
         Labels that may come up. For several tasks those of each, or ``[0, 1]`` for
         all of them.
+    kinds : sequence of TaskKind or None
+        The kind of each task; None if all are binary.
 
     Raises
     ------
@@ -128,6 +183,8 @@ def check_targets(y: Any, classes: Any = None) -> Targets:
         )
     y = to_native(y, "y")
     names = _names(y)
+    if kinds and not all(isinstance(kind, BinaryTask) for kind in kinds):
+        return _of_kinds(y, names, _with_classes(kinds, classes))
     if isinstance(y, np.ma.MaskedArray):
         kind = object if y.dtype.kind in "OUS" else np.float64
         y = np.ma.filled(y.astype(kind), np.nan)
@@ -135,15 +192,7 @@ def check_targets(y: Any, classes: Any = None) -> Targets:
         y = y.to_numpy()
     elif isinstance(y, pd.DataFrame):
         y = y.to_numpy(dtype=np.float64 if _numeric(y) else object, na_value=np.nan)
-    array = check_array(
-        y,
-        ensure_2d=False,
-        dtype=None,
-        ensure_all_finite=False,
-        ensure_min_samples=0,
-        ensure_min_features=0,
-        input_name="y",
-    )
+    array = check_array(y, ensure_2d=False, **_AS_IT_IS)
     if not array.size:
         raise ValueError(f"y is empty: found shape {array.shape}. Give labels.")
     if array.ndim == 2 and array.shape[1] > 1:
@@ -151,6 +200,55 @@ def check_targets(y: Any, classes: Any = None) -> Targets:
         _check_zero_one(classes, targets.names)
         return targets
     return _single(array.ravel(), names, classes)
+
+
+def task_names(y: Any) -> list[str]:
+    """Names of the tasks of `y`, before its labels are read."""
+    y = to_native(y, "y")
+    names = _names(y)
+    if names is None:
+        shape = np.asarray(y).shape
+        names = [str(t) for t in range(shape[1] if len(shape) == 2 else 1)]
+    return names
+
+
+def _of_kinds(y: Any, names: list[str] | None, kinds: Sequence[TaskKind]) -> Targets:
+    """Read tasks that are not all binary."""
+    if isinstance(y, np.ma.MaskedArray):
+        y = np.ma.filled(y.astype(np.float64), np.nan)
+    elif not isinstance(y, pd.DataFrame | pd.Series):
+        y = check_array(y, ensure_2d=False, **_AS_IT_IS)
+    columns, named = columns_of(y), names is not None
+    names = names or [str(t) for t in range(len(columns))]
+    if len(set(names)) < len(names):
+        raise ValueError(f"y has columns of the same name: {names}. Rename them.")
+    if len(names) != len(kinds):
+        raise ValueError(
+            f"y has {len(names)} columns {names}, but there are {len(kinds)} tasks."
+        )
+    if not len(columns[0]):
+        raise ValueError(f"y is empty: found shape {np.shape(y)}. Give labels.")
+    labels, observed, read = read_columns(columns, names, kinds)
+    multioutput = len(names) > 1
+    classes: Any = [kind.labels for kind in read]
+    if not multioutput:
+        classes = classes[0]
+    array = np.array(names, dtype=object)
+    return Targets(labels, observed, array, classes, multioutput, named, read)
+
+
+def _with_classes(kinds: Sequence[TaskKind], classes: Any) -> list[TaskKind]:
+    """Kinds that know the announced classes; one list for one task, or one by task."""
+    if classes is None:
+        return list(kinds)
+    of_tasks = [classes] if len(kinds) == 1 else list(classes)
+    if len(of_tasks) != len(kinds):
+        raise ValueError(
+            f"classes has {len(of_tasks)} entries, but there are {len(kinds)} tasks. "
+            "Give the classes of each task, None for a regression, or none at all."
+        )
+    pairs = zip(kinds, of_tasks, strict=True)
+    return [kind.with_classes(announced) for kind, announced in pairs]
 
 
 def _numeric(y: pd.DataFrame) -> bool:
@@ -193,13 +291,20 @@ def _several(array: np.ndarray, names: list[str] | None) -> Targets:
         raise ValueError(
             f"Task {names[task]!r} holds the labels {found} (first in row {row}). With "
             "several tasks labels must be 0, 1 or NaN (not observed). Unknown label "
-            "type: turn the column into 0 and 1."
+            "type: turn the column into 0 and 1, or give the kind of the task, such as "
+            f"task_kinds={{{names[task]!r}: 'regression'}}, 'ordinal' or 'multiclass'."
         )
     labels = values.astype(np.float32)
     labels[~observed] = 0.0
     classes = [np.array([0, 1]) for _ in range(n_tasks)]
     return Targets(
-        labels, observed, np.array(names, dtype=object), classes, True, named
+        labels,
+        observed,
+        np.array(names, dtype=object),
+        classes,
+        True,
+        named,
+        binary_kinds(n_tasks),
     )
 
 
@@ -288,13 +393,17 @@ def _single(
         raise ValueError(
             "Only binary classification is supported. The type of the target is "
             f"{type_of_target(known)}: {len(classes)} classes in task {name[0]!r}. "
-            "Give one column for each task."
+            "Give one column for each task, or the kind of this one: "
+            "task_kinds='multiclass' or 'ordinal'."
         )
     if classes.dtype.kind in "iufb" and set(classes.tolist()) <= {0, 1}:
         classes = np.array([0, 1]).astype(array.dtype if observed.all() else np.int64)
     labels = np.zeros((len(array), 1), dtype=np.float32)
     labels[observed, 0] = known == classes[-1]
-    return Targets(labels, observed[:, None], name, classes, False, names is not None)
+    named = names is not None
+    return Targets(
+        labels, observed[:, None], name, classes, False, named, binary_kinds(1)
+    )
 
 
 def warn_of_constant_tasks(targets: Targets, means: npt.NDArray[np.float64]) -> None:
@@ -305,15 +414,19 @@ def warn_of_constant_tasks(targets: Targets, means: npt.NDArray[np.float64]) -> 
     """
     if not (targets.multioutput or targets.named):
         return
-    constant = targets.kinds.is_constant(means)
-    values = targets.kinds.constant(means)
-    for task in np.flatnonzero(constant):
-        what = "one class only"
-        if np.isnan(means[task]):
+    kinds = targets.kinds
+    constant, values = kinds.is_constant(means), kinds.constant(means)
+    for task in np.flatnonzero(constant).tolist():
+        binary, own = isinstance(kinds[task], BinaryTask), kinds.outputs[task]
+        what = "one class only" if binary else "equal labels only"
+        if np.isnan(means[own]).any():
             what = "no observed label with a weight above 0"
+        prediction = f"Its probability is {values[own][0]:g}"
+        if not binary:
+            prediction = "Its prediction is the same"
         warn(
             f"Task {targets.names[task]!r} has {what}, so nothing can be learnt for "
-            f"it. Its probability is {values[task]:g} for every row."
+            f"it. {prediction} for every row."
         )
 
 
@@ -333,6 +446,8 @@ def warn_of_rare_tasks(
     """
     times = np.ones(len(targets.labels), np.int64) if counts is None else counts
     for task, name in enumerate(targets.names):
+        if not targets.kinds.binary[task]:
+            continue
         known = targets.observed[:, task]
         positives = int(times[known & (targets.labels[:, task] != 0)].sum())
         n = int(times[known].sum())
@@ -349,13 +464,17 @@ def warn_of_conditional_tasks(targets: Targets) -> None:
     """Warn of tasks that are observed only where another task is 1.
 
     Their probability is then that given the other task, as of a conversion given a
-    click, and not that of all rows.
+    click, and not that of all rows. A number that is known where another task is 1,
+    such as the revenue of an order, is meant to be that given it.
     """
+    binary = targets.kinds.binary
     for task, name in enumerate(targets.names):
         known = targets.observed[:, task]
-        if known.all() or not known.any():
+        if known.all() or not known.any() or not binary[task]:
             continue
         for parent, other in enumerate(targets.names):
+            if not binary[parent]:
+                continue
             seen, label = targets.observed[:, parent], targets.labels[:, parent]
             without = seen & (label == 0)
             if parent != task and without.any() and not (known & ~(label == 1)).any():

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from numbers import Real
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import torch
 from torch import Tensor, nn
 
@@ -41,7 +42,7 @@ class TaskLosses(nn.Module):
         super().__init__()
         self.kinds = kinds
         self.by_label = nn.ModuleList(
-            group.kind.loss([label_weight[t] for t in group.tasks])
+            group.kind.make_loss([label_weight[t] for t in group.tasks])
             for group in kinds.groups
         )
 
@@ -62,9 +63,11 @@ class TaskLosses(nn.Module):
             losses[:, group.tasks] = of_group.to(losses.dtype)
         return losses
 
-    def with_label_weight(self, label_weight: Sequence[float]) -> Self:
-        """The same losses with other label weights."""
-        return type(self)(self.kinds, label_weight)
+    def with_label_weight(
+        self, kinds: TaskKinds, label_weight: Sequence[float]
+    ) -> Self:
+        """The same losses with other label weights, and what is known of the kinds."""
+        return type(self)(kinds, label_weight)
 
 
 class Criterion(nn.Module):
@@ -79,14 +82,22 @@ class Criterion(nn.Module):
         loss: Tensor = self.weighting(self.task_losses(logits, *target))
         return loss
 
-    def reweigh(self, weighting: LossWeighting, label_weight: Sequence[float]) -> None:
+    def reweigh(
+        self, weighting: LossWeighting, kinds: TaskKinds, label_weight: Sequence[float]
+    ) -> None:
         """Take new fixed weights; a strategy that learns keeps what it has."""
-        device = next(self.task_losses.buffers()).device
-        self.task_losses = self.task_losses.with_label_weight(label_weight).to(device)
+        device = self.weighting.in_force.device
+        losses = self.task_losses.with_label_weight(kinds, label_weight)
+        self.task_losses = losses.to(device)
         self.weighting.take(weighting)
 
 
-def label_weights(value: Any, names: npt.NDArray[Any], rates: Floats) -> Floats:
+def label_weights(
+    value: Any,
+    names: npt.NDArray[Any],
+    rates: Floats,
+    kinds: TaskKinds | None = None,
+) -> Floats:
     """Bring `label_weight` to one number for each task.
 
     Parameters
@@ -98,19 +109,23 @@ def label_weights(value: Any, names: npt.NDArray[Any], rates: Floats) -> Floats:
         Names of the tasks.
     rates : ndarray of shape (n_tasks,)
         Weighted rate of positives of each task.
+    kinds : TaskKinds or None
+        The kind of each task; None if all are binary.
 
     Returns
     -------
     ndarray of shape (n_tasks,)
         Multipliers of the positives. A ratio never gives less than 1, and gives 1 to
-        a task without both classes.
+        a task without both classes. Tasks that are not binary have 1.
 
     Raises
     ------
     ValueError
-        For unknown or missing tasks, a wrong length, numbers that are not above 0, and
-        strings that are not ratios.
+        For unknown or missing tasks, a wrong length, numbers that are not above 0,
+        strings that are not ratios, and weights of tasks that are not binary.
     """
+    if kinds is not None and not kinds.all_binary:
+        return _of_binary_tasks(value, names, rates, kinds)
     if isinstance(value, str):
         value = [value] * len(names)
     value = by_task(value, names, "label_weight")
@@ -120,6 +135,29 @@ def label_weights(value: Any, names: npt.NDArray[Any], rates: Floats) -> Floats:
             for one, name, rate in zip(value, names, rates, strict=True)
         ]
     return check_per_task(value, names, "label_weight", positive=True)
+
+
+def _of_binary_tasks(
+    value: Any, names: npt.NDArray[Any], rates: Floats, kinds: TaskKinds
+) -> Floats:
+    """Label weights where some tasks are not binary, which have none."""
+    weights = np.ones(len(names))
+    if value is None:
+        return weights
+    by_name = isinstance(value, Mapping | pd.Series)
+    given = {str(name): one for name, one in value.items()} if by_name else {}
+    binary = [task for task, kind in enumerate(kinds) if kind.has_label_weight]
+    for task, kind in enumerate(kinds):
+        if task not in binary and (not by_name or str(names[task]) in given):
+            raise ValueError(
+                f"label_weight multiplies positives, but task {names[task]!r} is of "
+                f"kind {kind.name}, which has none. Give a mapping that names binary "
+                "tasks only."
+            )
+    if binary:
+        only = TaskKinds([kinds[task] for task in binary])
+        weights[binary] = label_weights(value, names[binary], rates[binary], only)
+    return weights
 
 
 def _multiplier(text: str, name: str, rate: float) -> float:

@@ -15,7 +15,7 @@ import torch
 from skorch.callbacks import Callback
 from torch import Tensor
 
-from skmtl import metrics
+from skmtl.metrics._by_kind import score_of
 from skmtl.tasks import TaskKind, TaskKinds
 
 # Rows of training that count: the epoch's order is random, so the first are a sample.
@@ -109,7 +109,7 @@ def scores_of_outputs(
         weight = np.broadcast_to(np.float32(1), labels.shape)
     found: dict[str, list[float]] = {}
     for group in kinds.groups:
-        judged = group.kind.judged(kinds.outputs_of(group, outputs))
+        judged = group.kind.judged_outputs(kinds.outputs_of(group, outputs))
         values = found.setdefault(group.kind.score_name, [math.nan] * len(kinds))
         for k, task in enumerate(group.tasks):
             values[task] = task_score(
@@ -132,8 +132,8 @@ def task_score(
         return math.nan
     # Without sample weights, observed labels weigh the same: counting pairs is faster.
     equal = bool((weight == weight[0]).all())
-    metric = getattr(metrics, kind.metric)
-    return float(metric(label, prediction, sample_weight=None if equal else weight))
+    weights = None if equal else weight
+    return score_of(kind.metric, label, prediction, weights, **kind.metric_params)
 
 
 def _joined(

@@ -22,6 +22,8 @@ from skmtl.encoding import EncodedTable, TableEncoder
 from skmtl.tasks import (
     Targets,
     check_targets,
+    kinds_by_task,
+    task_names,
     task_weights,
     warn_of_conditional_tasks,
     warn_of_constant_tasks,
@@ -130,18 +132,21 @@ class Fit:
         self.given, self.given_val = X, X_val
         X, X_val = to_native(X), to_native(X_val, "X_val")
         self.max_iter = ranker.max_iter if max_iter is None else max_iter
-        targets = check_targets(y, start.classes(classes))
+        kinds = start.kinds(kinds_by_task(ranker.task_kinds, task_names(y)))
+        targets = check_targets(y, start.classes(classes), kinds)
         check_consistent_length(X, targets.labels)
         if not targets.observed.any():
             raise ValueError(
                 f"y holds only NaN for the tasks {list(targets.names)}. Give at "
                 "least one observed label."
             )
-        ranker._check_tasks([str(name) for name in targets.names])
+        names = [str(name) for name in targets.names]
+        ranker._check_tasks(names)
+        ranker._check_kinds(names, targets.kinds)
         targets = ranker._complete(targets)
         warn_of_conditional_tasks(targets)
-        self.targets = targets
         self.weight = task_weights(sample_weight, targets.observed, targets.names)
+        self.targets = targets = targets.with_scales(self.weight)
         check_callbacks(ranker.callbacks)
         self.checkpoints = checkpoints_apart(ranker.callbacks)[1]
         for one in self.checkpoints:
@@ -163,9 +168,11 @@ class Fit:
     def _weights(self, means: Floats) -> TaskWeights:
         """Label weights and a new loss weighting, for tasks with these means."""
         ranker, names = self.ranker, self.targets.names
-        label = label_weights(ranker.label_weight, names, means)
+        kinds = self.targets.kinds
+        rates = kinds.rates(means)
+        label = label_weights(ranker.label_weight, names, rates, kinds)
         with own_defaults("cpu"):
-            return TaskWeights(label, loss_weighting(ranker.loss_weight, names, means))
+            return TaskWeights(label, loss_weighting(ranker.loss_weight, names, rates))
 
     def _stops_early(self, n_rows: int, *, given: bool) -> bool:
         """Whether training stops early; `given` says whether there is an `X_val`."""
@@ -192,7 +199,8 @@ class Fit:
             kept, rows = split_rows(split, self.data.X, targets.labels, n_rows)
         else:
             fraction = self.ranker.validation_fraction
-            rows = validation_rows(targets.labels, targets.observed, fraction, self.rng)
+            strata = targets.strata()
+            rows = validation_rows(strata, targets.observed, fraction, self.rng)
             kept = ~rows
         return Validation(
             targets.take(rows), self.weight[rows], held_out=rows, kept=kept
@@ -202,7 +210,7 @@ class Fit:
         # Rows for validation may have only one of the two labels.
         known = None if self.targets.multioutput else self.targets.classes
         try:
-            targets = check_targets(y, known)
+            targets = check_targets(y, known, list(self.targets.kinds))
         except ValueError as error:
             raise ValueError(f"y_val: {error}") from error
         if not targets.observed.any():
@@ -327,7 +335,7 @@ class Fit:
         n_rows = n_rows_to_read(len(rows), n_epochs)
         if n_rows < len(rows):
             parts = late.parts(net, kinds)
-            known = (rows.masses[1] > 0) & ~kinds.is_constant(prior)
+            known = kinds.by_task(rows.masses[1] > 0) & ~kinds.is_constant(prior)
             if parts and all((w[:, known] > 0).any(axis=0).all() for *_, w in parts):
                 return fit_intercept(parts, prior, kinds)
         part = rows.some_outputs(net, n_rows, self.rng)
@@ -344,6 +352,7 @@ class Fit:
             "_multioutput": targets.multioutput,
             "n_features_in_": encoder.n_features_in_,
             "prior_": prior,
+            "task_kinds_": list(targets.kinds),
             "label_weight_": weights.label,
             "intercept_": np.zeros(len(prior)),
         }

@@ -17,7 +17,8 @@ from skmtl.training.batches import Batches, TensorTable
 
 Floats = npt.NDArray[np.float64]
 
-# Factor, of shape (n_tasks,); outputs and weights, of shape (n_samples, n_tasks).
+# Factor, of shape (n_outputs,); outputs, (n_samples, n_outputs); weights, (n_samples,
+# n_tasks).
 Part = tuple[Floats, npt.NDArray[np.float32] | Floats, Floats]
 
 # Cells in which outputs are gathered: so many to a unit, and above and below 0.
@@ -52,19 +53,20 @@ def fit_intercept(parts: Sequence[Part], means: Floats, kinds: TaskKinds) -> Flo
     Parameters
     ----------
     parts : sequence of tuple
-        Factors of shape (n_tasks,), outputs and weights of training rows, both of shape
-        (n_samples, n_tasks), weights 0 where the label was not observed. The mean
-        prediction is the sum of the parts' own, times their factors. One part will do.
+        Factors of shape (n_outputs,), outputs of training rows, of shape (n_samples,
+        n_outputs), and weights, of shape (n_samples, n_tasks), 0 where the label was
+        not observed. The mean prediction is the sum of the parts' own, times their
+        factors. One part will do.
         Three make a regression estimator: cheap outputs of many rows, good ones of
         some, and from them the cheap ones of the same rows.
-    means : ndarray of shape (n_tasks,)
-        Observed means of the labels.
+    means : ndarray of shape (n_outputs,)
+        Observed means of the labels, or of what stands for them.
     kinds : TaskKinds
         The kind of each task.
 
     Returns
     -------
-    ndarray of shape (n_tasks,)
+    ndarray of shape (n_outputs,)
         0 for a task with nothing to learn, or without weight.
 
     References
@@ -78,17 +80,22 @@ def fit_intercept(parts: Sequence[Part], means: Floats, kinds: TaskKinds) -> Flo
             continue
         seen = [weight[:, task] > 0 for _, _, weight in parts]
         if all(rows.any() for rows in seen):
-            own = [
-                (z[rows, task], factor[task], weight[rows, task])
+            own = kinds.outputs[task]
+            of_task = [
+                (
+                    np.stack([z[rows, k] for k in range(own.start, own.stop)]),
+                    factor[own],
+                    weight[rows, task],
+                )
                 for rows, (factor, z, weight) in zip(seen, parts, strict=True)
             ]
-            shifts[task] = kind.intercept(own, means[task])
+            shifts[own] = kind.intercept(of_task, means[own])
     return shifts
 
 
 def means_after(
     expected: Floats,
-    known: Floats,
+    known: tuple[Floats, Floats],
     labels: npt.NDArray[np.float32],
     weight: Floats,
     kinds: TaskKinds,
@@ -97,10 +104,11 @@ def means_after(
 
     Parameters
     ----------
-    expected : ndarray of shape (n_tasks,)
-        Mean prediction for these rows before they were trained on.
-    known : ndarray of shape (n_tasks,)
-        Weight of the positives of all tables before.
+    expected : ndarray of shape (n_outputs,)
+        Mean level of these rows before they were trained on.
+    known : tuple of ndarray of shape (n_outputs,)
+        Sums of weighted indicators, such as positives, and of weights, of all tables
+        before.
     labels, weight : ndarray of shape (n_samples, n_tasks)
         Labels of the new rows, and weights, 0 where the label was not observed.
     kinds : TaskKinds
@@ -108,15 +116,18 @@ def means_after(
 
     Returns
     -------
-    ndarray of shape (n_tasks,)
+    ndarray of shape (n_outputs,)
         NaN for a task without weight now.
     """
     means = np.full(len(expected), np.nan)
-    for task in range(len(expected)):
-        seen = weight[:, task] > 0
+    for task, kind in enumerate(kinds):
+        seen, own = weight[:, task] > 0, kinds.outputs[task]
         if seen.any():
-            means[task] = kinds[task].updated_mean(
-                expected[task], known[task], labels[seen, task], weight[seen, task]
+            means[own] = kind.updated_means(
+                expected[own],
+                (known[0][own], known[1][own]),
+                labels[seen, task],
+                weight[seen, task],
             )
     return means
 
@@ -206,8 +217,9 @@ class LatePredictions(Callback):
         kept = [(X, w, z) for (X, w), z in self.last_ if X is not None]
         with torch.inference_mode():
             now = [(w, _predicted(net, X, z)) for X, w, z in kept]
-        all_then = _joined((w, z) for (_, w), z in self.last_)
-        then, after = _joined((w, z) for _, w, z in kept), _joined(now)
+        n = len(kinds)
+        all_then = _joined(((w, z) for (_, w), z in self.last_), n)
+        then, after = _joined(((w, z) for _, w, z in kept), n), _joined(now, n)
         slope = _slopes(then, after, kinds)
         return [(slope, *all_then), (np.ones_like(slope), *after), (-slope, *then)]
 
@@ -218,12 +230,14 @@ def _predicted(net: Any, X: dict[str, Any], then: Tensor) -> Tensor:
     return torch.cat([net.module_(**block) for block, _ in blocks])
 
 
-def _joined(batches: Iterable[tuple[Tensor | None, Tensor]]) -> tuple[Any, Any]:
-    """Logits and weights of batches."""
+def _joined(
+    batches: Iterable[tuple[Tensor | None, Tensor]], n_tasks: int
+) -> tuple[Any, Any]:
+    """Outputs and weights of batches."""
     weights, logits = zip(*batches, strict=True)
     z = torch.cat(logits).cpu().numpy()
     if weights[0] is None:
-        return z, np.broadcast_to(np.float64(1.0), z.shape)  # takes no memory
+        return z, np.broadcast_to(np.float64(1.0), (len(z), n_tasks))  # takes no memory
     return z, torch.cat(weights).cpu().numpy().astype(np.float64)
 
 
@@ -233,7 +247,7 @@ def _slopes(then: tuple[Any, Any], after: tuple[Any, Any], kinds: TaskKinds) -> 
     Dropout makes those of training vary more than they are worth.
     """
     x, y = (kinds.predict(z.astype(np.float64)) for z, _ in (then, after))
-    w = then[1]
+    w = kinds.by_output(then[1])
     mass = w.sum(axis=0).clip(min=np.finfo(float).tiny)
     x, y = (p - (w * p).sum(axis=0) / mass for p in (x, y))
     of_x = (w * x * x).sum(axis=0)

@@ -17,6 +17,8 @@ from torch import nn
 
 from skmtl._sklearn import HasMethods, Interval, StrOptions
 from skmtl.encoding import TableEncoder
+from skmtl.tasks import TaskKind, TaskKindsLike
+from skmtl.tasks.columns import NAMED
 
 # One value for all tasks, one for each in order, or one for each by name.
 PerTask: TypeAlias = (
@@ -193,13 +195,19 @@ class SharedParameters(Parameters):
         Width of the embedding of a number's bin.
     dropout : float, default=0.0
         Share of the outputs of every hidden layer that is dropped in training.
+    task_kinds : str, task kind, mapping or None, default=None
+        What the labels of a task are: "binary", "regression", "ordinal" or
+        "multiclass", or an object such as ``RegressionTask("tweedie")``. A mapping goes
+        from task names to kinds; tasks that it does not name are binary, as all are
+        with None. Nothing is inferred from the labels.
     label_weight : float, str, array-like, mapping or None, default=None
         Multiplier of the positive term of each task's cross-entropy, above 0.
         "balanced" makes positives weigh as much as negatives; a ratio such as "1:2"
         makes them weigh half as much, from the observed labels and sample weights of
         the task, and never lowers a task that is above it. A mapping goes from task
         names to numbers or ratios. Predicted probabilities are those of the table as it
-        is, whatever the label weight.
+        is, whatever the label weight. Where some tasks are not binary, it must be a
+        mapping that names binary ones only.
     loss_weight : float, str, array-like, mapping, strategy or None, default=None
         Multiplier of each task's loss in the sum, at least 0. "inverse_ratio" gives the
         number of negatives per positive of each task, scaled to mean 1. Or a strategy
@@ -334,13 +342,13 @@ class SharedParameters(Parameters):
         bytes for each id, label and bin and for each number, deleted at the end. None
         for the system's folder of temporary files, which may lie in memory.
     verbose : int, default=0
-        1 for a line per epoch: loss and ROC AUC of every task, on the validation part
+        1 for a line per epoch: loss and score of every task, on the validation part
         where there is one, speed and time left.
 
     Attributes
     ----------
-    classes_ : ndarray of shape (2,) or list of ndarray
-        Labels; for several tasks ``[0, 1]`` for each.
+    classes_ : ndarray of shape (n_classes,), list of ndarray, or None
+        Labels; for several tasks ``[0, 1]`` for each binary one. None for a regression.
     task_names_ : ndarray of shape (n_tasks,), dtype object
         Columns of `y`, or ``"0"``, ``"1"``, …
     n_features_in_ : int
@@ -377,11 +385,17 @@ class SharedParameters(Parameters):
         ``gradient_norm``, the root mean square over the epoch's steps, and
         ``cosine_<task>``, the cosine of the task's gradient with that of the other,
         over all steps of the epoch.
-    intercept_ : ndarray of shape (n_tasks,)
-        What is added to the net's logits so that the mean prediction on the training
-        rows is the observed rate.
-    prior_ : ndarray of shape (n_tasks,)
-        Rate of positives among observed labels; NaN where none was observed.
+    task_kinds_ : list of TaskKind
+        The kind of each task, with the classes or the scale of its labels.
+    intercept_ : ndarray of shape (n_outputs,)
+        What is added to the net's outputs so that the mean prediction on the training
+        rows is the observed rate or mean. Binary tasks and regressions have one output,
+        ordinal tasks one for each class but the last, multiclass tasks one for each
+        class.
+    prior_ : ndarray of shape (n_outputs,)
+        Rate of positives among observed labels, mean of a regression, rates of labels
+        above each class of an ordinal task, or of each class; NaN where none was
+        observed.
     """
 
     tower_units: Sequence[int] = parameter(default=(64,), allowed=["array-like"])
@@ -405,6 +419,10 @@ class SharedParameters(Parameters):
     dropout: float = parameter(
         default=0.0,
         allowed=[Interval(Real, 0, 1, closed="left")],
+    )
+    task_kinds: TaskKindsLike = parameter(
+        default=None,
+        allowed=[StrOptions(set(NAMED)), TaskKind, dict, None],
     )
     label_weight: PerTask = parameter(
         default=None,

@@ -12,7 +12,7 @@ import pandas as pd
 
 from skmtl.encoding import EncodedTable, TableEncoder
 from skmtl.modules import MultiTaskModule, Pretrained
-from skmtl.tasks import Targets
+from skmtl.tasks import Targets, TaskKind, TaskKinds
 from skmtl.training.criterion import TaskLosses
 from skmtl.training.net import MultiTaskNet
 from skmtl.training.parameters import SharedParameters
@@ -51,6 +51,7 @@ class FittedAttributes:
     classes_: Any
     label_weight_: Floats
     loss_weight_: Floats
+    task_kinds_: list[TaskKind]
     intercept_: Floats
     prior_: Floats
     history_: pd.DataFrame
@@ -58,7 +59,8 @@ class FittedAttributes:
     best_iter_: int
     n_validation_rows_: int
     _multioutput: bool
-    # Weight of each task's positives, and of its observed labels, over all tables.
+    # Weights of positives, or sums of other labels, and of observed labels, over all
+    # tables, for each output.
     _masses: tuple[Floats, Floats]
 
 
@@ -81,13 +83,26 @@ class TrainableRanker(SharedParameters, FittedAttributes, ABC):
 
     @abstractmethod
     def _make_net(
-        self, encoder: TableEncoder, names: list[str], pretrained: PretrainedRows
+        self,
+        encoder: TableEncoder,
+        names: list[str],
+        kinds: TaskKinds,
+        pretrained: PretrainedRows,
     ) -> MultiTaskModule:
         """The network for what an encoder gives, and for these tasks."""
 
+    @property
     @abstractmethod
-    def _task_proba(self, X: Any) -> Floats:
-        """Predictions of a fitted ranker, ``(n_samples, n_tasks)``."""
+    def _kinds(self) -> TaskKinds:
+        """The kinds of the fitted tasks."""
+
+    @abstractmethod
+    def _check_kinds(self, names: list[str], kinds: TaskKinds) -> None:
+        """Refuse kinds of tasks that the network cannot have."""
+
+    @abstractmethod
+    def _levels(self, X: Any) -> Floats:
+        """Predictions of a fitted ranker, ``(n_samples, n_outputs)``."""
 
     @abstractmethod
     def _snapshot(self, fitted: dict[str, Any]) -> Self:

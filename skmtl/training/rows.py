@@ -32,8 +32,9 @@ class TrainingRows(ABC):
 
     Attributes
     ----------
-    masses : tuple of ndarray of shape (n_tasks,)
-        Weight of each task's positives, and of its observed labels.
+    masses : tuple of ndarray of shape (n_outputs,)
+        Weight of each task's positives, or sums of other labels, and weight of its
+        observed labels.
     valid : ValidationPart or None
         The rows for validation.
     most_late : int or None
@@ -111,7 +112,8 @@ class TableRows(TrainingRows):
         return tensor_table(self.table, labels, self.weight, self.device)
 
     def outputs(self, net: MultiTaskNet) -> Part:
-        return np.ones(self.weight.shape[1]), logits(net, self.table), self.weight
+        z = logits(net, self.table)
+        return np.ones(z.shape[1]), z, self.weight
 
     def some_outputs(
         self, net: MultiTaskNet, n_rows: int, rng: np.random.RandomState
@@ -119,5 +121,5 @@ class TableRows(TrainingRows):
         if n_rows >= len(self.table):
             return self.outputs(net)
         chosen = np.sort(rng.choice(len(self.table), n_rows, replace=False))
-        weight = self.weight[chosen]
-        return np.ones(weight.shape[1]), logits(net, self.table, chosen), weight
+        z = logits(net, self.table, chosen)
+        return np.ones(z.shape[1]), z, self.weight[chosen]

@@ -18,7 +18,14 @@ from skmtl.encoding.blocks import WeightedBlock
 from skmtl.sources.opening import column_names, is_source, open_source
 from skmtl.sources.source import Source
 from skmtl.sources.space import check_scratch
-from skmtl.tasks import check_targets, warn_of_conditional_tasks, warn_of_rare_tasks
+from skmtl.tasks import (
+    BinaryTask,
+    TaskKind,
+    check_targets,
+    kinds_by_task,
+    warn_of_conditional_tasks,
+    warn_of_rare_tasks,
+)
 from skmtl.training.computing import logits
 from skmtl.training.fit import Fit
 from skmtl.training.intercept import Floats, OutputCells, Part
@@ -141,6 +148,7 @@ class SourceFit(Fit):
             )
         self.columns = named_columns_of(self.source, y, sample_weight)
         ranker._check_tasks(names)
+        _check_binary(names, start.kinds(kinds_by_task(ranker.task_kinds, names)))
         check_callbacks(ranker.callbacks)
         self.checkpoints = checkpoints_apart(ranker.callbacks)[1]
         for one in self.checkpoints:
@@ -329,6 +337,16 @@ class SourceFit(Fit):
                 f"{columns.y}, so that no epoch is better than another."
             )
         return self._part(rows.piles)
+
+
+def _check_binary(names: list[str], kinds: list[TaskKind]) -> None:
+    """Refuse other kinds, whose labels are too many to be counted."""
+    for name, kind in zip(names, kinds, strict=True):
+        if not isinstance(kind, BinaryTask):
+            raise ValueError(
+                f"X is read block by block, which takes binary tasks only, but task "
+                f"{name!r} is of kind {kind.name}. Read the table into memory."
+            )
 
 
 def named_columns_of(

@@ -13,7 +13,7 @@ import torch
 from skmtl.encoding import EncodedTable, TableEncoder
 from skmtl.encoding._table import Growth
 from skmtl.encoding.blocks import WeightedBlock
-from skmtl.tasks import Targets
+from skmtl.tasks import Targets, TaskKind
 from skmtl.training.computing import seeded
 from skmtl.training.criterion import check_same_strategy
 from skmtl.training.intercept import Floats, fit_intercept, means_after
@@ -80,6 +80,10 @@ class Start:
     def classes(self, announced: Any) -> Any:
         """Labels that a single task may have; None where the table alone says so."""
         return announced
+
+    def kinds(self, given: list[TaskKind]) -> list[TaskKind]:
+        """The kinds of the tasks, with what earlier tables taught of them."""
+        return given
 
     def check(self, targets: Targets, weighting: LossWeighting) -> None:
         """Refuse what does not fit the ranker's earlier tables."""
@@ -148,9 +152,11 @@ class Start:
         """Make the net that trains."""
         ranker, kinds = self.ranker, data.targets.kinds
         with seeded(data.seed, ranker.device):
-            module = ranker._make_net(encoded.encoder, data.names, data.pretrained)
-            means = kinds.first_means(prior, n_rows)
-            module.start_at(torch.from_numpy(means).float())
+            module = ranker._make_net(
+                encoded.encoder, data.names, kinds, data.pretrained
+            )
+            rates = kinds.first_rates(prior, n_rows)
+            module.start_at(torch.from_numpy(rates).float())
             net = MultiTaskNet(
                 module,
                 criterion__weighting=weights.loss,
@@ -189,6 +195,20 @@ class WarmStart(Start):
     continues = True
     # What continues, in errors.
     what: ClassVar[str] = "warm_start"
+
+    def kinds(self, given: list[TaskKind]) -> list[TaskKind]:
+        before = list(self.ranker._kinds)
+        changed = [
+            f"{old!r}, found {new!r}"
+            for old, new in zip(before, given, strict=False)
+            if type(old) is not type(new) or old.params() != new.params()
+        ]
+        if changed:
+            raise ValueError(
+                f"{self.what} continues with the kind of task {changed[0]}. Fit again "
+                "with warm_start=False."
+            )
+        return before if len(before) == len(given) else given
 
     def check(self, targets: Targets, weighting: LossWeighting) -> None:
         ranker, names = self.ranker, list(targets.names)
@@ -237,7 +257,8 @@ class WarmStart(Start):
     ) -> MultiTaskNet:
         # A copy, so that a fit that fails leaves the fitted ranker as it was.
         net = copy.deepcopy(self.ranker.net_)
-        net.criterion_.reweigh(weights.loss, weights.label.tolist())
+        label_weight = weights.label.tolist()
+        net.criterion_.reweigh(weights.loss, data.targets.kinds, label_weight)
         retune(net, self.ranker)
         tuned: MultiTaskNet = net.set_params(
             max_epochs=max_epochs,
@@ -287,13 +308,15 @@ class NextTable(WarmStart):
         # By the ranker as it was: training went on with a copy. What steps on these
         # rows did to the level does not show in it.
         ranker, w, kinds = self.ranker, data.weight, data.targets.kinds
-        proba = ranker._task_proba(data.X)
-        mass, total = w.sum(axis=0), (w * proba).sum(axis=0)
+        levels = ranker._levels(data.X)
+        by_output = kinds.by_output(w)
+        mass, total = by_output.sum(axis=0), (by_output * levels).sum(axis=0)
         expected = np.divide(total, mass, out=np.zeros_like(mass), where=mass > 0)
-        known = ranker._masses[0]
+        known = ranker._masses
         means = means_after(expected, known, data.targets.labels, w, kinds)
         found = fit_intercept([rows.outputs(net)], means, kinds)
-        return np.where(kinds.is_constant(means), ranker.intercept_, found)
+        constant = kinds.by_output(kinds.is_constant(means))
+        return np.where(constant, ranker.intercept_, found)
 
 
 def retune(net: MultiTaskNet, ranker: TrainableRanker) -> None:

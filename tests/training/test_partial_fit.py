@@ -278,7 +278,7 @@ def test_means_after_are_means_of_the_posterior():
     y = (rng.random((5000, 3)) < [0.1, 0.02, 0.5]).astype(np.float32)
     weight = rng.random(y.shape) * (rng.random(y.shape) < 0.9)
     expected, known = np.array([0.08, 0.03, 0.4]), np.array([500.0, 7.0, 3.0])
-    found = means_after(expected, known, y, weight, kinds)
+    found = means_after(expected, (known, known), y, weight, kinds)
     for task in range(3):
         mean = weight[weight[:, task] > 0, task].mean()
         w, before = weight[:, task] / mean, min(known[task] / mean, 100)
@@ -286,9 +286,9 @@ def test_means_after_are_means_of_the_posterior():
         a, b = before, before / expected[task] - before
         posterior = beta(a + w @ y[:, task], b + w @ (1 - y[:, task]))
         assert found[task] == pytest.approx(posterior.mean(), rel=1e-9)
-    first = means_after(np.zeros(3), np.zeros(3), y, np.ones(y.shape), kinds)
+    first = means_after(np.zeros(3), np.zeros((2, 3)), y, np.ones(y.shape), kinds)
     assert_allclose(first, y.mean(axis=0), rtol=1e-6)  # nothing was known before
-    unseen = means_after(expected, known, y, weight * [0, 1, 1], kinds)
+    unseen = means_after(expected, (known, known), y, weight * [0, 1, 1], kinds)
     assert np.isnan(unseen[0])
     assert_array_equal(unseen[1:], found[1:])
 

@@ -1,0 +1,322 @@
+"""Tasks whose labels are numbers: durations, counts, revenue."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from skmtl.tasks.kinds import Floats, Part, TaskKind
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+# Losses whose outputs are logarithms of means, and the power of their variance.
+POWERS = {"poisson": 1.0, "gamma": 2.0, "tweedie": None}
+LOSSES = ("squared", "huber", "quantile", *POWERS)
+TRANSFORMS = ("standardize", "log1p", None)
+
+# Where labels are divided to keep their distribution in a part of the rows.
+_TENTHS = np.arange(1, 10) / 10
+
+# Exponents beyond these mean that a network learnt nothing of its level.
+_BOUND = 50.0
+
+
+class RegressionTask(TaskKind):
+    """A task whose labels are numbers, such as a dwell time, a count or a revenue.
+
+    Parameters
+    ----------
+    loss : {"squared", "huber", "quantile", "poisson", "gamma", "tweedie"}, \
+default="squared"
+        "squared" is half the squared error, and "huber" the absolute error where it is
+        large. "quantile" is the pinball loss, whose predictions are not means but
+        exceed a share `quantile` of the labels. "poisson", "gamma" and "tweedie" are
+        half the deviances of these distributions with a logarithmic link, for counts,
+        positive amounts, and amounts that are often 0. They need labels of at least 0,
+        "gamma" labels above 0.
+    transform : {"standardize", "log1p"} or None, default="standardize"
+        What the network learns. "standardize" brings labels to mean 0 and standard
+        deviation 1, and those of a loss with a logarithmic link to mean 1, so that the
+        losses of all tasks are of one size. "log1p" takes ``log(1 + label)`` first, for
+        labels above -1 with a long tail, and has no effect on ranking by the loss of a
+        quantile. With None the loss has the unit of the labels. Predictions always have
+        the unit of the labels.
+    quantile : float in (0, 1), default=0.5
+        The share of labels below the prediction, for loss="quantile".
+    power : float in (1, 2), default=1.5
+        Power of the mean that the variance grows with, for loss="tweedie".
+    delta : float, default=1.35
+        Error from which on loss="huber" grows linearly, in the unit that `transform`
+        gives: by default standard deviations of the labels.
+
+    Attributes
+    ----------
+    center_, scale_ : float
+        In a fitted ranker's ``task_kinds_``: the mean and standard deviation of the
+        transformed labels. For a logarithmic link 0 and the mean.
+    low_, high_ : float
+        Range of the labels.
+
+    Raises
+    ------
+    ValueError
+        For unknown losses and transforms, numbers out of range, and a transform of
+        labels whose loss has a logarithmic link already.
+
+    See Also
+    --------
+    OrdinalTask : Few ordered labels, such as stars.
+
+    Notes
+    -----
+    The intercept of a fitted ranker makes the mean prediction on the training rows the
+    mean of their labels. This also undoes most of the bias of exponentials of mean
+    logarithms after transform="log1p" [1]_. With loss="quantile" the intercept is 0.
+
+    The score of a task is :math:`R^2`, or for the other losses the share of their own
+    deviance that is explained, :math:`D^2` [2]_.
+
+    References
+    ----------
+    .. [1] N. Duan. Smearing estimate: a nonparametric retransformation method. Journal
+           of the American Statistical Association 78(383), 1983.
+    .. [2] T. Hastie, R. Tibshirani and M. Wainwright. Statistical Learning with
+           Sparsity, 2015, equation 3.11.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from skmtl import RegressionTask, ShareBottom
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.normal(size=(2000, 3))
+    >>> y = pd.DataFrame({"click": X[:, 0] > 0, "dwell": np.exp(X[:, 1] + X[:, 0])})
+    >>> kinds = {"dwell": RegressionTask("gamma")}
+    >>> ranker = ShareBottom(task_kinds=kinds, random_state=0).fit(X, y.astype(float))
+    >>> values = ranker.set_output(transform="pandas").predict_task(X)
+    >>> float((values["dwell"].mean() / y["dwell"].mean()).round(3))
+    1.0
+    """
+
+    name: ClassVar[str] = "regression"
+    center_: float | None = None
+    scale_: float = 1.0
+    low_: float = np.inf
+    high_: float = -np.inf
+
+    def __init__(
+        self,
+        loss: str = "squared",
+        *,
+        transform: str | None = "standardize",
+        quantile: float = 0.5,
+        power: float = 1.5,
+        delta: float = 1.35,
+    ) -> None:
+        self.loss = loss
+        self.transform = transform
+        self.quantile = quantile
+        self.power = power
+        self.delta = delta
+        _check_choice("loss", loss, LOSSES)
+        _check_choice("transform", transform, TRANSFORMS)
+        _check_between("quantile", quantile, 0.0, 1.0)
+        _check_between("power", power, 1.0, 2.0)
+        _check_between("delta", delta, 0.0, np.inf)
+        if self.has_log_link and transform == "log1p":
+            raise ValueError(
+                f"loss={loss!r} has a logarithmic link, so that transform='log1p' "
+                "would take the logarithm twice. Leave transform out."
+            )
+
+    @property
+    def has_log_link(self) -> bool:
+        """Whether outputs are logarithms of means."""
+        return self.loss in POWERS
+
+    @property
+    def metric(self) -> str:
+        """R² or D² of the loss."""
+        if self.loss == "quantile":
+            return "d2_pinball"
+        return "d2_tweedie" if self.has_log_link else "r2"
+
+    @property
+    def metric_params(self) -> Mapping[str, float]:
+        """What the metric takes."""
+        if self.loss == "quantile":
+            return {"alpha": self.quantile}
+        return {"power": self._power} if self.has_log_link else {}
+
+    @property
+    def score_name(self) -> str:
+        """D² for the losses that have their own."""
+        return "r2" if self.metric == "r2" else "d2"
+
+    @property
+    def _power(self) -> float:
+        power = POWERS.get(self.loss)
+        return self.power if power is None else power
+
+    def read(
+        self, column: npt.ArrayLike, task: str
+    ) -> tuple[Self, npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
+        try:
+            values = np.asarray(column, dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"Task {task!r} is a regression, whose labels are numbers or NaN, but "
+                f"holds something else: {error}"
+            ) from error
+        observed = ~np.isnan(values)
+        self._check_range(values[observed], task)
+        kept = np.where(observed, values, 0.0)
+        labels = kept.astype(np.float32)
+        rounding = np.abs(labels - kept).max(initial=0.0)
+        if rounding and rounding > 1e-3 * values[observed].std():
+            raise ValueError(
+                f"Task {task!r} has labels from {values[observed].min():g} to "
+                f"{values[observed].max():g}, whose differences float32 does not hold. "
+                "Subtract a constant."
+            )
+        return self, labels, observed
+
+    def _check_range(self, values: Floats, task: str) -> None:
+        if np.isinf(values).any():
+            raise ValueError(
+                "Input y contains infinity or a value too large for dtype('float64'): "
+                f"task {task!r}."
+            )
+        what = "transform" if self.transform == "log1p" else "loss"
+        least, strict = -np.inf, False
+        if self.has_log_link:
+            least, strict = 0.0, self.loss == "gamma"
+        elif self.transform == "log1p":
+            least, strict = -1.0, True
+        wrong = values <= least if strict else values < least
+        if wrong.any():
+            raise ValueError(
+                f"Task {task!r} holds the label {values[wrong][0]:g}, but "
+                f"{what}={getattr(self, what)!r} needs labels "
+                f"{'above' if strict else 'of at least'} {least:g}."
+            )
+
+    def fit(self, labels: Floats, weight: Floats) -> Self:
+        if not len(labels):
+            return self
+        fitted = copy.copy(self)
+        fitted.low_ = min(self.low_, float(labels.min()))
+        fitted.high_ = max(self.high_, float(labels.max()))
+        if self.center_ is not None:
+            return fitted  # training continues on the scale that it began with
+        t = np.log1p(labels) if self.transform == "log1p" else labels
+        mean = float(np.average(t, weights=weight))
+        if self.has_log_link:
+            fitted.center_, fitted.scale_ = 0.0, mean if mean > 0 else 1.0
+            return fitted
+        spread = float(np.average((t - mean) ** 2, weights=weight)) ** 0.5
+        fitted.center_ = mean
+        if self.transform is not None and spread > 0:
+            fitted.scale_ = spread
+        return fitted
+
+    def strata(
+        self, labels: npt.NDArray[np.float32], observed: npt.NDArray[np.bool_]
+    ) -> npt.NDArray[np.float32]:
+        if not observed.any():
+            return labels
+        edges = np.unique(np.quantile(labels[observed], _TENTHS))
+        return np.asarray(np.searchsorted(edges, labels), dtype=np.float32)
+
+    def make_loss(self, label_weight: Sequence[float]) -> nn.Module:
+        from skmtl.tasks import losses
+
+        if self.has_log_link:
+            factor = 1.0
+            if self.transform is None:  # the deviance in the unit of the labels
+                factor = self.scale_ ** (2 - self._power)
+            loss: Any = losses.HalfDeviance(self._power)
+            return losses.ScaledLoss(loss, center=0.0, scale=self.scale_, factor=factor)
+        loss = {
+            "squared": losses.squared,
+            "huber": losses.Huber(self.delta),
+            "quantile": losses.Pinball(self.quantile),
+        }[self.loss]
+        return losses.ScaledLoss(
+            loss,
+            center=self.center_ or 0.0,
+            scale=self.scale_,
+            log1p=self.transform == "log1p",
+        )
+
+    def predict(self, outputs: npt.NDArray[np.floating]) -> Floats:
+        z = np.asarray(outputs, dtype=np.float64)
+        if self.has_log_link:
+            return np.asarray(self.scale_ * np.exp(z.clip(-_BOUND, _BOUND)))
+        t = (self.center_ or 0.0) + self.scale_ * z
+        if self.transform == "log1p":
+            return np.asarray(np.expm1(t.clip(-_BOUND, _BOUND)))
+        return np.asarray(t)
+
+    def graph(self, outputs: Tensor) -> Tensor:
+        if self.has_log_link:
+            return self.scale_ * outputs.clamp(-_BOUND, _BOUND).exp()
+        t = (self.center_ or 0.0) + self.scale_ * outputs
+        return t.clamp(-_BOUND, _BOUND).expm1() if self.transform == "log1p" else t
+
+    def decide(self, levels: Floats) -> npt.NDArray[Any]:
+        return levels
+
+    def has_score(self, labels: npt.NDArray[np.floating]) -> bool:
+        return len(labels) > 1 and bool(labels.min() < labels.max())
+
+    def is_constant(self, means: Floats) -> npt.NDArray[np.bool_]:
+        return np.full(len(means), not self.low_ < self.high_)
+
+    def constant(self, means: Floats) -> Floats:
+        return np.nan_to_num(means, nan=0.0)
+
+    def first_rates(self, means: Floats, n_rows: int) -> Floats:
+        return np.full(len(means), 0.5)  # outputs of 0 are the mean
+
+    def intercept(self, parts: Sequence[Part], means: Floats) -> Floats:
+        if self.loss == "quantile":
+            return np.zeros(1)
+        wanted, found = float(means[0]), self._mean(parts)
+        curved = self.has_log_link or self.transform == "log1p"
+        if not curved:
+            return np.array([(wanted - found) / self.scale_])
+        if self.transform == "log1p":
+            wanted, found = 1 + wanted, 1 + found
+        if found <= 0 or wanted <= 0:  # an estimate from few rows
+            return np.zeros(1)
+        step = self.scale_ if self.transform == "log1p" else 1.0
+        return np.array([np.log(wanted / found) / step])
+
+    def _mean(self, parts: Sequence[Part]) -> float:
+        means = (
+            share[0] * np.average(self.predict(z[0]), weights=weight)
+            for z, share, weight in parts
+        )
+        return float(sum(means))
+
+
+def _check_choice(name: str, value: Any, allowed: Sequence[Any]) -> None:
+    if value not in allowed:
+        raise ValueError(f"{name} must be one of {list(allowed)}, found {value!r}.")
+
+
+def _check_between(name: str, value: Any, low: float, high: float) -> None:
+    try:
+        inside = low < value < high
+    except TypeError:
+        inside = False
+    if not inside:
+        raise ValueError(
+            f"{name} must be a number between {low:g} and {high:g}, found {value!r}."
+        )

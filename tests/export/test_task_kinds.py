@@ -1,0 +1,38 @@
+"""Files of rankers whose tasks are not all binary."""
+
+import json
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+from skmtl import RegressionTask
+from skmtl.export import onnx_inputs, to_onnx
+from tests.rankers.test_task_kinds import KINDS, make, make_table
+
+onnxruntime = pytest.importorskip("onnxruntime")
+
+
+@pytest.mark.parametrize(
+    ("name", "dwell"),
+    [
+        ("ShareBottom", RegressionTask("gamma")),
+        ("ESMM", RegressionTask(transform="log1p")),
+        ("ChainedMMoE", RegressionTask("huber")),
+    ],
+)
+def test_files_give_expected_labels(name, dwell, tmp_path):
+    X, y = make_table(400)
+    y.loc[:, "items"] = 3.0  # nothing to learn
+    kinds = KINDS | {"dwell": dwell}
+    with pytest.warns(UserWarning, match="'items' has equal labels"):
+        ranker = make(name, task_kinds=kinds).fit(X, y)
+    to_onnx(ranker, tmp_path / "ranker.onnx", X=X)
+    session = onnxruntime.InferenceSession(tmp_path / "ranker.onnx")
+    assert [one.name for one in session.get_outputs()] == ["predictions"]
+    (found,) = session.run(None, onnx_inputs(session, X))
+    assert_allclose(found, ranker.predict_task(X), rtol=1e-5, atol=1e-6)
+    described = session.get_modelmeta().custom_metadata_map
+    columns = ranker.set_output(transform="pandas").predict_task(X).columns
+    assert json.loads(described["columns"]) == list(columns)
+    assert np.isclose(found[:, 4], 3.0).all()
