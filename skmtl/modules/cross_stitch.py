@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from skmtl.modules.draws import Dropout
 from skmtl.modules.layers import TaskLinear
 from skmtl.modules.protocols import Sharing
 
@@ -64,7 +65,7 @@ class CrossStitchBottoms(Sharing):
         start = torch.full((n_tasks, n_tasks), (1 - own_weight) / max(n_tasks - 1, 1))
         start.fill_diagonal_(own_weight if n_tasks > 1 else 1.0)
         self.stitches = nn.ParameterList(start.clone() for _ in units)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
         x = x.expand(self.n_tasks, *x.shape)

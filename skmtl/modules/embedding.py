@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from skmtl.modules.bags import BagColumn, pool
+from skmtl.modules.draws import generator_of
+from skmtl.modules.memory import room_for
 from skmtl.modules.pretrained_rows import Grown, PretrainedRows, grown
 from skmtl.modules.protocols import ColumnSlices, Embedding
 from skmtl.modules.ragged import Ragged
@@ -122,11 +124,12 @@ class TableEmbedding(Embedding):
         )
         self.sparse, self.bin_rate = sparse, bin_rate
         self.bags, self.n_sets = tuple(bags), n_sets
-        self.bins = nn.Parameter(torch.empty(sum(bin_sizes), bin_dim))
+        self.bins = nn.Parameter(torch.empty(room_for(sum(bin_sizes), bin_dim)))
         of_ids = sum(self.ids.widths) + sum(dims[bag.vocabulary] for bag in bags)
         self.width = of_ids + len(bin_sizes) * bin_dim + n_numeric
         # Small beside the scaled numbers, which say the same without noise.
-        nn.init.normal_(self.bins, std=bin_start * gain * bin_dim**-0.5)
+        std = bin_start * gain * bin_dim**-0.5
+        nn.init.normal_(self.bins, std=std, generator=generator_of("cpu"))
         of_bins = range(len(bin_sizes)) if binned is None else binned
         # What the encoder knows; no part of the state that is learnt.
         ranges = None if bin_ranges is None else torch.as_tensor(bin_ranges)
@@ -517,7 +520,8 @@ def _start(sizes: Sequence[int], dim: int, gain: float) -> nn.Parameter:
     missing or rare id.
     """
     table = torch.empty(sum(sizes), dim)
-    nn.init.normal_(table, std=0.2 * dim**-0.5)
+    std, generator = 0.2 * dim**-0.5, generator_of("cpu")
+    nn.init.normal_(table, std=std, generator=generator)
     table *= gain
     table[_first_rows(sizes)] = 0.0
     return nn.Parameter(table)

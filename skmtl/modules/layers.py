@@ -19,6 +19,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from skmtl.modules.draws import Dropout, generator_of
+from skmtl.modules.memory import room_for
+
 L = TypeVar("L", bound=nn.Module)
 
 
@@ -45,9 +48,15 @@ class Dense(nn.Module):
     ) -> None:
         super().__init__()
         self.relu = relu
-        start = nn.Linear(width, n_units, bias)
-        self.weight = nn.Parameter(start.weight.detach().t().contiguous())
-        self.bias = start.bias
+        generator, bound = generator_of("cpu"), 1 / math.sqrt(width)
+        start = torch.empty(room_for(n_units, width))
+        nn.init.kaiming_uniform_(start, a=math.sqrt(5), generator=generator)
+        self.weight = nn.Parameter(start.t().contiguous())
+        if bias:
+            self.bias = nn.Parameter(torch.empty(n_units))
+            nn.init.uniform_(self.bias, -bound, bound, generator=generator)
+        else:
+            self.register_parameter("bias", None)
 
     def forward(self, x: Tensor) -> Tensor:
         return linear(x, self.weight, self.bias, relu=self.relu)
@@ -74,11 +83,11 @@ class TaskLinear(nn.Module):
     def __init__(self, n: int, width: int, n_units: int, *, relu: bool = False) -> None:
         super().__init__()
         self.relu = relu
-        self.weight = nn.Parameter(torch.empty(n, width, n_units))
+        self.weight = nn.Parameter(torch.empty(room_for(n, width, n_units)))
         self.bias = nn.Parameter(torch.empty(n, 1, n_units))
         bound = 1.0 / math.sqrt(width)
-        nn.init.uniform_(self.weight, -bound, bound)
-        nn.init.uniform_(self.bias, -bound, bound)
+        for one in (self.weight, self.bias):
+            nn.init.uniform_(one, -bound, bound, generator=generator_of("cpu"))
 
     def forward(self, x: Tensor) -> Tensor:
         return stacks(x, [(self.weight, self.bias, self.relu)])
@@ -158,7 +167,7 @@ def _layers(
     for before, n_units in pairwise([width, *units]):
         layers.append(layer(before, n_units))
         if dropout:
-            layers.append(nn.Dropout(dropout))
+            layers.append(Dropout(dropout))
     return layers
 
 

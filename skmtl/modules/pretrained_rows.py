@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from skmtl.modules.draws import generator_of
+
 
 @dataclass(frozen=True)
 class Grown:
@@ -100,8 +102,12 @@ class PretrainedRows(nn.Module):
             self.vectors = nn.Parameter(vectors)
         self.projection = None
         if width != dim:
-            self.projection = nn.Linear(width, dim, bias=False)
-            nn.init.normal_(self.projection.weight, std=width**-0.5)
+            generator = generator_of("cpu")
+            self.projection = nn.utils.skip_init(nn.Linear, width, dim, bias=False)
+            weight = self.projection.weight
+            # What nn.Linear draws comes first: the same seed gives the same start.
+            nn.init.kaiming_uniform_(weight, generator=generator)
+            nn.init.normal_(weight, std=width**-0.5, generator=generator)
 
     def tables(self) -> list[tuple[nn.Parameter, float]]:
         """Tables that are trained, and the factor of their learning rates."""

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from skmtl.modules.draws import generator_of
 from skmtl.modules.layers import (
     Dense,
     before_relu,
@@ -329,7 +330,8 @@ class ExpertMixture(Mixture):
         logits: Tensor = self.gates(x).unflatten(1, (self.n_tasks, self.n_experts))
         if self.training and self.gate_dropout:
             # In float32 also under bf16, whose random numbers are multiples of 1/256.
-            chance = torch.rand_like(logits, dtype=torch.float32)
+            generator, device = generator_of(logits.device), logits.device
+            chance = torch.rand(logits.shape, generator=generator, device=device)
             dropped = chance < self.gate_dropout
             dropped &= ~dropped.all(dim=2, keepdim=True)
             logits = logits.masked_fill(dropped, -torch.inf)

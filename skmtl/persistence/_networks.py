@@ -79,6 +79,7 @@ class RankerNetwork:
 
     @staticmethod
     def restore(ranker: Any, reader: Reader, state: Any) -> None:
+        from skmtl.training.computing import without_index
         from skmtl.training.net import MultiTaskNet
 
         if reader.device is not None:
@@ -94,7 +95,7 @@ class RankerNetwork:
                 ranker._kinds, ranker.label_weight_.tolist()
             ),
             train_split=None,
-            device=ranker.device,
+            device=without_index(ranker.device),
             verbose=0,
             **settings,
         ).initialize()

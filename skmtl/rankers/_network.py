@@ -14,7 +14,7 @@ from torch import nn
 
 from skmtl.encoding import TableEncoder
 from skmtl.modules import BagColumn
-from skmtl.training.computing import free_bytes
+from skmtl.modules.memory import free_bytes
 
 # Width of the columns that a mapping does not name: the default of the rankers.
 DEFAULT = 16

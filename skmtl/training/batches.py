@@ -14,8 +14,15 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from skmtl.encoding import EncodedTable, RaggedArray, TableEncoder
+from skmtl.modules.draws import generator_of
 from skmtl.tasks import Targets
-from skmtl.training.computing import as_tensors, fits, send, size_in_bytes
+from skmtl.training.computing import (
+    as_tensors,
+    fits,
+    send,
+    size_in_bytes,
+    without_index,
+)
 
 # Rows of so many batches as have so many rows are gathered at once.
 GATHERED_ROWS = 8192
@@ -137,7 +144,10 @@ class Batches(RowBatches):
     def __iter__(self) -> Iterator[Any]:
         n = len(self.table)
         # Drawn on the CPU, so that a seed means the same on every device.
-        order = torch.randperm(n).to(self.table.y.device) if self.shuffle else None
+        order = None
+        if self.shuffle:
+            drawn = torch.randperm(n, generator=generator_of("cpu"))
+            order = drawn.to(self.table.y.device)
         if order is None or n <= self.batch_size:
             yield from self._slices(self.table)
             return
@@ -219,8 +229,7 @@ class UnknownIds:
     -----
     Shape: ``(batch, n_columns)`` to the same. Rows of further hashes, which come after
     those of the columns, stay as they are, and so do the entries of lists. Where an
-    id's fallback is itself replaced, that of the fallback is taken. Random numbers come
-    from torch's generator of the device.
+    id's fallback is itself replaced, that of the fallback is taken.
 
     References
     ----------
@@ -253,7 +262,9 @@ class UnknownIds:
     def __call__(self, ids: Tensor) -> Tensor:
         columns = ids[:, : len(self.first)]
         chance = self.probability.index_select(0, columns.flatten()).view_as(columns)
-        replaced = torch.rand_like(chance) < chance
+        generator, device = generator_of(chance.device), chance.device
+        drawn = torch.rand(chance.shape, generator=generator, device=device)
+        replaced = drawn < chance
         first = self.first.to(ids.dtype)
         found = torch.where(replaced, first, columns)
         if self.chains:
@@ -275,4 +286,4 @@ def unknown_ids(ranker: Any, encoder: TableEncoder) -> UnknownIds | None:
     if not ranker.unknown_rate or not encoder.row_frequencies().any():
         return None
     rate, share = ranker.unknown_rate, ranker.unknown_share
-    return UnknownIds(rate, share, encoder, ranker.device)
+    return UnknownIds(rate, share, encoder, without_index(ranker.device))

@@ -21,6 +21,7 @@ from torch import Tensor
 from skmtl._files import write_whole
 from skmtl._warnings import warn
 from skmtl.modules import Bags, Ragged
+from skmtl.modules.draws import generator_states, set_generator_states
 from skmtl.training.batches import RowTable
 
 _FORMAT = b"skmtl checkpoint 1\n"
@@ -275,15 +276,15 @@ def _tensors(value: Any) -> list[Tensor]:
 def _state_of(net: Any) -> dict[str, Any]:
     """All that the rest of training depends on."""
     average = net.average_
-    device = torch.device(net.device)
+    on_cpu, on_gpu = generator_states(net.device)
     return {
         "module": net.module_.state_dict(),
         "criterion": net.criterion_.state_dict(),
         "optimizer": net.optimizer_.state_dict(),
         "schedules": [one.last_epoch for one in net.schedules_],
         "average": None if average is None else average.state_dict(),
-        "generator": torch.get_rng_state(),
-        "gpu": torch.cuda.get_rng_state(device) if device.type == "cuda" else None,
+        "generator": on_cpu,
+        "gpu": on_gpu,
         "history": _plain([{**epoch, "batches": []} for epoch in net.history]),
         "callbacks": [
             {
@@ -304,9 +305,7 @@ def _restore(net: Any, state: Mapping[str, Any]) -> None:
         one.last_epoch = position
     if net.average_ is not None:
         net.average_.load_state_dict(state["average"])
-    torch.set_rng_state(state["generator"])
-    if state["gpu"] is not None:
-        torch.cuda.set_rng_state(state["gpu"], net.device)
+    set_generator_states(net.device, (state["generator"], state["gpu"]))
     net.history[:] = state["history"]
     for (_, callback), saved in zip(net.callbacks_, state["callbacks"], strict=True):
         for name, value in saved.items():

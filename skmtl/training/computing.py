@@ -7,10 +7,10 @@ the clock, and chosen again while training runs.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
-from threading import RLock
+from threading import Lock, RLock
 from time import perf_counter
 from typing import Any
 
@@ -22,6 +22,7 @@ import torch
 from skmtl.encoding import EncodedTable
 from skmtl.modules import Bags, MultiTaskModule, Ragged
 from skmtl.modules.composition import BLOCK
+from skmtl.modules.memory import free_bytes
 
 # The largest block whose release changes what glibc keeps, a little less.
 _LARGEST_KEPT = 2**25 - 2**14
@@ -39,6 +40,11 @@ _forked = False
 # Threads that the caller's torch has, while a fit has set another number.
 _CALLERS_THREADS: ContextVar[int | None] = ContextVar("callers_threads", default=None)
 _GENERATORS = RLock()
+
+
+def without_index(device: str) -> str:
+    """Give "cpu" for "cpu:0", whose tensors torch pickles and does not load again."""
+    return "cpu" if device.partition(":")[0] == "cpu" else device
 
 
 def check_device(device: str) -> None:
@@ -59,6 +65,37 @@ def check_device(device: str) -> None:
         ) from error
 
 
+class _Float32:
+    """The default dtype, float32 as long as some thread computes.
+
+    It is one for all threads of a process: the first that computes sets it, and the
+    last one restores it.
+    """
+
+    def __init__(self) -> None:
+        self.lock, self.n_threads, self.found = Lock(), 0, torch.float32
+
+    def __enter__(self) -> None:
+        with self.lock:
+            if not self.n_threads:
+                self.found = torch.get_default_dtype()
+                self._set(torch.float32)
+            self.n_threads += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self.lock:
+            self.n_threads -= 1
+            if not self.n_threads:
+                self._set(self.found)
+
+    def _set(self, dtype: torch.dtype) -> None:
+        if self.found != torch.float32:
+            torch.set_default_dtype(dtype)
+
+
+_FLOAT32 = _Float32()
+
+
 @contextmanager
 def own_defaults(device: str) -> Iterator[None]:
     """Compute in float32, without the caller's autocast or device context.
@@ -73,11 +110,8 @@ def own_defaults(device: str) -> Iterator[None]:
     The default dtype is one for all threads of a process: another thread that makes
     tensors meanwhile finds float32.
     """
-    dtype = torch.get_default_dtype()
     with ExitStack() as stack:
-        if dtype != torch.float32:
-            torch.set_default_dtype(torch.float32)
-            stack.callback(torch.set_default_dtype, dtype)
+        stack.enter_context(_FLOAT32)
         if torch.get_default_device().type != "cpu":
             stack.enter_context(torch.device("cpu"))
         for kind in {"cpu", torch.device(device).type}:
@@ -90,7 +124,9 @@ def own_defaults(device: str) -> Iterator[None]:
 def seeded(seed: int, device: str) -> Iterator[None]:
     """Seed torch within, and leave its generators as they were found.
 
-    All threads share the generators, and so wait for each other here.
+    All threads share the generators, and so wait for each other here. Code in another
+    thread that draws from them without asking disturbs what is drawn here, and goes on
+    from where the generators were before.
     """
     kind = torch.device(device).type
     # `torch.manual_seed` seeds every GPU.
@@ -101,26 +137,6 @@ def seeded(seed: int, device: str) -> Iterator[None]:
         else:
             torch.manual_seed(seed)
         yield
-
-
-def draws_from_here(device: str) -> Callable[[], AbstractContextManager[None]]:
-    """Note where torch's generators are; within the contexts given they draw again.
-
-    After such a context they are where they were before it.
-    """
-    gpus = [device] if torch.device(device).type == "cuda" else []
-    state = torch.get_rng_state()
-    states = [torch.cuda.get_rng_state(gpu) for gpu in gpus]
-
-    @contextmanager
-    def again() -> Iterator[None]:
-        with torch.random.fork_rng(devices=gpus):
-            torch.set_rng_state(state)
-            for gpu, known in zip(gpus, states, strict=True):
-                torch.cuda.set_rng_state(known, gpu)
-            yield
-
-    return again
 
 
 def send(parts: Any, device: Any, *, pin: bool = False) -> Any:
@@ -165,26 +181,6 @@ def fits(n_bytes: int, device: str) -> bool:
     """Whether so much memory is free, as far as it is known."""
     free = free_bytes(device)
     return free is None or n_bytes <= free
-
-
-def free_bytes(device: str) -> int | None:
-    """Memory that may be taken, or None where nobody says."""
-    kind = torch.device(device).type
-    if kind == "cuda":
-        return int(torch.cuda.mem_get_info(torch.device(device))[0])
-    if kind != "cpu":
-        return None
-    try:
-        with open("/proc/meminfo") as file:
-            for line in file:
-                if line.startswith("MemAvailable:"):
-                    return 1024 * int(line.split()[1])
-    except OSError:
-        pass
-    try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, OSError, ValueError):  # Windows
-        return None
 
 
 def keep_freed_memory() -> None:
@@ -364,7 +360,7 @@ def _after_fork() -> None:
     So does one for a lock that another thread of its parent held.
     """
     global _forked, _GENERATORS
-    _forked, _GENERATORS = True, RLock()
+    _forked, _GENERATORS, _FLOAT32.lock = True, RLock(), Lock()
     torch.set_num_threads(1)
 
 

@@ -286,7 +286,7 @@ def check_per_task(
         value = by_task(value, known, what)
     try:
         numbers = np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError) as error:
+    except (OverflowError, TypeError, ValueError) as error:
         raise ValueError(f"{what} must hold numbers: {error}") from error
     if numbers.shape != (len(known),):
         raise ValueError(

@@ -33,7 +33,7 @@ from skmtl.training.computing import (
     keep_freed_memory,
     on_threads,
     own_defaults,
-    seeded,
+    without_index,
 )
 from skmtl.training.criterion import label_weights, loss_weighting
 from skmtl.training.epochs import EpochLine, EpochScores, history_frame
@@ -56,7 +56,13 @@ from skmtl.training.loop import (
 from skmtl.training.net import MultiTaskNet
 from skmtl.training.ranker import TrainableRanker
 from skmtl.training.rows import TableRows, TrainingRows, ValidationPart
-from skmtl.training.starts import EncodedInput, Start, TaskWeights, TrainingInput
+from skmtl.training.starts import (
+    EncodedInput,
+    Start,
+    TaskWeights,
+    TrainingInput,
+    random_numbers,
+)
 from skmtl.training.validation import (
     check_scorer,
     find_scorer,
@@ -127,6 +133,7 @@ class Fit:
         max_iter: int | None = None,
     ) -> None:
         self.ranker, self.start, self.y = ranker, start, y
+        self.device = without_index(ranker.device)
         self.validation: Validation | None = None
         # What callbacks and scorers of the caller's own see.
         self.given, self.given_val = X, X_val
@@ -242,7 +249,7 @@ class Fit:
         with (
             torch.inference_mode(False),
             torch.enable_grad(),
-            own_defaults(self.ranker.device),
+            own_defaults(self.device),
             on_threads(1 if isinstance(n_threads, str) else n_threads),
         ):
             return self._run(context)
@@ -278,7 +285,7 @@ class Fit:
         net.initialize_callbacks()
         fitted["net_"] = net
         epochs_before = len(net.history)
-        with seeded(self.data.seed ^ 1, ranker.device):
+        with random_numbers(self.data.seed ^ 1, ranker, weights.loss):
             complete = train(net, train_table, self.targets.names)
         n_epochs = len(net.history) - epochs_before
         fitted["intercept_"] = start.intercept(
@@ -301,7 +308,7 @@ class Fit:
             keep = self.validation.kept
             table, targets = table.take(keep), targets.take(keep)
             weight = weight[keep]
-        return encoded, TableRows(table, targets, weight, valid, self.ranker.device)
+        return encoded, TableRows(table, targets, weight, valid, self.device)
 
     def _close(
         self, net: MultiTaskNet, valid: ValidationPart | None, epochs_before: int
@@ -370,7 +377,7 @@ class Fit:
             rows = encoder.encode(valid.X)
         else:
             rows = table.take(valid.held_out)
-        labels, device = valid.targets.labels, self.ranker.device
+        labels, device = valid.targets.labels, self.device
         tensors = tensor_table(rows, labels, valid.weight, device)
         return ValidationPart(tensors, rows, valid.targets.as_given())
 
@@ -471,4 +478,4 @@ def batch_size(wanted: int | str, n_rows: int) -> int:
     """About 200 batches, of 32 to 1024 rows, a power of two."""
     if isinstance(wanted, str):
         return int(2 ** np.clip(np.round(np.log2(max(n_rows, 1) / 200)), 5, 10))
-    return wanted
+    return int(wanted)

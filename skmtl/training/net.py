@@ -14,9 +14,10 @@ from torch import Tensor
 from torch.nn.utils import get_total_norm
 
 from skmtl.modules.composition import BLOCK
+from skmtl.modules.draws import draws_from_here
 from skmtl.training.batches import Batches, RowBatches, RowTable, TensorTable
 from skmtl.training.checkpoint import Checkpoint
-from skmtl.training.computing import StepThreads, draws_from_here, operations_by_row
+from skmtl.training.computing import StepThreads, operations_by_row
 from skmtl.training.criterion import Criterion
 from skmtl.training.optimizers import (
     JointOptimizer,

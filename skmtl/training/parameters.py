@@ -15,7 +15,14 @@ import numpy as np
 import numpy.typing as npt
 from torch import nn
 
-from skmtl._sklearn import HasMethods, Interval, StrOptions
+from skmtl._sklearn import (
+    ABOVE_ZERO,
+    COUNT,
+    NOT_NEGATIVE,
+    HasMethods,
+    Interval,
+    StrOptions,
+)
 from skmtl.encoding import TableEncoder
 from skmtl.tasks import TaskKind, TaskKindsLike
 from skmtl.tasks.columns import NAMED
@@ -402,7 +409,7 @@ class SharedParameters(Parameters):
     embedding_dim: int | str | Mapping[Any, int | str] = parameter(
         default=16,
         allowed=[
-            Interval(Integral, 1, None, closed="left"),
+            COUNT,
             StrOptions({"auto"}),
             dict,
         ],
@@ -414,7 +421,7 @@ class SharedParameters(Parameters):
     )
     bin_dim: int = parameter(
         default=8,
-        allowed=[Interval(Integral, 1, None, closed="left")],
+        allowed=[COUNT],
     )
     dropout: float = parameter(
         default=0.0,
@@ -434,15 +441,15 @@ class SharedParameters(Parameters):
     )
     max_iter: int = parameter(
         default=5,
-        allowed=[Interval(Integral, 1, None, closed="left")],
+        allowed=[COUNT],
     )
     batch_size: int | str = parameter(
         default="auto",
-        allowed=[Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
+        allowed=[COUNT, StrOptions({"auto"})],
     )
     learning_rate: float = parameter(
         default=0.005,
-        allowed=[Interval(Real, 0, None, closed="neither")],
+        allowed=[ABOVE_ZERO],
     )
     learning_rate_schedule: str | Callable[[float], float] = parameter(
         default="constant",
@@ -451,7 +458,7 @@ class SharedParameters(Parameters):
     average_weights: bool = parameter(default=True, allowed=["boolean"])
     weight_decay: float = parameter(
         default=0.0,
-        allowed=[Interval(Real, 0, None, closed="left")],
+        allowed=[NOT_NEGATIVE],
     )
     optimizer: str = parameter(default="adam", allowed=[StrOptions({"adam", "sgd"})])
     embedding_optimizer: str = parameter(
@@ -476,11 +483,11 @@ class SharedParameters(Parameters):
     )
     n_iter_no_change: int = parameter(
         default=2,
-        allowed=[Interval(Integral, 1, None, closed="left")],
+        allowed=[COUNT],
     )
     tol: float = parameter(
         default=0.0,
-        allowed=[Interval(Real, 0, None, closed="left")],
+        allowed=[NOT_NEGATIVE],
     )
     categorical_features: str | Sequence[Any] | npt.NDArray[Any] | None = parameter(
         default="from_dtype",
@@ -498,7 +505,7 @@ class SharedParameters(Parameters):
     max_length: int | None = parameter(default=None, allowed=ENCODER["max_length"])
     unknown_rate: float = parameter(
         default=10.0,
-        allowed=[Interval(Real, 0, None, closed="left")],
+        allowed=[NOT_NEGATIVE],
     )
     unknown_share: float = parameter(
         default=0.05,
@@ -529,7 +536,8 @@ class SharedParameters(Parameters):
     n_threads: int | str | None = parameter(
         default="auto",
         allowed=[
-            Interval(Integral, 1, None, closed="left"),
+            # More than any machine has; OpenMP ends the process if it gets none.
+            Interval(Integral, 1, 1024, closed="both"),
             StrOptions({"auto"}),
             None,
         ],

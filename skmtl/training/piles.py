@@ -24,6 +24,7 @@ from torch import Tensor
 from skmtl.encoding import EncodedTable, RaggedArray
 from skmtl.encoding.blocks import EncodedBlocks
 from skmtl.modules import Bags, Ragged
+from skmtl.modules.draws import generator_of
 from skmtl.sources.space import size_text
 from skmtl.training.batches import GATHERED_ROWS, RowBatches, RowTable, TensorTable
 
@@ -448,19 +449,22 @@ class PileBatches(RowBatches):
         piles = self.table.piles
         order = list(range(len(piles.sizes)))
         if self.shuffle and len(order) > 1:
-            order = torch.randperm(len(order)).tolist()
+            order = self._order(len(order)).tolist()
         with ThreadPoolExecutor(1) as reader:
             coming: Future[PileRows] | None = None
             for p in [*order, None]:
                 ready = coming
-                # Orders are drawn here: torch's generator belongs to this thread's fit.
+                # Orders are drawn here: the generator belongs to this thread's fit.
                 coming = None if p is None else reader.submit(self._read(p))
                 if ready is not None:
                     yield ready.result()
+
+    def _order(self, n: int) -> Tensor:
+        return torch.randperm(n, generator=generator_of("cpu"))
 
     def _read(self, p: int) -> Any:
         piles = self.table.piles
         if not self.shuffle:
             return lambda: piles.read(p)
-        order = torch.randperm(int(piles.sizes[p])).numpy()
+        order = self._order(int(piles.sizes[p])).numpy()
         return lambda: piles.read(p).take(order)

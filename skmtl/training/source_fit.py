@@ -185,7 +185,7 @@ class SourceFit(Fit):
         if aside is not None:
             valid = self._part(aside)
         attributes = self.start.coverage(encoder, piles.tables(), self.pretrained)
-        rows = PileRowsToTrain(piles, masses, valid, self.ranker.device)
+        rows = PileRowsToTrain(piles, masses, valid, self.device)
         return EncodedInput(encoder, attributes), rows
 
     def _count(self) -> TableEncoder:
@@ -306,7 +306,7 @@ class SourceFit(Fit):
             weight = np.concatenate([w for _, w in read if w is not None]).astype(float)
         mean = weight.mean(axis=0)
         same = bool((mean > 0).all() and (weight == mean).all())
-        tensors = PileTable(piles, None if same else mean, self.ranker.device)
+        tensors = PileTable(piles, None if same else mean, self.device)
         given = replace(self.targets, labels=labels, observed=weight > 0)
         return ValidationPart(tensors, piles, given.as_given())
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -13,8 +14,9 @@ import torch
 from skmtl.encoding import EncodedTable, TableEncoder
 from skmtl.encoding._table import Growth
 from skmtl.encoding.blocks import WeightedBlock
+from skmtl.modules.draws import own_generators
 from skmtl.tasks import Targets, TaskKind
-from skmtl.training.computing import seeded
+from skmtl.training.computing import seeded, without_index
 from skmtl.training.criterion import check_same_strategy
 from skmtl.training.intercept import Floats, fit_intercept, means_after
 from skmtl.training.net import MultiTaskNet
@@ -43,6 +45,53 @@ class TrainingInput:
     def row_weight(self) -> Floats | None:
         """Mean weight of each row's labels; None where all are 1."""
         return None if (self.weight == 1).all() else self.weight.mean(axis=1)
+
+
+# Whose code is known to draw nothing, or only from the generators of the fit.
+_KNOWN = frozenset({"builtins", "numpy", "pandas", "skmtl", "skorch", "sklearn"})
+
+
+def random_numbers(
+    seed: int, ranker: TrainableRanker, weighting: LossWeighting
+) -> AbstractContextManager[None]:
+    """Seed what a fit draws from.
+
+    Parameters
+    ----------
+    seed : int
+        The seed.
+    ranker, weighting
+        The ranker and its loss weighting.
+
+    Returns
+    -------
+    context manager
+        Generators of the fit's own, or torch's global ones where code may draw that
+        does not know of others: parts, strategies and callbacks that are not of skmtl.
+        Such fits wait for each other.
+    """
+    # Hyperparameters, those of parts included; what a fit has set ends in "_".
+    own = {name: value for name, value in vars(ranker).items() if name[-1] != "_"}
+    given = [ranker, *_values(own), *weighting.modules()]
+    if ranker.compile or weighting.draws_globally or not all(map(_is_known, given)):
+        return seeded(seed, ranker.device)
+    return own_generators(seed, ranker.device)
+
+
+def _values(given: Any) -> Iterator[Any]:
+    if isinstance(given, Mapping):
+        given = list(given.values())
+    if not isinstance(given, list | tuple):
+        yield given
+        return
+    for one in given:
+        yield from _values(one)
+
+
+def _is_known(one: Any) -> bool:
+    """Whether an object, or a class or function that is given, is of known packages."""
+    home: str | None = getattr(one, "__module__", None)
+    return (home or type(one).__module__).partition(".")[0] in _KNOWN
 
 
 @dataclass(frozen=True)
@@ -151,7 +200,7 @@ class Start:
     ) -> MultiTaskNet:
         """Make the net that trains."""
         ranker, kinds = self.ranker, data.targets.kinds
-        with seeded(data.seed, ranker.device):
+        with random_numbers(data.seed, ranker, weights.loss):
             module = ranker._make_net(
                 encoded.encoder, data.names, kinds, data.pretrained
             )
@@ -172,7 +221,7 @@ class Start:
                 max_epochs=max_epochs,
                 batch_size=batch_size,
                 train_split=None,
-                device=ranker.device,
+                device=without_index(ranker.device),
                 verbose=0,
             )
             initialized: MultiTaskNet = net.initialize()

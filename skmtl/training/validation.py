@@ -91,7 +91,13 @@ def split_rows(
     parts = []
     for at in pairs[-1] if pairs and len(pairs[-1]) == 2 else ():
         rows = np.zeros(n_rows, dtype=bool)
-        rows[np.asarray(at)] = True
+        try:
+            rows[np.asarray(at)] = True
+        except (IndexError, TypeError, ValueError) as error:
+            raise ValueError(
+                "validation_split must give indices of rows, or a boolean for each of "
+                f"the {n_rows} rows of X: {error}."
+            ) from error
         parts.append(rows)
     if len(parts) != 2 or not (parts[0].any() and parts[1].any()):
         raise ValueError(

@@ -60,6 +60,8 @@ class LossWeighting(Part):
         "ahead": ("forward", "backward", "apart")
     }
     apart: ClassVar[bool] = False
+    # Whether code that it calls draws from torch's global generators.
+    draws_globally: ClassVar[bool] = False
     looks_back: ClassVar[bool] = False
     in_force: Tensor
 

@@ -7,6 +7,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from skmtl.modules.draws import generator_of
 from skmtl.weighting._base import LossWeighting
 
 
@@ -35,5 +36,6 @@ class RandomLossWeighting(LossWeighting):
 
     def forward(self, losses: Tensor) -> Tensor:
         # Drawn on the CPU, so that a seed means the same on every device.
-        weights = torch.randn(len(losses)).softmax(dim=0).to(losses)
+        weights = torch.randn(len(losses), generator=generator_of("cpu"))
+        weights = weights.softmax(dim=0).to(losses)
         return len(losses) * torch.dot(weights, losses)

@@ -86,6 +86,7 @@ class TorchJDWeighting(GradientWeighting):
 
     # Whether multiplying a loss changes nothing, so that preference comes afterwards.
     scale_free: ClassVar[bool] = False
+    draws_globally: ClassVar[bool] = True  # TorchJD does
     inner: _Solver | None = None
 
     def __init__(
