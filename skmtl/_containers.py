@@ -157,18 +157,44 @@ def as_frame(
         return _native_order(values)
     if _holds_rows(values):
         return _from_rows(values, input_name)
-    array = check_array(
-        values,
-        dtype=None,
-        ensure_all_finite=False,
-        ensure_min_samples=1,
-        ensure_min_features=1,
-        estimator=estimator,
-        input_name=input_name,
-    )
+    array = checked_array(values, input_name, estimator=estimator)
     if array.dtype.kind in "OU":
         return _from_columns(array.astype(object).T, len(array))
     return _native_order(pd.DataFrame(array))
+
+
+def checked_array(values: Any, input_name: str, **options: Any) -> npt.NDArray[Any]:
+    """What `sklearn.utils.check_array` gives, with cells of any kind.
+
+    Parameters
+    ----------
+    values : array-like
+        The values.
+    input_name : str
+        Name of the argument, for errors.
+    **options
+        Further arguments of ``check_array``.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For what is not an array of rows, and for complex numbers.
+    """
+    try:
+        return check_array(
+            values,
+            dtype=None,
+            ensure_all_finite=False,
+            input_name=input_name,
+            **options,
+        )
+    except ValueError as error:
+        if not str(error).startswith("Complex data not supported"):
+            raise
+        raise ValueError(
+            f"Complex data not supported: {input_name} holds complex numbers. Give "
+            "real ones."
+        ) from None
 
 
 def is_native(frame: pd.DataFrame) -> bool:
@@ -205,6 +231,14 @@ def check_names(frame: pd.DataFrame, input_name: str = "X") -> None:
         )
 
 
+def has_columns(frame: pd.DataFrame, names: Sequence[Any] | None) -> bool:
+    """Whether a table has just these columns, in this order."""
+    try:
+        return list(frame.columns) == names
+    except TypeError:  # pandas' NA, which is neither equal to a name nor different
+        return False
+
+
 def select_columns(
     frame: pd.DataFrame, names: Sequence[Any], input_name: str = "X"
 ) -> pd.DataFrame:
@@ -231,9 +265,9 @@ def select_columns(
     ValueError
         If a column is not there, or there twice.
     """
-    columns = list(frame.columns)
-    if columns == names:
+    if has_columns(frame, names):
         return frame
+    columns = list(frame.columns)
     place = {name: i for i, name in enumerate(columns)}
     missing = [name for name in names if name not in place]
     if missing:

@@ -4,8 +4,10 @@ They are imported here once, so that a new scikit-learn release can break skmtl 
 one place only.
 """
 
+import sys
 from collections.abc import Callable
 from functools import partial
+from numbers import Integral, Real
 from typing import Any, TypeVar
 
 from sklearn import base, callback
@@ -27,6 +29,12 @@ from sklearn.utils.validation import _check_method_params as params_of_rows
 from sklearn.utils.validation import _estimator_has as estimator_has
 
 Method = TypeVar("Method", bound=Callable[..., Any])
+
+# Numbers that hyperparameters may be. Python integers have no largest; without a bound,
+# one that no array or float can hold would fail somewhere within a fit.
+COUNT = Interval(Integral, 1, 2**63 - 1, closed="both")
+NOT_NEGATIVE = Interval(Real, 0, sys.float_info.max, closed="both")
+ABOVE_ZERO = Interval(Real, 0, sys.float_info.max, closed="right")
 
 
 # scikit-learn has no annotations; without these two, type checkers would lose those of
@@ -80,6 +88,9 @@ def scorer_parts(scorer: Any) -> tuple[Callable[..., float], int, dict[str, Any]
 uncached_call = partial(_cached_call, None)
 
 __all__ = [
+    "ABOVE_ZERO",
+    "COUNT",
+    "NOT_NEGATIVE",
     "BaseScorer",
     "HasMethods",
     "Interval",

@@ -20,12 +20,12 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skmtl._containers import as_frame, has_names
 from skmtl._saving import SaveMixin
-from skmtl._sklearn import Interval, _fit_context
+from skmtl._sklearn import COUNT, _fit_context
 from skmtl.embedders._log import Log, column_position
 from skmtl.encoding._vocabulary import Ids, Vocabulary, as_keys
 
 Codes = npt.NDArray[np.int64]
-POSITIVE = [Interval(Integral, 1, None, closed="left")]
+POSITIVE = [COUNT]
 
 
 class ItemEmbedder(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any, ClassVar
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 from sklearn.utils.validation import check_is_fitted
 
-from skmtl._sklearn import Interval
+from skmtl._sklearn import ABOVE_ZERO, COUNT, Interval
 from skmtl.embedders._base import POSITIVE, Codes, ItemEmbedder
 from skmtl.embedders._graph import Graph
 from skmtl.embedders._log import column_position
@@ -137,8 +137,8 @@ class GraphSAGEEmbedder(ItemEmbedder):
         "n_neighbors": ["array-like"],
         "walk_length": POSITIVE,
         "unknown_share": [Interval(Real, 0, 1, closed="left")],
-        "learning_rate": [Interval(Real, 0, None, closed="neither")],
-        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "learning_rate": [ABOVE_ZERO],
+        "batch_size": [COUNT],
     }
 
     def __init__(

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from skmtl._extras import import_extra
-from skmtl._sklearn import Interval
+from skmtl._sklearn import ABOVE_ZERO, Interval
 from skmtl.embedders._base import Codes, ItemEmbedder
 
 # gensim drops, without a word, what a sentence has beyond so many words.
@@ -109,7 +109,7 @@ class Word2VecEmbedder(ItemEmbedder):
         "ns_exponent": [Interval(Real, None, None, closed="neither")],
         "skip_gram": ["boolean"],
         "subsample": [Interval(Real, 0, 1, closed="left")],
-        "learning_rate": [Interval(Real, 0, None, closed="neither")],
+        "learning_rate": [ABOVE_ZERO],
     }
 
     def __init__(

@@ -20,6 +20,9 @@ from skmtl.encoding._lists import (
 )
 from skmtl.encoding._vocabulary import Counts, Ids, Vocabulary, merged
 
+# Rows of all columns are counted in 64 bits.
+_MOST_BUCKETS = 2**48
+
 
 @dataclass(frozen=True)
 class Roles:
@@ -293,11 +296,12 @@ def check_buckets(
                 f"{owners[name]!r} (share_embedding). Name {owners[name]!r}."
             )
         whole = isinstance(number, Integral) and not isinstance(number, bool)
-        if not whole or number < 1:
+        if not whole or not 1 <= number <= _MOST_BUCKETS:
             raise ValueError(
-                f"n_buckets of column {name!r} must be an integer of at least 1, found "
-                f"{number!r}."
+                f"n_buckets of column {name!r} must be an integer from 1 to "
+                f"{_MOST_BUCKETS:,}, found {number!r}."
             )
+        found[name] = int(number)
     for name in lists:
         if n_hashes > 1 and owners[name] in found:
             raise ValueError(

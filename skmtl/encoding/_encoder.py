@@ -14,9 +14,15 @@ import pandas as pd
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from skmtl._containers import as_frame, check_names, has_names, select_columns
+from skmtl._containers import (
+    as_frame,
+    check_names,
+    has_columns,
+    has_names,
+    select_columns,
+)
 from skmtl._saving import SaveMixin
-from skmtl._sklearn import Interval, StrOptions, _fit_context, output_config
+from skmtl._sklearn import COUNT, Interval, StrOptions, _fit_context, output_config
 from skmtl.encoding._advice import (
     advise_on_arrays,
     advise_on_numbers,
@@ -187,13 +193,13 @@ class TableEncoder(SaveMixin, TransformerMixin, BaseEstimator):
     _profile: Mapping[Any, dict[str, Any]] | None = None  # not in the first files
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         "categorical_features": ["array-like", StrOptions({"from_dtype"}), str, None],
-        "min_frequency": [Interval(Integral, 1, None, closed="left")],
-        "max_categories": [Interval(Integral, 1, None, closed="left"), None],
+        "min_frequency": [COUNT],
+        "max_categories": [COUNT, None],
         "share_embedding": [dict, None],
-        "max_length": [Interval(Integral, 1, None, closed="left"), None],
+        "max_length": [COUNT, None],
         "fallback": [Mapping, None],
         "n_buckets": [Mapping, None],
-        "n_hashes": [Interval(Integral, 1, None, closed="left")],
+        "n_hashes": [Interval(Integral, 1, 65_536, closed="both")],
         "n_bins": [Interval(Integral, 0, 65_536, closed="both")],
         "bin_flags": ["boolean"],
     }
@@ -373,7 +379,7 @@ class TableEncoder(SaveMixin, TransformerMixin, BaseEstimator):
         if isinstance(X, EncodedTable):
             return X
         seen = self._matched_names()
-        if isinstance(X, pd.DataFrame) and len(X) and list(X.columns) == seen:
+        if isinstance(X, pd.DataFrame) and len(X) and has_columns(X, seen):
             # What a service sends. The other checks take their time.
             few = None if self._widths else encode_few_rows(self, X)
             return few or encode_frame(self, self._spread(as_frame(X)))
@@ -650,7 +656,14 @@ class TableEncoder(SaveMixin, TransformerMixin, BaseEstimator):
             0 for rows that are no id's own: unknown ids, fallbacks, buckets.
         """
         check_is_fitted(self)
-        found = np.zeros(sum(self.layout_.totals), dtype=np.int64)
+        n_rows = sum(self.layout_.totals)
+        try:
+            found = np.zeros(n_rows, dtype=np.int64)
+        except MemoryError as error:
+            raise MemoryError(
+                f"The columns {self.vocabulary_names_} have {n_rows:,} rows, whose "
+                f"numbers take {8 * n_rows / 2**30:,.1f} GiB. Give fewer n_buckets."
+            ) from error
         firsts = self.layout_.first
         for first, vocabulary in zip(firsts, self._vocabularies, strict=True):
             if isinstance(vocabulary, Vocabulary):
@@ -698,7 +711,7 @@ class TableEncoder(SaveMixin, TransformerMixin, BaseEstimator):
     def _as_frame(self, X: Any, *, reset: bool) -> pd.DataFrame:
         """Check the table against the one seen in `fit`, columns matched by name."""
         seen = None if reset else self._matched_names()
-        if isinstance(X, pd.DataFrame) and len(X) and list(X.columns) == seen:
+        if isinstance(X, pd.DataFrame) and len(X) and has_columns(X, seen):
             return self._spread(as_frame(X))
         named = has_names(X)
         frame = as_frame(X, estimator=self)

@@ -423,7 +423,7 @@ default=None
             "binned": encoder.binned_,
             "n_numeric": len(encoder.numeric_names_),
             "embedding_dim": dims,
-            "bin_dim": self.bin_dim,
+            "bin_dim": int(self.bin_dim),
             "bin_start": self.bin_start,
             "bin_rate": self.bin_learning_rate_factor,
             "bin_ranges": encoder.bin_ranges_ if self.interpolate_bins else None,
@@ -607,7 +607,10 @@ default=None
         targets = self._complete(targets.in_order(self.task_names_))
         labels = targets.labels
         if not self._multioutput and kinds.all_binary:
-            labels = (np.asarray(y).reshape(-1, 1) == self.classes_[-1]).astype(float)
+            # pandas' NA is neither equal nor different.
+            cells = pd.Series(np.asarray(y).ravel(), dtype=object)
+            last = cells.notna() & (cells.where(cells.notna()) == self.classes_[-1])
+            labels = last.to_numpy(dtype=float).reshape(-1, 1)
         weight = check_sample_weight(sample_weight, shape, self.task_names_)
         seen = np.broadcast_to(
             targets.observed * (1.0 if weight is None else weight), shape

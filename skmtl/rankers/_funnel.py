@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from numbers import Real
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 from sklearn.utils.validation import check_is_fitted
 
-from skmtl._sklearn import Interval
+from skmtl._sklearn import NOT_NEGATIVE
 from skmtl.modules import ProductTowers, Towers, TransferTowers
 from skmtl.rankers._bottoms import BottomRanker
 from skmtl.rankers._task_order import (
@@ -182,9 +181,7 @@ class AITM(BottomRanker):
     """
 
     task_order: TaskOrder = parameter(default=None, allowed=["array-like", dict, None])
-    calibrator_weight: float = parameter(
-        default=0.6, allowed=[Interval(Real, 0, None, closed="left")]
-    )
+    calibrator_weight: float = parameter(default=0.6, allowed=[NOT_NEGATIVE])
 
     _layers: ClassVar[dict[str, int]] = {"tower_units": 1, "bottom_units": 0}
 

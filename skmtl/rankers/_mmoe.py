@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any, ClassVar
 
-from skmtl._sklearn import Interval
+from skmtl._sklearn import COUNT, Interval
 from skmtl.modules import ChainedTowers, Embedding, ExpertMixture, Sharing, Towers
 from skmtl.rankers._gated import GatedRanker
 from skmtl.rankers._task_order import (
@@ -31,9 +31,7 @@ class ExpertRanker(GatedRanker):
     {shared_attributes}
     """
 
-    n_experts: int = parameter(
-        default=8, allowed=[Interval(Integral, 1, None, closed="left")]
-    )
+    n_experts: int = parameter(default=8, allowed=[COUNT])
     expert_units: Sequence[int] = parameter(default=(128,), allowed=["array-like"])
     bottom_units: Sequence[int] = parameter(default=(), allowed=["array-like"])
     gate_dropout: float = parameter(
@@ -50,7 +48,7 @@ class ExpertRanker(GatedRanker):
         """Sizes of the sharing."""
         return {
             "n_tasks": len(names),
-            "n_experts": self.n_experts,
+            "n_experts": int(self.n_experts),
             "width": embedding.width,
             "bottom_units": self._units("bottom_units"),
             "expert_units": self._units("expert_units"),

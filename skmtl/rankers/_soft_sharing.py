@@ -5,7 +5,7 @@ from __future__ import annotations
 from numbers import Real
 from typing import Any, ClassVar
 
-from skmtl._sklearn import Interval, StrOptions
+from skmtl._sklearn import NOT_NEGATIVE, Interval, StrOptions
 from skmtl.modules import CrossStitchBottoms, SoftlySharedBottoms
 from skmtl.rankers._bottoms import BottomRanker
 from skmtl.training.parameters import parameter
@@ -121,9 +121,7 @@ class SoftSharing(BottomRanker):
     """
 
     penalty: str = parameter(default="l2", allowed=[StrOptions({"l2", "trace_norm"})])
-    alpha: float = parameter(
-        default=1e-3, allowed=[Interval(Real, 0, None, closed="left")]
-    )
+    alpha: float = parameter(default=1e-3, allowed=[NOT_NEGATIVE])
 
     _layers: ClassVar[dict[str, int]] = {"tower_units": 0, "bottom_units": 1}
     _bottom: ClassVar[type] = SoftlySharedBottoms

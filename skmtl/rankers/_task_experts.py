@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from numbers import Integral
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from skmtl._sklearn import Interval
+from skmtl._sklearn import COUNT
 from skmtl.modules import Embedding, EmbeddingExperts, ProgressiveExtraction, Sharing
 from skmtl.rankers._gated import GatedRanker
 from skmtl.training.parameters import parameter
@@ -27,12 +26,8 @@ class OwnExpertRanker(GatedRanker):
     {shared_attributes}
     """
 
-    n_task_experts: int = parameter(
-        default=2, allowed=[Interval(Integral, 1, None, closed="left")]
-    )
-    n_shared_experts: int = parameter(
-        default=2, allowed=[Interval(Integral, 1, None, closed="left")]
-    )
+    n_task_experts: int = parameter(default=2, allowed=[COUNT])
+    n_shared_experts: int = parameter(default=2, allowed=[COUNT])
     expert_units: Sequence[int] = parameter(default=(128,), allowed=["array-like"])
 
     _layers: ClassVar[dict[str, int]] = {"tower_units": 0, "expert_units": 1}
@@ -41,8 +36,8 @@ class OwnExpertRanker(GatedRanker):
         """Sizes of the sharing."""
         return {
             "n_tasks": len(names),
-            "n_task_experts": self.n_task_experts,
-            "n_shared_experts": self.n_shared_experts,
+            "n_task_experts": int(self.n_task_experts),
+            "n_shared_experts": int(self.n_shared_experts),
             "width": embedding.width,
             "expert_units": self._units("expert_units"),
             "dropout": self.dropout,
@@ -102,9 +97,7 @@ class PLE(OwnExpertRanker):
     array([0., 0.], dtype=float32)
     """
 
-    n_levels: int = parameter(
-        default=1, allowed=[Interval(Integral, 1, None, closed="left")]
-    )
+    n_levels: int = parameter(default=1, allowed=[COUNT])
 
     def _reads(self) -> npt.NDArray[np.bool_]:
         reads = np.zeros_like(super()._reads())

@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from sklearn.utils import check_array
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
-from skmtl._containers import to_native
+from skmtl._containers import checked_array, to_native
 from skmtl._warnings import warn
 from skmtl.tasks.columns import columns_of, read_columns
 from skmtl.tasks.kinds import BinaryTask, TaskKind, TaskKinds, binary_kinds
@@ -21,14 +20,6 @@ Floats = npt.NDArray[np.float64]
 
 # A task with fewer positives than this in a table with so many labels is warned of.
 _FEW_POSITIVES, _MANY_LABELS = 10, 1000
-# Labels of any type and number; what they hold is looked at afterwards.
-_AS_IT_IS: dict[str, Any] = {
-    "dtype": None,
-    "ensure_all_finite": False,
-    "ensure_min_samples": 0,
-    "ensure_min_features": 0,
-    "input_name": "y",
-}
 
 
 @dataclass(frozen=True)
@@ -131,7 +122,9 @@ class Targets:
             if self.observed.all():
                 return self.labels.astype(np.int64)
             return np.where(self.observed, self.labels, np.nan)
-        labels: npt.NDArray[Any] = self.classes[self.labels[:, 0].astype(int)]
+        labels: npt.NDArray[Any] = self.classes[
+            np.minimum(self.labels[:, 0].astype(int), len(self.classes) - 1)
+        ]
         if self.observed.all():
             return labels
         return np.where(self.observed[:, 0], labels, np.nan)
@@ -154,6 +147,13 @@ class Targets:
         numbers = all(column.dtype.kind in "biuf" for column in columns)
         kind_of_all = np.float64 if numbers else object
         return np.stack([c.astype(kind_of_all) for c in columns], axis=1)
+
+
+def _as_array(y: Any) -> npt.NDArray[Any]:
+    """Labels of any type and number; what they hold is looked at afterwards."""
+    return checked_array(
+        y, "y", ensure_2d=False, ensure_min_samples=0, ensure_min_features=0
+    )
 
 
 def check_targets(
@@ -192,7 +192,7 @@ def check_targets(
         y = y.to_numpy()
     elif isinstance(y, pd.DataFrame):
         y = y.to_numpy(dtype=np.float64 if _numeric(y) else object, na_value=np.nan)
-    array = check_array(y, ensure_2d=False, **_AS_IT_IS)
+    array = _as_array(y)
     if not array.size:
         raise ValueError(f"y is empty: found shape {array.shape}. Give labels.")
     if array.ndim == 2 and array.shape[1] > 1:
@@ -217,7 +217,7 @@ def _of_kinds(y: Any, names: list[str] | None, kinds: Sequence[TaskKind]) -> Tar
     if isinstance(y, np.ma.MaskedArray):
         y = np.ma.filled(y.astype(np.float64), np.nan)
     elif not isinstance(y, pd.DataFrame | pd.Series):
-        y = check_array(y, ensure_2d=False, **_AS_IT_IS)
+        y = _as_array(y)
     columns, named = columns_of(y), names is not None
     names = names or [str(t) for t in range(len(columns))]
     if len(set(names)) < len(names):

@@ -58,7 +58,11 @@ def check_number(
         raise TypeError(f"{name} of {strategy} must be {kind}{other}, found {value!r}.")
     low = above if above is not None else at_least
     assert low is not None
-    if not math.isfinite(value) or value < low or value == above:
+    try:
+        finite = math.isfinite(value)
+    except OverflowError:  # an integer that no float can hold
+        finite = False
+    if not finite or value < low or value == above:
         bound = f"above {low:g}" if above is not None else f"at least {low:g}"
         raise ValueError(
             f"{name} of {strategy} must be {kind}, finite and {bound}, found {value!r}."
@@ -115,7 +119,7 @@ def check_preference(preference: Preference | None, tasks: Sequence[str]) -> Ten
     given = by_task(preference, tasks, "preference")
     try:
         found = torch.as_tensor(given, dtype=torch.float64)
-    except (TypeError, ValueError, RuntimeError) as error:
+    except (OverflowError, TypeError, ValueError, RuntimeError) as error:
         raise ValueError(f"preference must hold numbers: {error}") from error
     if found.shape != (len(tasks),):
         raise ValueError(

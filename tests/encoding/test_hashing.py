@@ -146,7 +146,7 @@ def test_partial_fit_leaves_buckets_alone():
     ("n_buckets", "message"),
     [
         ({"x": 5}, "n_buckets names 'x', which is not an id column"),
-        ({"id": 0}, "n_buckets of column 'id' must be an integer of at least 1, found"),
+        ({"id": 0}, "n_buckets of column 'id' must be an integer from 1 to"),
         ({"id": 2.5}, "found 2.5"),
     ],
 )
