@@ -381,7 +381,7 @@ def _from_bytes(content: bytes) -> dict[str, Any] | None:
     if hashlib.blake2b(data).hexdigest().encode() != checksum:
         return None
     try:
-        state: dict[str, Any] = torch.load(io.BytesIO(data), weights_only=True)
-    except pickle.UnpicklingError:
+        state = torch.load(io.BytesIO(data), weights_only=True)
+    except (EOFError, RuntimeError, ValueError, pickle.UnpicklingError):
         return None
-    return state
+    return state if isinstance(state, dict) and "fingerprint" in state else None
