@@ -134,9 +134,7 @@ def test_integers_with_equal_hashes_take_linear_time():
     assert many < 30 * few
 
 
-@pytest.mark.parametrize(
-    "text", ["=cmd|'/C'!A0", "{0.__class__}", "%s" * 50, "\0"]
-)
+@pytest.mark.parametrize("text", ["=cmd|'/C'!A0", "{0.__class__}", "%s" * 50, "\0"])
 def test_text_is_text(text, table):
     X, y = table
     ranker = ShareBottom(**SMALL).fit(X.assign(id=[text, "b"] * 40), y)
