@@ -107,7 +107,7 @@ def check_sample_weight(
         sample_weight = sample_weight[[columns[name] for name in names]]
     try:
         weight = np.asarray(sample_weight, dtype=np.float64)
-    except (TypeError, ValueError) as error:
+    except (OverflowError, TypeError, ValueError) as error:
         raise ValueError(f"sample_weight must hold numbers: {error}") from error
     if weight.shape not in {shape[:1], shape}:
         allowed = f"{shape[:1]}" + (f" or {shape}" if shape[1] > 1 else "")
@@ -130,6 +130,10 @@ def check_sample_weight(
             "sample_weight is zero for all rows: no samples left. Give at least one "
             "row a positive weight."
         )
+    with np.errstate(over="ignore"):
+        if not np.isfinite(weight.sum()):
+            # Only their ratios matter within a table, and a power of 2 keeps these.
+            weight = weight * 2.0**-64
     return weight.reshape(shape[0], -1)
 
 

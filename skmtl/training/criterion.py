@@ -18,6 +18,9 @@ from skmtl.weighting import LossWeighting, StaticWeighting, get_strategy
 
 Floats = npt.NDArray[np.float64]
 
+# The largest number in float32, in which losses are summed.
+_LARGEST = float(np.finfo(np.float32).max)
+
 
 class TaskLosses(nn.Module):
     """Mean loss of every task over the labels that were observed.
@@ -294,10 +297,11 @@ def check_per_task(
             f"{known}. Give one number for each."
         )
     for name, number in zip(known, numbers, strict=True):
-        if not np.isfinite(number) or number < 0 or (positive and number == 0):
+        if not 0 <= number <= _LARGEST or (positive and number == 0):
             bound = "above 0" if positive else "at least 0"
             raise ValueError(
-                f"{what} of task {name!r} is {number:g}. It must be finite and {bound}."
+                f"{what} of task {name!r} is {number:g}. It must be finite, {bound} "
+                f"and at most {_LARGEST:.3g}."
             )
     if not numbers.any():
         raise ValueError(f"{what} is 0 for every task. Give one a positive value.")

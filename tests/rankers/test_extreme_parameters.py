@@ -81,6 +81,27 @@ def test_small_integers_of_numpy_count_as_those_of_python(cls, params):
     assert_array_equal(found, expected)
 
 
+def test_weights_whose_sum_no_float_can_hold():
+    expected = MMoE(**SMALL).fit(X, Y).predict_task_proba(X)
+    huge = np.full(len(X), 2.0**1023)
+    found = MMoE(**SMALL).fit(X, Y, sample_weight=huge).predict_task_proba(X)
+    assert_array_equal(found, expected)
+    weights = np.linspace(0.1, 1.0, len(X))
+    expected = MMoE(**SMALL).fit(X, Y, sample_weight=weights * 2.0**900)
+    found = MMoE(**SMALL).fit(X, Y, sample_weight=weights * 2.0**1023)
+    for name in ("prior_", "intercept_"):
+        assert_array_equal(getattr(found, name), getattr(expected, name))
+    assert_array_equal(found.predict_task_proba(X), expected.predict_task_proba(X))
+    with pytest.raises(ValueError, match="sample_weight must hold numbers"):
+        MMoE(**SMALL).fit(X, Y, sample_weight=[HUGE] * len(X))
+
+
+@pytest.mark.parametrize("name", ["label_weight", "loss_weight"])
+def test_weights_beyond_float32(name):
+    with pytest.raises(ValueError, match=rf"{name} of task '0' is .*at most 3.4"):
+        MMoE(**SMALL, **{name: 1e308}).fit(X, Y)
+
+
 def test_a_layer_is_measured_before_its_memory_is_taken(monkeypatch):
     assert memory.room_for(3, 4) == (3, 4)
     monkeypatch.setattr(memory, "free_bytes", lambda device: 16 * 2**24)
