@@ -1,4 +1,7 @@
-"""Time of fitting and encoding as columns and equal hashes grow: both are linear.
+"""Time of fitting and encoding as columns and equal hashes grow.
+
+Encoding is linear in both. Fitting grows a little faster than the columns: it makes
+objects for each of them, which Python's garbage collector looks through repeatedly.
 
 python benchmarks/bench_columns.py
 """

@@ -29,6 +29,7 @@ from skmtl.encoding._advice import (
     advise_on_rare,
 )
 from skmtl.encoding._columns import (
+    Columns,
     Plan,
     Roles,
     check_buckets,
@@ -271,7 +272,7 @@ class TableEncoder(SaveMixin, TransformerMixin, BaseEstimator):
         if weight is not None and not weight.all():
             kept, weight = frame[weight > 0], weight[weight > 0]
         table, roles = read_roles(kept, self.categorical_features)
-        plan, columns = self._plan(roles), [column for _, column in table.items()]
+        plan, columns = self._plan(roles), Columns(table)
         rows = TableStatistics(columns, roles.lists, weight, self.max_length)
         found = learn(plan, rows, self._limits(), self.n_bins, self.bin_flags)
         self._set_learnt(frame, plan, found, named=has_names(X))
@@ -310,8 +311,9 @@ class TableEncoder(SaveMixin, TransformerMixin, BaseEstimator):
         found = learn(plan, rows, self._limits(), self.n_bins, self.bin_flags)
         self._set_learnt(frame, plan, found, named=True)
         if is_by_dtype(self.categorical_features):
-            columns = [column for _, column in spread.items()]
-            advise_on_numbers(columns, roles.names, roles.numeric, from_array=False)
+            advise_on_numbers(
+                Columns(spread), roles.names, roles.numeric, from_array=False
+            )
         advise_on_rare(self.vocabulary_names_, self._vocabularies, self.min_frequency)
 
     def _plan(self, roles: Roles) -> Plan:
@@ -583,7 +585,7 @@ class TableEncoder(SaveMixin, TransformerMixin, BaseEstimator):
         if weight is not None and not weight.all():
             frame = frame[weight > 0]
         encoder = copy.copy(self)
-        columns, owners = [c for _, c in frame.items()], self.vocabulary_of_
+        columns, owners = Columns(frame), self.vocabulary_of_
         places = dict(zip(owners, [*self._categorical, *self._lists], strict=True))
         rows = TableStatistics(columns, self._lists, weight, self.max_length)
         grown = []

@@ -181,7 +181,7 @@ def binned(scales: Sequence[NumberScale], bin_sizes: Sequence[int]) -> list[int]
 
 def encode_numbers(
     n_samples: int,
-    columns: Sequence[pd.Series],
+    columns: Iterable[pd.Series],
     names: Sequence[Any],
     scales: Sequence[NumberScale],
     bin_sizes: Sequence[int],
@@ -192,7 +192,7 @@ def encode_numbers(
     ----------
     n_samples : int
         Number of rows.
-    columns : sequence of Series
+    columns : iterable of Series
         The numeric columns.
     names : sequence of str or int
         Their names, for errors.

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from skmtl.encoding._columns import Columns
 from skmtl.encoding._lists import encode_lists
 from skmtl.encoding._numbers import NumberScale, as_float, encode_few, encode_numbers
 from skmtl.encoding._vocabulary import Vocabulary, as_keys, rows_of_column
@@ -365,19 +366,19 @@ class FittedEncoder(Protocol):
 
 def encode_frame(encoder: FittedEncoder, frame: pd.DataFrame) -> EncodedTable:
     """Encode a table that has the columns of `fit` in their order, vectors spread."""
-    columns = [column for _, column in frame.items()]
+    columns = Columns(frame)
     codes = np.empty((len(frame), len(encoder._categorical)), dtype=_id_type(encoder))
-    for k, i in enumerate(encoder._categorical):
+    for k, column in enumerate(columns.at(encoder._categorical)):
         vocabulary = encoder._vocabularies[encoder.layout_.columns[k]]
         name = encoder.categorical_names_[k]
-        codes[:, k] = rows_of_column(vocabulary, columns[i], name)
+        codes[:, k] = rows_of_column(vocabulary, column, name)
     if encoder.layout_.fallbacks:
         fall_back(codes, encoder.layout_.fallbacks)
     ids = _with_more_hashes(encoder, codes, columns)
     ids += id_offsets(encoder)
     bins, numeric = encode_numbers(
         len(frame),
-        [columns[i] for i in encoder._numeric],
+        columns.at(encoder._numeric),
         encoder.numeric_names_,
         encoder._scales,
         encoder.bin_sizes_,

@@ -465,3 +465,22 @@ def test_flags_have_bins_where_they_are_asked_for():
     assert TableEncoder(None).fit(x).bin_sizes_ == []
     encoder = TableEncoder(None, bin_flags=True).fit(x)
     assert len(np.unique(encoder.encode(x).bins)) == 2
+
+
+def test_a_table_of_many_columns_is_encoded_as_parts_of_it():
+    """Beyond so many columns, Series are made one by one."""
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame(rng.integers(0, 3, (6, 1200))).add_prefix("c")
+    X[["c3", "c700"]] = X[["c3", "c700"]].astype("category")
+    X["c9"] = [["a"], ["b", "a"]] * 3
+    whole = TableEncoder(min_frequency=1).fit(X)
+    names = ["c3", "c9", "c11", "c700", "c1199"]
+    part = TableEncoder(min_frequency=1).fit(X[names])
+    table, expected = whole.encode(X), part.encode(X[names])
+    assert_array_equal(table.ids, expected.ids)
+    at = [whole.numeric_names_.index(name) for name in ("c11", "c1199")]
+    assert_array_equal(table.numeric[:, at], expected.numeric)
+    assert_array_equal(table.bags[0].values, expected.bags[0].values)
+    parts = TableEncoder(min_frequency=1).fit(X[:3]).partial_fit(X[3:])
+    known = parts.encode(X).ids > np.array(parts.layout_.column_first)
+    assert known.all()
