@@ -524,11 +524,11 @@ class SharedParameters(Parameters):
     interpolate_bins: bool = parameter(default=True, allowed=["boolean"])
     bin_start: float = parameter(
         default=0.1,
-        allowed=[Interval(Real, 0, None, closed="neither")],
+        allowed=[ABOVE_ZERO],
     )
     bin_learning_rate_factor: float = parameter(
         default=0.3,
-        allowed=[Interval(Real, 0, None, closed="neither")],
+        allowed=[ABOVE_ZERO],
     )
     bin_flags: bool = parameter(default=False, allowed=ENCODER["bin_flags"])
     warm_start: bool = parameter(default=False, allowed=["boolean"])
