@@ -34,6 +34,7 @@ Method = TypeVar("Method", bound=Callable[..., Any])
 # one that no array or float can hold would fail somewhere within a fit.
 COUNT = Interval(Integral, 1, 2**63 - 1, closed="both")
 NOT_NEGATIVE = Interval(Real, 0, sys.float_info.max, closed="both")
+FINITE = Interval(Real, -sys.float_info.max, sys.float_info.max, closed="both")
 ABOVE_ZERO = Interval(Real, 0, sys.float_info.max, closed="right")
 
 
@@ -90,6 +91,7 @@ uncached_call = partial(_cached_call, None)
 __all__ = [
     "ABOVE_ZERO",
     "COUNT",
+    "FINITE",
     "NOT_NEGATIVE",
     "BaseScorer",
     "HasMethods",

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from skmtl._extras import import_extra
-from skmtl._sklearn import ABOVE_ZERO, Interval
+from skmtl._sklearn import ABOVE_ZERO, FINITE, Interval
 from skmtl.embedders._base import Codes, ItemEmbedder
 
 # gensim drops, without a word, what a sentence has beyond so many words.
@@ -106,7 +106,7 @@ class Word2VecEmbedder(ItemEmbedder):
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **ItemEmbedder._parameter_constraints,
-        "ns_exponent": [Interval(Real, None, None, closed="neither")],
+        "ns_exponent": [FINITE],
         "skip_gram": ["boolean"],
         "subsample": [Interval(Real, 0, 1, closed="left")],
         "learning_rate": [ABOVE_ZERO],

@@ -84,6 +84,13 @@ def test_polars_and_column_order(kind, log):
     np.testing.assert_array_equal(embedder.transform(turned), embedder.transform(plain))
 
 
+@pytest.mark.parametrize("exponent", [10**400, -(10**400), np.inf, np.nan])
+def test_exponents_that_no_float_can_hold(log, exponent):
+    embedder = quick(Word2VecEmbedder, ns_exponent=exponent)
+    with pytest.raises(ValueError, match="'ns_exponent' parameter"):
+        embedder.fit(log)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_missing_and_rare_items_are_left_out(kind):
     log = pd.DataFrame(
@@ -122,6 +129,8 @@ def test_time_orders_the_events(kind, log):
         ({"time_column": "kind"}, {}, "Column 'kind' must hold numbers"),
         ({}, {"item_id": np.nan}, "Column 'item_id' has no item"),
         ({"min_frequency": 10_000}, {}, "Column 'item_id' has no item on at least"),
+        ({"learning_rate": 10**400}, {}, "'learning_rate' parameter"),
+        ({"window": 10**30}, {}, "'window' parameter"),
     ],
 )
 @pytest.mark.parametrize("kind", KINDS)
