@@ -18,11 +18,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from sklearn.callback import ProgressBar
 from sklearn.model_selection import train_test_split
 
 from skmtl import ChainedMMoE, MMoE, MultiTaskRanker, ShareBottom, load, rankers
 from skmtl._extras import import_extra
+from skmtl._sklearn import HAS_CALLBACKS
 from skmtl.datasets import load_adult
 from skmtl.metrics import roc_auc, task_report
 
@@ -57,12 +57,21 @@ def compare(
     for kind in RANKERS:
         ranker = kind(max_iter=max_iter, random_state=0)
         if progress:
-            ranker.set_callbacks(ProgressBar())
+            _show_progress(ranker)
         start = time.perf_counter()
         ranker.fit(X_train, y_train)
         seconds[kind.__name__] = time.perf_counter() - start
         proba[kind.__name__] = ranker.predict_task_proba(X_test)
     return y_test, proba, pd.Series(seconds)
+
+
+def _show_progress(ranker: MultiTaskRanker) -> None:
+    if HAS_CALLBACKS:
+        from sklearn.callback import ProgressBar
+
+        ranker.set_callbacks(ProgressBar())
+    else:
+        ranker.set_params(verbose=1)
 
 
 def bootstrap(y: pd.DataFrame, proba: dict[str, Any]) -> Floats:

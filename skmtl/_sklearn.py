@@ -1,4 +1,4 @@
-"""The only file that names private scikit-learn symbols.
+"""The only file that names private scikit-learn symbols, or tells its versions apart.
 
 They are imported here once, so that a new scikit-learn release can break skmtl in
 one place only.
@@ -6,11 +6,13 @@ one place only.
 
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from numbers import Integral, Real
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
-from sklearn import base, callback
+import sklearn
+from sklearn import base
 from sklearn.calibration import _SigmoidCalibration as SigmoidCalibration
 from sklearn.metrics._scorer import _BaseScorer as BaseScorer
 from sklearn.metrics._scorer import _cached_call
@@ -22,11 +24,20 @@ from sklearn.utils._param_validation import (
     RealNotInt,
     StrOptions,
 )
-from sklearn.utils._repr_html.estimator import _VisualBlock as VisualBlock
 from sklearn.utils._set_output import _get_output_config as output_config
 from sklearn.utils.metadata_routing import _raise_for_params, _routing_enabled
 from sklearn.utils.validation import _check_method_params as params_of_rows
 from sklearn.utils.validation import _estimator_has as estimator_has
+
+try:
+    from sklearn.utils._repr_html.estimator import _VisualBlock as VisualBlock
+except ImportError:  # 1.6
+    from sklearn.utils._estimator_html_repr import _VisualBlock as VisualBlock
+try:
+    from sklearn.callback import CallbackSupportMixin
+    from sklearn.callback import with_callbacks as _with_callbacks
+except ImportError:  # before 1.9
+    CallbackSupportMixin = None
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
@@ -38,6 +49,40 @@ FINITE = Interval(Real, -sys.float_info.max, sys.float_info.max, closed="both")
 ABOVE_ZERO = Interval(Real, 0, sys.float_info.max, closed="right")
 
 
+class SilentContext:
+    """The context of a fit where scikit-learn has no callbacks: it tells nobody."""
+
+    def subcontext(self, **_: Any) -> "SilentContext":
+        return self
+
+    def call_on_fit_task_begin(self, **_: Any) -> "SilentContext":
+        return self
+
+    def call_on_fit_task_end(self, **_: Any) -> bool:
+        return False
+
+    def propagate_callback_context(self, estimator: Any) -> AbstractContextManager:
+        return nullcontext()
+
+
+class NoCallbacks:
+    """Stands for scikit-learn's ``CallbackSupportMixin`` before 1.9."""
+
+    def set_callbacks(self, *callbacks: Any) -> NoReturn:
+        raise RuntimeError(
+            "set_callbacks needs scikit-learn 1.9 or newer, found "
+            f"{sklearn.__version__}. Update scikit-learn, or use verbose=1."
+        )
+
+    def _init_callback_context(self, **_: Any) -> SilentContext:
+        return SilentContext()
+
+
+HAS_CALLBACKS = CallbackSupportMixin is not None
+if not HAS_CALLBACKS:
+    CallbackSupportMixin = NoCallbacks
+
+
 # scikit-learn has no annotations; without these two, type checkers would lose those of
 # the methods that are decorated.
 def _fit_context(*, prefer_skip_nested_validation: bool) -> Callable[[Method], Method]:
@@ -47,7 +92,7 @@ def _fit_context(*, prefer_skip_nested_validation: bool) -> Callable[[Method], M
 
 
 def with_callbacks(method: Method) -> Method:
-    return callback.with_callbacks(method)
+    return _with_callbacks(method) if HAS_CALLBACKS else method
 
 
 class available_unless:  # noqa: N801, a decorator as available_if
@@ -92,8 +137,10 @@ __all__ = [
     "ABOVE_ZERO",
     "COUNT",
     "FINITE",
+    "HAS_CALLBACKS",
     "NOT_NEGATIVE",
     "BaseScorer",
+    "CallbackSupportMixin",
     "HasMethods",
     "Interval",
     "InvalidParameterError",

@@ -5,7 +5,6 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
-from sklearn.callback import CallbackSupportMixin
 from sklearn.utils import get_tags, indexable
 from sklearn.utils.metadata_routing import (
     MetadataRouter,
@@ -16,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skmtl._saving import MetaSaveMixin
 from skmtl._sklearn import (
+    CallbackSupportMixin,
     HasMethods,
     Interval,
     RealNotInt,

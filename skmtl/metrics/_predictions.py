@@ -51,6 +51,12 @@ class TaskPredictions(BaseEstimator):
         self.estimator = estimator
         self.n_tasks = n_tasks
 
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        # Before 1.9, scikit-learn calls any method of these only as it is.
+        tags.estimator_type = "outlier_detector"
+        return tags
+
     def task_probabilities(self, X: object) -> np.ndarray:
         """Probabilities ``(n_samples,)`` of one task, or ``(n_samples, n_tasks)``."""
         proba = self._method("predict_proba")(X)

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import Any, ClassVar, Self, cast
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.callback import CallbackSupportMixin
 from sklearn.utils import RegressorTags, check_random_state
 from sklearn.utils.validation import check_is_fitted
+from torch.optim import Optimizer
 
 from skmtl._saving import SaveMixin
-from skmtl._sklearn import _fit_context, available_unless, with_callbacks
+from skmtl._sklearn import (
+    CallbackSupportMixin,
+    _fit_context,
+    available_unless,
+    with_callbacks,
+)
 from skmtl.encoding import EncodedTable, TableEncoder
 from skmtl.encoding.blocks import EncodedBlocks
 from skmtl.modules import (
@@ -56,9 +62,11 @@ from skmtl.tasks import (
     check_targets,
     warn_of_rare_tasks,
 )
+from skmtl.training.callbacks import callback_params, with_params
 from skmtl.training.computing import check_device, logits
 from skmtl.training.epochs import task_score
 from skmtl.training.fit import Fit, PartialFit
+from skmtl.training.optimizers import with_own_parameters
 from skmtl.training.ranker import PretrainedRows, TrainableRanker
 from skmtl.training.source_fit import SourceFit
 from skmtl.training.starts import NextTable, Start, WarmStart
@@ -143,7 +151,7 @@ class MultiTaskRanker(
         super().__init__(**more)
         self.sharing = sharing
         self.towers = towers
-        self._of_parts = of_parts
+        self._of_parts = self._of_parts | of_parts
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Get the hyperparameters, those of the parts among them.
@@ -156,19 +164,24 @@ class MultiTaskRanker(
         Returns
         -------
         dict of str to object
-            Names and values; ``sharing__*`` and ``towers__*`` as far as they were set.
+            Names and values; ``sharing__*``, ``towers__*`` and ``optimizer__*`` as far
+            as they were set. If `deep`, ``callbacks__*`` too.
         """
         params: dict[str, Any] = super().get_params(deep=deep)
+        if deep:
+            params |= callback_params(self.callbacks)
         return params | self._of_parts
 
     def set_params(self, **params: Any) -> Self:
-        """Set hyperparameters, those of the parts among them.
+        """Set hyperparameters, those of the parts and of callbacks among them.
 
         Parameters
         ----------
         **params
-            Names and values. `fit` refuses a ``sharing__*`` or ``towers__*`` that its
-            part does not have.
+            Names and values. `fit` refuses a ``sharing__*``, ``towers__*`` or
+            ``optimizer__*`` that its part or optimiser does not have. A callback's are
+            named as in skorch: ``callbacks__lr__gamma`` is a parameter of the callback
+            ``("lr", ...)``, and ``callbacks__lr`` the callback itself.
 
         Returns
         -------
@@ -176,12 +189,17 @@ class MultiTaskRanker(
             The ranker.
         """
         parts = type(self)._get_param_names()
-        of_parts = {
-            name: value
-            for name, value in params.items()
-            if belongs_to_part(name) and name.partition("__")[0] in parts
-        }
-        super().set_params(**{k: v for k, v in params.items() if k not in of_parts})
+        of_parts, of_callbacks, own = {}, {}, {}
+        for name, value in params.items():
+            if belongs_to_part(name) and name.partition("__")[0] in parts:
+                of_parts[name] = value
+            elif name.startswith("callbacks__"):
+                of_callbacks[name.removeprefix("callbacks__")] = value
+            else:
+                own[name] = value
+        super().set_params(**own)
+        if of_callbacks:
+            self.callbacks = with_params(self.callbacks, of_callbacks)
         if of_parts:
             self._of_parts = self._of_parts | of_parts
         return self
@@ -231,6 +249,7 @@ class MultiTaskRanker(
         check_pooling(self.pooling)
         for what in self._layers:
             self._units(what)
+        self._dense_optimizer()
         for part, given in (("sharing", self.sharing), ("towers", self.towers)):
             check_part(part, given, own_parameters(part, self._of_parts))
 
@@ -373,6 +392,10 @@ default=None
         fitted = PartialFit(self, start, X, y, sample_weight, classes=classes).run(None)
         self.__dict__.update(fitted)
         return self
+
+    def _dense_optimizer(self) -> str | Callable[..., Optimizer]:
+        own = own_parameters("optimizer", self._of_parts)
+        return with_own_parameters(self.optimizer, own)
 
     def _pretrained_rows(self) -> PretrainedTables:
         return PretrainedTables(self.embeddings)

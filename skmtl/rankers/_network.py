@@ -250,8 +250,8 @@ def table_bytes(size: int, dim: int, optimizer: str) -> int:
     return 4 * size * (dim + _STATE[optimizer](dim))
 
 
-# Whose parameters are named sharing__n_experts and so on.
-PARTS = ("sharing", "towers")
+# Whose parameters are named sharing__n_experts, optimizer__betas and so on.
+PARTS = ("sharing", "towers", "optimizer")
 
 
 def belongs_to_part(name: str) -> bool:

@@ -51,13 +51,19 @@ class EpochScores(Callback):
         self.n_rows = 0
 
     def on_batch_end(
-        self, net: Any, batch: Any, training: bool, y_pred: Tensor, **_: Any
+        self,
+        net: Any,
+        batch: Any,
+        weight: Tensor | None,
+        training: bool,
+        y_pred: Tensor,
+        **_: Any,
     ) -> None:
         if training:
             if self.n_rows >= MAX_ROWS:
                 return
             self.n_rows += len(y_pred)
-        self.parts[training].append((y_pred.detach(), *batch[1]))
+        self.parts[training].append((y_pred, batch[1], weight))
 
     def on_epoch_end(self, net: Any, **_: Any) -> None:
         for training, prefix in ((True, "train"), (False, "valid")):
@@ -209,7 +215,7 @@ class EpochLine(Callback):
     def on_batch_end(self, net: Any, batch: Any, training: bool, **_: Any) -> None:
         if not training:
             return
-        self.rows += len(batch[1][0])
+        self.rows += len(batch[1])
         self.trained = perf_counter()
         if self.trained - self.shown > REFRESH:
             self.shown = self.trained

@@ -29,6 +29,12 @@ from skmtl.tasks import (
     warn_of_constant_tasks,
 )
 from skmtl.training.batches import tensor_table, unknown_ids
+from skmtl.training.callbacks import (
+    check_callbacks,
+    check_watched,
+    checkpoints_apart,
+    prints,
+)
 from skmtl.training.computing import (
     keep_freed_memory,
     on_threads,
@@ -49,8 +55,6 @@ from skmtl.training.loop import (
     LastGood,
     StopWhenAsked,
     ValidScore,
-    check_callbacks,
-    checkpoints_apart,
     train,
 )
 from skmtl.training.net import MultiTaskNet
@@ -171,6 +175,8 @@ class Fit:
             len(targets.labels), given=X_val is not None
         )
         self.validation = self._validation(X_val, y_val, sample_weight_val)
+        if self.validation is None:
+            check_watched(ranker.callbacks)
 
     def _weights(self, means: Floats) -> TaskWeights:
         """Label weights and a new loss weighting, for tasks with these means."""
@@ -281,8 +287,11 @@ class Fit:
             train_split=None if valid is None else predefined_split(valid.tensors),
             callbacks=[late, *self._callbacks(context, fitted, valid)],
             unknown_ids=unknown_ids(ranker, encoded.encoder),
+            record_batches=bool(ranker.callbacks),
+            verbose=int(bool(ranker.verbose) or prints(ranker.callbacks)),
         )
         net.initialize_callbacks()
+        net.task_names_ = list(self.targets.names)  # for scorers of one task
         fitted["net_"] = net
         epochs_before = len(net.history)
         with random_numbers(self.data.seed ^ 1, ranker, weights.loss):

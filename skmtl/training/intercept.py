@@ -194,7 +194,7 @@ class LatePredictions(Callback):
     ) -> None:
         if not training:
             return
-        X, (y, weight) = batch
+        X, y = batch
         self.wait -= len(y)
         if self.wait < 0:
             inputs = None
@@ -202,7 +202,7 @@ class LatePredictions(Callback):
                 # Copies: batches are views of what is gathered for several.
                 rows = torch.arange(len(y), device=y.device)
                 inputs = {name: x[rows] for name, x in X.items()}
-            self.found.append(((inputs, weight), step["y_pred"].detach()))
+            self.found.append(((inputs, step["weight"]), step["y_pred"]))
 
     def on_epoch_end(self, net: Any, **_: Any) -> None:
         self.last_ = self.found  # of an epoch that came to its end

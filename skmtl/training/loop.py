@@ -13,41 +13,7 @@ from torch import Tensor
 
 from skmtl._warnings import warn
 from skmtl.training.batches import RowTable
-from skmtl.training.checkpoint import Checkpoint
 from skmtl.training.net import DivergedError, MultiTaskNet
-
-
-def check_callbacks(callbacks: list[Any] | None) -> None:
-    """Refuse what skorch cannot call.
-
-    Raises
-    ------
-    TypeError
-        For an entry that is neither a callback nor a pair of a name and a callback.
-    """
-    for place, entry in enumerate(callbacks or []):
-        named = isinstance(entry, tuple) and len(entry) == 2
-        callback = entry[1] if named else entry
-        kind = callback if isinstance(callback, type) else type(callback)
-        if callback is not None and not issubclass(kind, Callback):
-            raise TypeError(
-                f"callbacks[{place}] must be a callback of skorch, or a pair of a name "
-                f"and one, found {entry!r}."
-            )
-
-
-def checkpoints_apart(
-    callbacks: list[Any] | None,
-) -> tuple[list[Any], list[Checkpoint]]:
-    """A ranker's callbacks that are not checkpoints, and those that are."""
-    others, found = [], []
-    for entry in callbacks or []:
-        callback = entry[1] if isinstance(entry, tuple) else entry
-        if isinstance(callback, Checkpoint):
-            found.append(callback)
-        else:
-            others.append(entry)
-    return others, found
 
 
 class ValidScore(Callback):

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
-from skorch import NeuralNet
 from skorch.callbacks import EpochTimer, LRScheduler
 from skorch.utils import TeeGenerator
 from torch import Tensor
@@ -19,6 +18,7 @@ from skmtl.training.batches import Batches, RowBatches, RowTable, TensorTable
 from skmtl.training.checkpoint import Checkpoint
 from skmtl.training.computing import StepThreads, operations_by_row
 from skmtl.training.criterion import Criterion
+from skmtl.training.encoded_net import EncodedNet
 from skmtl.training.optimizers import (
     JointOptimizer,
     WeightAverage,
@@ -72,7 +72,7 @@ class Mean:
         return mean
 
 
-class MultiTaskNet(NeuralNet):
+class MultiTaskNet(EncodedNet):
     """skorch's NeuralNet for several tasks.
 
     Parameters
@@ -81,7 +81,7 @@ class MultiTaskNet(NeuralNet):
         Gives logits of shape (batch, n_tasks).
     embedding_optimizer : {"lazy_adam", "adagrad", "adam"}
         Optimiser of the table of ids.
-    dense_optimizer : {"adam", "sgd"}
+    dense_optimizer : {"adam", "sgd"} or callable
         Optimiser of everything else.
     weight_decay : float
         Weight decay, decoupled but for "sgd".
@@ -92,6 +92,9 @@ class MultiTaskNet(NeuralNet):
         the weights over the steps.
     record_gradients : bool
         Whether to record the Gramian of the tasks' gradients at the representation.
+    record_batches : bool
+        Whether to record the loss and size of each batch too, as skorch does, for
+        callbacks that read them.
     unknown_ids : callable or None
         Takes the ids of a batch of training and gives those to train on.
     n_threads : "auto", int or None
@@ -106,8 +109,10 @@ class MultiTaskNet(NeuralNet):
     ``loss_weight``, the mean over the steps of the weights in force; with
     `record_gradients` also ``gramian``, the mean of the tasks' Gramians. The sums
     ``train_loss`` and ``valid_loss`` have the weighting's reference weights, which do
-    not change from epoch to epoch. Batches record nothing, so that no step waits for
-    the device.
+    not change from epoch to epoch. Without `record_batches` batches record nothing, so
+    that no step waits for the device. Callbacks see batches as pairs of the arguments
+    of the module and labels, NaN where not observed; in ``on_batch_end`` also the
+    `weight` of the labels.
     """
 
     optimizer_: JointOptimizer
@@ -118,11 +123,12 @@ class MultiTaskNet(NeuralNet):
         module: Any,
         *,
         embedding_optimizer: str = "lazy_adam",
-        dense_optimizer: str = "adam",
+        dense_optimizer: str | Callable[..., torch.optim.Optimizer] = "adam",
         weight_decay: float = 0.0,
         learning_rate_schedule: str | Callable[[float], float] = "constant",
         average_weights: bool = False,
         record_gradients: bool = False,
+        record_batches: bool = False,
         unknown_ids: Callable[[Tensor], Tensor] | None = None,
         n_threads: int | str | None = None,
         **kwargs: Any,
@@ -133,6 +139,7 @@ class MultiTaskNet(NeuralNet):
         self.learning_rate_schedule = learning_rate_schedule
         self.average_weights = average_weights
         self.record_gradients = record_gradients
+        self.record_batches = record_batches
         self.unknown_ids = unknown_ids
         self.n_threads = n_threads
         super().__init__(module, criterion=kwargs.pop("criterion", Criterion), **kwargs)
@@ -265,7 +272,7 @@ class MultiTaskNet(NeuralNet):
         weights = weighting.current()
         return {
             "loss": weights @ losses,
-            "y_pred": logits,
+            "y_pred": logits.detach(),
             "task_losses": losses,
             "weights": weights,
             "gramian": step.gramian() if self.record_gradients else None,
@@ -399,13 +406,22 @@ class MultiTaskNet(NeuralNet):
         # Losses count by the rows of their batch, what steps are made of by the step.
         losses, weights, gramian = Mean(), Mean(), Mean()
         for batch in iterator:
-            self.notify("on_batch_begin", batch=batch, training=training)
+            shown = _as_skorch_has_it(batch)
+            self.notify("on_batch_begin", batch=shown, training=training)
             with self.threads_[training].step():
                 step = step_fn(batch, **kwargs)
-            losses.add(step["task_losses"], len(batch[1][0]))
+            losses.add(step["task_losses"], len(shown[1]))
             weights.add(step.get("weights"))
             gramian.add(step.get("gramian"))
-            self.notify("on_batch_end", batch=batch, training=training, **step)
+            if self.record_batches:
+                self.history.record_batch(f"{prefix}_loss", float(step["loss"]))
+                self.history.record_batch(f"{prefix}_batch_size", len(shown[1]))
+            weight = batch[1][1]
+            self.notify(
+                "on_batch_end", batch=shown, weight=weight, training=training, **step
+            )
+        if self.record_batches:
+            self.history.record(f"{prefix}_batch_count", len(iterator))
         weighting = self.criterion_.weighting
         if training:
             _check_finite(losses.value)
@@ -426,6 +442,12 @@ class MultiTaskNet(NeuralNet):
         before = [epoch.get(key, math.inf) for epoch in self.history[:-1]]
         self.history.record(key, loss)
         self.history.record(f"{key}_best", loss < min(before, default=math.inf))
+
+
+def _as_skorch_has_it(batch: Any) -> tuple[dict[str, Any], Tensor]:
+    """A batch of two: inputs, and labels with NaN for those without a weight."""
+    Xi, (yi, wi) = batch
+    return Xi, yi if wi is None else yi.masked_fill(wi == 0, math.nan)
 
 
 def _look_back(weighting: LossWeighting, step: Step) -> None:

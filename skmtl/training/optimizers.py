@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -405,14 +407,79 @@ class WeightAverage:
         self.shown = shown
 
 
+# Optimisers by name, each with what it is called with here.
+_NAMED: dict[str, Callable[..., torch.optim.Optimizer]] = {
+    # AdamW without decay is Adam; with it, the decay does not pass the moments.
+    "adam": LazyAdam,
+    "sgd": partial(torch.optim.SGD, momentum=0.9),
+}
+
+
 def dense_optimizer(
-    name: str, params: list[Any], lr: float, weight_decay: float
+    made: str | Callable[..., torch.optim.Optimizer],
+    params: list[Any],
+    lr: float,
+    weight_decay: float,
 ) -> torch.optim.Optimizer:
     """Optimiser of the parameters, or groups of them, that every batch touches."""
-    if name == "sgd":
-        return torch.optim.SGD(params, lr, momentum=0.9, weight_decay=weight_decay)
-    # AdamW without decay is Adam; with it, the decay does not pass the moments.
-    return LazyAdam(params, lr, weight_decay=weight_decay)
+    make = _NAMED[made] if isinstance(made, str) else made
+    if isinstance(made, str) or weight_decay:
+        return make(params, lr=lr, weight_decay=weight_decay)
+    return make(params, lr=lr)
+
+
+def with_own_parameters(
+    made: str | Callable[..., torch.optim.Optimizer], own: Mapping[str, Any]
+) -> str | Callable[..., torch.optim.Optimizer]:
+    """Bind parameters of an optimiser, checked.
+
+    Parameters
+    ----------
+    made : {"adam", "sgd"} or callable
+        What makes the optimiser.
+    own : mapping
+        Its parameters by name.
+
+    Returns
+    -------
+    str or callable
+        What is called with the parameters of the network.
+
+    Raises
+    ------
+    ValueError
+        For optimisers that take a closure, parameters that they do not have, and those
+        that are hyperparameters of the ranker.
+    """
+    make = _NAMED[made] if isinstance(made, str) else made
+    kind = make.func if isinstance(make, partial) else make
+    step = inspect.signature(getattr(kind, "step", lambda closure=None: None))
+    if any(p.default is p.empty for n, p in step.parameters.items() if n == "closure"):
+        raise ValueError(
+            f"optimizer={_name(kind)} evaluates the loss several times in a step, "
+            "which training on batches does not do. Take a first-order optimiser, "
+            "such as torch.optim.AdamW."
+        )
+    accepted = inspect.signature(kind).parameters
+    known = [name for name in accepted if name not in ("params", "self")]
+    open_ended = any(p.kind is p.VAR_KEYWORD for p in accepted.values())
+    for name in own:
+        if name in ("lr", "weight_decay"):
+            of_ranker = {"lr": "learning_rate"}.get(name, name)
+            raise ValueError(
+                f"optimizer__{name} cannot be set: give {of_ranker}, which all "
+                "optimisers of a ranker take."
+            )
+        if name not in known and not open_ended:
+            raise ValueError(
+                f"optimizer__{name} is not a parameter of {_name(kind)}, which takes "
+                f"{sorted(set(known) - {'lr', 'weight_decay'})}."
+            )
+    return partial(make, **own) if own else made
+
+
+def _name(made: object) -> str:
+    return getattr(made, "__name__", repr(made))
 
 
 def table_optimizer(

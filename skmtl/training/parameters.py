@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import os
 import re
@@ -14,6 +13,7 @@ from typing import Any, ClassVar, TypeAlias, dataclass_transform
 import numpy as np
 import numpy.typing as npt
 from torch import nn
+from torch.optim import Optimizer
 
 from skmtl._sklearn import (
     ABOVE_ZERO,
@@ -26,6 +26,7 @@ from skmtl._sklearn import (
 from skmtl.encoding import TableEncoder
 from skmtl.tasks import TaskKind, TaskKindsLike
 from skmtl.tasks.columns import NAMED
+from skmtl.training.names import unexpected
 
 # One value for all tasks, one for each in order, or one for each by name.
 PerTask: TypeAlias = (
@@ -81,6 +82,8 @@ class Parameters:
     """
 
     _parameters: ClassVar[dict[str, Parameter]] = {}
+    # Hyperparameters that have some of their own, given as ``optimizer__betas``.
+    _nested: ClassVar[tuple[str, ...]] = ()
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {}
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -115,9 +118,12 @@ def _declared(cls: type[Parameters]) -> dict[str, Parameter]:
 
 def _constructor(parameters: dict[str, Parameter]) -> Callable[..., None]:
     def __init__(self: Any, **params: Any) -> None:  # noqa: N807
+        nested = {name: params.pop(name) for name in [*params] if _nests(self, name)}
         for name in params:
             if name not in parameters:
-                raise TypeError(_unexpected(type(self).__name__, name, parameters))
+                raise TypeError(unexpected(type(self).__name__, name, parameters))
+        if nested:
+            self._of_parts = nested
         for name, one in parameters.items():
             setattr(self, name, params.get(name, one.default))
 
@@ -128,6 +134,12 @@ def _constructor(parameters: dict[str, Parameter]) -> Callable[..., None]:
         ]
     )
     return __init__
+
+
+def _nests(owner: Any, name: str) -> bool:
+    """Whether a name such as ``optimizer__betas`` is one of a hyperparameter's own."""
+    part, _, own = name.partition("__")
+    return bool(own) and part in type(owner)._nested
 
 
 def _list_the_rest(cls: type[Parameters], inherited: dict[str, Parameter]) -> None:
@@ -147,12 +159,6 @@ def _keywords(parameters: Mapping[str, Parameter]) -> list[inspect.Parameter]:
         inspect.Parameter(name, kind, default=one.default)
         for name, one in parameters.items()
     ]
-
-
-def _unexpected(owner: str, name: str, known: Mapping[str, Parameter]) -> str:
-    close = difflib.get_close_matches(name, known, n=1)
-    hint = f" Did you mean {close[0]!r}?" if close else f" It takes {sorted(known)}."
-    return f"{owner}.__init__() got an unexpected keyword argument {name!r}.{hint}"
 
 
 def _with_shared_sections(doc: str | None) -> str | None:
@@ -239,9 +245,12 @@ class SharedParameters(Parameters):
     weight_decay : float, default=0.0
         Decoupled weight decay. Rows of the embedding table decay when a batch touches
         them, under embedding_optimizer="adam" at every step.
-    optimizer : {"adam", "sgd"}, default="adam"
+    optimizer : {"adam", "sgd"} or class, default="adam"
         Optimiser of everything but the embedding table; "sgd" has momentum 0.9. Weight
-        decay is part of its gradient, and so grows tenfold by the momentum.
+        decay is part of its gradient, and so grows tenfold by the momentum. Or a class
+        of ``torch.optim``, which is called with groups of parameters, ``lr`` and, if it
+        is not 0, ``weight_decay``. Parameters of the optimiser are given to the
+        constructor or to `set_params` as ``optimizer__betas=(0.9, 0.99)``.
     embedding_optimizer : {"lazy_adam", "adagrad", "adam"}, default="lazy_adam"
         Optimiser of the embedding tables. "lazy_adam" and "adagrad" update the rows
         that a batch touches. "adagrad" keeps one number for each row, where Adam keeps
@@ -405,6 +414,8 @@ class SharedParameters(Parameters):
         observed.
     """
 
+    _nested: ClassVar[tuple[str, ...]] = ("optimizer",)
+
     tower_units: Sequence[int] = parameter(default=(64,), allowed=["array-like"])
     embedding_dim: int | str | Mapping[Any, int | str] = parameter(
         default=16,
@@ -460,7 +471,10 @@ class SharedParameters(Parameters):
         default=0.0,
         allowed=[NOT_NEGATIVE],
     )
-    optimizer: str = parameter(default="adam", allowed=[StrOptions({"adam", "sgd"})])
+    optimizer: str | Callable[..., Optimizer] = parameter(
+        default="adam",
+        allowed=[StrOptions({"adam", "sgd"}), callable],
+    )
     embedding_optimizer: str = parameter(
         default="lazy_adam",
         allowed=[StrOptions({"lazy_adam", "adam", "adagrad"})],

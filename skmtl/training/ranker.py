@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from torch.optim import Optimizer
 
 from skmtl.encoding import EncodedTable, TableEncoder
 from skmtl.modules import MultiTaskModule, Pretrained
@@ -76,6 +77,10 @@ class TrainableRanker(SharedParameters, FittedAttributes, ABC):
     @abstractmethod
     def _complete(self, targets: Targets) -> Targets:
         """Add labels that follow from others, where the network says so."""
+
+    @abstractmethod
+    def _dense_optimizer(self) -> str | Callable[..., Optimizer]:
+        """What makes the optimiser of all but tables of ids, with its parameters."""
 
     @abstractmethod
     def _pretrained_rows(self) -> PretrainedRows:

@@ -26,10 +26,14 @@ from skmtl.tasks import (
     warn_of_conditional_tasks,
     warn_of_rare_tasks,
 )
+from skmtl.training.callbacks import (
+    check_callbacks,
+    check_watched,
+    checkpoints_apart,
+)
 from skmtl.training.computing import logits
 from skmtl.training.fit import Fit
 from skmtl.training.intercept import Floats, OutputCells, Part
-from skmtl.training.loop import check_callbacks, checkpoints_apart
 from skmtl.training.net import MultiTaskNet
 from skmtl.training.passes import (
     HeldOut,
@@ -228,6 +232,8 @@ class SourceFit(Fit):
         )
         given = self.given_val is not None
         self.stops_early = self._stops_early(counts.n_rows, given=given)
+        if not given and not self.stops_early:
+            check_watched(self.ranker.callbacks)
 
     def _held_out(self) -> HeldOut | None:
         """What draws rows for validation in pass 2."""

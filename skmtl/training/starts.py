@@ -214,7 +214,7 @@ class Start:
                 learning_rate_schedule=ranker.learning_rate_schedule,
                 average_weights=ranker.average_weights,
                 weight_decay=ranker.weight_decay,
-                dense_optimizer=ranker.optimizer,
+                dense_optimizer=ranker._dense_optimizer(),
                 embedding_optimizer=ranker.embedding_optimizer,
                 record_gradients=ranker.record_gradients,
                 n_threads=ranker.n_threads,

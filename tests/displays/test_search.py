@@ -3,7 +3,6 @@
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.callback import ProgressBar
 from sklearn.ensemble import RandomForestClassifier
 
 from skmtl import OutputWeightSearchCV
@@ -66,6 +65,8 @@ def test_other_searches(table, kind):
 
 
 def test_progress_bar_shows_the_folds(table, capsys):
-    bar = ProgressBar(max_propagation_depth=None)
+    bar = pytest.importorskip("sklearn.callback").ProgressBar(
+        max_propagation_depth=None
+    )
     search(scoring="auc:cart").set_callbacks(bar).fit(*table)
     assert "OutputWeightSearchCV" in capsys.readouterr().out

@@ -3,9 +3,11 @@
 import pytest
 from skorch.callbacks import Callback
 
+from skmtl._sklearn import HAS_CALLBACKS, NoCallbacks
 from tests.rankers.makers import small_mmoe
 
 
+@pytest.mark.skipif(not HAS_CALLBACKS, reason="scikit-learn before 1.9")
 def test_scikit_learn_callbacks_see_every_epoch(impressions):
     class Recorder:
         def __init__(self):
@@ -58,3 +60,17 @@ def test_verbose_prints_a_line_per_epoch(impressions, capsys):
     assert "cart" in lines[0]
     small_mmoe().fit(X, y)
     assert not capsys.readouterr().out
+
+
+def test_without_callbacks_of_scikit_learn_the_error_says_what_to_do():
+    class Old(NoCallbacks):
+        pass
+
+    with pytest.raises(RuntimeError, match=r"1\.9 or newer.*or use verbose=1"):
+        Old().set_callbacks()
+    context = Old()._init_callback_context(max_subtasks=3)
+    context.call_on_fit_task_begin(estimator=None)
+    inner = context.subcontext(task_name="epoch")
+    assert inner.call_on_fit_task_end(estimator=None) is False
+    with inner.propagate_callback_context(None):
+        pass

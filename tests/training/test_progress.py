@@ -6,7 +6,6 @@ import sys
 
 import numpy as np
 import pytest
-from sklearn.callback import ProgressBar
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GridSearchCV, KFold
 from skorch.callbacks import Callback
@@ -75,7 +74,7 @@ def test_training_auc_reads_a_bounded_number_of_rows():
     rows = torch.zeros(MAX_ROWS // 2, 1)
     for _ in range(4):
         callback.on_batch_end(
-            None, batch=(None, (rows, None)), training=True, y_pred=rows
+            None, batch=(None, rows), weight=None, training=True, y_pred=rows
         )
     assert len(callback.parts[True]) == 2
 
@@ -168,10 +167,11 @@ def test_duration(seconds, text):
 
 
 def test_progress_bar_shows_candidates_folds_and_epochs(impressions, capsys):
+    callback = pytest.importorskip("sklearn.callback")
     X, y = impressions
     ranker = MMoE(n_experts=2, expert_units=(8,), tower_units=(), max_iter=2)
     search = GridSearchCV(ranker, {"learning_rate": [1e-3, 1e-2]}, cv=KFold(2))
-    search.set_callbacks(ProgressBar(max_propagation_depth=None)).fit(X, y)
+    search.set_callbacks(callback.ProgressBar(max_propagation_depth=None)).fit(X, y)
     out = capsys.readouterr().out
     assert "GridSearchCV" in out
     assert out.count("MMoE") >= 5
@@ -179,10 +179,9 @@ def test_progress_bar_shows_candidates_folds_and_epochs(impressions, capsys):
 
 
 def test_scikit_learn_scores_the_ranker_after_each_epoch(impressions):
-    from sklearn.callback import ScoringMonitor
-
+    callback = pytest.importorskip("sklearn.callback")
     X, y = impressions
-    monitor = ScoringMonitor(scoring="roc_auc")
+    monitor = callback.ScoringMonitor(scoring="roc_auc")
     ranker = small(max_iter=3).set_callbacks(monitor).fit(X, y)
     log = monitor.get_logs().data_as_pandas
     last_epoch = log[log["parent_task_id_path"] == (0,)].iloc[-1]

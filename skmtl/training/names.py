@@ -1,0 +1,94 @@
+"""Names of hyperparameters that are not there: what they are called here."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+# Names of scikit-learn, skorch, LightGBM and DeepCTR, and what to write here.
+FOREIGN = {
+    "activation": "ReLU, or that of a module of your own, MultiTaskRanker(sharing=...)",
+    "alpha": "weight_decay",
+    "categorical_feature": "categorical_features",
+    "class_weight": "label_weight, a mapping from tasks to the weight of positives",
+    "criterion": "loss_weight for the tasks, and label_weight for their labels",
+    "dnn_dropout": "dropout",
+    "dnn_hidden_units": "bottom_units, expert_units and tower_units",
+    "dnn_use_bn": "a module of your own, MultiTaskRanker(sharing=...)",
+    "early_stopping_rounds": "early_stopping=True, with n_iter_no_change",
+    "epochs": "max_iter",
+    "eval_metric": "scoring",
+    "eval_set": "fit(X, y, X_val=..., y_val=...)",
+    "expert_dnn_hidden_units": "expert_units",
+    "gate_dnn_hidden_units": "bottom_units, which gates read",
+    "hidden_layer_sizes": "bottom_units or expert_units, and tower_units",
+    "is_unbalance": 'label_weight="balanced"',
+    "iterator_train": "batch_size; rows are shuffled in each epoch",
+    "iterator_valid": "batch_size",
+    "learning_rate_init": "learning_rate",
+    "lr": "learning_rate",
+    "max_epochs": "max_iter",
+    "module": "the class of the ranker, or MultiTaskRanker with sharing= and towers=",
+    "momentum": "optimizer__momentum",
+    "n_estimators": "max_iter",
+    "n_jobs": "n_threads",
+    "num_experts": "n_experts",
+    "num_iterations": "max_iter",
+    "num_threads": "n_threads",
+    "nthread": "n_threads",
+    "patience": "n_iter_no_change",
+    "predict_nonlinearity": "predict_proba, which gives probabilities",
+    "scale_pos_weight": "label_weight, a mapping from tasks to the weight of positives",
+    "seed": "random_state",
+    "solver": "optimizer",
+    "task_names": "the columns of y, whose names are those of the tasks",
+    "tower_dnn_hidden_units": "tower_units",
+    "train_split": "validation_split, or fit(X, y, X_val=..., y_val=...)",
+}
+# Of skorch, where what follows the underscores is a parameter of the ranker's own.
+_OPEN = {
+    "callbacks": "set_params({name}=...), once the callback has a name",
+    "criterion": "loss_weight, a strategy of skmtl.weighting with its parameters",
+    "iterator_train": "batch_size",
+    "iterator_valid": "batch_size",
+}
+
+
+def unexpected(owner: str, name: str, known: Iterable[str]) -> str:
+    """Say that a constructor has no such hyperparameter, and which one is meant.
+
+    Parameters
+    ----------
+    owner : str
+        The class.
+    name : str
+        What was given.
+    known : iterable of str
+        The hyperparameters that it has.
+
+    Returns
+    -------
+    str
+        A sentence for a `TypeError`.
+    """
+    text = f"{owner}.__init__() got an unexpected keyword argument {name!r}."
+    known = sorted(known)
+    hint = _hint(name, known)
+    if hint is not None:
+        return f"{text} Here it is {hint}."
+    close = difflib.get_close_matches(name, known, n=1)
+    if close:
+        return f"{text} Did you mean {close[0]!r}?"
+    return f"{text} It takes {known}."
+
+
+def _hint(name: str, known: list[str]) -> str | None:
+    if name in FOREIGN:
+        return FOREIGN[name]
+    part, _, own = name.partition("__")
+    if part == "module" and own:
+        where = own if own in known else "a hyperparameter of the ranker itself"
+        return f"{where}, without module__"
+    if own and part in _OPEN:
+        return _OPEN[part].format(name=name)
+    return None
