@@ -94,6 +94,58 @@ def to_native(values: Any, input_name: str = "X") -> Any:
     return _from_protocol(values)
 
 
+def table_of_tasks(values: Any, n_rows: int, input_name: str = "y") -> Any:
+    """Turn labels or weights of tasks into something with a row for each row of `X`.
+
+    Parameters
+    ----------
+    values : object
+        As for `to_native`; or a list of columns, one for each task, which the number of
+        rows tells from a list of rows.
+    n_rows : int
+        Rows of `X`.
+    input_name : str, default="y"
+        Name of the argument, for errors.
+
+    Returns
+    -------
+    DataFrame, Series or object
+        As `to_native`; a DataFrame for columns that all have names, else an array.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `to_native`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmtl._containers import table_of_tasks
+    >>> click, order = np.array([1, 0, 1]), np.array([0, 0, 1])
+    >>> table_of_tasks([click, order], 3).shape
+    (3, 2)
+    """
+    values = to_native(values, input_name)
+    if not isinstance(values, list | tuple) or len(values) in (0, n_rows):
+        return values
+    columns = [to_native(one, input_name) for one in values]
+    if any(np.ndim(one) != 1 or len(one) != n_rows for one in columns):
+        return values
+    names = [getattr(one, "name", None) for one in columns]
+    table = {place: np.asarray(one) for place, one in enumerate(columns)}
+    if None in names:
+        return np.column_stack(list(table.values()))
+    return pd.DataFrame(table).set_axis(names, axis=1)
+
+
+def n_rows_of(table: Any) -> int:
+    """Rows of a table or array of any kind; -1 where it cannot be told."""
+    shape = getattr(table, "shape", ())
+    if len(shape):
+        return int(shape[0])
+    return len(table) if hasattr(table, "__len__") else -1
+
+
 def _refuse_unread(values: Any, input_name: str) -> None:
     """Name the call that turns a query or a sparse matrix into a table."""
     if sparse.issparse(values):

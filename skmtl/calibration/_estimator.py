@@ -13,6 +13,7 @@ from sklearn.utils.metadata_routing import (
 )
 from sklearn.utils.validation import check_is_fitted
 
+from skmtl._containers import n_rows_of, table_of_tasks
 from skmtl._saving import MetaSaveMixin
 from skmtl._sklearn import (
     CallbackSupportMixin,
@@ -188,7 +189,7 @@ class CalibratedTasksCV(
         ValueError
             If labels or weights are not valid.
         """
-        X, y = indexable(X, y)
+        X, y = indexable(X, table_of_tasks(y, n_rows_of(X)))
         labels, classes = read_labels(y)
         fit_params, split_params = self._routed(params)
         splitter = find_splitter(self.cv, y, labels, self.random_state)

@@ -246,7 +246,10 @@ def check_scores(
         score = positive_columns(score, what)
     array = as_float_table(score, what)
     if len(array) != len(labels):
-        raise ValueError(f"{what} has {len(array)} rows, but y has {len(labels)}.")
+        raise ValueError(
+            f"{what} has {len(array)} rows, but y has {len(labels)}. A list of "
+            "columns, one for each task, is read as rows: pass np.column_stack(...)."
+        )
     if array.ndim == 2:
         array = _match_tasks(array, column_names(score), labels, what)
     elif probability and labels.n_tasks > 1:
@@ -360,6 +363,8 @@ def check_count(value: object, name: str, least: int) -> None:
 def check_length(values: Any, n: int, name: str) -> np.ndarray:
     """Values of any kind, one for each row."""
     array = np.asarray(to_native(values, name))
+    if array.shape == (n, 1):  # a table of one column
+        array = array[:, 0]
     if array.shape != (n,):
         raise ValueError(f"{name} must have shape ({n},) like y; got {array.shape}.")
     return array
@@ -374,6 +379,8 @@ def check_weight(sample_weight: object, n: int) -> np.ndarray | None:
     if sample_weight is None:
         return None
     weight = as_float_table(sample_weight, "sample_weight").astype(np.float64)
+    if weight.shape == (n, 1):  # a table of one column
+        weight = weight[:, 0]
     if weight.shape != (n,):
         raise ValueError(
             f"sample_weight must have shape ({n},) like y; got {weight.shape}."

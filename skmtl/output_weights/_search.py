@@ -17,6 +17,7 @@ from sklearn.utils.metadata_routing import (
 )
 from sklearn.utils.validation import check_is_fitted
 
+from skmtl._containers import n_rows_of, table_of_tasks
 from skmtl._sklearn import (
     CallbackSupportMixin,
     Interval,
@@ -289,7 +290,7 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
             If labels, weights, metrics or constraints cannot be used, or no candidate
             keeps the constraints; the message says how near the nearest one gets.
         """
-        X, y = indexable(X, y)
+        X, y = indexable(X, table_of_tasks(y, n_rows_of(X)))
         labels, _ = read_labels(y)
         scorers = find_scorers(self.scoring)
         chosen = self._chosen_metric(list(scorers))

@@ -14,6 +14,7 @@ from sklearn.utils import RegressorTags, check_random_state
 from sklearn.utils.validation import check_is_fitted
 from torch.optim import Optimizer
 
+from skmtl._containers import table_of_tasks
 from skmtl._saving import SaveMixin
 from skmtl._sklearn import (
     CallbackSupportMixin,
@@ -620,6 +621,7 @@ default=None
         """
         check_is_fitted(self)
         levels, kinds = self._levels(X), self._kinds
+        y = table_of_tasks(y, len(levels))
         targets = check_targets(y, kinds=list(kinds))
         shape = (len(levels), len(kinds))
         if targets.labels.shape != shape:

@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from skmtl._containers import table_of_tasks
+
 
 def by_task(value: Any, names: Iterable[Any], what: str) -> Any:
     """Bring a mapping or a Series to a list in the order of the tasks; leave all else.
@@ -102,6 +104,7 @@ def check_sample_weight(
     """
     if sample_weight is None:
         return None
+    sample_weight = table_of_tasks(sample_weight, shape[0], "sample_weight")
     columns = {str(name): name for name in getattr(sample_weight, "columns", ())}
     if len(names) and columns.keys() == set(names):
         sample_weight = sample_weight[[columns[name] for name in names]]
@@ -109,6 +112,8 @@ def check_sample_weight(
         weight = np.asarray(sample_weight, dtype=np.float64)
     except (OverflowError, TypeError, ValueError) as error:
         raise ValueError(f"sample_weight must hold numbers: {error}") from error
+    if weight.shape == (shape[0], 1):  # a table of one column
+        weight = weight[:, 0]
     if weight.shape not in {shape[:1], shape}:
         allowed = f"{shape[:1]}" + (f" or {shape}" if shape[1] > 1 else "")
         raise ValueError(

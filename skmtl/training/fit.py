@@ -16,7 +16,7 @@ import torch
 from sklearn.utils.validation import check_consistent_length
 from skorch.helper import predefined_split
 
-from skmtl._containers import to_native
+from skmtl._containers import n_rows_of, table_of_tasks, to_native
 from skmtl._sklearn import rows_of
 from skmtl.encoding import EncodedTable, TableEncoder
 from skmtl.tasks import (
@@ -143,6 +143,7 @@ class Fit:
         self.given, self.given_val = X, X_val
         X, X_val = to_native(X), to_native(X_val, "X_val")
         self.max_iter = ranker.max_iter if max_iter is None else max_iter
+        y = table_of_tasks(y, n_rows_of(X))
         kinds = start.kinds(kinds_by_task(ranker.task_kinds, task_names(y)))
         targets = check_targets(y, start.classes(classes), kinds)
         check_consistent_length(X, targets.labels)
@@ -223,6 +224,7 @@ class Fit:
         # Rows for validation may have only one of the two labels.
         known = None if self.targets.multioutput else self.targets.classes
         try:
+            y = table_of_tasks(y, n_rows_of(X), "y_val")
             targets = check_targets(y, known, list(self.targets.kinds))
         except ValueError as error:
             raise ValueError(f"y_val: {error}") from error
