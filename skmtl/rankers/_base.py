@@ -52,7 +52,7 @@ from skmtl.rankers._network import (
 )
 from skmtl.rankers._pretrained import PretrainedTables
 from skmtl.rankers._summary import summary_text, visual_block
-from skmtl.rankers._task_order import clip_to_parents
+from skmtl.rankers._task_order import clip_to_parents, with_implied_labels
 from skmtl.sources.opening import are_names, is_query, is_source
 from skmtl.tasks import (
     BinaryTask,
@@ -64,13 +64,16 @@ from skmtl.tasks import (
     warn_of_rare_tasks,
 )
 from skmtl.training.callbacks import callback_params, with_params
-from skmtl.training.computing import check_device, logits
+from skmtl.training.computing import check_device, logits, seeded
 from skmtl.training.epochs import task_score
 from skmtl.training.fit import Fit, PartialFit
 from skmtl.training.optimizers import with_own_parameters
 from skmtl.training.ranker import PretrainedRows, TrainableRanker
 from skmtl.training.source_fit import SourceFit
 from skmtl.training.starts import NextTable, Start, WarmStart
+
+# Of the representation, for towers that are made only to be asked about their tasks.
+_ANY_WIDTH = 64
 
 
 def _why_without_classes(ranker: Any) -> str | None:
@@ -265,7 +268,20 @@ class MultiTaskRanker(
                 )
 
     def _complete(self, targets: Targets) -> Targets:
-        return targets
+        if targets.observed.all():
+            return targets
+        names = [str(name) for name in targets.names]
+        return with_implied_labels(targets, self._bounds(names, targets.kinds))
+
+    def _bounds(self, names: list[str], kinds: TaskKinds) -> list[list[int]]:
+        """Tasks that each task is never more probable than, as its towers promise."""
+        towers = self.towers
+        if not isinstance(towers, Towers):
+            # Towers of any width make the same promise.
+            with seeded(0, "cpu"):
+                towers = self._make_towers(_ANY_WIDTH, names, kinds)
+        bounds = towers.bounds if isinstance(towers, Towers) else ()
+        return [list(parents) for parents in bounds] or [[] for _ in names]
 
     def _is_fitted(self) -> bool:
         return "net_" in vars(self)

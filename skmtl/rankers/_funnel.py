@@ -15,9 +15,8 @@ from skmtl.rankers._task_order import (
     TaskOrder,
     check_binary_edges,
     check_task_order,
-    with_implied_labels,
 )
-from skmtl.tasks import Targets, TaskKinds
+from skmtl.tasks import TaskKinds
 from skmtl.training.parameters import parameter
 
 
@@ -120,10 +119,6 @@ class ESMM(BottomRanker):
             n_outputs=kinds.n_scores,
             binary=kinds.binary,
         )
-
-    def _complete(self, targets: Targets) -> Targets:
-        names = [str(name) for name in targets.names]
-        return with_implied_labels(targets, check_task_order(self.task_order, names))
 
 
 class AITM(BottomRanker):

@@ -5,10 +5,12 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from numpy.testing import assert_array_equal
 from scipy.special import expit
 
-from skmtl import AITM, ESMM, ChainedMMoE, MMoE
+from skmtl import AITM, ESMM, ChainedMMoE, MMoE, MultiTaskRanker
+from skmtl.modules import ProductTowers
 from skmtl.rankers._task_order import with_implied_labels
 from skmtl.tasks import check_targets
 
@@ -52,6 +54,52 @@ def test_rankers_that_multiply_read_all_impressions(log, kind, params):
     valid["y_val"] = whole[:500]
     other = kind(**params, **PARAMS).fit(X, whole, **valid).history_
     assert_array_equal(history["valid_loss"], other["valid_loss"])
+
+
+def eight_units(width):
+    return torch.nn.Sequential(torch.nn.Linear(width, 8), torch.nn.ReLU())
+
+
+class ProductOfTwo(ProductTowers):
+    """Towers of one's own, which multiply along the order of the columns."""
+
+    def __init__(self, n_tasks, width, units, dropout):
+        parents = [[t - 1] if t else [] for t in range(n_tasks)]
+        super().__init__(parents=parents, width=width, units=units, dropout=dropout)
+
+
+@pytest.mark.parametrize(
+    "towers",
+    [
+        {"towers": ProductTowers, "towers__parents": [[], [0]]},
+        {"towers": ProductOfTwo},
+        {
+            "towers": ProductTowers(
+                parents=[[], [0]], width=8, units=(8,), dropout=0.0
+            ),
+            "sharing": eight_units,
+        },
+    ],
+    ids=["class", "own class", "module"],
+)
+def test_networks_of_ones_own_read_all_impressions_too(log, towers):
+    X, whole, after_click = log
+    state = torch.random.get_rng_state()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        ranker = MultiTaskRanker(**towers, **PARAMS).fit(X, after_click)
+        same = MultiTaskRanker(**towers, **PARAMS).fit(X, whole)
+    assert torch.equal(torch.random.get_rng_state(), state)
+    assert_array_equal(ranker.predict_task_proba(X), same.predict_task_proba(X))
+    assert ranker.predict_task_proba(X)[:, 1].mean() == pytest.approx(
+        whole["cart"].mean(), rel=0.05
+    )
+
+
+def test_towers_that_promise_nothing_say_so(log):
+    X, _, after_click = log
+    with pytest.warns(UserWarning, match="'cart' is observed only where 'click' is 1"):
+        MultiTaskRanker(**{**PARAMS, "max_iter": 1}).fit(X, after_click)
 
 
 @pytest.mark.parametrize("kind", [MMoE, AITM, ChainedMMoE])
