@@ -140,7 +140,7 @@ def table_of_tasks(values: Any, n_rows: int, input_name: str = "y") -> Any:
 
 def n_rows_of(table: Any) -> int:
     """Rows of a table or array of any kind; -1 where it cannot be told."""
-    shape = getattr(table, "shape", ())
+    shape: tuple[int, ...] = getattr(table, "shape", ())
     if len(shape):
         return int(shape[0])
     return len(table) if hasattr(table, "__len__") else -1
