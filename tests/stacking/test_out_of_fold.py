@@ -1,5 +1,7 @@
 """OutOfFoldScores: no row is scored by a model that has seen it."""
 
+import pickle
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -243,3 +245,21 @@ def test_lightgbm_is_asked_for_by_the_name_of_the_extra(log, monkeypatch):
     monkeypatch.setitem(sys.modules, "lightgbm", None)
     with pytest.raises(ImportError, match=r"skmtl\[boosting\]"):
         OutOfFoldScores("lightgbm", cv=2).fit(*log)
+
+
+def test_a_fitted_pipeline_goes_through_pickle_and_skops(log):
+    sio = pytest.importorskip("skops.io")
+    X, y = log
+    trees = HistGradientBoostingClassifier(max_iter=5)
+    pipeline = make_pipeline(
+        OutOfFoldScores(trees, cv=2, random_state=0),
+        ShareBottom(max_iter=1, random_state=0),
+    ).fit(X, y)
+    data = sio.dumps(pipeline)
+    found = [
+        pickle.loads(pickle.dumps(pipeline)),
+        sio.loads(data, trusted=sio.get_untrusted_types(data=data)),
+    ]
+    for one in found:
+        for p, q in zip(one.predict_proba(X), pipeline.predict_proba(X), strict=True):
+            np.testing.assert_array_equal(p, q)
