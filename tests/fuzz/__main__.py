@@ -1,10 +1,12 @@
 """Run the campaign: ``python -m tests.fuzz metrics 10000 --seed 1``.
 
 Prints how many inputs ended how, and one example of each fault. Exits with 1 if there
-is one. ``--simplest`` stops at the first fault and prints it in its simplest form.
+is one. ``--seconds`` ends each area after so long. ``--simplest`` stops at the first
+fault and prints it in its simplest form.
 """
 
 import argparse
+import math
 import sys
 import time
 
@@ -19,6 +21,7 @@ def main():
     parser.add_argument("area", choices=[*AREAS, "life", "all"])
     parser.add_argument("n", type=int)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seconds", type=float, default=math.inf)
     parser.add_argument("--simplest", action="store_true")
     args = parser.parse_args()
     if args.area == "life":
@@ -29,7 +32,7 @@ def main():
             check(area, args.n)
             continue
         tally, start = Tally(), time.perf_counter()
-        n = run(area, args.n, first_seed=args.seed, tally=tally)
+        n = run(area, args.n, first_seed=args.seed, tally=tally, seconds=args.seconds)
         print(f"{area}: {n:,} inputs, {time.perf_counter() - start:.0f} s")
         print(tally, flush=True)
         faults += sum(tally.faults.values())

@@ -1,5 +1,8 @@
 """The areas, and how an area is run: as a test that fails, or for a tally."""
 
+import math
+import time
+
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
@@ -21,7 +24,7 @@ AREAS = {
     "embedders": area_embedders.case,
 }
 # hypothesis remembers all inputs of a run, so that many are drawn in several runs.
-_BLOCK = 2000
+_BLOCK = 200
 _QUIET = {
     "database": None,
     "deadline": None,
@@ -34,8 +37,10 @@ def in_suite(n, **options):
     return settings(max_examples=n, derandomize=True, **_QUIET, **options)
 
 
-def run(area, n, *, first_seed, tally):
+def run(area, n, *, first_seed, tally, seconds=math.inf):
     """Count the outcomes of n inputs; the same seed gives the same inputs.
+
+    No more blocks of inputs begin after so many seconds.
 
     Returns
     -------
@@ -43,7 +48,10 @@ def run(area, n, *, first_seed, tally):
         Inputs that were drawn: hypothesis ends early where it knows no others.
     """
     before = sum(tally.kinds.values())
+    until = time.monotonic() + seconds
     for start in range(0, n, _BLOCK):
+        if time.monotonic() > until:
+            break
         _run_block(AREAS[area], min(_BLOCK, n - start), first_seed + start, tally)
     return sum(tally.kinds.values()) - before
 
