@@ -157,9 +157,10 @@ def check_labels(y: object, names: Sequence[str] | None = None) -> Labels:
 
 def _numbers_of_objects(y: Any) -> Any:
     """Columns of Python numbers as columns of floats; all else as given."""
-    if not isinstance(y, pd.DataFrame | pd.Series):
+    if not isinstance(y, pd.DataFrame | pd.Series | np.ndarray):
         return y
-    if not any(dtype.kind == "O" for dtype in pd.DataFrame(y).dtypes):
+    dtypes = [y.dtype] if isinstance(y, np.ndarray) else pd.DataFrame(y).dtypes
+    if not any(dtype.kind == "O" for dtype in dtypes):
         return y
     try:
         return y.astype(np.float64)

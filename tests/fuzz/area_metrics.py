@@ -129,6 +129,8 @@ def _relations(c, name, measure, value, y, s, w, groups, rng):
     if s.dtype.kind != "f" or y.dtype.kind != "f":
         return
     writing = c.draw(st.sampled_from(sorted(WRITINGS)))
+    if name == "log_loss" and writing == "longdouble":
+        return  # clips by the epsilon of the type, as scikit-learn does
     write = WRITINGS[writing]
     c.equal(
         f"{name} of {writing}",

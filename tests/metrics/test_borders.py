@@ -199,3 +199,14 @@ def test_a_scorer_of_one_task_finds_its_column_by_name(name):
     both = [np.column_stack([1 - p, p]) for p in (SCORE, SCORE**2)]
     assert scorer.evaluate(y, both) == want
     assert scorer.evaluate(y[["order"]], other_order["order"]) == want
+
+
+@pytest.mark.parametrize("write", [np.array, pd.Series, pd.DataFrame])
+def test_two_classes_as_python_numbers(write):
+    """An array of objects is read as the same numbers in an array of floats."""
+    y, score = np.array([2.0, 1.0, 2.0, 1.0]), np.array([0.9, 0.1, 0.2, 0.2])
+    expected = roc_auc(y, score)
+    found = roc_auc(write(y.astype(object)), score)
+    assert np.ravel(found) == expected == 0.875
+    one = roc_auc(write(np.array([1, None, 0, 1], dtype=object)), score)
+    assert np.ravel(one) == roc_auc([1, np.nan, 0, 1], score)
