@@ -6,6 +6,7 @@ ORDER = [
     "plot_first_ranker.py",
     "plot_training.py",
     "plot_metrics.py",
+    "plot_task_kinds.py",
     "plot_search.py",
     "plot_output_weights.py",
     "plot_transfer.py",

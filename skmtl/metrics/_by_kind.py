@@ -1,28 +1,41 @@
-"""Scores of one task by the name of the metric, for every kind of task."""
+"""Metrics of one task for every kind: scores of a fit, and what scorers know."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from sklearn.metrics import (
+    accuracy_score,
     cohen_kappa_score,
     d2_pinball_score,
     d2_tweedie_score,
+    log_loss,
+    mean_absolute_error,
+    mean_gamma_deviance,
+    mean_pinball_loss,
+    mean_poisson_deviance,
+    mean_tweedie_deviance,
     r2_score,
+    root_mean_squared_error,
 )
 
 from skmtl.metrics._roc_auc import roc_auc
 
+# Of labels, what is judged, weights and parameters to a number.
 Score = Callable[..., float]
 
+NUMBERS = ("regression", "ordinal")
 
-def _kappa(
+
+def kappa(
     y: np.ndarray, labels: np.ndarray, *, sample_weight: np.ndarray | None = None
 ) -> float:
-    """Cohen's kappa with quadratic weights; 1 where all labels are one and the same."""
-    kappa: float = cohen_kappa_score(
+    """Cohen's kappa with quadratic weights."""
+    found: float = cohen_kappa_score(
         y, labels, weights="quadratic", sample_weight=sample_weight
     )
-    return kappa
+    return found
 
 
 def auc_one_vs_rest(
@@ -40,12 +53,62 @@ def auc_one_vs_rest(
     return float(np.mean(areas)) if areas else np.nan
 
 
+def in_groups(function: Callable[..., float]) -> Score:
+    """Metric of groups as one that takes all rows for a group where none are given."""
+
+    def score(
+        y: np.ndarray, predicted: np.ndarray, *, groups: np.ndarray | None = None
+    ) -> float:
+        codes = np.zeros(len(y), np.int64)
+        if groups is not None:
+            codes = pd.factorize(groups)[0]
+        return function(np.asarray(y, np.float64), np.asarray(predicted), codes)
+
+    return score
+
+
+def _pair_accuracy(y: np.ndarray, predicted: np.ndarray, codes: np.ndarray) -> float:
+    order = np.argsort(codes, kind="stable")
+    y, predicted, codes = y[order], predicted[order], codes[order]
+    right = pairs = 0.0
+    for distance in range(1, len(y)):
+        first = np.flatnonzero(codes[distance:] == codes[:-distance])
+        if not len(first):
+            break  # rows of a group are next to each other
+        above = np.sign(y[first + distance] - y[first])
+        told = np.sign(predicted[first + distance] - predicted[first])
+        pairs += np.count_nonzero(above)
+        right += (np.abs(above) * (above * told + 1) / 2).sum()
+    return right / pairs if pairs else np.nan
+
+
+def _spearman(y: np.ndarray, predicted: np.ndarray, codes: np.ndarray) -> float:
+    table = pd.DataFrame({"y": y, "p": predicted, "group": codes})
+    ranks = table.groupby("group").rank()
+    own = ranks - ranks.groupby(table["group"]).transform("mean")
+    products = pd.DataFrame(
+        {"yp": own["y"] * own["p"], "yy": own["y"] ** 2, "pp": own["p"] ** 2}
+    )
+    sums = products.groupby(table["group"]).sum()
+    known = (sums["yy"] > 0) & (sums["pp"] > 0)
+    if not known.any():
+        return np.nan
+    found: pd.Series = sums["yp"][known] / np.sqrt(
+        sums["yy"][known] * sums["pp"][known]
+    )
+    return float(found.mean())
+
+
+pair_accuracy_of = in_groups(_pair_accuracy)
+spearman_of = in_groups(_spearman)
+
+# What judges the predictions of a fit, by epoch.
 SCORES: dict[str, Score] = {
     "auc": roc_auc,
     "auc_ovr": auc_one_vs_rest,
     "d2_pinball": d2_pinball_score,
     "d2_tweedie": d2_tweedie_score,
-    "kappa": _kappa,
+    "kappa": kappa,
     "r2": r2_score,
 }
 
@@ -80,3 +143,76 @@ def score_of(
     if not np.isfinite(judged).all():
         return np.nan
     return float(SCORES[metric](y, judged, sample_weight=sample_weight, **params))
+
+
+@dataclass(frozen=True)
+class KindMetric:
+    """A metric of kinds of tasks that are not binary.
+
+    Attributes
+    ----------
+    functions : mapping of str to callable
+        By the name of the kind: of labels, predictions, and by keyword of `metadata`
+        and `params`. Labels of several classes are their numbers, from 0.
+    metadata, params : tuple of str
+        What the functions take.
+    greater_is_better : bool
+        Whether high values are good.
+    judges_labels : bool
+        Whether predicted labels are judged, and not expected ones.
+    """
+
+    functions: Mapping[str, Score]
+    metadata: tuple[str, ...] = ("sample_weight",)
+    params: tuple[str, ...] = ()
+    greater_is_better: bool = False
+    judges_labels: bool = False
+
+
+def _of_numbers(function: Score, *params: str, good: bool = False) -> KindMetric:
+    functions = dict.fromkeys(NUMBERS, function)
+    return KindMetric(functions, params=params, greater_is_better=good)
+
+
+def _of_regressions(function: Score, *params: str, good: bool = False) -> KindMetric:
+    functions = {"regression": function}
+    return KindMetric(functions, params=params, greater_is_better=good)
+
+
+def _multiclass_log_loss(
+    y: np.ndarray, proba: np.ndarray, *, sample_weight: np.ndarray | None = None
+) -> float:
+    classes = np.arange(proba.shape[1])
+    found: float = log_loss(y, proba, sample_weight=sample_weight, labels=classes)
+    return found
+
+
+def _within_groups(function: Score) -> KindMetric:
+    functions = dict.fromkeys(NUMBERS, function)
+    return KindMetric(functions, metadata=("groups",), greater_is_better=True)
+
+
+KIND_METRICS: dict[str, KindMetric] = {
+    "rmse": _of_numbers(root_mean_squared_error),
+    "mae": _of_numbers(mean_absolute_error),
+    "r2": _of_numbers(r2_score, good=True),
+    "pinball": _of_regressions(mean_pinball_loss, "alpha"),
+    "poisson_deviance": _of_regressions(mean_poisson_deviance),
+    "gamma_deviance": _of_regressions(mean_gamma_deviance),
+    "tweedie_deviance": _of_regressions(mean_tweedie_deviance, "power"),
+    "spearman": _within_groups(spearman_of),
+    "pair_accuracy": _within_groups(pair_accuracy_of),
+    "kappa": KindMetric({"ordinal": kappa}, greater_is_better=True, judges_labels=True),
+    "auc": KindMetric({"multiclass": auc_one_vs_rest}, greater_is_better=True),
+    "log_loss": KindMetric({"multiclass": _multiclass_log_loss}),
+    "accuracy": KindMetric(
+        dict.fromkeys(("ordinal", "multiclass"), accuracy_score),
+        greater_is_better=True,
+        judges_labels=True,
+    ),
+}
+
+
+def metrics_of_kind(kind: str) -> list[str]:
+    """Names of the metrics that a kind of task has, beside those of binary tasks."""
+    return [name for name, one in KIND_METRICS.items() if kind in one.functions]

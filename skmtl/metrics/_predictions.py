@@ -20,6 +20,21 @@ def _layers(estimator: Any) -> Iterator[Any]:
             estimator = getattr(estimator, "best_estimator_", None)
 
 
+def final_estimator(estimator: Any, X: Any = None) -> tuple[Any, Any]:
+    """The last step of a pipeline, or what a search chose, and its rows."""
+    while True:
+        steps = getattr(estimator, "steps", None)
+        if steps:
+            if X is not None and len(steps) > 1:
+                X = estimator[:-1].transform(X)
+            estimator = steps[-1][1]
+            continue
+        best = getattr(estimator, "best_estimator_", None)
+        if best is None:
+            return estimator, X
+        estimator = best
+
+
 def task_names_of(estimator: Any) -> list[str] | None:
     """``task_names_`` of an estimator or of the last step of a pipeline."""
     for layer in _layers(estimator):

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from skmtl.metrics._by_kind import KIND_METRICS
 from skmtl.metrics._group_roc_auc import prepare_group_roc_auc
 from skmtl.metrics._probability import (
     brier_of,
@@ -44,6 +45,8 @@ class Metric:
     ranking: bool = True  # needs a positive label, takes any score
     needs_groups: bool = False
     of_own_function: bool = False
+    function: Callable[..., float] | None = None  # the own one
+    of_binary: bool = True
 
 
 def _gauc(labels: Labels, **kwargs: Any) -> Values:
@@ -81,6 +84,32 @@ def _ece(
     return prepare_probability("expected_calibration_error", formula, labels, **kwargs)
 
 
+class NotBinary:
+    """Stands for the preparation of a metric that binary tasks do not have."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __call__(self, labels: Labels, **kwargs: Any) -> Values:
+        raise ValueError(
+            f"The metric {self.name!r} judges labels that are not binary, of an "
+            "estimator with task_kinds, or numbers given to its evaluate method."
+        )
+
+
+def _not_binary(name: str) -> Metric:
+    one = KIND_METRICS[name]
+    return Metric(
+        name,
+        NotBinary(name),
+        one.metadata,
+        one.params,
+        one.greater_is_better,
+        ranking=False,
+        of_binary=False,
+    )
+
+
 def _top_k(name: str, metric: str) -> Metric:
     params = ("k", "gains", "weights")
     return Metric(name, TopK(metric), ("groups",), params, needs_groups=True)
@@ -96,8 +125,14 @@ _WEIGHT = ("sample_weight",)
 METRICS = {
     metric.name: metric
     for metric in [
-        Metric("auc", prepare_roc_auc, _WEIGHT),
-        Metric("gauc", _gauc, ("groups", *_WEIGHT), ("weights",), needs_groups=True),
+        Metric("auc", prepare_roc_auc, _WEIGHT, ("threshold",)),
+        Metric(
+            "gauc",
+            _gauc,
+            ("groups", *_WEIGHT),
+            ("weights", "threshold"),
+            needs_groups=True,
+        ),
         _top_k("ndcg", "ndcg"),
         _top_k("precision", "precision_at_k"),
         _top_k("recall", "recall_at_k"),
@@ -108,6 +143,7 @@ METRICS = {
         _probability("ece", _ece, "n_bins", "strategy"),
     ]
 }
+METRICS |= {name: _not_binary(name) for name in KIND_METRICS if name not in METRICS}
 
 
 class OwnMetric:
@@ -160,12 +196,15 @@ def find_metric(metric: object, greater_is_better: bool | None) -> Metric:
             needs_groups="groups" in accepted
             and accepted["groups"].default is Parameter.empty,
             of_own_function=True,
+            function=metric,
         )
     if not isinstance(metric, str):
         raise TypeError(f"metric must be a name or a function; got {metric!r}.")
     if metric not in METRICS:
         raise ValueError(
-            f"Unknown metric {metric!r}. The known metrics are {sorted(METRICS)}."
+            f"Unknown metric {metric!r}. The known metrics are "
+            f"{sorted(n for n, one in METRICS.items() if one.of_binary)} and, for "
+            f"tasks that are not binary, {sorted(KIND_METRICS)}."
         )
     if greater_is_better is not None:
         raise ValueError(

@@ -8,11 +8,13 @@ import pandas as pd
 from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.utils import check_random_state
 
+from skmtl.metrics._mixed import kind_row, read_kinds
 from skmtl.metrics._one_task import OneTask, auc_interval
 from skmtl.metrics._validation import (
     check_count,
     check_groups,
     check_labels,
+    check_length,
     check_scores,
     column_names,
     column_of,
@@ -32,6 +34,7 @@ def task_report(
     level: float = 0.95,
     n_resamples: int = 200,
     random_state: Any = None,
+    task_kinds: Any = None,
 ) -> pd.DataFrame:
     """Every metric of every task, in one table with a row per task.
 
@@ -58,6 +61,10 @@ def task_report(
         Number of bootstrap resamples; the interval is between their percentiles.
     random_state : int, RandomState instance or None, default=None
         Source of the resamples. Pass an int for the same intervals in every call.
+    task_kinds : mapping or list of task kinds, default=None
+        The kinds of the tasks where some are not binary: as given to a ranker, or its
+        ``task_kinds_``. Then `proba` is what ``predict_task`` returns, with a column
+        for each class of a multiclass task.
 
     Returns
     -------
@@ -69,7 +76,10 @@ def task_report(
         groups in it), ``ndcg@k``, ``precision@k``, ``recall@k``, ``hit_rate@k`` and
         ``mrr@k`` (with equal weights of the groups). Bounds of an interval follow their
         metric as ``<metric>_low`` and ``<metric>_high``. Values that are not defined
-        for a task are NaN, with a warning.
+        for a task are NaN, with a warning. With `task_kinds` also ``rmse``, ``mae``,
+        ``r2``, ``spearman`` (within groups, where given), ``pair_accuracy`` (with
+        groups), the deviance of the task's loss, ``kappa`` and ``accuracy``; a metric
+        that a kind of task lacks is NaN.
 
     Raises
     ------
@@ -105,6 +115,10 @@ def task_report(
     order         4          1    1.000
     """
     _check_parameters(k, interval, level, n_resamples)
+    if task_kinds is not None:
+        options = {"k": k, "interval": interval, "level": level}
+        options |= {"n_resamples": n_resamples, "random_state": random_state}
+        return _of_kinds(y, proba, groups, task_kinds, options)
     names = column_names(proba) if column_names(y) is None else None
     labels = check_labels(y, names)
     require_positive(labels)
@@ -124,6 +138,37 @@ def task_report(
         rows.append(_row(one, interval, level, n_resamples, rng))
     report = pd.DataFrame(rows, index=pd.Index(labels.names, name="task"))
     _warn_undefined(report)
+    return report
+
+
+def _of_kinds(
+    y: Any, values: Any, groups: Any, task_kinds: Any, options: dict[str, Any]
+) -> pd.DataFrame:
+    """The report of binary tasks, and a row for each of the others."""
+    targets, columns = read_kinds(y, values, task_kinds)
+    rows, binary = {}, []
+    for t, name in enumerate(targets.names):
+        if targets.kinds.binary[t]:
+            binary.append(t)
+            continue
+        seen = targets.observed[:, t]
+        labels = targets.labels[seen, t].astype(np.float64)
+        own = None
+        if groups is not None:
+            own = check_length(groups, len(seen), "groups")[seen]
+        row = kind_row(targets.kinds[t], labels, columns[t][seen], own)
+        rows[name] = {"n_labels": len(labels), **row}
+    parts = []
+    if binary:
+        names = targets.names[binary]
+        labels = np.where(targets.observed, targets.labels, np.nan)[:, binary]
+        proba = np.column_stack([columns[t] for t in binary])
+        tables = [pd.DataFrame(one, columns=names) for one in (labels, proba)]
+        parts.append(task_report(tables[0], tables[1], groups, **options))
+    if rows:
+        parts.append(pd.DataFrame.from_dict(rows, orient="index"))
+    report = pd.concat(parts).loc[list(targets.names)]
+    report.index.name = "task"
     return report
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from skmtl.metrics._by_kind import KIND_METRICS, metrics_of_kind
 from skmtl.metrics._registry import METRICS, find_metric
 from skmtl.metrics._task_scorer import AVERAGES, TaskScorer
 from skmtl.metrics._validation import as_numbers, named_values
@@ -30,17 +31,23 @@ def make_task_scorer(
     ----------
     metric : str or callable
         ``"auc"``, ``"gauc"``, ``"ndcg"``, ``"precision"``, ``"recall"``,
-        ``"hit_rate"``, ``"mrr"``, ``"log_loss"``, ``"brier"`` or ``"ece"``; or a
-        function ``metric(y, score, **params)`` of the observed labels and the scores of
-        one task, such as ``sklearn.metrics.average_precision_score``. It gets `groups`
-        and `sample_weight` if it has such parameters.
+        ``"hit_rate"``, ``"mrr"``, ``"log_loss"``, ``"brier"`` or ``"ece"`` of binary
+        tasks; ``"rmse"``, ``"mae"``, ``"r2"``, ``"spearman"`` and ``"pair_accuracy"``
+        of regressions and ordinal tasks; ``"pinball"``, ``"poisson_deviance"``,
+        ``"gamma_deviance"`` and ``"tweedie_deviance"`` of regressions; ``"kappa"`` of
+        ordinal tasks, ``"accuracy"`` of these and multiclass ones, which also have
+        ``"auc"`` and ``"log_loss"``. Or a function ``metric(y, score, **params)`` of
+        the observed labels and the scores of one task, such as
+        ``sklearn.metrics.average_precision_score``. It gets `groups` and
+        `sample_weight` if it has such parameters.
     task : str, default=None
         Name of the task: of ``task_names_`` of the estimator where it has them, else
         of the columns of `y`, else ``"0"``, ``"1"``, …. None: all tasks.
     average : {"mean", "min", "max"} or mapping, default="mean"
         How the scores of several tasks become one. A mapping gives weights of a mean by
-        the names of tasks. Undefined tasks are left out with a warning that says how
-        many tasks were averaged.
+        the names of tasks. Tasks whose kind does not have the metric take no part.
+        Undefined tasks are left out with a warning that says how many tasks were
+        averaged.
     response_method : {"auto", "predict_proba", "decision_function"}, default="auto"
         Judge the probability of each task, or the one ranking score of an estimator
         that fuses the tasks. "auto" takes the fused score of an estimator with output
@@ -52,7 +59,9 @@ def make_task_scorer(
         of a metric whose low values are good returns its negative.
     **params : dict
         Parameters of the metric: `k`, `gains` and `weights` of the rank metrics,
-        `weights` of GAUC, `n_bins` and `strategy` of the calibration error.
+        `weights` of GAUC, `n_bins` and `strategy` of the calibration error, `alpha`
+        of the pinball loss, `power` of the Tweedie deviance. `threshold` of the AUC
+        and GAUC makes positives of the numbers above it.
 
     Returns
     -------
@@ -127,7 +136,7 @@ def _check_average(average: object) -> None:
         )
 
 
-_NAME = re.compile(r"(?:(mean|min|max)_)?([a-z_]+?)(?:@(\d+))?(?::(.+))?")
+_NAME = re.compile(r"(?:(mean|min|max)_)?([a-z_0-9]+?)(?:@(\d+))?(?::(.+))?")
 
 
 def get_task_scorer(scoring: str | Callable[..., float], **params: Any) -> Any:
@@ -182,7 +191,8 @@ def get_task_scorer(scoring: str | Callable[..., float], **params: Any) -> Any:
     if metric not in METRICS:
         raise ValueError(
             f"Unknown scorer {scoring!r}. The known names are "
-            f"{get_task_scorer_names()}, with '@k' after a rank metric and ':task' at "
+            f"{get_task_scorer_names()} and, for tasks that are not binary, "
+            f"{sorted(KIND_METRICS)}, with '@k' after a rank metric and ':task' at "
             "the end, such as 'recall@20:order'."
         )
     if average and task:
@@ -200,8 +210,13 @@ def get_task_scorer(scoring: str | Callable[..., float], **params: Any) -> Any:
     return make_task_scorer(metric, **params)
 
 
-def get_task_scorer_names() -> list[str]:
+def get_task_scorer_names(kind: str = "binary") -> list[str]:
     """List the names that :func:`get_task_scorer` knows, without ``@k`` and ``:task``.
+
+    Parameters
+    ----------
+    kind : {"binary", "regression", "ordinal", "multiclass"}, default="binary"
+        Kind of the tasks that are judged.
 
     Returns
     -------
@@ -214,5 +229,8 @@ def get_task_scorer_names() -> list[str]:
     >>> get_task_scorer_names()[:4]
     ['auc', 'brier', 'ece', 'gauc']
     """
-    averages = [f"{average}_{metric}" for average in AVERAGES for metric in METRICS]
-    return [*sorted(METRICS), *sorted(averages)]
+    metrics = [name for name, one in METRICS.items() if one.of_binary]
+    if kind != "binary":
+        metrics = metrics_of_kind(kind)
+    averages = [f"{average}_{metric}" for average in AVERAGES for metric in metrics]
+    return [*sorted(metrics), *sorted(averages)]

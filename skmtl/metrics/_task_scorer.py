@@ -1,7 +1,7 @@
 """The scorer: predicts, judges every task, and makes one number of it."""
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from inspect import Parameter, Signature
 from typing import Any
 
@@ -9,6 +9,14 @@ import numpy as np
 from sklearn.exceptions import UndefinedMetricWarning
 
 from skmtl._sklearn import BaseScorer, uncached_call
+from skmtl.metrics._mixed import (
+    KindScore,
+    above,
+    judge_estimator,
+    kinds_of,
+    number_targets,
+    values_by_task,
+)
 from skmtl.metrics._predictions import (
     TaskPredictions,
     check_same_tasks,
@@ -17,7 +25,7 @@ from skmtl.metrics._predictions import (
 )
 from skmtl.metrics._registry import Metric
 from skmtl.metrics._validation import (
-    Labels,
+    as_float_table,
     check_labels,
     check_scores,
     require_positive,
@@ -62,7 +70,11 @@ class TaskScorer(BaseScorer):
             1 if metric.greater_is_better else -1,
             {},
             # scikit-learn asks estimators for this method; it knows no "auto".
-            "predict_proba" if response_method == "auto" else response_method,
+            (
+                ("predict_proba", "predict")
+                if response_method == "auto"
+                else response_method
+            ),
         )
         self.response_method = response_method
         self.metric = metric
@@ -107,6 +119,25 @@ class TaskScorer(BaseScorer):
         names = task_names_of(estimator)
         if names is not None:
             check_same_tasks(y_true, names)
+        of_binary = self.metric.of_binary
+        kinds = kinds_of(estimator, also_binary=not of_binary)
+        if kinds is None and not of_binary:
+            predicted = method_caller(estimator, "predict", X)
+            return self.evaluate(y_true, predicted, **metadata)
+        if kinds is not None:
+            given = {"groups": None, "sample_weight": None} | metadata
+            metadata = self._metadata(**given)
+            judged, values = judge_estimator(
+                KindScore(self.metric, self.params),
+                self.task,
+                estimator,
+                X,
+                y_true,
+                kinds,
+                method_caller,
+                metadata,
+            )
+            return self._reduce(self._sign * values, judged, self._task_weights(judged))
         labels = check_labels(y_true, names)
         predictions = TaskPredictions(estimator, labels.n_tasks)
         score = method_caller(predictions, self._response_of(estimator), X)
@@ -148,6 +179,11 @@ class TaskScorer(BaseScorer):
         self, y: object, *, groups: object = None, sample_weight: object = None
     ) -> Callable[[object], float]:
         """A function from predictions to the score, for many of them on one `y`."""
+        if not self.metric.of_binary:
+            return self._prepare_numbers(y, groups, sample_weight)
+        params = dict(self.params)
+        if not self.metric.of_own_function and "threshold" in params:
+            y = above(y, params.pop("threshold"))
         labels = check_labels(y)
         if self.metric.ranking:
             require_positive(labels)
@@ -155,8 +191,8 @@ class TaskScorer(BaseScorer):
         if self.task is not None:
             labels = labels.select([self.task])
         metadata = self._metadata(groups, sample_weight)
-        values = self.metric.prepare(labels, **metadata, **self.params)
-        weights = self._task_weights(labels)
+        values = self.metric.prepare(labels, **metadata, **params)
+        weights = self._task_weights(labels.names)
 
         def score_of(score: object) -> float:
             if self.task is not None:
@@ -164,7 +200,24 @@ class TaskScorer(BaseScorer):
                 score = check_scores(score, every)
                 if score.ndim == 2:
                     score = score[:, [every.index(self.task)]]
-            return self._reduce(self._sign * values(score), labels, weights)
+            return self._reduce(self._sign * values(score), labels.names, weights)
+
+        return score_of
+
+    def _prepare_numbers(
+        self, y: object, groups: object, sample_weight: object
+    ) -> Callable[[object], float]:
+        """As `prepare`, for labels that are numbers."""
+        metadata = self._metadata(groups, sample_weight)
+        targets = number_targets(y)
+        one = KindScore(self.metric, self.params)
+
+        def score_of(score: object) -> float:
+            values = as_float_table(score, "score").reshape(len(targets.labels), -1)
+            judged, found = values_by_task(
+                one, self.task, targets, values, None, metadata
+            )
+            return self._reduce(self._sign * found, judged, self._task_weights(judged))
 
         return score_of
 
@@ -181,22 +234,23 @@ class TaskScorer(BaseScorer):
         given = {"groups": groups, "sample_weight": sample_weight}
         return {n: given[n] for n in self.metric.metadata if given[n] is not None}
 
-    def _task_weights(self, labels: Labels) -> np.ndarray | None:
+    def _task_weights(self, names: Sequence[str]) -> np.ndarray | None:
         if self.task is not None or not isinstance(self.average, Mapping):
             return None
         for name in self.average:
-            labels.index(name)
-        return np.array([float(self.average.get(n, 0.0)) for n in labels.names])
+            if name not in names:
+                raise ValueError(f"Unknown task {name!r}. The known tasks are {names}.")
+        return np.array([float(self.average.get(n, 0.0)) for n in names])
 
     def _reduce(
-        self, values: np.ndarray, labels: Labels, weights: np.ndarray | None
+        self, values: np.ndarray, names: Sequence[str], weights: np.ndarray | None
     ) -> float:
         if len(values) == 1:
             return float(values[0])
         used = np.ones(len(values), bool) if weights is None else weights > 0
         defined = used & ~np.isnan(values)
         if defined.sum() < used.sum():
-            left_out = [labels.names[i] for i in np.flatnonzero(used & ~defined)]
+            left_out = [names[i] for i in np.flatnonzero(used & ~defined).tolist()]
             warnings.warn(
                 f"{self!r} averaged {int(defined.sum())} of {int(used.sum())} tasks; "
                 f"undefined: {left_out}.",

@@ -26,12 +26,15 @@ def fuse(proba: object, weights: object, method: str = "sum") -> np.ndarray:
     ----------
     proba : array-like of shape (n_samples, n_tasks), or list of (n_samples, 2) arrays
         Probability of a positive for every task, as a table or as the list that
-        ``predict_proba`` of a multioutput classifier returns.
+        ``predict_proba`` of a multioutput classifier returns. Or the expected labels
+        that ``predict_task`` returns.
     weights : array-like of shape (n_tasks,), or mapping from task to weight
         Output weights: finite, at least 0, not all 0; only their ratios matter for a
         ranking. A mapping, or a Series with the tasks as index, is matched to the
         columns of a DataFrame, else to ``"0"``, ``"1"``, …; tasks that it leaves out
-        weigh 0.
+        weigh 0. With method="sum" a key of a mapping may also be a tuple of tasks,
+        whose columns are multiplied: ``{"click": 0.1, ("order", "revenue"): 1}`` adds
+        the expected revenue of an impression, where the revenue is that of an order.
     method : {"sum", "product", "rank", "logit"}, default="sum"
         "sum" is ``Σ w p``; "product" is ``Σ w log p``, which ranks as the product of
         the powers ``p^w``; "rank" is ``Σ w r`` with ``r`` the rank of a row in its
@@ -64,17 +67,58 @@ def fuse(proba: object, weights: object, method: str = "sum") -> np.ndarray:
 
     Examples
     --------
+    >>> import pandas as pd
     >>> from skmtl.output_weights import fuse
     >>> proba = [[0.5, 0.1], [0.25, 0.3], [0.125, 0.2]]
     >>> fuse(proba, [0.5, 1.0])
     array([0.35  , 0.425 , 0.2625])
     >>> fuse(proba, {"0": 1, "1": 2}, method="rank").round(2)
     array([1.67, 2.67, 1.67])
+
+    The probability of an order times its expected revenue:
+
+    >>> values = pd.DataFrame({"order": [0.1, 0.02], "revenue": [10.0, 80.0]})
+    >>> fuse(values, {("order", "revenue"): 1}).round(3)
+    array([1. , 1.6])
     """
     table, names = as_table(proba)
+    table, names, weights = with_products(table, names, weights, method)
     return weighted_sum(
         transformed(table, method, names), check_weights(weights, names)
     )
+
+
+def with_products(
+    table: np.ndarray, names: list[str], weights: object, method: str
+) -> tuple[np.ndarray, list[str], object]:
+    """Add a column for each product that a mapping of weights names by a tuple."""
+    if not isinstance(weights, Mapping) or not any(
+        isinstance(key, tuple) for key in weights
+    ):
+        return table, names, weights
+    if method != "sum":
+        raise ValueError(
+            f"Products of tasks are summed as they are; got method={method!r}. Use "
+            "method='sum', or weigh each task on its own."
+        )
+    found: dict[str, float] = {}
+    columns, every = [table], list(names)
+    for key, weight in weights.items():
+        if not isinstance(key, tuple):
+            found[str(key)] = weight
+            continue
+        tasks = [str(task) for task in key]
+        unknown = [task for task in tasks if task not in names]
+        if unknown:
+            raise ValueError(
+                f"weights name the unknown task {unknown[0]!r}; the tasks are {names}."
+            )
+        product = table[:, [names.index(task) for task in tasks]].prod(axis=1)
+        name = " * ".join(tasks)
+        columns.append(product[:, None])
+        every.append(name)
+        found[name] = weight
+    return np.hstack(columns), every, found
 
 
 def as_table(proba: object) -> tuple[np.ndarray, list[str]]:

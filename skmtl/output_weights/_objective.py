@@ -115,7 +115,7 @@ def auc_terms(name: str, scorer: TaskScorer, fold: Fold) -> AucTerms | None:
     if scorer.metric.name != "auc" or fold.metadata.get(name):
         return None
     labels = fold.labels
-    given = scorer._task_weights(labels)
+    given = scorer._task_weights(labels.names)
     if scorer.task is not None:
         used = [labels.index(scorer.task)]
     elif given is not None:

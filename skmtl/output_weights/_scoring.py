@@ -100,6 +100,12 @@ def as_scorer(scoring: Any) -> TaskScorer:
             "scoring must be a name such as 'auc:order', a scorer, or a function "
             f"metric(y, score) or scorer(estimator, X, y); got {scoring!r}."
         )
+    if not scorer.metric.of_binary:
+        raise ValueError(
+            f"scoring={scorer.metric.name!r} judges predicted labels or values, and "
+            "output weights give a ranking score. Use a ranking metric such as "
+            "'auc:order', 'gauc' or 'ndcg@10'."
+        )
     if not scorer.metric.ranking and not scorer.metric.greater_is_better:
         raise ValueError(
             f"scoring={scorer.metric.name!r} judges probabilities, which a fused score "
@@ -112,7 +118,9 @@ def _named(scoring: str) -> TaskScorer:
     """The scorer of a name of this package, else of scikit-learn."""
     try:
         scorer: TaskScorer = get_task_scorer(scoring)
-        return scorer
+        if scorer.metric.of_binary or scoring not in get_scorer_names():
+            return scorer
+        return _of_scikit_learn(get_scorer(scoring), repr(scoring))
     except ValueError as error:
         if scoring in get_scorer_names():
             return _of_scikit_learn(get_scorer(scoring), repr(scoring))

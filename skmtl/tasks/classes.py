@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
@@ -214,6 +214,18 @@ class OrdinalTask(ClassesTask):
         if self.labels.dtype.kind in "biuf":
             return self.labels.astype(np.float64)
         return np.arange(self.n_classes, dtype=np.float64)
+
+    def numbers(self, labels: Floats) -> Floats:
+        return np.asarray(self.grades[labels.astype(int)])
+
+    @property
+    def own_metrics(self) -> Mapping[str, Mapping[str, float]]:
+        """Kappa of the labels nearest to the expected ones."""
+        return {"kappa": {}}
+
+    def nearest(self, expected: Floats) -> Floats:
+        between = (self.grades[1:] + self.grades[:-1]) / 2
+        return np.searchsorted(between, expected).astype(np.float64)
 
     def indicators(self, labels: Floats) -> Floats:
         return (labels[:, None] > np.arange(self.n_outputs)).astype(np.float64)

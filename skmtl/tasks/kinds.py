@@ -158,6 +158,19 @@ class TaskKind(ABC):
         """What the levels of one task are means of, ``(n_samples, n_outputs)``."""
         return labels[:, None]
 
+    def numbers(self, labels: Floats) -> Floats:
+        """Give what labels of one task are worth, of their numbers."""
+        return labels
+
+    @property
+    def own_metrics(self) -> Mapping[str, Mapping[str, float]]:
+        """Metrics of a report that this kind adds, and their parameters."""
+        return {}
+
+    def nearest(self, expected: Floats) -> Floats:
+        """Give the numbers of the labels that are nearest to expected ones."""
+        return expected
+
     def strata(
         self, labels: npt.NDArray[np.float32], observed: npt.NDArray[np.bool_]
     ) -> npt.NDArray[np.float32]:

@@ -154,6 +154,13 @@ default="squared"
         return {"power": self._power} if self.has_log_link else {}
 
     @property
+    def own_metrics(self) -> Mapping[str, Mapping[str, float]]:
+        """The mean pinball loss or deviance that is trained."""
+        if self.loss == "quantile":
+            return {"pinball": {"alpha": self.quantile}}
+        return {"tweedie_deviance": {"power": self._power}} if self.has_log_link else {}
+
+    @property
     def score_name(self) -> str:
         """D² for the losses that have their own."""
         return "r2" if self.metric == "r2" else "d2"

@@ -422,7 +422,8 @@ class Fit:
         return [EpochLine(self.targets.names, self.targets.kinds)]
 
     def _valid_score(self, fitted: dict[str, Any], valid: ValidationPart) -> Any:
-        check_scorer(self.scorer, valid.labels, self.data.names)
+        kinds = self.targets.kinds
+        check_scorer(self.scorer, valid.labels, self.data.names, kinds)
         X: Any = valid.rows
         y: Any = valid.labels
         if not judges_predictions(self.scorer):

@@ -11,7 +11,9 @@ from sklearn.metrics import check_scoring, get_scorer_names
 
 from skmtl._sklearn import BaseScorer
 from skmtl.metrics import get_task_scorer
+from skmtl.metrics._mixed import KindScore
 from skmtl.metrics._task_scorer import TaskScorer
+from skmtl.tasks import TaskKinds
 
 # scikit-learn's names that take the tasks' probabilities for those of one multiclass
 # problem, and what to watch instead.
@@ -50,10 +52,16 @@ def find_scorer(ranker: Any, n_tasks: int) -> Any:
     return scorer
 
 
-def check_scorer(scorer: Any, labels: npt.NDArray[Any], names: list[str]) -> None:
+def check_scorer(
+    scorer: Any, labels: npt.NDArray[Any], names: list[str], kinds: TaskKinds
+) -> None:
     """Refuse tasks and labels that a task scorer cannot judge, before training."""
-    if isinstance(scorer, TaskScorer):
+    if not isinstance(scorer, TaskScorer):
+        return
+    if kinds.all_binary:
         scorer.prepare(pd.DataFrame(labels, columns=names))
+        return
+    KindScore(scorer.metric, scorer.params).chosen(scorer.task, names, list(kinds))
 
 
 def judges_predictions(scorer: Any) -> bool:

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from numpy.testing import assert_allclose
 from scipy.special import logit
 from scipy.stats import rankdata
 from sklearn.multioutput import MultiOutputClassifier
@@ -133,3 +134,23 @@ def test_weights_that_sums_cannot_hold(weights, message):
     y = np.array([[0, 1], [1, 0], [0, 1]])[:, : len(weights)].squeeze()
     with pytest.raises(ValueError, match=message):
         FixedOutputWeights(DecisionTreeClassifier(), weights).fit(proba, y)
+
+
+def test_products_of_columns_beside_sums():
+    rng = np.random.default_rng(0)
+    values = pd.DataFrame(
+        {
+            "click": rng.random(9),
+            "order": rng.random(9),
+            "revenue": rng.lognormal(3, 1, 9),
+        }
+    )
+    weights = {"click": 0.5, ("order", "revenue"): 2.0}
+    expected = 0.5 * values["click"] + 2 * values["order"] * values["revenue"]
+    assert_allclose(fuse(values, weights), expected, rtol=1e-12)
+    with pytest.raises(ValueError, match="unknown task 'cart'"):
+        fuse(values, {("cart", "revenue"): 1})
+    with pytest.raises(ValueError, match="Use method='sum'"):
+        fuse(values, weights, method="product")
+    with pytest.raises(ValueError, match="must be finite"):
+        fuse(values * np.inf, {("order", "revenue"): 1})

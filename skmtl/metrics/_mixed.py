@@ -1,0 +1,275 @@
+"""Scores of tables whose tasks are not all binary."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from skmtl.metrics._by_kind import KIND_METRICS, KindMetric, metrics_of_kind
+from skmtl.metrics._predictions import final_estimator, task_names_of
+from skmtl.metrics._registry import METRICS, Metric
+from skmtl.metrics._validation import (
+    Labels,
+    as_float_table,
+    check_length,
+    check_weight,
+)
+from skmtl.tasks import (
+    BinaryTask,
+    RegressionTask,
+    Targets,
+    TaskKind,
+    check_targets,
+    kinds_by_task,
+    task_names,
+)
+from skmtl.tasks.kinds import TaskKinds
+
+
+def kinds_of(estimator: Any, *, also_binary: bool = False) -> list[TaskKind] | None:
+    """Kinds of the tasks of an estimator; None where they are not known, or binary."""
+    final, _ = final_estimator(estimator)
+    kinds = getattr(final, "task_kinds_", None)
+    if kinds is None:
+        return None
+    all_binary = all(isinstance(kind, BinaryTask) for kind in kinds)
+    return None if all_binary and not also_binary else list(kinds)
+
+
+class KindScore:
+    """A metric of tasks of several kinds.
+
+    Parameters
+    ----------
+    metric : Metric
+        The metric.
+    params : mapping
+        Its parameters; `threshold` makes positives of numbers above it.
+    """
+
+    def __init__(self, metric: Metric, params: Mapping[str, Any]) -> None:
+        self.metric = metric
+        self.params = dict(params)
+        self.threshold: float | None = None
+        if not metric.of_own_function:
+            self.threshold = self.params.pop("threshold", None)
+        self.of_kinds: KindMetric | None = KIND_METRICS.get(metric.name)
+
+    def judges(self, kind: TaskKind) -> bool:
+        """Whether the metric is defined for a kind of task."""
+        if isinstance(kind, BinaryTask):
+            return self.metric.of_binary
+        if self.metric.of_own_function:
+            return kind.n_columns == 1
+        if self.threshold is not None and kind.n_columns == 1:
+            return self.metric.of_binary
+        return self.of_kinds is not None and kind.name in self.of_kinds.functions
+
+    def chosen(
+        self, task: str | None, names: Sequence[str], kinds: Sequence[TaskKind]
+    ) -> list[int]:
+        """Tasks to judge: the one that is named, or all that have the metric."""
+        if task is not None and task not in names:
+            raise ValueError(f"Unknown task {task!r}. The known tasks are {[*names]}.")
+        wanted = [names.index(task)] if task is not None else range(len(names))
+        found = [t for t in wanted if self.judges(kinds[t])]
+        if not found:
+            listed = "; ".join(
+                f"task {names[t]!r} is of kind {kinds[t].name}, which has "
+                f"{names_of_metrics(kinds[t])}"
+                for t in wanted
+            )
+            raise ValueError(f"The metric {self.metric.name!r} does not fit: {listed}.")
+        return found
+
+    def of_task(
+        self,
+        kind: TaskKind,
+        y: np.ndarray,
+        expected: np.ndarray,
+        decided: np.ndarray | None,
+        metadata: Mapping[str, np.ndarray],
+    ) -> float:
+        """Value for the observed labels of one task."""
+        binary = isinstance(kind, BinaryTask)
+        if binary or self.metric.of_own_function or self.threshold is not None:
+            numbers = kind.numbers(y)
+            if self.metric.of_own_function and not binary:
+                own: Any = self.metric.function
+                return float(own(numbers, expected[:, 0], **metadata, **self.params))
+            positive = numbers > (0.5 if binary else float(self.threshold or 0.0))
+            labels = Labels(positive[None], None, [kind.name], one_dimensional=True)
+            values = self.metric.prepare(labels, **metadata, **self.params)
+            return float(values(expected[:, 0])[0])
+        assert self.of_kinds is not None
+        function = self.of_kinds.functions[kind.name]
+        given = {n: v for n, v in metadata.items() if n in self.of_kinds.metadata}
+        if self.of_kinds.judges_labels:
+            return float(function(y, decided, **given, **self.params))
+        judged = expected if kind.n_columns > 1 else expected[:, 0]
+        truth = y if kind.n_columns > 1 else kind.numbers(y)
+        return float(function(truth, judged, **given, **self.params))
+
+
+def names_of_metrics(kind: TaskKind) -> list[str]:
+    """Names of the metrics that a kind of task has."""
+    if isinstance(kind, BinaryTask):
+        return sorted(name for name, one in METRICS.items() if one.of_binary)
+    extra = ["auc (with a threshold)"] if kind.n_columns == 1 else []
+    return sorted(metrics_of_kind(kind.name) + extra)
+
+
+def values_by_task(
+    score: KindScore,
+    task: str | None,
+    targets: Targets,
+    values: np.ndarray,
+    decided: np.ndarray | None,
+    metadata: Mapping[str, Any],
+) -> tuple[list[str], np.ndarray]:
+    """Names and values of the tasks that a metric judges.
+
+    Parameters
+    ----------
+    score : KindScore
+        The metric.
+    task : str or None
+        The task to judge; None for all that have the metric.
+    targets : Targets
+        Labels of all tasks.
+    values : ndarray of shape (n_samples, n_columns)
+        Expected labels of all tasks.
+    decided : ndarray of shape (n_samples, n_tasks) or None
+        Predicted labels, where the metric judges them.
+    metadata : mapping
+        Groups and weights of the rows.
+    """
+    names, kinds = [str(name) for name in targets.names], targets.kinds
+    columns = columns_of_tasks(values, kinds)
+    found = score.chosen(task, names, list(kinds))
+    n = len(targets.labels)
+    if "sample_weight" in metadata:
+        metadata = {
+            **metadata,
+            "sample_weight": check_weight(metadata["sample_weight"], n),
+        }
+    given = {name: check_length(value, n, name) for name, value in metadata.items()}
+    results = np.full(len(found), np.nan)
+    for k, t in enumerate(found):
+        seen, kind = targets.observed[:, t], kinds[t]
+        if seen.any():
+            own = None
+            if decided is not None and kind.labels is not None:
+                own = pd.Index(kind.labels).get_indexer(pd.Index(decided[seen, t]))
+            results[k] = score.of_task(
+                kind,
+                targets.labels[seen, t].astype(np.float64),
+                columns[t][seen],
+                own,
+                {name: value[seen] for name, value in given.items()},
+            )
+    return [names[t] for t in found], results
+
+
+def number_targets(y: Any) -> Targets:
+    """Labels that are numbers, of which nothing else is known."""
+    names = task_names(y)
+    return check_targets(y, kinds=[RegressionTask()] * len(names))
+
+
+def above(y: Any, threshold: float) -> pd.DataFrame:
+    """Labels that say whether numbers are above a threshold; NaN stays."""
+    targets = number_targets(y)
+    positive = (targets.labels > threshold).astype(np.float64)
+    return pd.DataFrame(
+        np.where(targets.observed, positive, np.nan), columns=targets.names
+    )
+
+
+def columns_of_tasks(values: np.ndarray, kinds: TaskKinds) -> list[np.ndarray]:
+    """Expected labels of each task."""
+    widths = [kind.n_columns for kind in kinds]
+    if values.ndim != 2 or values.shape[1] != sum(widths):
+        raise ValueError(
+            f"The expected labels have shape {values.shape}, but the tasks have "
+            f"{sum(widths)} columns. Give what predict_task returns."
+        )
+    return np.split(values, np.cumsum(widths)[:-1], axis=1)
+
+
+def judge_estimator(
+    score: KindScore,
+    task: str | None,
+    estimator: Any,
+    X: object,
+    y: object,
+    kinds: list[TaskKind],
+    method_caller: Any,
+    metadata: Mapping[str, Any],
+) -> tuple[list[str], np.ndarray]:
+    """Names and values of the tasks of a fitted estimator that a metric judges."""
+    names = np.array(task_names_of(estimator), dtype=object)
+    targets = check_targets(y, kinds=kinds).in_order(names)
+    if len(targets.names) != len(names):
+        raise ValueError(
+            f"y has {len(targets.names)} columns, but the estimator has the tasks "
+            f"{names.tolist()}."
+        )
+    targets = replace(targets, names=names)  # those of an array only count
+    final, rows = final_estimator(estimator, X)
+    values = np.asarray(method_caller(final, "predict_task", rows))
+    decided = None
+    if score.of_kinds is not None and score.of_kinds.judges_labels:
+        decided = np.asarray(method_caller(final, "predict", rows))
+        decided = decided.reshape(len(decided), -1)
+    return values_by_task(score, task, targets, values, decided, metadata)
+
+
+def read_kinds(
+    y: Any, values: Any, task_kinds: Any
+) -> tuple[Targets, list[np.ndarray]]:
+    """Labels of tasks of several kinds, and the expected labels of each."""
+    kinds = task_kinds
+    if isinstance(task_kinds, Mapping | str | TaskKind):
+        kinds = kinds_by_task(task_kinds, task_names(y))
+    targets = check_targets(y, kinds=list(kinds))
+    table = as_float_table(values, "proba").astype(np.float64)
+    return targets, columns_of_tasks(table.reshape(len(table), -1), targets.kinds)
+
+
+def kind_row(
+    kind: TaskKind, y: np.ndarray, expected: np.ndarray, groups: np.ndarray | None
+) -> dict[str, float]:
+    """The metrics of one task."""
+    if kind.n_columns > 1:
+        decided = expected.argmax(axis=1)
+        found = {
+            name: KIND_METRICS[name].functions["multiclass"](y, expected)
+            for name in ("auc", "log_loss")
+        }
+        accuracy = KIND_METRICS["accuracy"].functions["multiclass"](y, decided)
+        return {
+            "roc_auc": found["auc"],
+            "log_loss": found["log_loss"],
+            "accuracy": accuracy,
+        }
+    numbers, one = kind.numbers(y), expected[:, 0]
+    found = {
+        name: KIND_METRICS[name].functions[kind.name](numbers, one)
+        for name in ("rmse", "mae", "r2")
+    }
+    within = {} if groups is None else {"groups": groups}
+    found["spearman"] = KIND_METRICS["spearman"].functions[kind.name](
+        numbers, one, **within
+    )
+    if groups is not None:
+        pairs = KIND_METRICS["pair_accuracy"].functions[kind.name]
+        found["pair_accuracy"] = pairs(numbers, one, groups=groups)
+    for name, params in kind.own_metrics.items():
+        judged, labels = one, numbers
+        if KIND_METRICS[name].judges_labels:
+            judged, labels = kind.nearest(one), y
+        found[name] = KIND_METRICS[name].functions[kind.name](labels, judged, **params)
+    return found

@@ -1,0 +1,214 @@
+"""Metrics, scorers and reports of tasks that are not all binary."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_allclose
+from scipy.stats import spearmanr
+from sklearn import metrics as reference
+from sklearn.linear_model import LinearRegression
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
+
+from skmtl import RegressionTask, ShareBottom
+from skmtl.metrics import get_task_scorer, make_task_scorer, task_report
+from skmtl.metrics._by_kind import pair_accuracy_of, spearman_of
+
+KINDS = {
+    "stars": "ordinal",
+    "dwell": RegressionTask("gamma"),
+    "reason": "multiclass",
+}
+
+
+def make_table(n=400, seed=0):
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n, 3))
+    y = pd.DataFrame(
+        {
+            "click": (X[:, 0] + rng.normal(size=n) > 0).astype(float),
+            "stars": np.digitize(X[:, 0] + rng.normal(size=n), [-1, 0, 1]) / 2 + 1,
+            "dwell": np.exp(X[:, 1] + rng.normal(size=n)),
+            "reason": rng.choice(["late", "size", "colour"], n),
+        }
+    )
+    return X, y.mask(rng.random(y.shape) < 0.1)
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    X, y = make_table()
+    ranker = ShareBottom(
+        task_kinds=KINDS, max_iter=3, random_state=0, bottom_units=(16,)
+    ).fit(X, y)
+    values = pd.DataFrame(
+        ranker.predict_task(X), columns=ranker._kinds.column_names(ranker.task_names_)
+    )
+    return ranker, X, y, values
+
+
+def observed(y, values, task):
+    known = y[task].notna().to_numpy()
+    return y.loc[known, task], values.loc[known, task], known
+
+
+EXPECTED = {
+    "rmse:dwell": lambda y, p: -reference.root_mean_squared_error(y, p),
+    "mae:stars": lambda y, p: -reference.mean_absolute_error(y, p),
+    "r2:dwell": reference.r2_score,
+    "gamma_deviance:dwell": lambda y, p: -reference.mean_gamma_deviance(y, p),
+    "poisson_deviance:dwell": lambda y, p: -reference.mean_poisson_deviance(y, p),
+    "spearman:dwell": lambda y, p: spearmanr(y, p).statistic,
+    "auc:click": reference.roc_auc_score,
+}
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_scorers_are_scikit_learns_metrics_of_observed_rows(name, fitted):
+    ranker, X, y, values = fitted
+    labels, predicted, _ = observed(y, values, name.partition(":")[2])
+    found = get_task_scorer(name)(ranker, X, y)
+    assert_allclose(found, EXPECTED[name](labels.astype(float), predicted), rtol=1e-6)
+
+
+def test_parameters_of_scorers(fitted):
+    ranker, X, y, values = fitted
+    labels, predicted, known = observed(y, values, "dwell")
+    pinball = make_task_scorer("pinball", task="dwell", alpha=0.9)
+    expected = -reference.mean_pinball_loss(labels, predicted, alpha=0.9)
+    assert_allclose(pinball(ranker, X, y), expected, rtol=1e-6)
+    above = make_task_scorer("auc", task="dwell", threshold=2.0)
+    expected = reference.roc_auc_score(labels > 2.0, predicted)
+    assert_allclose(above(ranker, X, y), expected)
+    assert_allclose(above.evaluate(y[["dwell"]], values[["dwell"]]), expected)
+    weight = np.random.default_rng(0).random(len(y))
+    found = get_task_scorer("rmse:dwell")(ranker, X, y, sample_weight=weight)
+    expected = reference.root_mean_squared_error(
+        labels, predicted, sample_weight=weight[known]
+    )
+    assert_allclose(found, -expected, rtol=1e-6)
+
+
+def test_labels_that_are_classes(fitted):
+    ranker, X, y, _ = fitted
+    labels = ranker.predict(X)
+    known = y["stars"].notna().to_numpy()
+    expected = reference.cohen_kappa_score(
+        y.loc[known, "stars"].astype(str),
+        labels[known, 1].astype(str),
+        weights="quadratic",
+    )
+    assert_allclose(get_task_scorer("kappa:stars")(ranker, X, y), expected)
+    known = y["reason"].notna().to_numpy()
+    proba = ranker.predict_task(X)[known, 3:]
+    truth = y.loc[known, "reason"]
+    assert_allclose(
+        get_task_scorer("log_loss:reason")(ranker, X, y),
+        -reference.log_loss(truth, proba),
+    )
+    assert_allclose(
+        get_task_scorer("auc:reason")(ranker, X, y),
+        reference.roc_auc_score(truth, proba, multi_class="ovr"),
+    )
+    expected = (labels[known, 3] == truth).mean()
+    assert_allclose(get_task_scorer("accuracy:reason")(ranker, X, y), expected)
+
+
+def test_a_scorer_of_a_kind_that_lacks_it_says_which_it_has(fitted):
+    ranker, X, y, _ = fitted
+    with pytest.raises(ValueError, match=r"'dwell' is of kind regression.*'rmse'"):
+        get_task_scorer("auc:dwell")(ranker, X, y)
+    with pytest.raises(ValueError, match=r"'click' is of kind binary.*'auc'"):
+        get_task_scorer("rmse:click")(ranker, X, y)
+    with pytest.raises(ValueError, match="Unknown task 'order'"):
+        get_task_scorer("rmse:order")(ranker, X, y)
+    binary = ShareBottom(max_iter=1).fit(X, y[["click"]].fillna(0.0).to_numpy()[:, 0])
+    with pytest.raises(ValueError, match="is of kind binary"):
+        get_task_scorer("rmse")(binary, X, y["click"].fillna(0.0))
+
+
+def test_averages_leave_out_tasks_without_the_metric(fitted):
+    ranker, X, y, _ = fitted
+    each = [
+        get_task_scorer(f"auc:{task}")(ranker, X, y) for task in ("click", "reason")
+    ]
+    assert_allclose(get_task_scorer("mean_auc")(ranker, X, y), np.mean(each))
+    weighted = make_task_scorer("auc", average={"click": 3, "reason": 1})
+    assert_allclose(weighted(ranker, X, y), np.average(each, weights=[3, 1]))
+
+
+def test_pairs_and_ranks_within_groups(fitted):
+    rng = np.random.default_rng(0)
+    y, score = rng.integers(4, size=60).astype(float), rng.integers(6, size=60)
+    groups = rng.integers(7, size=60)
+    right = pairs = 0.0
+    for i in range(60):
+        for j in range(i):
+            if groups[i] == groups[j] and y[i] != y[j]:
+                pairs += 1
+                product = (y[i] - y[j]) * (score[i] - score[j])
+                right += 1.0 if product > 0 else 0.5 * (product == 0)
+    assert_allclose(pair_accuracy_of(y, score, groups=groups), right / pairs)
+    each = [spearmanr(y[groups == g], score[groups == g]).statistic for g in range(7)]
+    assert_allclose(spearman_of(y, score, groups=groups), np.nanmean(each))
+    assert np.isnan(pair_accuracy_of(np.ones(3), np.arange(3)))
+    assert np.isnan(spearman_of(np.ones(3), np.arange(3)))
+    ranker, X, table, values = fitted
+    of_rows = rng.integers(20, size=len(X)).astype(str)
+    labels, predicted, known = observed(table, values, "dwell")
+    found = get_task_scorer("pair_accuracy:dwell")(ranker, X, table, groups=of_rows)
+    expected = pair_accuracy_of(labels, predicted, groups=of_rows[known])
+    assert_allclose(found, expected)
+
+
+def test_searches_pipelines_and_other_estimators_take_the_scorers(fitted):
+    _, X, y, _ = fitted
+    small = ShareBottom(task_kinds=KINDS, max_iter=1, random_state=0, bottom_units=(8,))
+    pipe = make_pipeline(FunctionTransformer(), small)
+    scoring = {
+        "rmse": get_task_scorer("rmse:dwell"),
+        "auc": get_task_scorer("auc:click"),
+    }
+    search = GridSearchCV(
+        pipe, {"sharebottom__max_iter": [1, 2]}, scoring=scoring, refit="rmse", cv=2
+    ).fit(X, y)
+    assert search.cv_results_["mean_test_rmse"].max() < 0
+    assert np.isfinite(get_task_scorer("rmse:dwell")(search, X, y))
+    numbers = y[["stars", "dwell"]].fillna(1.0)
+    scorer = get_task_scorer("rmse:1")
+    found = cross_val_score(LinearRegression(), X, numbers.to_numpy(), scoring=scorer)
+    assert (found < 0).all()
+
+
+def test_early_stopping_watches_metrics_of_kinds(fitted):
+    _, X, y, _ = fitted
+    ranker = ShareBottom(
+        task_kinds=KINDS, max_iter=3, random_state=0, early_stopping=True,
+        scoring="rmse:dwell",
+    )  # fmt: skip
+    assert np.isfinite(ranker.fit(X, y).net_.history[-1]["valid_score"])
+    ranker.set_params(scoring="auc:dwell")
+    with pytest.raises(ValueError, match="'dwell' is of kind regression"):
+        ranker.fit(X, y)
+
+
+def test_reports_show_each_task_its_own_metrics(fitted):
+    ranker, X, y, values = fitted
+    groups = np.random.default_rng(0).integers(30, size=len(X))
+    report = task_report(y, values, groups, task_kinds=ranker.task_kinds_)
+    assert list(report.index) == ["click", "stars", "dwell", "reason"]
+    alone = task_report(y[["click"]], values[["click"]], groups)
+    assert_allclose(report.loc[["click"], alone.columns].astype(float), alone)
+    labels, predicted, _ = observed(y, values, "dwell")
+    dwell = report.loc["dwell"]
+    assert_allclose(dwell["rmse"], reference.root_mean_squared_error(labels, predicted))
+    expected = reference.mean_gamma_deviance(labels, predicted)
+    assert_allclose(dwell["tweedie_deviance"], expected, rtol=1e-6)
+    assert dwell.isna()[["roc_auc", "kappa", "accuracy"]].all()
+    assert report.loc["stars"].notna()[["kappa", "rmse", "pair_accuracy"]].all()
+    assert report.loc["reason"].notna()[["roc_auc", "log_loss", "accuracy"]].all()
+    named = task_report(y, values, groups, task_kinds=KINDS)
+    pd.testing.assert_frame_equal(named, report)
+    with pytest.raises(ValueError, match="Give what predict_task returns"):
+        task_report(y, values.iloc[:, :4], task_kinds=KINDS)
