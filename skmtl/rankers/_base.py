@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
 from typing import Any, ClassVar, Self, cast
 
 import numpy as np
@@ -12,7 +11,6 @@ import pandas as pd
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import RegressorTags, check_random_state
 from sklearn.utils.validation import check_is_fitted
-from torch.optim import Optimizer
 
 from skmtl._containers import table_of_tasks
 from skmtl._saving import SaveMixin
@@ -67,7 +65,7 @@ from skmtl.training.callbacks import callback_params, with_params
 from skmtl.training.computing import check_device, logits, seeded
 from skmtl.training.epochs import task_score
 from skmtl.training.fit import Fit, PartialFit
-from skmtl.training.optimizers import with_own_parameters
+from skmtl.training.optimizers import MadeBy, with_own_parameters
 from skmtl.training.ranker import PretrainedRows, TrainableRanker
 from skmtl.training.source_fit import SourceFit
 from skmtl.training.starts import NextTable, Start, WarmStart
@@ -410,7 +408,7 @@ default=None
         self.__dict__.update(fitted)
         return self
 
-    def _dense_optimizer(self) -> str | Callable[..., Optimizer]:
+    def _dense_optimizer(self) -> MadeBy:
         own = own_parameters("optimizer", self._of_parts)
         return with_own_parameters(self.optimizer, own)
 

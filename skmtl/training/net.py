@@ -21,6 +21,7 @@ from skmtl.training.criterion import Criterion
 from skmtl.training.encoded_net import EncodedNet
 from skmtl.training.optimizers import (
     JointOptimizer,
+    MadeBy,
     WeightAverage,
     dense_optimizer,
     join_rows,
@@ -81,7 +82,7 @@ class MultiTaskNet(EncodedNet):
         Gives logits of shape (batch, n_tasks).
     embedding_optimizer : {"lazy_adam", "adagrad", "adam"}
         Optimiser of the table of ids.
-    dense_optimizer : {"adam", "sgd"} or callable
+    dense_optimizer : {"adam", "sgd"}, with parameters in a pair, or callable
         Optimiser of everything else.
     weight_decay : float
         Weight decay, decoupled but for "sgd".
@@ -123,7 +124,7 @@ class MultiTaskNet(EncodedNet):
         module: Any,
         *,
         embedding_optimizer: str = "lazy_adam",
-        dense_optimizer: str | Callable[..., torch.optim.Optimizer] = "adam",
+        dense_optimizer: MadeBy = "adam",
         weight_decay: float = 0.0,
         learning_rate_schedule: str | Callable[[float], float] = "constant",
         average_weights: bool = False,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -407,6 +407,11 @@ class WeightAverage:
         self.shown = shown
 
 
+# A name, a name with parameters, or a class or function that makes the optimiser. Names
+# can be saved in files.
+MadeBy: TypeAlias = (
+    str | tuple[str, dict[str, Any]] | Callable[..., torch.optim.Optimizer]
+)
 # Optimisers by name, each with what it is called with here.
 _NAMED: dict[str, Callable[..., torch.optim.Optimizer]] = {
     # AdamW without decay is Adam; with it, the decay does not pass the moments.
@@ -415,22 +420,29 @@ _NAMED: dict[str, Callable[..., torch.optim.Optimizer]] = {
 }
 
 
+def _maker(made: MadeBy) -> Callable[..., torch.optim.Optimizer]:
+    if callable(made):
+        return made
+    name, own = (made, {}) if isinstance(made, str) else made
+    return partial(_NAMED[name], **own)
+
+
 def dense_optimizer(
-    made: str | Callable[..., torch.optim.Optimizer],
+    made: MadeBy,
     params: list[Any],
     lr: float,
     weight_decay: float,
 ) -> torch.optim.Optimizer:
     """Optimiser of the parameters, or groups of them, that every batch touches."""
-    make = _NAMED[made] if isinstance(made, str) else made
-    if isinstance(made, str) or weight_decay:
+    make = _maker(made)
+    if not callable(made) or weight_decay:
         return make(params, lr=lr, weight_decay=weight_decay)
     return make(params, lr=lr)
 
 
 def with_own_parameters(
     made: str | Callable[..., torch.optim.Optimizer], own: Mapping[str, Any]
-) -> str | Callable[..., torch.optim.Optimizer]:
+) -> MadeBy:
     """Bind parameters of an optimiser, checked.
 
     Parameters
@@ -442,8 +454,8 @@ def with_own_parameters(
 
     Returns
     -------
-    str or callable
-        What is called with the parameters of the network.
+    str, tuple of str and dict, or callable
+        What `dense_optimizer` takes.
 
     Raises
     ------
@@ -475,7 +487,9 @@ def with_own_parameters(
                 f"optimizer__{name} is not a parameter of {_name(kind)}, which takes "
                 f"{sorted(set(known) - {'lr', 'weight_decay'})}."
             )
-    return partial(make, **own) if own else made
+    if not own:
+        return made
+    return (made, dict(own)) if isinstance(made, str) else partial(make, **own)
 
 
 def _name(made: object) -> str:

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from torch.optim import Optimizer
 
 from skmtl.encoding import EncodedTable, TableEncoder
 from skmtl.modules import MultiTaskModule, Pretrained
 from skmtl.tasks import Targets, TaskKind, TaskKinds
 from skmtl.training.criterion import TaskLosses
 from skmtl.training.net import MultiTaskNet
+from skmtl.training.optimizers import MadeBy
 from skmtl.training.parameters import SharedParameters
 
 Floats = npt.NDArray[np.float64]
@@ -79,7 +79,7 @@ class TrainableRanker(SharedParameters, FittedAttributes, ABC):
         """Add labels that follow from others, where the network says so."""
 
     @abstractmethod
-    def _dense_optimizer(self) -> str | Callable[..., Optimizer]:
+    def _dense_optimizer(self) -> MadeBy:
         """What makes the optimiser of all but tables of ids, with its parameters."""
 
     @abstractmethod

@@ -8,7 +8,7 @@ from numpy.testing import assert_array_equal
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, KFold
 
-from skmtl import MMoE, MultiTaskRanker
+from skmtl import MMoE, MultiTaskRanker, load
 from skmtl.training.optimizers import LazyAdam
 from tests.rankers.makers import MAKERS
 
@@ -51,6 +51,21 @@ def test_named_optimizers_take_parameters_too(impressions):
     assert (other.predict_task_proba(X) != default.predict_task_proba(X)).any()
     betas = MMoE(optimizer__betas=(0.5, 0.9), **SMALL).fit(X, y)
     assert dense(betas).param_groups[0]["betas"] == (0.5, 0.9)
+
+
+def test_named_optimizers_with_parameters_can_be_saved(impressions, tmp_path):
+    X, y = impressions
+    ranker = MMoE(optimizer__betas=(0.5, 0.9), **SMALL).fit(X, y)
+    ranker.save(tmp_path / "ranker")
+    same = load(tmp_path / "ranker")
+    assert same.get_params()["optimizer__betas"] == (0.5, 0.9)
+    assert_array_equal(
+        same.partial_fit(X, y).predict_task_proba(X),
+        ranker.partial_fit(X, y).predict_task_proba(X),
+    )
+    own = MMoE(optimizer=torch.optim.NAdam, **SMALL).fit(X, y)
+    with pytest.raises(ValueError, match=r"MMoE\.optimizer is the class 'NAdam'"):
+        own.save(tmp_path / "own")
 
 
 def test_the_step_is_that_of_the_class(impressions):
