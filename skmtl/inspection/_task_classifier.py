@@ -49,7 +49,7 @@ def task_classifier(estimator: Any, task: str | int) -> TaskClassifier:
     >>> from skmtl import MMoE
     >>> from skmtl.datasets import make_funnel
     >>> from skmtl.inspection import task_classifier
-    >>> log = make_funnel(2000, random_state=0)
+    >>> log = make_funnel(2000, order_rate=0.01, random_state=0)
     >>> ranker = MMoE(max_iter=1, random_state=0).fit(log.data, log.target)
     >>> cart = task_classifier(ranker, "cart")
     >>> found = partial_dependence(cart, log.data, ["price"], grid_resolution=5)

@@ -128,7 +128,7 @@ class MultiTaskRanker(
     >>> from skmtl import MMoE, MultiTaskRanker
     >>> from skmtl.datasets import make_funnel
     >>> from skmtl.modules import ExpertMixture
-    >>> log = make_funnel(2000, random_state=0)
+    >>> log = make_funnel(2000, order_rate=0.01, random_state=0)
     >>> ranker = MultiTaskRanker(
     ...     sharing=ExpertMixture, sharing__n_experts=4, max_iter=1, random_state=0
     ... )
