@@ -20,10 +20,10 @@ from skmtl.metrics import task_report
 # clicked more. As the table is generated, the expected values are known.
 rng = np.random.default_rng(0)
 n = 40_000
-taste, films = rng.normal(size=(800, 3)), rng.normal(size=(300, 3))
-length = rng.normal(size=300)
-user, film = rng.integers(800, size=n), rng.zipf(1.4, n) % 300
-fit = (taste[user] * films[film]).sum(axis=1) / 3
+taste, films = rng.normal(size=(150, 2)), rng.normal(size=(100, 2))
+length = rng.normal(size=100)
+user, film = rng.integers(150, size=n), rng.integers(100, size=n)
+fit = (taste[user] * films[film]).sum(axis=1)
 chance = expit(fit - 0.6 * length[film] - 0.5)
 seconds = np.exp(4 + 0.4 * fit + 0.6 * length[film])
 click = rng.random(n) < chance
