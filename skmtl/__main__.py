@@ -23,6 +23,7 @@ from sklearn.model_selection import train_test_split
 from skmtl import ChainedMMoE, MMoE, MultiTaskRanker, ShareBottom, load, rankers
 from skmtl._extras import import_extra
 from skmtl._sklearn import HAS_CALLBACKS
+from skmtl._typing import ColumnName
 from skmtl.datasets import load_adult
 from skmtl.metrics import roc_auc, task_report
 
@@ -49,7 +50,7 @@ print(report[["positives", "roc_auc", "roc_auc_low", "roc_auc_high"]])
 
 def compare(
     max_iter: int, *, progress: bool
-) -> tuple[pd.DataFrame, dict[str, Any], pd.Series]:
+) -> tuple[pd.DataFrame, dict[str, object], pd.Series]:
     """Labels of the test rows, and probabilities and seconds of fitting by ranker."""
     X, y = load_adult(return_X_y=True)
     X_train, X_test, y_train, y_test = train_test_split(X, y, random_state=0)
@@ -128,7 +129,7 @@ def choose(auc: Floats, seconds: pd.Series) -> tuple[str, str]:
     return choice, "\n".join([*lines, f"Choose {choice}: {why}"])
 
 
-def read_table(path: str, ids: Sequence[Any]) -> pd.DataFrame:
+def read_table(path: str, ids: Sequence[ColumnName]) -> pd.DataFrame:
     """Read a CSV or Parquet file; ids are names, even if they look like numbers."""
     if path.endswith((".parquet", ".pq")):
         table = pd.read_parquet(path)

@@ -78,13 +78,13 @@ class SaveMixin:
         base: Any = super()
         return copyreg.__newobj__, (type(self),), base.__getstate__()  # type: ignore[attr-defined]
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         # Asked by skops: bytes instead of objects whose types had to be trusted one
         # by one, among them a network that skorch pickles.
         persistence = import_module("skmtl.persistence")
         return {"saved": persistence.to_bytes(self)}
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
+    def __setstate__(self, state: dict[str, object]) -> None:
         if set(state) == {"saved"}:
             found = import_module("skmtl.persistence").from_bytes(state["saved"])
             if type(found) is not type(self):
@@ -100,10 +100,10 @@ class SaveMixin:
 class MetaSaveMixin(SaveMixin):
     """Estimators around another: `save` takes those around a ranker."""
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         try:
             return super().__getstate__()
         except ValueError:
             # Around another estimator than a ranker, which skops knows itself.
-            state: dict[str, Any] = BaseEstimator.__getstate__(self)
+            state: dict[str, object] = BaseEstimator.__getstate__(self)
             return state

@@ -15,6 +15,7 @@ LAYERS = {
     "_extras": 0,
     "_files": 0,
     "_saving": 0,
+    "_typing": 0,
     "_versions": 0,
     "_warnings": 0,
     "sources": 1,

@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
-from sklearn.utils import get_tags, indexable
+from sklearn.utils import Tags, get_tags, indexable
 from sklearn.utils.metadata_routing import (
     MetadataRouter,
     MethodMapping,
@@ -25,6 +25,7 @@ from skmtl._sklearn import (
     _routing_enabled,
     with_callbacks,
 )
+from skmtl._typing import AnyArray, RandomStateLike
 from skmtl._warnings import warn
 from skmtl.calibration._maps import MAPS, CalibrationMap, IdentityMap
 from skmtl.metrics import get_task_scorer
@@ -137,7 +138,7 @@ class CalibratedTasksCV(
     [0.5  0.29]
     """
 
-    _parameter_constraints: ClassVar[dict[str, Any]] = {
+    _parameter_constraints: ClassVar[dict[str, object]] = {
         "estimator": [HasMethods(["fit", "predict_proba"])],
         "method": [StrOptions(set(MAPS))],
         "cv": [
@@ -151,12 +152,12 @@ class CalibratedTasksCV(
 
     def __init__(
         self,
-        estimator: Any,
+        estimator: BaseEstimator,
         *,
         method: str = "sigmoid",
-        cv: Any = None,
+        cv: object = None,
         n_jobs: int | None = None,
-        random_state: Any = None,
+        random_state: RandomStateLike = None,
     ) -> None:
         self.estimator = estimator
         self.method = method
@@ -166,7 +167,7 @@ class CalibratedTasksCV(
 
     @with_callbacks
     @_fit_context(prefer_skip_nested_validation=False)
-    def fit(self, X: object, y: object, **params: Any) -> Self:
+    def fit(self, X: object, y: object, **params: object) -> Self:
         """Fit the folds and the maps of all tasks, then the estimator on all rows.
 
         Parameters
@@ -216,7 +217,9 @@ class CalibratedTasksCV(
         context.call_on_fit_task_end(estimator=self, X=X, y=y)
         return self
 
-    def _routed(self, params: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    def _routed(
+        self, params: dict[str, object]
+    ) -> tuple[dict[str, object], dict[str, object]]:
         """Metadata of the inner estimator and of the splitter."""
         if _routing_enabled():
             routed = process_routing(self, "fit", **params)
@@ -236,7 +239,11 @@ class CalibratedTasksCV(
         return check_labels(y, names)
 
     def _set_fitted(
-        self, fitted: Any, maps: list[CalibrationMap], labels: Labels, classes: Any
+        self,
+        fitted: Any,
+        maps: list[CalibrationMap],
+        labels: Labels,
+        classes: AnyArray | list[AnyArray],
     ) -> None:
         self.estimator_ = fitted
         self.calibration_maps_ = maps
@@ -345,7 +352,7 @@ class CalibratedTasksCV(
             )
         return router
 
-    def __sklearn_tags__(self) -> Any:
+    def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         inner = get_tags(self.estimator)
         tags.classifier_tags.multi_class = False

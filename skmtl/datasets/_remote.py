@@ -248,7 +248,7 @@ class _TooMuchError(Exception):
 
 def _within_time(url: str) -> bytes:
     """Read a URL in a thread, so that no slow server holds the caller for ever."""
-    result: dict[str, Any] = {}
+    result: dict[str, bytes | BaseException] = {}
     stop = threading.Event()
 
     def read() -> None:
@@ -263,10 +263,10 @@ def _within_time(url: str) -> bytes:
     stop.set()
     if not result:
         raise _TooMuchError(f"no whole answer within {_TOTAL_TIME:g} seconds")
-    if "error" in result:
-        raise result["error"]
-    content: bytes = result["content"]
-    return content
+    (found,) = result.values()
+    if isinstance(found, BaseException):
+        raise found
+    return found
 
 
 class _WebOnly(HTTPRedirectHandler):

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-import numpy.typing as npt
 from scipy.stats import norm
+from sklearn.base import BaseEstimator
 from sklearn.calibration import CalibrationDisplay, calibration_curve
 
+from skmtl._typing import ColumnName, FloatArray, IntArray, LabelsLike, TableLike
 from skmtl.displays._panels import COLORS, Display, panels, wrapped
 from skmtl.displays._task_rows import predicted, task_rows
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 class TaskCalibrationDisplay(Display):
@@ -64,10 +68,10 @@ class TaskCalibrationDisplay(Display):
     def __init__(
         self,
         *,
-        prob_true: Sequence[npt.NDArray[Any]],
-        prob_pred: Sequence[npt.NDArray[Any]],
-        task_names: Sequence[Any],
-        n_rows: Sequence[npt.NDArray[Any]] | None = None,
+        prob_true: Sequence[FloatArray],
+        prob_pred: Sequence[FloatArray],
+        task_names: Sequence[ColumnName],
+        n_rows: Sequence[FloatArray] | None = None,
     ) -> None:
         self.prob_true = prob_true
         self.prob_pred = prob_pred
@@ -77,9 +81,9 @@ class TaskCalibrationDisplay(Display):
     @classmethod
     def from_estimator(
         cls,
-        estimator: Any,
-        X: Any,
-        y: Any,
+        estimator: BaseEstimator,
+        X: TableLike,
+        y: LabelsLike,
         *,
         n_bins: int = 10,
         strategy: str = "quantile",
@@ -114,7 +118,7 @@ class TaskCalibrationDisplay(Display):
 
     @classmethod
     def from_predictions(
-        cls, y: Any, proba: Any, *, n_bins: int = 10, strategy: str = "quantile"
+        cls, y: LabelsLike, proba: Any, *, n_bins: int = 10, strategy: str = "quantile"
     ) -> TaskCalibrationDisplay:
         """Create the display from predictions.
 
@@ -152,7 +156,7 @@ class TaskCalibrationDisplay(Display):
             bins["n_rows"].append(rows_per_bin(task.score, n_bins, strategy))
         return cls(**bins)
 
-    def plot(self, *, ax: Any = None) -> Self:
+    def plot(self, *, ax: Axes | Sequence[Axes] | None = None) -> Self:
         """Plot the display.
 
         Parameters
@@ -200,9 +204,7 @@ class TaskCalibrationDisplay(Display):
         return self
 
 
-def rows_per_bin(
-    proba: npt.NDArray[Any], n_bins: int, strategy: str
-) -> npt.NDArray[np.int64]:
+def rows_per_bin(proba: FloatArray, n_bins: int, strategy: str) -> IntArray:
     """Rows in each bin of `calibration_curve` that is not empty."""
     edges = np.linspace(0, 1, n_bins + 1)
     if strategy == "quantile":
@@ -212,8 +214,8 @@ def rows_per_bin(
 
 
 def wilson_interval(
-    rate: npt.NDArray[Any], n: npt.NDArray[Any], level: float = 0.95
-) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    rate: FloatArray, n: FloatArray, level: float = 0.95
+) -> tuple[FloatArray, FloatArray]:
     """Bounds of a binomial proportion; not empty for rates of 0 and 1."""
     z = norm.ppf(0.5 + level / 2)
     centre = (rate + z**2 / (2 * n)) / (1 + z**2 / n)

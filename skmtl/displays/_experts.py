@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from skmtl._typing import ColumnName
 from skmtl.displays._panels import Display, heat_table, name_inches, panels
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 class ExpertSimilarityDisplay(Display):
@@ -53,14 +57,14 @@ class ExpertSimilarityDisplay(Display):
         self,
         *,
         similarity: Any,
-        expert_names: Sequence[Any] | None = None,
+        expert_names: Sequence[ColumnName] | None = None,
         measure: str = "linear CKA",
     ) -> None:
         self.similarity = similarity
         self.expert_names = expert_names
         self.measure = measure
 
-    def plot(self, *, ax: Any = None) -> Self:
+    def plot(self, *, ax: Axes | Sequence[Axes] | None = None) -> Self:
         """Plot the display.
 
         Parameters

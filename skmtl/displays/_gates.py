@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
-import numpy.typing as npt
+from sklearn.base import BaseEstimator
 
+from skmtl._typing import ColumnName, FloatArray, TableLike
 from skmtl.displays._history_table import fitted_ranker
 from skmtl.displays._panels import (
     Display,
@@ -17,6 +18,10 @@ from skmtl.displays._panels import (
     panels,
     wrapped,
 )
+
+if TYPE_CHECKING:
+    from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
 
 _QUANTILES = [0.05, 0.25, 0.5, 0.75, 0.95]
 
@@ -69,16 +74,18 @@ class GateWeightsDisplay(Display):
     def __init__(
         self,
         *,
-        gate_weights: npt.NDArray[Any],
-        task_names: Sequence[Any] | None = None,
-        expert_names: Sequence[Any] | None = None,
+        gate_weights: FloatArray,
+        task_names: Sequence[ColumnName] | None = None,
+        expert_names: Sequence[ColumnName] | None = None,
     ) -> None:
         self.gate_weights = gate_weights
         self.task_names = task_names
         self.expert_names = expert_names
 
     @classmethod
-    def from_estimator(cls, estimator: Any, X: Any) -> GateWeightsDisplay:
+    def from_estimator(
+        cls, estimator: BaseEstimator, X: TableLike
+    ) -> GateWeightsDisplay:
         """Create the display from a fitted ranker with gates.
 
         Parameters
@@ -110,7 +117,9 @@ class GateWeightsDisplay(Display):
             expert_names=getattr(ranker, "expert_names_", None),
         )
 
-    def plot(self, *, kind: str = "box", ax: Any = None) -> Self:
+    def plot(
+        self, *, kind: str = "box", ax: Axes | Sequence[Axes] | None = None
+    ) -> Self:
         """Plot the display.
 
         Parameters
@@ -165,7 +174,7 @@ class GateWeightsDisplay(Display):
         below(self.figure_, self.axes_, handles.values(), list(handles), ax is None)
         return self
 
-    def _checked(self) -> tuple[npt.NDArray[Any], list[str], list[str]]:
+    def _checked(self) -> tuple[FloatArray, list[str], list[str]]:
         weights = np.asarray(self.gate_weights, dtype=np.float64)
         if weights.ndim != 3 or not weights.size:
             raise ValueError(
@@ -185,7 +194,7 @@ class GateWeightsDisplay(Display):
             found.append(listed)
         return weights, found[0], found[1]
 
-    def _draw(self, axes: Any, task: int, experts: list[str]) -> dict[str, Any]:
+    def _draw(self, axes: Axes, task: int, experts: list[str]) -> dict[str, Artist]:
         """One panel; returns the handles of the legend."""
         read = np.flatnonzero(self.quantiles_[:, task].any(axis=0))
         keys = ["whislo", "q1", "med", "q3", "whishi"]

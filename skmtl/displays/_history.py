@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import pandas as pd
+from sklearn.base import BaseEstimator
 
 from skmtl.displays._history_table import best_epoch, fitted_ranker, history_table
 from skmtl.displays._panels import (
@@ -18,6 +19,10 @@ from skmtl.displays._panels import (
     panels,
     wrapped,
 )
+
+if TYPE_CHECKING:
+    from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
 
 _LABELS = {
     "loss": "loss (nats)",
@@ -81,7 +86,7 @@ class HistoryDisplay(Display):
         self.best_epochs = best_epochs
 
     @classmethod
-    def from_estimator(cls, estimator: Any) -> HistoryDisplay:
+    def from_estimator(cls, estimator: BaseEstimator) -> HistoryDisplay:
         """Create the display from fitted rankers.
 
         Parameters
@@ -112,7 +117,7 @@ class HistoryDisplay(Display):
 
     @classmethod
     def from_history(
-        cls, history: Any, *, best_epochs: Mapping[str, int] | None = None
+        cls, history: pd.DataFrame, *, best_epochs: Mapping[str, int] | None = None
     ) -> HistoryDisplay:
         """Create the display from tables.
 
@@ -148,7 +153,7 @@ class HistoryDisplay(Display):
         metric: str | Sequence[str] = "loss",
         *,
         tasks: str | Sequence[str] | None = None,
-        ax: Any = None,
+        ax: Axes | Sequence[Axes] | None = None,
     ) -> Self:
         """Plot the display.
 
@@ -213,7 +218,7 @@ class HistoryDisplay(Display):
                 "record_gradients=True, a score with scoring."
             )
 
-    def _draw(self, axes: Any, metric: str, task: str) -> None:
+    def _draw(self, axes: Axes, metric: str, task: str) -> None:
         for i, (fit, table) in enumerate(self.histories.items()):
             rows = table[table["task"] == task].sort_values("epoch")
             best = (self.best_epochs or {}).get(fit)
@@ -237,11 +242,11 @@ class HistoryDisplay(Display):
                     )  # fmt: skip
         title = "all tasks" if metric == "score" else wrapped(task)
         axes.set(title=title, xlabel="epoch", ylabel=_LABELS.get(metric, metric))
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.locator_params(axis="x", integer=True)
         axes.grid(alpha=0.3)
 
     def _legend(self, own: bool) -> None:
-        lines: dict[str, Any] = {}
+        lines: dict[str, Artist] = {}
         several = len(self.histories) > 1
         validated = {fit for _, _, fit, part in self.lines_ if part == "valid"}
         for (_, _, fit, part), line in self.lines_.items():

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from sklearn.base import BaseEstimator
 
 # Entries of a net's history with one number per task, and their columns.
 COLUMNS = {
@@ -17,7 +18,7 @@ COLUMNS = {
 }
 
 
-def fitted_ranker(estimator: Any) -> Any:
+def fitted_ranker(estimator: BaseEstimator) -> Any:
     """The fitted ranker in a pipeline or a search.
 
     Raises
@@ -42,7 +43,7 @@ def fitted_ranker(estimator: Any) -> Any:
     return inner
 
 
-def history_table(ranker: Any) -> pd.DataFrame:
+def history_table(ranker: BaseEstimator) -> pd.DataFrame:
     """The history of a fitted ranker.
 
     Returns
@@ -54,7 +55,7 @@ def history_table(ranker: Any) -> pd.DataFrame:
     """
     names = [str(name) for name in ranker.task_names_]
     epochs = [epoch for epoch in ranker.net_.history if "train_task_loss" in epoch]
-    table: dict[str, Any] = {
+    table: dict[str, object] = {
         "epoch": np.repeat([epoch["epoch"] for epoch in epochs], len(names)),
         "task": np.tile(names, len(epochs)),
     }
@@ -72,7 +73,7 @@ def history_table(ranker: Any) -> pd.DataFrame:
     return pd.DataFrame(table)
 
 
-def best_epoch(ranker: Any) -> int | None:
+def best_epoch(ranker: BaseEstimator) -> int | None:
     """The epoch whose weights the ranker has; None without validation rows."""
     marked = [e["epoch"] for e in ranker.net_.history if e.get("valid_best")]
     return int(marked[-1]) if marked else None

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import numpy.typing as npt
+from sklearn.base import BaseEstimator
 
+from skmtl._typing import ColumnName, FloatArray, RandomStateLike
 from skmtl.displays._panels import Display, below, metric_label, panels, wrapped
 from skmtl.displays._search_table import search_table
 from skmtl.displays._weight_axes import (
@@ -19,6 +21,10 @@ from skmtl.displays._weight_axes import (
     place,
     shares,
 )
+
+if TYPE_CHECKING:
+    from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
 
 _KINDS = ("auto", "curve", "heatmap", "ternary", "profile")
 
@@ -81,7 +87,7 @@ class OutputWeightsDisplay(Display):
         *,
         weights: npt.ArrayLike,
         scores: npt.ArrayLike,
-        task_names: Sequence[Any] | None = None,
+        task_names: Sequence[ColumnName] | None = None,
         metric: str = "score",
         feasible: npt.ArrayLike | None = None,
         best_index: int | None = None,
@@ -100,11 +106,11 @@ class OutputWeightsDisplay(Display):
     @classmethod
     def from_search(
         cls,
-        search: Any,
+        search: BaseEstimator,
         *,
         metric: str | None = None,
         n_resamples: int = 0,
-        random_state: Any = None,
+        random_state: RandomStateLike = None,
     ) -> OutputWeightsDisplay:
         """Create the display from a search.
 
@@ -160,7 +166,9 @@ class OutputWeightsDisplay(Display):
             interval=interval,
         )
 
-    def plot(self, *, kind: str = "auto", ax: Any = None) -> Self:
+    def plot(
+        self, *, kind: str = "auto", ax: Axes | Sequence[Axes] | None = None
+    ) -> Self:
         """Plot the metric.
 
         Parameters
@@ -256,14 +264,14 @@ class OutputWeightsDisplay(Display):
             text += f", {self._interval_name()} {low:.4f} to {high:.4f}"
         return text
 
-    def _draw_curve(self) -> dict[str, Any]:
+    def _draw_curve(self) -> dict[str, Artist]:
         (ax,), share = self.axes_, shares(self._w)[:, 1]
         handles = self._profile(ax, share, joined=True)
         first, second = map(wrapped, self._names)
         ax.set_xlabel(f"share of {second} in the weights (the rest: {first})")
         return handles
 
-    def _draw_heatmap(self) -> dict[str, Any]:
+    def _draw_heatmap(self) -> dict[str, Artist]:
         ax, (a, b) = self.axes_[0], self._free
         x, y = self._w[:, a], self._w[:, b]
         image = draw_grid(ax, x, y, self._s)
@@ -272,14 +280,14 @@ class OutputWeightsDisplay(Display):
         ax.set(xlabel=labels[0], ylabel=labels[1])
         return self._marks(ax, np.column_stack([x, y]))
 
-    def _draw_ternary(self) -> dict[str, Any]:
+    def _draw_ternary(self) -> dict[str, Artist]:
         ax, points = self.axes_[0], place(shares(self._w))
         image = draw_points(ax, points, self._s)
         self.figure_.colorbar(image, ax=ax, label=self._label(40), shrink=0.8)
         draw_triangle(ax, self._names)
         return self._marks(ax, points)
 
-    def _marks(self, ax: Any, points: npt.NDArray[Any]) -> dict[str, Any]:
+    def _marks(self, ax: Axes, points: FloatArray) -> dict[str, Artist]:
         low = None if self.interval is None else self.interval[0]
         handles = draw_marks(ax, points, self._s, low, self._kept)
         if low is not None:
@@ -293,7 +301,7 @@ class OutputWeightsDisplay(Display):
         at = [f"{wrapped(n)} {p:.0%}" for n, p in zip(self._names, parts, strict=True)]
         return {"best, shares of the weights:\n" + "\n".join(at): star, **handles}
 
-    def _draw_profile(self) -> dict[str, Any]:
+    def _draw_profile(self) -> dict[str, Artist]:
         parts = shares(self._w)
         for task, ax in enumerate(self.axes_):
             handles = self._profile(ax, parts[:, task])
@@ -301,8 +309,8 @@ class OutputWeightsDisplay(Display):
         return handles
 
     def _profile(
-        self, ax: Any, share: npt.NDArray[Any], *, joined: bool = False
-    ) -> dict[str, Any]:
+        self, ax: Axes, share: FloatArray, *, joined: bool = False
+    ) -> dict[str, Artist]:
         kept = np.ones(len(share), bool) if self._kept is None else self._kept
         handles = draw_profile(
             ax, share, self._s, kept, self._best, self.interval, joined=joined

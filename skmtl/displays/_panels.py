@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from skmtl._extras import import_extra
+from skmtl._typing import ColumnName, FloatArray
+
+if TYPE_CHECKING:
+    from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.legend import Legend
 
 # Colours that colour-blind readers can distinguish (Okabe and Ito, "Color Universal
 # Design", 2008). Line styles and markers repeat the information without colour.
@@ -41,7 +48,7 @@ class Display:
         """Print nothing: a notebook shows the figure itself below the cell."""
 
 
-def metric_label(name: Any) -> str:
+def metric_label(name: ColumnName) -> str:
     """The name of a metric or scorer in words, such as "AUC of click"."""
     kind, _, task = str(name).partition(":")
     kind, _, k = kind.partition("@")
@@ -57,7 +64,7 @@ def metric_label(name: Any) -> str:
 def panels(
     what: str,
     n: int,
-    ax: Any,
+    ax: Axes | Sequence[Axes] | None,
     *,
     n_columns: int = N_COLUMNS,
     size: tuple[float, float] = (3.2, 2.6),
@@ -92,12 +99,12 @@ def panels(
     return figure, axes[:n]
 
 
-def line_style(i: int) -> dict[str, Any]:
+def line_style(i: int) -> dict[str, object]:
     """Colour and line style of the `i`-th line."""
     return {"color": COLORS[i % len(COLORS)], "linestyle": LINES[i % len(LINES)]}
 
 
-def wrapped(name: Any, width: int = 26) -> str:
+def wrapped(name: ColumnName, width: int = 26) -> str:
     """A long name on several lines, which may also break after underscores."""
     text = str(name)
     if len(text) <= width:
@@ -107,8 +114,12 @@ def wrapped(name: Any, width: int = 26) -> str:
 
 
 def below(
-    figure: Any, axes: Any, handles: Any, labels: Sequence[str], own: bool
-) -> Any:
+    figure: Figure,
+    axes: Sequence[Axes],
+    handles: Iterable[Artist],
+    labels: Sequence[str],
+    own: bool,
+) -> Legend:
     """One legend: below the panels of a new figure, or in the caller's first panel."""
     if not own:
         return axes[0].legend(handles, labels, fontsize="small")
@@ -118,13 +129,17 @@ def below(
     )
 
 
-def name_inches(names: Sequence[Any]) -> float:
+def name_inches(names: Sequence[ColumnName]) -> float:
     """Approximate length of the longest name when it labels a tick."""
     return 0.075 * min(48, max(len(str(name)) for name in names))
 
 
 def heat_table(
-    ax: Any, values: Any, rows: Sequence[Any], columns: Sequence[Any], **kwargs: Any
+    ax: Axes,
+    values: FloatArray,
+    rows: Sequence[ColumnName],
+    columns: Sequence[ColumnName],
+    **kwargs: Any,
 ) -> Any:
     """A table of numbers in shades of grey, darker for larger ones, with the values."""
     image = ax.imshow(values, cmap="Greys", aspect="auto", **kwargs)
@@ -136,7 +151,8 @@ def heat_table(
         return image
     for (row, column), value in np.ndenumerate(values):
         if np.isfinite(value):
-            color = "white" if image.norm(value) > 0.55 else "black"
+            shade = np.asarray(image.norm(np.array(value)))
+            color = "white" if shade > 0.55 else "black"
             ax.text(
                 column, row, f"{value:.2f}", ha="center", va="center", color=color,
                 fontsize="small",

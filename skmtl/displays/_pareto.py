@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import combinations
-from typing import Any, Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import numpy.typing as npt
+from sklearn.base import BaseEstimator
 
+from skmtl._typing import ColumnName, FloatArray
 from skmtl.displays._panels import (
     MARKERS,
     Display,
@@ -18,6 +20,10 @@ from skmtl.displays._panels import (
     wrapped,
 )
 from skmtl.displays._search_table import search_table
+
+if TYPE_CHECKING:
+    from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
 
 
 class ParetoFrontDisplay(Display):
@@ -71,9 +77,9 @@ class ParetoFrontDisplay(Display):
         self,
         *,
         scores: npt.ArrayLike,
-        metric_names: Sequence[Any],
+        metric_names: Sequence[ColumnName],
         weights: npt.ArrayLike | None = None,
-        task_names: Sequence[Any] | None = None,
+        task_names: Sequence[ColumnName] | None = None,
         best_index: int | None = None,
     ) -> None:
         self.scores = scores
@@ -84,7 +90,7 @@ class ParetoFrontDisplay(Display):
 
     @classmethod
     def from_search(
-        cls, search: Any, *, metrics: Sequence[str] | None = None
+        cls, search: BaseEstimator, *, metrics: Sequence[str] | None = None
     ) -> ParetoFrontDisplay:
         """Create the display from a search with several metrics.
 
@@ -122,7 +128,7 @@ class ParetoFrontDisplay(Display):
             best_index=int(search.best_index_),
         )
 
-    def plot(self, *, ax: Any = None) -> Self:
+    def plot(self, *, ax: Axes | Sequence[Axes] | None = None) -> Self:
         """Plot the display.
 
         Parameters
@@ -182,15 +188,17 @@ class ParetoFrontDisplay(Display):
                 ends[str(name)] = int(rows[0])
         return ends
 
-    def _places(self, x: Any, y: Any) -> dict[tuple[str, ...], int]:
+    def _places(self, x: FloatArray, y: FloatArray) -> dict[tuple[str, ...], int]:
         """Candidates of the ends; those at the same place have one marker."""
         tasks: dict[tuple[float, float], list[str]] = {}
         for task, row in self.ends_.items():
             tasks.setdefault((float(x[row]), float(y[row])), []).append(task)
         return {tuple(names): self.ends_[names[0]] for names in tasks.values()}
 
-    def _draw(self, ax: Any, x: Any, y: Any, joined: bool) -> dict[str, Any]:
-        handles: dict[str, Any] = {}
+    def _draw(
+        self, ax: Axes, x: FloatArray, y: FloatArray, joined: bool
+    ) -> dict[str, Artist]:
+        handles: dict[str, Artist] = {}
         (handles["candidates"],) = ax.plot(x, y, ".", color="0.7", markersize=4)
         # The front of two metrics is a chain; of more metrics, a pair shows a cloud.
         (handles["Pareto front"],) = ax.plot(

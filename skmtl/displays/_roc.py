@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-import numpy.typing as npt
+from sklearn.base import BaseEstimator
 from sklearn.metrics import RocCurveDisplay, auc, roc_curve
 
+from skmtl._typing import ColumnName, FloatArray, LabelsLike, TableLike, WeightsLike
 from skmtl.displays._panels import Display, line_style, panels, wrapped
 from skmtl.displays._task_rows import predicted, task_rows
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 class TaskROCDisplay(Display):
@@ -55,10 +59,10 @@ class TaskROCDisplay(Display):
     def __init__(
         self,
         *,
-        fpr: Sequence[npt.NDArray[Any]],
-        tpr: Sequence[npt.NDArray[Any]],
+        fpr: Sequence[FloatArray],
+        tpr: Sequence[FloatArray],
         roc_auc: Sequence[float],
-        task_names: Sequence[Any],
+        task_names: Sequence[ColumnName],
     ) -> None:
         self.fpr = fpr
         self.tpr = tpr
@@ -67,7 +71,12 @@ class TaskROCDisplay(Display):
 
     @classmethod
     def from_estimator(
-        cls, estimator: Any, X: Any, y: Any, *, sample_weight: Any = None
+        cls,
+        estimator: BaseEstimator,
+        X: TableLike,
+        y: LabelsLike,
+        *,
+        sample_weight: WeightsLike = None,
     ) -> TaskROCDisplay:
         """Create the display from a fitted multioutput classifier.
 
@@ -97,7 +106,7 @@ class TaskROCDisplay(Display):
 
     @classmethod
     def from_predictions(
-        cls, y: Any, score: Any, *, sample_weight: Any = None
+        cls, y: LabelsLike, score: Any, *, sample_weight: WeightsLike = None
     ) -> TaskROCDisplay:
         """Create the display from predictions.
 
@@ -121,7 +130,12 @@ class TaskROCDisplay(Display):
         ValueError
             If a task has no positive or no negative label.
         """
-        curves: dict[str, Any] = {"fpr": [], "tpr": [], "roc_auc": [], "task_names": []}
+        curves: dict[str, Any] = {
+            "fpr": [],
+            "tpr": [],
+            "roc_auc": [],
+            "task_names": [],
+        }
         for task in task_rows(y, score, sample_weight):
             fpr, tpr, _ = roc_curve(task.label, task.score, sample_weight=task.weight)
             values = (fpr, tpr, auc(fpr, tpr), task.name)
@@ -129,7 +143,7 @@ class TaskROCDisplay(Display):
                 curves[key].append(value)
         return cls(**curves)
 
-    def plot(self, *, ax: Any = None) -> Self:
+    def plot(self, *, ax: Axes | Sequence[Axes] | None = None) -> Self:
         """Plot the display.
 
         Parameters

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from sklearn.base import BaseEstimator
 
 
 class SearchTable(NamedTuple):
@@ -22,7 +23,7 @@ class SearchTable(NamedTuple):
     scores: dict[str, npt.NDArray[np.float64]]
 
 
-def search_table(search: Any) -> SearchTable:
+def search_table(search: BaseEstimator) -> SearchTable:
     """Read `cv_results_`.
 
     Raises

@@ -7,7 +7,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from sklearn.base import BaseEstimator
 
+from skmtl._typing import FloatArray, LabelsLike, TableLike, WeightsLike
 from skmtl.metrics._predictions import (
     TaskPredictions,
     check_same_tasks,
@@ -26,12 +28,16 @@ class TaskRows(NamedTuple):
 
     name: str
     label: npt.NDArray[np.bool_]
-    score: npt.NDArray[Any]
-    weight: npt.NDArray[Any] | None
+    score: FloatArray
+    weight: FloatArray | None
 
 
 def task_rows(
-    y: Any, score: Any, sample_weight: Any = None, *, probability: bool = False
+    y: LabelsLike,
+    score: Any,
+    sample_weight: WeightsLike = None,
+    *,
+    probability: bool = False,
 ) -> Iterator[TaskRows]:
     """Task by task; raises an error that names a task without both labels."""
     labels = check_labels(y)
@@ -50,7 +56,9 @@ def task_rows(
         yield TaskRows(name, label, column_of(scores, task)[rows], weight)
 
 
-def predicted(estimator: Any, X: Any, y: Any) -> tuple[Any, npt.NDArray[Any]]:
+def predicted(
+    estimator: BaseEstimator, X: TableLike, y: LabelsLike
+) -> tuple[Any, FloatArray]:
     """Checked labels and the estimator's probabilities, in the order of its tasks."""
     names = task_names_of(estimator)
     if names is not None:

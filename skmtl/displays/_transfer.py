@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import pandas as pd
 
 from skmtl.displays._panels import Display, below, metric_label, panels
+
+if TYPE_CHECKING:
+    from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
 
 _COLUMNS = ["metric", "task", "estimator", "difference", "low", "high"]
 # Marker and colour of each verdict; colours that colour-blind readers can distinguish.
@@ -103,7 +108,7 @@ class TransferDisplay(Display):
             )
         return cls(report=report, metric=metric)
 
-    def plot(self, *, ax: Any = None) -> Self:
+    def plot(self, *, ax: Axes | Sequence[Axes] | None = None) -> Self:
         """Plot the differences.
 
         Parameters
@@ -130,7 +135,7 @@ class TransferDisplay(Display):
             sharey=True,
         )  # fmt: skip
         reference = self.report.attrs.get("reference")
-        handles: dict[str, Any] = {}
+        handles: dict[str, Artist] = {}
         for axes, task in zip(self.axes_, tasks, strict=True):
             handles |= _draw(axes, part[part["task"] == task], names, reference)
             axes.set(title=task, xlabel=self._label())
@@ -150,8 +155,8 @@ class TransferDisplay(Display):
 
 
 def _draw(
-    axes: Any, rows: pd.DataFrame, names: list[str], reference: str | None
-) -> dict[str, Any]:
+    axes: Axes, rows: pd.DataFrame, names: list[str], reference: str | None
+) -> Mapping[str, Artist]:
     """One panel; returns a handle for each verdict."""
     axes.axvline(0, color="black", linewidth=0.8)
     handles = {}

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
 
 Floats = npt.NDArray[np.float64]
 # Luminance increases with the value, so that the plot is readable in grey.
@@ -21,7 +25,7 @@ def grid_of(x: Floats, y: Floats, values: Floats) -> tuple[Floats, Floats, Float
     return columns, rows, table
 
 
-def draw_grid(ax: Any, x: Floats, y: Floats, values: Floats) -> Any:
+def draw_grid(ax: Axes, x: Floats, y: Floats, values: Floats) -> Any:
     """Cells of a grid; separate points if they do not form a grid."""
     columns, rows, table = grid_of(x, y, values)
     if len(x) >= table.size / 2:
@@ -29,7 +33,7 @@ def draw_grid(ax: Any, x: Floats, y: Floats, values: Floats) -> Any:
     return draw_points(ax, np.column_stack([x, y]), values)
 
 
-def draw_points(ax: Any, points: Floats, values: Floats) -> Any:
+def draw_points(ax: Axes, points: Floats, values: Floats) -> Any:
     """One dot per place, as large as many dots allow."""
     xy, z = distinct(points, values)
     size = np.clip(14_000 / max(len(xy), 1), 14, 70)
@@ -37,14 +41,14 @@ def draw_points(ax: Any, points: Floats, values: Floats) -> Any:
 
 
 def draw_marks(
-    ax: Any,
+    ax: Axes,
     points: Floats,
     values: Floats,
     low: float | None,
     feasible: npt.NDArray[np.bool_] | None,
-) -> dict[str, Any]:
+) -> dict[str, Artist]:
     """Dot feasible values below `low`, and cross out what is infeasible."""
-    handles: dict[str, Any] = {}
+    handles: dict[str, Artist] = {}
     kept = np.ones(len(values), bool) if feasible is None else feasible
     if low is not None:
         xy, z = distinct(points[kept], values[kept])
@@ -99,7 +103,7 @@ def place(parts: npt.ArrayLike) -> npt.NDArray[np.float64]:
     return points
 
 
-def draw_triangle(ax: Any, names: Sequence[str]) -> None:
+def draw_triangle(ax: Axes, names: Sequence[str]) -> None:
     """Sides, grid lines every 20 %, and each task along the side with its scale."""
     ax.set_axis_off()
     ax.set(aspect="equal", xlim=(-0.12, 1.12), ylim=(-0.18, 0.94))
@@ -112,19 +116,21 @@ def draw_triangle(ax: Any, names: Sequence[str]) -> None:
         middle = (CORNERS[task] + CORNERS[(task + 1) % 3]) / 2 + 0.13 * _outward(task)
         text = f"← share of {name}" if task == 0 else f"share of {name} →"
         ax.text(
-            *middle, text, rotation=(0, -60, 60)[task], rotation_mode="anchor",
+            float(middle[0]), float(middle[1]), text,
+            rotation=(0, -60, 60)[task], rotation_mode="anchor",
             ha="center", va="center", fontsize="small",
         )  # fmt: skip
 
 
-def _draw_tick(ax: Any, task: int, tick: float) -> None:
+def _draw_tick(ax: Axes, task: int, tick: float) -> None:
     ends = np.zeros((2, 3))
     ends[:, task] = tick
     ends[0, (task + 1) % 3] = ends[1, (task + 2) % 3] = 1 - tick
     near, far = place(ends)
     ax.plot(*zip(near, far, strict=True), color="0.5", linewidth=0.4, zorder=3)
+    x, y = (near + 0.05 * _outward(task)).tolist()
     ax.text(
-        *(near + 0.05 * _outward(task)), f"{tick:.0%}", fontsize="x-small",
+        x, y, f"{tick:.0%}", fontsize="x-small",
         color="0.25", ha="center", va="center",
     )  # fmt: skip
 
@@ -138,7 +144,7 @@ def _outward(task: int) -> npt.NDArray[np.float64]:
 
 
 def draw_profile(
-    ax: Any,
+    ax: Axes,
     share: Floats,
     scores: Floats,
     kept: npt.NDArray[np.bool_],
@@ -146,12 +152,12 @@ def draw_profile(
     interval: tuple[float, float] | None,
     *,
     joined: bool = False,
-) -> dict[str, Any]:
+) -> dict[str, Artist]:
     """Candidates, the best at each share and the best of all; legend handles.
 
     With `joined`, the share determines the score, and candidates are joined instead.
     """
-    handles: dict[str, Any] = {}
+    handles: dict[str, Artist] = {}
     if joined:
         order = np.argsort(share)
         (handles["candidates"],) = ax.plot(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import warnings
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from numbers import Integral
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -15,12 +16,13 @@ from sklearn.base import (
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
 )
-from sklearn.utils import check_random_state
+from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skmtl._containers import as_frame, has_names
 from skmtl._saving import SaveMixin
 from skmtl._sklearn import COUNT, _fit_context
+from skmtl._typing import ColumnName, LabelsLike, RandomStateLike, TableLike
 from skmtl.embedders._log import Log, column_position
 from skmtl.encoding._vocabulary import Ids, Vocabulary, as_keys
 
@@ -36,7 +38,7 @@ class ItemEmbedder(
     A subclass adds a constructor and `_learn`.
     """
 
-    _parameter_constraints: ClassVar[dict[str, Any]] = {
+    _parameter_constraints: ClassVar[dict[str, object]] = {
         "group_column": [str, Integral],
         "item_column": [str, Integral],
         "time_column": [str, Integral, None],
@@ -47,14 +49,14 @@ class ItemEmbedder(
         "max_iter": POSITIVE,
         "random_state": ["random_state"],
     }
-    group_column: Any
-    item_column: Any
-    time_column: Any
+    group_column: ColumnName
+    item_column: ColumnName
+    time_column: ColumnName
     embedding_dim: int
     window: int
     min_frequency: int
     max_iter: int
-    random_state: Any
+    random_state: RandomStateLike
 
     @abstractmethod
     def _learn(
@@ -66,7 +68,7 @@ class ItemEmbedder(
         """
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X: Any, y: Any = None) -> Self:
+    def fit(self, X: TableLike, y: LabelsLike | None = None) -> Self:
         """Learn a vector for each item.
 
         Parameters
@@ -127,7 +129,7 @@ class ItemEmbedder(
         )
         return self
 
-    def transform(self, X: Any) -> npt.NDArray[np.float32]:
+    def transform(self, X: TableLike) -> npt.NDArray[np.float32]:
         """Look up the vector of the item of each row.
 
         Parameters
@@ -163,7 +165,7 @@ class ItemEmbedder(
         keys = as_keys(frame.iloc[:, at], self.item_name_)
         return keys.codes, keys.distinct
 
-    def _group(self, names: list[Any]) -> int:
+    def _group(self, names: Sequence[ColumnName]) -> int:
         return column_position(self.group_column, names, "group_column")
 
     def _log(self, frame: pd.DataFrame, codes: npt.NDArray[np.int64]) -> Log:
@@ -174,7 +176,7 @@ class ItemEmbedder(
         time = column_position(self.time_column, names, "time_column")
         return Log.of(codes, group, frame.iloc[:, time])
 
-    def _as_frame(self, X: Any, *, reset: bool) -> pd.DataFrame:
+    def _as_frame(self, X: TableLike, *, reset: bool) -> pd.DataFrame:
         seen = getattr(self, "feature_names_in_", None)
         frame = as_frame(X, estimator=self)
         repeated = frame.columns[frame.columns.duplicated()]
@@ -199,7 +201,7 @@ class ItemEmbedder(
         validate_data(self, frame, skip_check_array=True, reset=reset)
         return frame
 
-    def __sklearn_tags__(self) -> Any:
+    def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
         tags.input_tags.categorical = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from numbers import Real
 from typing import Any, ClassVar
 
@@ -11,6 +12,7 @@ import pandas as pd
 from sklearn.utils.validation import check_is_fitted
 
 from skmtl._sklearn import ABOVE_ZERO, COUNT, Interval
+from skmtl._typing import ColumnName, RandomStateLike, TableLike
 from skmtl.embedders._base import POSITIVE, Codes, ItemEmbedder
 from skmtl.embedders._graph import Graph
 from skmtl.embedders._log import column_position
@@ -131,7 +133,7 @@ class GraphSAGEEmbedder(ItemEmbedder):
     ['tea', 'pan']
     """
 
-    _parameter_constraints: ClassVar[dict[str, Any]] = {
+    _parameter_constraints: ClassVar[dict[str, object]] = {
         **ItemEmbedder._parameter_constraints,
         "feature_columns": ["array-like", None],
         "n_neighbors": ["array-like"],
@@ -144,21 +146,21 @@ class GraphSAGEEmbedder(ItemEmbedder):
     def __init__(
         self,
         *,
-        group_column: Any = 0,
-        item_column: Any = 1,
-        time_column: Any = None,
+        group_column: ColumnName = 0,
+        item_column: ColumnName = 1,
+        time_column: ColumnName = None,
         feature_columns: Any = None,
         embedding_dim: int = 16,
         window: int = 5,
         min_frequency: int = 1,
-        n_neighbors: Any = (10, 5),
+        n_neighbors: Sequence[int] = (10, 5),
         walk_length: int = 2,
         negative: int = 20,
         unknown_share: float = 0.1,
         learning_rate: float = 5e-3,
         batch_size: int = 128,
         max_iter: int = 5,
-        random_state: Any = None,
+        random_state: RandomStateLike = None,
     ) -> None:
         self.group_column = group_column
         self.item_column = item_column
@@ -221,7 +223,7 @@ class GraphSAGEEmbedder(ItemEmbedder):
         items, first = np.unique(codes, return_index=True)
         return frame.iloc[first[items >= 0], columns].reset_index(drop=True)
 
-    def embed(self, X: Any) -> pd.DataFrame:
+    def embed(self, X: TableLike) -> pd.DataFrame:
         """Give the vector of every item of a table, new ones among them.
 
         Parameters
@@ -267,7 +269,7 @@ class GraphSAGEEmbedder(ItemEmbedder):
         return _sage_net.new_nodes(self._net, table, self._known, (around, nodes))
 
 
-def check_sizes(n_neighbors: Any) -> list[int]:
+def check_sizes(n_neighbors: Iterable[int]) -> list[int]:
     """Neighbours of each layer, at least one layer."""
     sizes = list(n_neighbors)
     if not sizes or any(not isinstance(k, (int, np.integer)) or k < 1 for k in sizes):
@@ -279,7 +281,10 @@ def check_sizes(n_neighbors: Any) -> list[int]:
 
 
 def node_table(
-    rows: Codes, n_items: int, features: pd.DataFrame | None, encoder: Any
+    rows: Codes,
+    n_items: int,
+    features: pd.DataFrame | None,
+    encoder: TableEncoder | None,
 ) -> EncodedTable:
     """What the network reads of nodes: the item's row (0: new), then the features."""
     if features is None:
@@ -287,6 +292,7 @@ def node_table(
         return EncodedTable(
             rows[:, None], none.astype(np.int64), none.astype(np.float32)
         )
+    assert encoder is not None  # there is one where there are features
     table = encoder.encode(features)
     ids = np.column_stack([rows, table.ids + n_items + 1])
     return EncodedTable(ids, table.bins, table.numeric)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from pandas.api import types
 
+from skmtl._typing import AnyArray, ColumnName
 from skmtl.encoding._numbers import as_float
 from skmtl.encoding._vocabulary import as_keys
 
@@ -25,7 +26,7 @@ _TEMPORAL = (
 )
 
 
-def column_position(wanted: Any, names: list[Any], parameter: str) -> int:
+def column_position(wanted: object, names: Sequence[ColumnName], parameter: str) -> int:
     """Position of a column given by name or index.
 
     Raises
@@ -49,7 +50,7 @@ def column_position(wanted: Any, names: list[Any], parameter: str) -> int:
     )
 
 
-def _is_name(wanted: Any, name: Any) -> bool:
+def _is_name(wanted: object, name: ColumnName) -> bool:
     """Whether a string or an integer is the name; True is not 1, and NA is nothing."""
     if isinstance(wanted, bool) or isinstance(name, bool):
         return False
@@ -111,7 +112,7 @@ class Log:
         )
 
 
-def _times(time: pd.Series) -> npt.NDArray[Any]:
+def _times(time: pd.Series) -> AnyArray:
     """Numbers in the order of a column of times."""
     if time.isna().any():
         row = int(time.isna().to_numpy().argmax())

@@ -6,6 +6,8 @@ from typing import Any, Self
 
 import numpy as np
 
+from skmtl._typing import ColumnName
+
 
 class PretrainedEmbedding:
     """Configure how a ranker uses a table of pretrained vectors.
@@ -82,7 +84,7 @@ class PretrainedEmbedding:
     def __repr__(self) -> str:
         return f"PretrainedEmbedding({type(self.table).__name__}, mode={self.mode!r})"
 
-    def _check(self, column: Any) -> None:
+    def _check(self, column: ColumnName) -> None:
         """Refuse what cannot be meant; the message names the column."""
         where = f"of the embeddings of column {column!r}"
         if self.mode not in ("init", "frozen"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from numbers import Real
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +11,7 @@ import pandas as pd
 
 from skmtl._extras import import_extra
 from skmtl._sklearn import ABOVE_ZERO, FINITE, Interval
+from skmtl._typing import ColumnName, RandomStateLike
 from skmtl.embedders._base import Codes, ItemEmbedder
 
 # gensim drops, without a word, what a sentence has beyond so many words.
@@ -104,7 +105,7 @@ class Word2VecEmbedder(ItemEmbedder):
     (6, 4)
     """
 
-    _parameter_constraints: ClassVar[dict[str, Any]] = {
+    _parameter_constraints: ClassVar[dict[str, object]] = {
         **ItemEmbedder._parameter_constraints,
         "ns_exponent": [FINITE],
         "skip_gram": ["boolean"],
@@ -115,9 +116,9 @@ class Word2VecEmbedder(ItemEmbedder):
     def __init__(
         self,
         *,
-        group_column: Any = 0,
-        item_column: Any = 1,
-        time_column: Any = None,
+        group_column: ColumnName = 0,
+        item_column: ColumnName = 1,
+        time_column: ColumnName = None,
         embedding_dim: int = 16,
         window: int = 5,
         min_frequency: int = 1,
@@ -127,7 +128,7 @@ class Word2VecEmbedder(ItemEmbedder):
         subsample: float = 0.0,
         learning_rate: float = 0.025,
         max_iter: int = 5,
-        random_state: Any = None,
+        random_state: RandomStateLike = None,
     ) -> None:
         self.group_column = group_column
         self.item_column = item_column

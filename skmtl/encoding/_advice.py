@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 from pandas.api import types
 
+from skmtl._typing import ColumnName, TableLike
 from skmtl._warnings import warn
 
 _KINDS = {True: "numbers", False: "strings"}
@@ -103,7 +104,7 @@ def warn_of_unknown(numbers: bool | None, column: pd.Series, name: object) -> No
 
 def advise_on_numbers(
     columns: Sequence[pd.Series],
-    names: Sequence[Any],
+    names: Sequence[ColumnName],
     places: Sequence[int],
     *,
     from_array: bool,
@@ -208,7 +209,9 @@ def _is_rough(counts: npt.NDArray[np.int64]) -> bool:
     return bool(turns > 0.5 * (len(counts) - 2))
 
 
-def advise_on_arrays(X: Any, columns: Sequence[pd.Series], ids: Sequence[int]) -> None:
+def advise_on_arrays(
+    X: TableLike, columns: Sequence[pd.Series], ids: Sequence[int]
+) -> None:
     """Warn of columns whose kind an array, or a list of rows, does not tell.
 
     Parameters
@@ -250,7 +253,7 @@ def _are_written_numbers(column: pd.Series) -> bool:
 
 
 def advise_on_rare(
-    names: Sequence[Any], vocabularies: Sequence[Any], min_frequency: int
+    names: Sequence[ColumnName], vocabularies: Sequence[Any], min_frequency: int
 ) -> None:
     """Warn of vocabularies in which no id has a row of its own."""
     rare = [

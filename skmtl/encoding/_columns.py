@@ -12,12 +12,14 @@ import pandas as pd
 from pandas.api import types
 
 from skmtl._containers import check_names
+from skmtl._typing import ColumnName
 from skmtl.encoding._lists import (
     holds_lists,
     holds_vectors,
     spread_vectors,
     vector_width,
 )
+from skmtl.encoding._numbers import ColumnProfile
 from skmtl.encoding._vocabulary import Counts, Ids, Vocabulary, merged
 
 # So many columns are held at once.
@@ -40,7 +42,7 @@ class Roles:
         For the place of each column of vectors in the table as it came, their length.
     """
 
-    names: list[Any]
+    names: list[ColumnName]
     single: list[int]
     lists: list[int]
     numeric: list[int]
@@ -137,7 +139,7 @@ def is_by_dtype(categorical_features: Any) -> bool:
 
 
 def select_categorical(
-    columns: Sequence[pd.Series], names: Sequence[Any], categorical_features: Any
+    columns: Sequence[pd.Series], names: Sequence[ColumnName], categorical_features: Any
 ) -> list[bool]:
     """Say of every column whether it holds ids.
 
@@ -174,7 +176,7 @@ def select_categorical(
     return [i in chosen for i in range(len(names))]
 
 
-def _position(wanted: Any, places: Mapping[Any, int]) -> int:
+def _position(wanted: object, places: Mapping[ColumnName, int]) -> int:
     if isinstance(wanted, str):
         if wanted in places:
             return places[wanted]
@@ -216,10 +218,10 @@ def _holds_fractions(column: pd.Series) -> bool:
 
 
 def vocabulary_owners(
-    share_embedding: Mapping[Any, Any] | None,
-    id_names: Sequence[Any],
-    names: Sequence[Any],
-) -> dict[Any, Any]:
+    share_embedding: Mapping[ColumnName, object] | None,
+    id_names: Sequence[ColumnName],
+    names: Sequence[ColumnName],
+) -> dict[ColumnName, object]:
     """Name the column whose vocabulary each id column reads.
 
     Parameters
@@ -256,7 +258,7 @@ def vocabulary_owners(
     return {name: _owner(share, name) for name in id_names}
 
 
-def _owner(share: dict[Any, Any], name: Any) -> Any:
+def _owner(share: dict[ColumnName, object], name: ColumnName) -> Any:
     way = [name]
     while way[-1] in share:
         way.append(share[way[-1]])
@@ -299,11 +301,11 @@ def _check_joinable(first: Reading, more: Reading) -> None:
 
 
 def check_buckets(
-    n_buckets: Mapping[Any, Any] | None,
-    owners: Mapping[Any, Any],
-    lists: Sequence[Any],
+    n_buckets: Mapping[ColumnName, int] | None,
+    owners: Mapping[ColumnName, object],
+    lists: Sequence[ColumnName],
     n_hashes: int,
-) -> dict[Any, int]:
+) -> dict[ColumnName, int]:
     """Check the columns to hash, and their numbers of buckets.
 
     Parameters
@@ -350,10 +352,10 @@ def check_buckets(
 
 
 def fallback_chains(
-    fallback: Mapping[Any, Any] | None,
-    names: Sequence[Any],
-    owners: Mapping[Any, Any],
-    hashed: Sequence[Any],
+    fallback: Mapping[ColumnName, object] | None,
+    names: Sequence[ColumnName],
+    owners: Mapping[ColumnName, object],
+    hashed: Sequence[ColumnName],
 ) -> list[list[int]]:
     """Columns that each id column falls back to, in order.
 
@@ -426,14 +428,14 @@ class Reading:
         Whether all different ids are there, as they are unless nobody counted them.
     """
 
-    name: Any
+    name: ColumnName
     ids: Ids
     counts: Counts
     n_cells: int
     n_missing: int
     exact: bool = True
 
-    def profile(self, vocabulary: Any, together: int) -> dict[str, Any]:
+    def profile(self, vocabulary: Any, together: int) -> ColumnProfile:
         """What `TableEncoder.summary` says of the column.
 
         Parameters
@@ -462,7 +464,7 @@ class Reading:
         }
 
 
-def readers_of(owners: Mapping[Any, Any]) -> dict[Any, list[Any]]:
+def readers_of(owners: Mapping[ColumnName, object]) -> dict[ColumnName, list[Any]]:
     """From each vocabulary to the columns that read it, in the order of the columns.
 
     Parameters
@@ -470,7 +472,7 @@ def readers_of(owners: Mapping[Any, Any]) -> dict[Any, list[Any]]:
     owners : mapping of str or int to str or int
         From each id column to the one whose vocabulary it reads.
     """
-    readers: dict[Any, list[Any]] = {}
+    readers: dict[ColumnName, list[Any]] = {}
     for name, owner in owners.items():
         readers.setdefault(owner, []).append(name)
     return readers
@@ -493,8 +495,8 @@ class Plan:
     """
 
     roles: Roles
-    owners: dict[Any, Any]
-    hashed: dict[Any, int]
+    owners: dict[ColumnName, object]
+    hashed: dict[ColumnName, int]
     chains: list[list[int]]
 
     @property
@@ -513,13 +515,15 @@ class Plan:
         return [self.roles.names[i] for i in self.roles.numeric]
 
     @property
-    def places(self) -> dict[Any, int]:
+    def places(self) -> dict[ColumnName, int]:
         """Where the id columns are, those of lists among them."""
         at = [*self.roles.single, *self.roles.lists]
         return dict(zip(self.owners, at, strict=True))
 
 
-def check_input_names(given: Any, n_features: int, seen: Any) -> list[str]:
+def check_input_names(
+    given: Iterable[str] | None, n_features: int, seen: Iterable[str] | None
+) -> list[str]:
     """Names of the columns in `fit`, or those given for columns without names."""
     if given is None:
         return [f"x{i}" for i in range(n_features)] if seen is None else list(seen)

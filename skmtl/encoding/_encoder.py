@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from numbers import Integral
 from typing import Any, ClassVar, Self
@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skmtl._containers import (
@@ -23,6 +24,7 @@ from skmtl._containers import (
 )
 from skmtl._saving import SaveMixin
 from skmtl._sklearn import COUNT, Interval, StrOptions, _fit_context, output_config
+from skmtl._typing import ColumnName, LabelsLike, TableLike, WeightsLike
 from skmtl.encoding._advice import (
     advise_on_arrays,
     advise_on_numbers,
@@ -43,7 +45,7 @@ from skmtl.encoding._columns import (
 )
 from skmtl.encoding._hashing import HashedIds
 from skmtl.encoding._lists import spread_names, spread_vectors
-from skmtl.encoding._numbers import as_float, binned, first_bins
+from skmtl.encoding._numbers import ColumnProfile, as_float, binned, first_bins
 from skmtl.encoding._statistics import (
     Learnt,
     StreamedStatistics,
@@ -61,7 +63,7 @@ from skmtl.encoding._table import (
     hash_numbers,
     id_offsets,
 )
-from skmtl.encoding._vocabulary import Ids, Vocabulary, as_keys
+from skmtl.encoding._vocabulary import Ids, Vocabulary, VocabularyLimits, as_keys
 from skmtl.encoding.blocks import EncodedBlocks, WeightedBlock
 from skmtl.sources.opening import column_names, is_source, open_source
 from skmtl.sources.source import Source
@@ -69,7 +71,7 @@ from skmtl.tasks import check_row_weight
 
 
 def _weighted_blocks(
-    source: Source, y: Any, sample_weight: Any
+    source: Source, y: object, sample_weight: object
 ) -> Iterator[WeightedBlock]:
     """Blocks of all columns but those of labels and weights, and the weights."""
     named = column_names(sample_weight, "sample_weight")
@@ -191,8 +193,8 @@ class TableEncoder(SaveMixin, TransformerMixin, BaseEstimator):
 
     _frame_names: list[Any] | None = None
     _widths: Mapping[int, int] | None = None
-    _profile: Mapping[Any, dict[str, Any]] | None = None  # not in the first files
-    _parameter_constraints: ClassVar[dict[str, Any]] = {
+    _profile: Mapping[ColumnName, ColumnProfile] | None = None  # not in the first files
+    _parameter_constraints: ClassVar[dict[str, Sequence[object]]] = {
         "categorical_features": ["array-like", StrOptions({"from_dtype"}), str, None],
         "min_frequency": [COUNT],
         "max_categories": [COUNT, None],
@@ -211,10 +213,10 @@ class TableEncoder(SaveMixin, TransformerMixin, BaseEstimator):
         *,
         min_frequency: int = 2,
         max_categories: int | None = None,
-        share_embedding: Mapping[Any, Any] | None = None,
+        share_embedding: Mapping[ColumnName, object] | None = None,
         max_length: int | None = None,
-        fallback: Mapping[Any, Any] | None = None,
-        n_buckets: Mapping[Any, int] | None = None,
+        fallback: Mapping[ColumnName, object] | None = None,
+        n_buckets: Mapping[ColumnName, int] | None = None,
         n_hashes: int = 1,
         n_bins: int = 128,
         bin_flags: bool = False,
@@ -231,7 +233,12 @@ class TableEncoder(SaveMixin, TransformerMixin, BaseEstimator):
         self.bin_flags = bin_flags
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
+    def fit(
+        self,
+        X: TableLike,
+        y: LabelsLike | None = None,
+        sample_weight: WeightsLike = None,
+    ) -> Self:
         """Learn vocabularies, scales and bins.
 
         Parameters
@@ -265,7 +272,7 @@ class TableEncoder(SaveMixin, TransformerMixin, BaseEstimator):
         advise_on_rare(self.vocabulary_names_, self._vocabularies, self.min_frequency)
         return self
 
-    def _learn(self, X: Any, sample_weight: Any) -> None:
+    def _learn(self, X: TableLike, sample_weight: WeightsLike) -> None:
         frame = self._as_frame(X, reset=True)
         weight = check_row_weight(sample_weight, len(frame))
         kept = frame
@@ -349,7 +356,7 @@ class TableEncoder(SaveMixin, TransformerMixin, BaseEstimator):
         self.more_hashes_ = more * (self.n_hashes - 1)
         self.bin_sizes_ = [s.n_bins for s in found.scales if s.edges is not None]
 
-    def _limits(self) -> dict[str, Any]:
+    def _limits(self) -> VocabularyLimits:
         return {
             "min_frequency": self.min_frequency,
             "max_categories": self.max_categories,
@@ -362,7 +369,7 @@ class TableEncoder(SaveMixin, TransformerMixin, BaseEstimator):
         self.layout_ = Layout.of(self._chains, columns, [len(v) for v in vocabularies])
         self.vocabulary_sizes_ = list(self.layout_.totals)
 
-    def encode(self, X: Any) -> EncodedTable:
+    def encode(self, X: TableLike) -> EncodedTable:
         """Encode a table for the network.
 
         Parameters
@@ -387,7 +394,7 @@ class TableEncoder(SaveMixin, TransformerMixin, BaseEstimator):
             return few or encode_frame(self, self._spread(as_frame(X)))
         return encode_frame(self, self._as_frame(X, reset=False))
 
-    def encode_blocks(self, X: Any) -> Iterator[EncodedTable]:
+    def encode_blocks(self, X: object) -> Iterator[EncodedTable]:
         """Encode a source block by block.
 
         Parameters
@@ -416,7 +423,7 @@ class TableEncoder(SaveMixin, TransformerMixin, BaseEstimator):
                     encoded = self.encode(block.table)
                 yield encoded
 
-    def transform(self, X: Any) -> npt.NDArray[np.float64] | pd.DataFrame:
+    def transform(self, X: TableLike) -> npt.NDArray[np.float64] | pd.DataFrame:
         """Encode a table as one array, for use outside skmtl.
 
         Parameters
@@ -514,7 +521,12 @@ class TableEncoder(SaveMixin, TransformerMixin, BaseEstimator):
         return bundle
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
+    def partial_fit(
+        self,
+        X: TableLike,
+        y: LabelsLike | None = None,
+        sample_weight: WeightsLike = None,
+    ) -> Self:
         """Let new ids have rows; the first call is that of `fit`.
 
         Ids keep their rows. An id that has come up on `min_frequency` rows of all calls
@@ -547,7 +559,9 @@ class TableEncoder(SaveMixin, TransformerMixin, BaseEstimator):
             self._learn(X, sample_weight)
         return self
 
-    def grown(self, X: Any, sample_weight: Any = None) -> tuple[Self, Growth]:
+    def grown(
+        self, X: TableLike, sample_weight: WeightsLike = None
+    ) -> tuple[Self, Growth]:
         """Give an encoder that knows the ids of more rows; this one stays as it is.
 
         Parameters
@@ -605,7 +619,7 @@ class TableEncoder(SaveMixin, TransformerMixin, BaseEstimator):
         ids = table.ids[:, : len(self._categorical)]
         return np.concatenate([*(bag.values for bag in table.bags), ids.ravel()])
 
-    def frequencies(self, X: Any) -> npt.NDArray[np.int64]:
+    def frequencies(self, X: TableLike) -> npt.NDArray[np.int64]:
         """On how many rows of `fit` and `partial_fit` each id of a table was seen.
 
         Parameters
@@ -629,7 +643,7 @@ class TableEncoder(SaveMixin, TransformerMixin, BaseEstimator):
                 found[:, k] = vocabulary.frequencies(keys)
         return found
 
-    def numbers(self, X: Any) -> npt.NDArray[np.float64]:
+    def numbers(self, X: TableLike) -> npt.NDArray[np.float64]:
         """Give the numbers of a table as they are, neither scaled nor binned.
 
         Parameters
@@ -672,7 +686,7 @@ class TableEncoder(SaveMixin, TransformerMixin, BaseEstimator):
                 found[first + 1 : first + len(vocabulary)] = vocabulary.counts
         return found
 
-    def __sklearn_tags__(self) -> Any:
+    def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
         tags.input_tags.categorical = True
@@ -695,7 +709,7 @@ class TableEncoder(SaveMixin, TransformerMixin, BaseEstimator):
         return binned(self._scales, self.bin_sizes_)
 
     @property
-    def vocabulary_places_(self) -> dict[Any, int]:
+    def vocabulary_places_(self) -> dict[ColumnName, int]:
         """From each id column and column of lists to the place of its vocabulary."""
         place = {name: v for v, name in enumerate(self.vocabulary_names_)}
         return {name: place[owner] for name, owner in self.vocabulary_of_.items()}
@@ -710,7 +724,7 @@ class TableEncoder(SaveMixin, TransformerMixin, BaseEstimator):
         vocabularies[k] = vocabularies[k].extended(ids)
         self._set_vocabularies(vocabularies)
 
-    def _as_frame(self, X: Any, *, reset: bool) -> pd.DataFrame:
+    def _as_frame(self, X: TableLike, *, reset: bool) -> pd.DataFrame:
         """Check the table against the one seen in `fit`, columns matched by name."""
         seen = None if reset else self._matched_names()
         if isinstance(X, pd.DataFrame) and len(X) and has_columns(X, seen):

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 from pandas.api import types
 
+from skmtl._typing import AnyArray, ColumnName
 from skmtl.encoding._advice import warn_of_other_kind
 from skmtl.encoding._vocabulary import Keys, as_keys
 
@@ -249,9 +250,9 @@ def spread_vectors(frame: pd.DataFrame, widths: Mapping[int, int]) -> pd.DataFra
     return spread
 
 
-def spread_names(names: Sequence[Any], widths: Mapping[int, int]) -> list[Any]:
+def spread_names(names: Sequence[ColumnName], widths: Mapping[int, int]) -> list[Any]:
     """Names of the columns after `spread_vectors`."""
-    found: list[Any] = []
+    found: list[ColumnName] = []
     for place, name in enumerate(names):
         width = widths.get(place)
         found += [name] if width is None else [f"{name}[{k}]" for k in range(width)]
@@ -341,5 +342,5 @@ def _joined(cells: npt.NDArray[np.object_], arrays: bool) -> pd.Series:
     return pd.Series(list(chain.from_iterable(cells)), dtype=object)
 
 
-def _native(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+def _native(array: AnyArray) -> AnyArray:
     return array.astype(array.dtype.newbyteorder("="), copy=False)

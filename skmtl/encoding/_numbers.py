@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -153,7 +153,17 @@ class NumberScale:
         return found
 
 
-def profile_numbers(n_samples: int, n_missing: int, values: Floats) -> dict[str, Any]:
+class ColumnProfile(TypedDict):
+    """What the summary of an encoder says of a column."""
+
+    distinct: int | None
+    missing: float
+    rare: int
+    unknown_share: float
+    examples: list[float | str]
+
+
+def profile_numbers(n_samples: int, n_missing: int, values: Floats) -> ColumnProfile:
     """What `TableEncoder.summary` says of a column.
 
     Parameters

@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from skmtl._containers import as_frame
+from skmtl._typing import ColumnName
 from skmtl.encoding._columns import Plan, Reading, Roles, joined_ids, readers_of
 from skmtl.encoding._hashing import HashedIds
 from skmtl.encoding._lists import entry_keys, flat_keys, flat_values, spread_vectors
 from skmtl.encoding._numbers import (
+    ColumnProfile,
     Floats,
     NumberScale,
     as_float,
     distinct_with_mass,
     profile_numbers,
 )
-from skmtl.encoding._vocabulary import Vocabulary, as_keys
+from skmtl.encoding._vocabulary import Vocabulary, VocabularyLimits, as_keys
 from skmtl.sources.space import free_memory, size_text
 
 if TYPE_CHECKING:
@@ -73,14 +75,14 @@ class Learnt:
 
     vocabularies: list[Vocabulary | HashedIds]
     scales: list[NumberScale]
-    profile: dict[Any, dict[str, Any]]
+    profile: dict[ColumnName, ColumnProfile]
 
 
 class Statistics(ABC):
     """Statistics of the rows that an encoder learns from."""
 
     @abstractmethod
-    def ids(self, name: Any, place: int) -> Reading:
+    def ids(self, name: ColumnName, place: int) -> Reading:
         """Distinct ids of a column in the order in which they come, and their counts.
 
         Parameters
@@ -92,14 +94,14 @@ class Statistics(ABC):
         """
 
     @abstractmethod
-    def numbers(self, name: Any, place: int) -> NumberStatistics:
+    def numbers(self, name: ColumnName, place: int) -> NumberStatistics:
         """Distinct numbers of a column and their weights; as for `ids`."""
 
 
 def learn(
     plan: Plan,
     rows: Statistics,
-    limits: Mapping[str, Any],
+    limits: VocabularyLimits,
     n_bins: int,
     bin_flags: bool,
 ) -> Learnt:
@@ -165,7 +167,7 @@ class TableStatistics(Statistics):
         self.columns, self.lists = columns, set(lists)
         self.weight, self.max_length = weight, max_length
 
-    def ids(self, name: Any, place: int) -> Reading:
+    def ids(self, name: ColumnName, place: int) -> Reading:
         column = self.columns[place]
         if place in self.lists:
             keys = flat_keys(column, name, self.max_length)[0]
@@ -174,7 +176,7 @@ class TableStatistics(Statistics):
         n_missing = len(keys) - int(keys.counts.sum())
         return Reading(name, keys.distinct, keys.counts, len(keys), n_missing)
 
-    def numbers(self, name: Any, place: int) -> NumberStatistics:
+    def numbers(self, name: ColumnName, place: int) -> NumberStatistics:
         x = as_float(self.columns[place], name)
         values, mass = distinct_with_mass(x, self.weight)
         return NumberStatistics(values, mass, len(x), int(np.isnan(x).sum()))
@@ -197,7 +199,7 @@ class StreamedStatistics(Statistics):
     """
 
     def __init__(
-        self, roles: Roles, hashed: Collection[Any], max_length: int | None
+        self, roles: Roles, hashed: Collection[ColumnName], max_length: int | None
     ) -> None:
         self.roles, self.max_length = roles, max_length
         self.lists = set(roles.lists)
@@ -256,7 +258,7 @@ class StreamedStatistics(Statistics):
             f"Hash it: n_buckets={{{name!r}: 1_000_000}}."
         )
 
-    def ids(self, name: Any, place: int) -> Reading:
+    def ids(self, name: ColumnName, place: int) -> Reading:
         counter = self.counters[place]
         values, seen = counter.total()
         column = pd.Series(pd.arrays.ArrowExtensionArray(values))
@@ -272,7 +274,7 @@ class StreamedStatistics(Statistics):
             name, keys.distinct, counts, counter.n_cells, n_missing, counter.exact
         )
 
-    def numbers(self, name: Any, place: int) -> NumberStatistics:
+    def numbers(self, name: ColumnName, place: int) -> NumberStatistics:
         return self.sample.statistics(self.roles.numeric.index(place))
 
 
@@ -294,7 +296,7 @@ class _Counter(ABC):
 
     exact: bool
 
-    def __init__(self, name: Any) -> None:
+    def __init__(self, name: ColumnName) -> None:
         self.name = name
         self.n_cells = self.n_missing = 0
         self.known: pa.Array | None = None
@@ -334,7 +336,7 @@ class _AllIds(_Counter):
 
     exact = True
 
-    def __init__(self, name: Any) -> None:
+    def __init__(self, name: ColumnName) -> None:
         super().__init__(name)
         self.pending: list[tuple[pa.Array, npt.NDArray[np.int64]]] = []
         self.n_pending = 0

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TypedDict
 
 import pandas as pd
 
+from skmtl._typing import ColumnName
 from skmtl.encoding._hashing import HashedIds
+from skmtl.encoding._numbers import ColumnProfile
 from skmtl.encoding._table import FittedEncoder
 
 # Characters of an example value that are shown.
 _WIDTH = 24
+
+
+class ColumnKind(TypedDict):
+    """What a column is read as, and how many rows its table has."""
+
+    read_as: str
+    rows: int
 
 
 def summarize(encoder: FittedEncoder) -> pd.DataFrame:
@@ -31,9 +40,9 @@ def summarize(encoder: FittedEncoder) -> pd.DataFrame:
     return table.astype(dict.fromkeys(counts, "Int64"))
 
 
-def _kinds(encoder: FittedEncoder) -> dict[Any, dict[str, Any]]:
+def _kinds(encoder: FittedEncoder) -> dict[ColumnName, ColumnKind]:
     """What each column is read as, and how many rows its table has."""
-    found: dict[Any, dict[str, Any]] = {}
+    found: dict[ColumnName, ColumnKind] = {}
     places, sizes = encoder.vocabulary_places_, encoder.vocabulary_sizes_
     for names, what in (
         (encoder.categorical_names_, "ids"),
@@ -48,18 +57,18 @@ def _kinds(encoder: FittedEncoder) -> dict[Any, dict[str, Any]]:
     return found
 
 
-def _shown(profile: dict[str, Any] | None) -> dict[str, Any]:
+def _shown(profile: ColumnProfile | None) -> dict[str, object]:
     if profile is None:
         return dict.fromkeys(["distinct", "missing", "rare", "unknown_share"])
     return {**profile, "examples": ", ".join(map(_short, profile["examples"]))}
 
 
-def _short(value: Any) -> str:
+def _short(value: object) -> str:
     text = f"{value:.6g}" if isinstance(value, float) else str(value)
     return text if len(text) <= _WIDTH else f"{text[: _WIDTH - 1]}…"
 
 
-def _vector(encoder: FittedEncoder, name: Any, width: int) -> dict[str, Any]:
+def _vector(encoder: FittedEncoder, name: ColumnName, width: int) -> dict[str, object]:
     """One line for all numbers of a vector; its examples are their medians."""
     assert encoder._profile is not None
     parts = [encoder._profile[f"{name}[{k}]"] for k in range(width)]

@@ -12,12 +12,19 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from skmtl._typing import ColumnName
 from skmtl.encoding._columns import Columns
 from skmtl.encoding._lists import encode_lists
-from skmtl.encoding._numbers import NumberScale, as_float, encode_few, encode_numbers
+from skmtl.encoding._numbers import (
+    ColumnProfile,
+    NumberScale,
+    as_float,
+    encode_few,
+    encode_numbers,
+)
 from skmtl.encoding._vocabulary import Vocabulary, as_keys, rows_of_column
 
-IdArray = npt.NDArray[np.signedinteger[Any]]
+IdArray = npt.NDArray[np.signedinteger]
 
 # Rows of a table whose cells are fetched at once.
 _AT_ONCE = 128
@@ -116,7 +123,7 @@ class EncodedTable:
     array([1, 2, 1], dtype=int32)
     """
 
-    ids: npt.NDArray[np.signedinteger[Any]]
+    ids: npt.NDArray[np.signedinteger]
     bins: npt.NDArray[np.int32]
     numeric: npt.NDArray[np.float32]
     bags: tuple[RaggedArray, ...] = ()
@@ -161,7 +168,11 @@ class EncodedTable:
             ``ids``, ``bins`` and ``numeric``, and ``bags``, the tuple, where there are
             columns of lists.
         """
-        arrays = {"ids": self.ids, "bins": self.bins, "numeric": self.numeric}
+        arrays: dict[str, Any] = {
+            "ids": self.ids,
+            "bins": self.bins,
+            "numeric": self.numeric,
+        }
         return {**arrays, "bags": self.bags} if self.bags else arrays
 
 
@@ -318,9 +329,7 @@ def fallbacks(chains: Sequence[Sequence[int]], sizes: Sequence[int]) -> list[Fal
     return found
 
 
-def fall_back(
-    codes: npt.NDArray[np.signedinteger[Any]], found: Sequence[Fallback]
-) -> None:
+def fall_back(codes: npt.NDArray[np.signedinteger], found: Sequence[Fallback]) -> None:
     """Give unknown ids (code 0) the row of the first known id of their chain.
 
     Parameters
@@ -342,9 +351,9 @@ class FittedEncoder(Protocol):
     """What the functions below read of a `TableEncoder`."""
 
     max_length: int | None
-    categorical_names_: list[Any]
-    bag_names_: list[Any]
-    numeric_names_: list[Any]
+    categorical_names_: list[ColumnName]
+    bag_names_: list[ColumnName]
+    numeric_names_: list[ColumnName]
     vocabulary_sizes_: list[int]
     bin_sizes_: list[int]
     more_hashes_: list[int]
@@ -356,10 +365,10 @@ class FittedEncoder(Protocol):
     _vocabularies: list[Any]
     _scales: list[NumberScale]
     _widths: Mapping[int, int] | None
-    _profile: Mapping[Any, dict[str, Any]] | None
+    _profile: Mapping[ColumnName, ColumnProfile] | None
 
     @property
-    def vocabulary_places_(self) -> dict[Any, int]: ...
+    def vocabulary_places_(self) -> dict[ColumnName, int]: ...
 
     def _matched_names(self) -> list[Any] | None: ...
 
@@ -454,7 +463,7 @@ def hash_numbers(more_hashes: Sequence[int]) -> list[int]:
     return [1 + place // n_hashed for place in range(len(more_hashes))]
 
 
-def _id_type(encoder: FittedEncoder) -> type[np.signedinteger[Any]]:
+def _id_type(encoder: FittedEncoder) -> type[np.signedinteger]:
     """Type of rows of the fused table: half the memory while they fit 32 bits."""
     fits = sum(encoder.vocabulary_sizes_) <= np.iinfo(np.int32).max
     return np.int32 if fits else np.int64

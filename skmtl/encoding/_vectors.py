@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from skmtl._containers import infer_column
+from skmtl._typing import ColumnName
 from skmtl.encoding._vocabulary import Ids, Vocabulary, as_keys
 
 # Digits of an integer that is written as a word; Python reads no more than 4300.
@@ -35,7 +36,7 @@ class VectorTable:
     from_words: bool
 
     @classmethod
-    def read(cls, table: Any, column: Any) -> VectorTable:
+    def read(cls, table: Any, column: ColumnName) -> VectorTable:
         """Read and check a table.
 
         Parameters
@@ -80,7 +81,7 @@ class VectorTable:
             )
         return cls(keys.distinct, vectors, from_words)
 
-    def ids_for(self, vocabulary: Vocabulary, column: Any) -> Ids:
+    def ids_for(self, vocabulary: Vocabulary, column: ColumnName) -> Ids:
         """The ids in the type of a column's own.
 
         Raises
@@ -102,7 +103,7 @@ class VectorTable:
         )
 
 
-def _parts(table: Any, column: Any) -> tuple[Any, Any, bool]:
+def _parts(table: Any, column: ColumnName) -> tuple[Any, Any, bool]:
     """Ids, vectors, and whether ids can only be strings."""
     table = getattr(table, "embeddings_", getattr(table, "wv", table))
     if hasattr(table, "index_to_key") and hasattr(table, "vectors"):  # KeyedVectors
@@ -126,7 +127,7 @@ def _parts(table: Any, column: Any) -> tuple[Any, Any, bool]:
     )
 
 
-def _matrix(matrix: Any, column: Any) -> npt.NDArray[np.float32]:
+def _matrix(matrix: Any, column: ColumnName) -> npt.NDArray[np.float32]:
     try:
         vectors = np.asarray(matrix, dtype=np.float32)
     except (TypeError, ValueError) as error:

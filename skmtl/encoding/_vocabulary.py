@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 from itertools import pairwise, repeat
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from pandas.api import types
 
+from skmtl._typing import AnyArray, ColumnName
 from skmtl.encoding._advice import (
     check_same_kind,
     object_error,
@@ -43,7 +44,7 @@ class Ids:
         is exact, and whose hashes nobody can make collide.
     """
 
-    def __init__(self, values: npt.NDArray[Any], numbers: bool) -> None:
+    def __init__(self, values: AnyArray, numbers: bool) -> None:
         self.values, self.numbers = values, numbers
 
     @classmethod
@@ -60,7 +61,7 @@ class Ids:
     def __len__(self) -> int:
         return len(self.values)
 
-    def take(self, at: npt.NDArray[Any]) -> Ids:
+    def take(self, at: AnyArray) -> Ids:
         """Select some, by position or by a mask."""
         return Ids(self.values[at], self.numbers)
 
@@ -131,7 +132,7 @@ class Keys:
         As in `Ids`.
     """
 
-    def __init__(self, cells: pd.Series | npt.NDArray[Any], numbers: bool) -> None:
+    def __init__(self, cells: pd.Series | AnyArray, numbers: bool) -> None:
         self.cells, self.numbers = cells, numbers
 
     def __len__(self) -> int:
@@ -159,7 +160,7 @@ class Keys:
         """The different ids, in the order in which they come."""
         return self._factorized[1]
 
-    def to_objects(self, missing: Any) -> npt.NDArray[np.object_]:
+    def to_objects(self, missing: object) -> npt.NDArray[np.object_]:
         """The id of each cell as Python has it, `missing` for a missing cell."""
         ids = np.empty(len(self.distinct) + 1, dtype=object)
         ids[:-1], ids[-1] = self.distinct.tolist(), missing
@@ -268,13 +269,13 @@ def _object_keys(values: pd.Series, name: object) -> Keys:
     raise object_error(values, name)
 
 
-def _index(values: npt.NDArray[Any]) -> pd.Index:
+def _index(values: AnyArray) -> pd.Index:
     return pd.Index(values, dtype=values.dtype, copy=False)
 
 
 def _converted(
-    values: npt.NDArray[Any], dtype: np.dtype[Any]
-) -> tuple[npt.NDArray[np.bool_], npt.NDArray[Any]]:
+    values: AnyArray, dtype: np.dtype[np.generic]
+) -> tuple[npt.NDArray[np.bool_], AnyArray]:
     """Numbers of int64 as float64 or the other way, and which the other type holds."""
     if dtype == np.int64:
         inside = (values == np.floor(values)) & (np.abs(values) < 2.0**63)
@@ -283,6 +284,13 @@ def _converted(
     inside = floats < 2.0**63  # the largest integers are rounded up to 2^63
     back = np.where(inside, floats, 0.0).astype(np.int64)
     return inside & (back == values), floats
+
+
+class VocabularyLimits(TypedDict):
+    """Which ids get a row of their own."""
+
+    min_frequency: int
+    max_categories: int | None
 
 
 class Vocabulary:
@@ -327,7 +335,7 @@ class Vocabulary:
         rest = order[len(own) :]
         return cls(ids.take(own), counts[own], ids.take(rest), counts[rest])
 
-    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+    def arrays(self) -> dict[str, AnyArray]:
         """Give everything as numpy arrays, to be stored.
 
         Returns
@@ -341,7 +349,7 @@ class Vocabulary:
             (strings may stand for numbers).
         """
         ids = self.ids.joined(self.rest)
-        found: dict[str, npt.NDArray[Any]] = {
+        found: dict[str, AnyArray] = {
             "ids": ids.values,
             "counts": np.concatenate([self.counts, self.rest_counts]),
             "n_own": np.array(len(self.ids), dtype=np.int64),
@@ -355,7 +363,7 @@ class Vocabulary:
         return found
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> Vocabulary:
+    def from_arrays(cls, arrays: Mapping[str, AnyArray]) -> Vocabulary:
         """Make a vocabulary of what `arrays` gave."""
         values, n = arrays["ids"], int(arrays["n_own"])
         if "offsets" in arrays:
@@ -365,14 +373,17 @@ class Vocabulary:
                 for start, end in pairwise(ends)
             ]
             values = np.array(cells, dtype=object)
-        ids, counts = Ids(values, bool(arrays["numbers"])), arrays["counts"]
+        ids, counts = (
+            Ids(values, bool(arrays["numbers"])),
+            arrays["counts"].astype(np.int64, copy=False),
+        )
         own, rest = np.arange(n), np.arange(n, len(ids))
         return cls(ids.take(own), counts[:n], ids.take(rest), counts[n:])
 
-    def __getstate__(self) -> dict[str, npt.NDArray[Any]]:
+    def __getstate__(self) -> dict[str, AnyArray]:
         return self.arrays()
 
-    def __setstate__(self, state: dict[str, npt.NDArray[Any]]) -> None:
+    def __setstate__(self, state: dict[str, AnyArray]) -> None:
         self.__dict__.update(self.from_arrays(state).__dict__)
 
     def extended(self, ids: Ids) -> Vocabulary:
@@ -425,7 +436,7 @@ class Vocabulary:
         return np.fromiter(map(self._row_of.get, cells, repeat(0)), np.int64)
 
     @cached_property
-    def _row_of(self) -> dict[Any, int]:
+    def _row_of(self) -> dict[ColumnName, int]:
         """Row of every id; made when the first short table is encoded."""
         return dict(zip(self.ids.values.tolist(), range(1, len(self)), strict=True))
 
@@ -520,7 +531,7 @@ def merged(first: tuple[Ids, Counts], more: tuple[Ids, Counts]) -> tuple[Ids, Co
 
 
 def _dense_lookup(
-    values: npt.NDArray[Any],
+    values: AnyArray,
 ) -> tuple[npt.NDArray[np.int64] | None, int]:
     if values.dtype != np.int64 or not len(values):
         return None, 0

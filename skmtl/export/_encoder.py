@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from skmtl._typing import ColumnName
+from skmtl.encoding import TableEncoder
 from skmtl.encoding._hashing import HashedIds
 from skmtl.export._graph import ML, Graph
 
@@ -35,14 +37,14 @@ class Column:
     """
 
     input: str
-    column: Any
+    column: ColumnName
     dtype: str
     is_id: bool
     is_list: bool
-    missing: Any
+    missing: object
 
 
-def columns_of(encoder: Any, taken: set[str]) -> list[Column]:
+def columns_of(encoder: TableEncoder, taken: set[str]) -> list[Column]:
     """The inputs for a fitted encoder, in the order of the table's columns.
 
     Parameters
@@ -82,11 +84,11 @@ def columns_of(encoder: Any, taken: set[str]) -> list[Column]:
     return found
 
 
-def _vocabulary(encoder: Any, name: Any) -> Any:
+def _vocabulary(encoder: TableEncoder, name: ColumnName) -> Any:
     return encoder._vocabularies[encoder.vocabulary_places_[name]]
 
 
-def _ids(vocabulary: Any, name: Any, is_list: bool) -> tuple[str, Any]:
+def _ids(vocabulary: Any, name: ColumnName, is_list: bool) -> tuple[str, Any]:
     """Type of the ids of a column, and what stands for a missing one.
 
     That is none of the known ids, and in lists also nothing that an unknown id is
@@ -116,7 +118,7 @@ def _ids(vocabulary: Any, name: Any, is_list: bool) -> tuple[str, Any]:
 
 
 def encoder_graph(
-    graph: Graph, encoder: Any, columns: list[Column]
+    graph: Graph, encoder: TableEncoder, columns: list[Column]
 ) -> dict[str, list[str]]:
     """Add the nodes that encode a table.
 
@@ -149,7 +151,7 @@ def encoder_graph(
     return found
 
 
-def _rows(graph: Graph, vocabulary: Any, x: str, extra: dict[Any, int]) -> str:
+def _rows(graph: Graph, vocabulary: Any, x: str, extra: dict[ColumnName, int]) -> str:
     """Row of each id within its vocabulary, 0 for unknown ones."""
     keys = np.asarray(vocabulary.keys)
     rows = np.arange(1, len(keys) + 1)
@@ -176,7 +178,9 @@ def _rows(graph: Graph, vocabulary: Any, x: str, extra: dict[Any, int]) -> str:
     )  # fmt: skip
 
 
-def _single_ids(graph: Graph, encoder: Any, inputs: dict[Any, str]) -> str:
+def _single_ids(
+    graph: Graph, encoder: TableEncoder, inputs: dict[ColumnName, str]
+) -> str:
     """Rows of the fused table, ``(rows, n_ids)``."""
     names = encoder.categorical_names_
     own = [_rows(graph, _vocabulary(encoder, name), inputs[name], {}) for name in names]
@@ -192,11 +196,11 @@ def _single_ids(graph: Graph, encoder: Any, inputs: dict[Any, str]) -> str:
             column = graph.add("Where", use, row, column)
         codes[one.column] = column
     joined = graph.add("Concat", *codes, axis=1)
-    first = np.array([encoder.layout_.column_first], dtype=np.int64)
-    return graph.add("Add", joined, graph.constant(first))
+    offsets = np.array([encoder.layout_.column_first], dtype=np.int64)
+    return graph.add("Add", joined, graph.constant(offsets))
 
 
-def _bag(graph: Graph, encoder: Any, x: str, column: Column) -> list[str]:
+def _bag(graph: Graph, encoder: TableEncoder, x: str, column: Column) -> list[str]:
     """Rows of the fused table for the entries of lists, and which entries count."""
     extra = {} if column.missing is None else {column.missing: -1}
     codes = _rows(graph, _vocabulary(encoder, column.column), x, extra)
@@ -237,13 +241,14 @@ def _scaled(graph: Graph, scales: list[Any], x: str) -> str:
     return graph.cast(squashed, "FLOAT")
 
 
-def _bins(graph: Graph, encoder: Any, x: str, missing: str) -> str:
+def _bins(graph: Graph, encoder: TableEncoder, x: str, missing: str) -> str:
     """Rows of the fused table of bins: edges at or below each number are counted."""
     binned = encoder.binned_
     if len(binned) < len(encoder.numeric_names_):
         places = graph.constant(np.array(binned, dtype=np.int64))
         x, missing = (graph.add("Gather", y, places, axis=1) for y in (x, missing))
-    all_edges = [encoder._scales[k].edges for k in binned]
+    found = [encoder._scales[k].edges for k in binned]
+    all_edges = [edges for edges in found if edges is not None]  # all have some
     n_edges = max(1, *map(len, all_edges))
     edges = np.full((1, len(binned), n_edges), np.nan)  # nothing is at or above NaN
     for k, own in enumerate(all_edges):

@@ -9,12 +9,13 @@ import numpy as np
 import pandas as pd
 
 from skmtl._containers import as_frame
+from skmtl._typing import TableLike
 from skmtl.encoding._lists import flat_keys
 from skmtl.encoding._numbers import as_float
 from skmtl.encoding._vocabulary import Keys, as_keys
 
 
-def onnx_inputs(session: Any, X: Any) -> dict[str, np.ndarray]:
+def onnx_inputs(session: Any, X: TableLike) -> dict[str, np.ndarray]:
     """Turn a table into the inputs of a file of `to_onnx`.
 
     Parameters
@@ -60,7 +61,7 @@ def onnx_inputs(session: Any, X: Any) -> dict[str, np.ndarray]:
     return found
 
 
-def _cells(column: pd.Series, one: dict[str, Any]) -> np.ndarray:
+def _cells(column: pd.Series, one: dict[str, object]) -> np.ndarray:
     """The array of one input."""
     if one["is_list"]:
         keys, lengths = flat_keys(column, one["column"], None)
@@ -74,7 +75,7 @@ def _cells(column: pd.Series, one: dict[str, Any]) -> np.ndarray:
     return as_float(column, one["column"])[:, None]
 
 
-def _ids(keys: Keys, one: dict[str, Any]) -> np.ndarray:
+def _ids(keys: Keys, one: dict[str, object]) -> np.ndarray:
     """Ids in the type of the input; those of another kind are as good as missing."""
     dtype = one["dtype"]
     missing = np.nan if one["missing"] is None else one["missing"]
@@ -87,7 +88,7 @@ def _ids(keys: Keys, one: dict[str, Any]) -> np.ndarray:
     return np.array([np.nan if isinstance(c, str) else c for c in cells], np.float64)
 
 
-def _is_int64(cell: Any) -> bool:
+def _is_int64(cell: float | str) -> bool:
     if isinstance(cell, str) or cell != cell or cell != int(cell):
         return False
     return -(2**63) <= cell < 2**63

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from sklearn.base import BaseEstimator
 from torch import Tensor, nn
 
 from skmtl.calibration._maps import EDGE, IdentityMap, PriorShiftMap, SigmoidMap
@@ -89,7 +90,9 @@ class Pipeline(nn.Module):
     constants: Tensor
     constant: Tensor
 
-    def __init__(self, ranker: Any, maps: Sequence[Any] | None, after: nn.Module):
+    def __init__(
+        self, ranker: BaseEstimator, maps: Sequence[Any] | None, after: nn.Module
+    ):
         super().__init__()
         self.network = _network(ranker.net_.module_)
         self.after = after

@@ -5,17 +5,21 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from os import PathLike
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 import skmtl
 from skmtl._extras import import_extra
 from skmtl._files import write_whole
+from skmtl._typing import ColumnName, TableLike
 from skmtl.calibration import CalibratedTasksCV
+from skmtl.encoding import TableEncoder
 from skmtl.export._encoder import Column, columns_of, encoder_graph
 from skmtl.export._graph import ML, Graph
 from skmtl.export._inputs import onnx_inputs
@@ -32,7 +36,9 @@ _OUTPUTS = {"probabilities", "predictions", "score"}
 _LARGEST = 2**31 - 2**20
 
 
-def to_onnx(estimator: Any, path: str | PathLike[str], *, X: Any = None) -> None:
+def to_onnx(
+    estimator: BaseEstimator, path: str | PathLike[str], *, X: TableLike | None = None
+) -> None:
     """Write a fitted ranker to one ONNX file, from raw columns to probabilities.
 
     The file holds everything between a row as a service has it and its predictions:
@@ -139,7 +145,7 @@ class Parts:
     """
 
     probabilities: Any
-    ranker: Any
+    ranker: BaseEstimator
     maps: list[Any] | None = None
     weights: npt.NDArray[np.float64] | None = None
     method: str = "sum"
@@ -156,7 +162,7 @@ class Parts:
         return np.asarray(self.ranker.predict_task(X))
 
 
-def _parts(estimator: Any) -> Parts:
+def _parts(estimator: BaseEstimator) -> Parts:
     """Take an estimator apart, and refuse what cannot be exported."""
     inner, weights, method, maps = estimator, None, "sum", None
     if isinstance(estimator, BaseOutputWeights):
@@ -187,7 +193,7 @@ def _parts(estimator: Any) -> Parts:
     return Parts(inner, ranker, maps, weights, method)
 
 
-def _check_size(ranker: Any) -> None:
+def _check_size(ranker: BaseEstimator) -> None:
     tensors = ranker.net_.module_.state_dict().values()
     size = sum(t.numel() * t.element_size() for t in tensors)
     if size > _LARGEST:
@@ -197,7 +203,7 @@ def _check_size(ranker: Any) -> None:
         )
 
 
-def _model(onnx: Any, parts: Parts, columns: list[Column]) -> Any:
+def _model(onnx: ModuleType, parts: Parts, columns: list[Column]) -> Any:
     """Encoder and network in one model."""
     from skmtl.export import _network
 
@@ -229,7 +235,7 @@ def _base(weights: npt.NDArray[np.float64], method: str) -> float:
 
 
 def _join(
-    onnx: Any,
+    onnx: ModuleType,
     model: Any,
     graph: Graph,
     made: dict[str, list[str]],
@@ -258,7 +264,9 @@ def _join(
     model.opset_import.append(onnx.helper.make_opsetid(ML, 4))
 
 
-def _describe(onnx: Any, model: Any, parts: Parts, columns: list[Column]) -> None:
+def _describe(
+    onnx: ModuleType, model: Any, parts: Parts, columns: list[Column]
+) -> None:
     """Names, types and versions, for whoever holds the file alone."""
     ranker, weights, method = parts.ranker, parts.weights, parts.method
     names = getattr(ranker, "feature_names_in_", None)
@@ -280,7 +288,9 @@ def _describe(onnx: Any, model: Any, parts: Parts, columns: list[Column]) -> Non
     model.doc_string = "Raw columns in, a probability for each task out."
 
 
-def _compare(data: bytes, estimator: Any, parts: Parts, tables: list[Any]) -> None:
+def _compare(
+    data: bytes, estimator: BaseEstimator, parts: Parts, tables: list[Any]
+) -> None:
     """Refuse a file whose predictions are not those of the estimator."""
     runtime = import_extra("onnxruntime", "onnx", "to_onnx")
     session = runtime.InferenceSession(data, providers=["CPUExecutionProvider"])
@@ -321,7 +331,7 @@ def _check_close(
 _EXTREME = (0.0, 1e-300, 1e300, -1e300, 1.7e308, -1.7e308, float("nan"))
 
 
-def trial_rows(encoder: Any, n_rows: int, seed: int = 0) -> pd.DataFrame:
+def trial_rows(encoder: TableEncoder, n_rows: int, seed: int = 0) -> pd.DataFrame:
     """A table that a fitted encoder reads, of cells drawn from what it knows.
 
     Parameters
@@ -360,7 +370,9 @@ def trial_rows(encoder: Any, n_rows: int, seed: int = 0) -> pd.DataFrame:
     return table
 
 
-def _ids(encoder: Any, name: Any, rng: np.random.Generator, n: int) -> pd.Series:
+def _ids(
+    encoder: TableEncoder, name: ColumnName, rng: np.random.Generator, n: int
+) -> pd.Series:
     """Ids of a column: nine in ten known, the others unseen or missing."""
     vocabulary = encoder._vocabularies[encoder.vocabulary_places_[name]]
     keys = np.asarray(vocabulary.keys)

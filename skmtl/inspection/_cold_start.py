@@ -9,17 +9,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
+from skmtl._typing import LabelsLike, TableLike
+from skmtl.encoding import TableEncoder
 from skmtl.metrics import roc_auc
 from skmtl.metrics._one_task import auc_interval
 from skmtl.metrics._validation import Labels, check_labels, column_names
 
 
 def cold_start_report(
-    ranker: Any,
-    X: Any,
-    y: Any,
+    ranker: BaseEstimator,
+    X: TableLike,
+    y: LabelsLike,
     *,
     columns: str | Sequence[Any] | None = None,
     often: int = 10,
@@ -104,7 +107,7 @@ def cold_start_report(
     # A DataFrame under set_output; columns in the order of the tasks either way.
     proba = np.asarray(ranker.predict_task_proba(X))
     frequencies = encoder.frequencies(X)
-    rows: list[dict[str, Any]] = []
+    rows: list[dict[str, object]] = []
     for name in chosen:
         seen = frequencies[:, encoder.categorical_names_.index(name)]
         for kind, mask in _kinds(seen, often).items():
@@ -113,7 +116,7 @@ def cold_start_report(
     return pd.DataFrame(rows)
 
 
-def _chosen(columns: str | Sequence[Any] | None, encoder: Any) -> list[Any]:
+def _chosen(columns: str | Sequence[Any] | None, encoder: TableEncoder) -> list[Any]:
     """Columns to report on, checked."""
     known, hashed = encoder.categorical_names_, set(encoder.n_buckets or {})
     if columns is None:
@@ -134,7 +137,7 @@ def _chosen(columns: str | Sequence[Any] | None, encoder: Any) -> list[Any]:
     return list(columns)
 
 
-def _task_labels(y: Any, names: list[str]) -> Labels:
+def _task_labels(y: LabelsLike, names: list[str]) -> Labels:
     """Labels in the order of the ranker's tasks."""
     found = column_names(y)
     if found is not None and sorted(found) != sorted(names):
@@ -162,8 +165,8 @@ def _task_rows(
     proba: npt.NDArray[np.float64],
     mask: npt.NDArray[np.bool_],
     level: float,
-    common: dict[str, Any],
-) -> list[dict[str, Any]]:
+    common: dict[str, object],
+) -> list[dict[str, object]]:
     """Counts and AUC of each task on the rows of a mask."""
     found = []
     for task, name in enumerate(labels.names):

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 
+from skmtl._containers import n_rows_of
 from skmtl._sklearn import rows_of
+from skmtl._typing import RandomStateLike, TableLike
 
 
 class GateWarning(UserWarning):
@@ -25,7 +27,11 @@ class GateWarning(UserWarning):
 
 
 def gate_report(
-    ranker: Any, X: Any, *, collapsed_above: float = 0.95, dead_below: float = 0.01
+    ranker: BaseEstimator,
+    X: TableLike,
+    *,
+    collapsed_above: float = 0.95,
+    dead_below: float = 0.01,
 ) -> pd.DataFrame:
     """Report how the gate of each task uses the experts.
 
@@ -128,7 +134,11 @@ def gate_report(
 
 
 def expert_similarity(
-    ranker: Any, X: Any, *, max_rows: int = 10_000, random_state: Any = 0
+    ranker: BaseEstimator,
+    X: TableLike,
+    *,
+    max_rows: int = 10_000,
+    random_state: RandomStateLike = 0,
 ) -> pd.DataFrame:
     """Compute the similarity of the outputs of each pair of experts by linear CKA.
 
@@ -175,9 +185,9 @@ def expert_similarity(
     (3, 3)
     """
     _check_gated(ranker)
-    if len(X) > max_rows:
+    if (n_rows := n_rows_of(X)) > max_rows:
         rng = check_random_state(random_state)
-        X = rows_of(X, np.sort(rng.choice(len(X), max_rows, replace=False)))
+        X = rows_of(X, np.sort(rng.choice(n_rows, max_rows, replace=False)))
     names = ranker.expert_names_
     return pd.DataFrame(_linear_cka(ranker.expert_outputs(X)), names, names)
 
@@ -201,7 +211,7 @@ def _entropy(weights: npt.NDArray[np.float64], n_read: int) -> float:
     return float(-(weights * log).sum(axis=1).mean() / np.log(n_read))
 
 
-def _check_gated(ranker: Any) -> None:
+def _check_gated(ranker: BaseEstimator) -> None:
     if not hasattr(ranker, "gate_weights"):
         raise TypeError(
             f"{type(ranker).__name__} has no gates. Pass a ranker with gates, such as "

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from numbers import Integral
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
+from skmtl._typing import AnyArray, LabelsLike, ObjectArray, TableLike, WeightsLike
 from skmtl.metrics import roc_auc
-from skmtl.metrics._predictions import task_names_of
+from skmtl.metrics._predictions import is_table, task_names_of
 from skmtl.metrics._validation import column_names
 
 
-def task_classifier(estimator: Any, task: str | int) -> TaskClassifier:
+def task_classifier(estimator: BaseEstimator, task: str | int) -> TaskClassifier:
     """Select one task of a fitted classifier of several, as a binary classifier.
 
     Tools for a single binary classifier work with it: `partial_dependence` and the
@@ -60,7 +62,7 @@ def task_classifier(estimator: Any, task: str | int) -> TaskClassifier:
     return TaskClassifier(estimator, _place(estimator, task))
 
 
-def _place(estimator: Any, task: str | int) -> int:
+def _place(estimator: BaseEstimator, task: str | int) -> int:
     classes = estimator.classes_
     n_tasks = len(classes) if isinstance(classes, list) else 1
     names = task_names_of(estimator) or [str(at) for at in range(n_tasks)]
@@ -77,7 +79,7 @@ def _place(estimator: Any, task: str | int) -> int:
 class TaskClassifier(ClassifierMixin, BaseEstimator):
     """What `task_classifier` returns; it holds no state of its own."""
 
-    def __init__(self, estimator: Any, task: int) -> None:
+    def __init__(self, estimator: BaseEstimator, task: int) -> None:
         self.estimator = estimator
         self.task = task
 
@@ -87,13 +89,13 @@ class TaskClassifier(ClassifierMixin, BaseEstimator):
     def __sklearn_clone__(self) -> Self:
         return self
 
-    def __sklearn_tags__(self) -> Any:
+    def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.input_tags = self.estimator.__sklearn_tags__().input_tags
         return tags
 
     @property
-    def classes_(self) -> npt.NDArray[Any]:
+    def classes_(self) -> AnyArray:
         """The labels of the task."""
         classes = self.estimator.classes_
         return np.asarray(classes[self.task] if isinstance(classes, list) else classes)
@@ -103,30 +105,32 @@ class TaskClassifier(ClassifierMixin, BaseEstimator):
         return int(self.estimator.n_features_in_)
 
     @property
-    def feature_names_in_(self) -> npt.NDArray[Any]:
-        names: npt.NDArray[Any] = self.estimator.feature_names_in_
+    def feature_names_in_(self) -> AnyArray:
+        names: ObjectArray = self.estimator.feature_names_in_
         return names
 
-    def fit(self, X: Any, y: Any, **_: Any) -> Self:
+    def fit(self, X: TableLike, y: LabelsLike, **_: object) -> Self:
         """Do nothing: the estimator is fitted."""
         return self
 
-    def predict_proba(self, X: Any) -> npt.NDArray[np.float64]:
+    def predict_proba(self, X: TableLike) -> npt.NDArray[np.float64]:
         """Probabilities of shape ``(n_samples, n_classes)``."""
         proba = self.estimator.predict_proba(X)
         return np.asarray(proba[self.task] if isinstance(proba, list) else proba)
 
-    def predict(self, X: Any) -> npt.NDArray[Any]:
+    def predict(self, X: TableLike) -> AnyArray:
         """The more probable label of each row."""
-        chosen: npt.NDArray[Any] = self.classes_[self.predict_proba(X).argmax(axis=1)]
+        chosen: AnyArray = self.classes_[self.predict_proba(X).argmax(axis=1)]
         return chosen
 
-    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+    def score(
+        self, X: TableLike, y: LabelsLike, sample_weight: WeightsLike = None
+    ) -> float:
         """ROC AUC; NaN in `y` is a label that was not observed.
 
         Of a table of labels the column of the task is taken.
         """
-        if np.ndim(y) == 2:
+        if is_table(y):
             names = column_names(y)
             own = task_names_of(self.estimator)
             at = self.task

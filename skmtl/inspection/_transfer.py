@@ -12,12 +12,13 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from scipy import stats
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
 from sklearn.model_selection import check_cv
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_consistent_length
 
 from skmtl._sklearn import rows_of
+from skmtl._typing import LabelsLike, TableLike
 from skmtl.metrics import group_roc_auc, roc_auc
 from skmtl.metrics._predictions import TaskPredictions
 from skmtl.metrics._validation import check_labels
@@ -28,10 +29,10 @@ Split = tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]
 
 def transfer_report(
     estimators: Any,
-    X: Any,
-    y: Any,
-    cv: Any = 5,
-    groups: Any = None,
+    X: TableLike,
+    y: LabelsLike,
+    cv: object = 5,
+    groups: object = None,
     *,
     reference: str = "SingleTask",
     random_states: Sequence[int] = (0,),
@@ -148,7 +149,7 @@ def transfer_report(
 _COSTS = ["fit_time", "n_parameters"]
 
 
-def _named(estimators: Any) -> dict[str, Any]:
+def _named(estimators: Any) -> dict[str, object]:
     if isinstance(estimators, Mapping):
         return {str(name): estimator for name, estimator in estimators.items()}
     names = [type(estimator).__name__ for estimator in estimators]
@@ -161,7 +162,7 @@ def _named(estimators: Any) -> dict[str, Any]:
 
 
 def _check_parameters(
-    named: dict[str, Any], reference: str, seeds: list[int], level: float
+    named: dict[str, object], reference: str, seeds: list[int], level: float
 ) -> None:
     if reference not in named:
         raise ValueError(
@@ -176,7 +177,9 @@ def _check_parameters(
         raise ValueError(f"level must be between 0 and 1; got {level!r}.")
 
 
-def _splits(cv: Any, X: Any, y: Any, groups: Any, seed: int) -> list[Split]:
+def _splits(
+    cv: object, X: TableLike, y: LabelsLike, groups: object, seed: int
+) -> list[Split]:
     if isinstance(cv, Integral):
         cv = MultiTaskStratifiedKFold(int(cv), shuffle=True, random_state=seed)
     with warnings.catch_warnings():
@@ -189,8 +192,14 @@ def _splits(cv: Any, X: Any, y: Any, groups: Any, seed: int) -> list[Split]:
 
 
 def _fit_and_score(
-    estimator: Any, seed: int, X: Any, y: Any, groups: Any, split: Split, n_tasks: int
-) -> dict[str, Any]:
+    estimator: BaseEstimator,
+    seed: int,
+    X: TableLike,
+    y: LabelsLike,
+    groups: object,
+    split: Split,
+    n_tasks: int,
+) -> dict[str, object]:
     """Scores of every task, by metric, and the cost of the fit."""
     train, test = split
     estimator = clone(estimator)

@@ -9,7 +9,7 @@ from sklearn.base import BaseEstimator
 from skmtl.metrics._validation import column_names
 
 
-def _layers(estimator: Any) -> Iterator[Any]:
+def _layers(estimator: BaseEstimator) -> Iterator[Any]:
     """An estimator, the last step of a pipeline, what a search chose, and so on."""
     while estimator is not None:
         yield estimator
@@ -48,7 +48,7 @@ class FusesTasks:
     """Base of estimators whose ``decision_function`` ranks by all tasks at once."""
 
 
-def fuses_tasks(estimator: Any) -> bool:
+def fuses_tasks(estimator: BaseEstimator) -> bool:
     """Whether an estimator ranks by a fused score of its tasks."""
     return any(isinstance(layer, FusesTasks) for layer in _layers(estimator))
 
@@ -62,7 +62,7 @@ class TaskPredictions(BaseEstimator):
     training data has one class only.
     """
 
-    def __init__(self, estimator: Any, n_tasks: int) -> None:
+    def __init__(self, estimator: BaseEstimator, n_tasks: int) -> None:
         self.estimator = estimator
         self.n_tasks = n_tasks
 

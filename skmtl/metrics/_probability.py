@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from skmtl._typing import FloatArray
 from skmtl.metrics._validation import (
     Labels,
     check_count,
@@ -90,7 +91,9 @@ def check_bins(n_bins: object, strategy: object) -> None:
         )
 
 
-def log_loss(y: object, proba: object, *, sample_weight: object = None) -> Any:
+def log_loss(
+    y: object, proba: object, *, sample_weight: object = None
+) -> float | FloatArray:
     """Mean binary cross-entropy of each task, in nats.
 
     Parameters
@@ -131,7 +134,9 @@ def log_loss(y: object, proba: object, *, sample_weight: object = None) -> Any:
     return labels.output(_values("log_loss", log_loss_of, labels, proba, sample_weight))
 
 
-def brier(y: object, proba: object, *, sample_weight: object = None) -> Any:
+def brier(
+    y: object, proba: object, *, sample_weight: object = None
+) -> float | FloatArray:
     """Mean squared difference of probability and label of each task.
 
     Parameters
@@ -180,7 +185,7 @@ def expected_calibration_error(
     n_bins: int = 15,
     strategy: str = "quantile",
     sample_weight: object = None,
-) -> Any:
+) -> float | FloatArray:
     """Mean gap between predicted and observed rate over bins of the probability.
 
     Parameters

@@ -176,7 +176,7 @@ class OwnMetric:
         return values
 
 
-def function_name(function: Callable[..., Any]) -> str:
+def function_name(function: Callable[..., object]) -> str:
     inner = getattr(function, "func", function)  # of a functools.partial
     return getattr(inner, "__name__", repr(function))
 

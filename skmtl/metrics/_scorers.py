@@ -19,7 +19,7 @@ def make_task_scorer(
     average: str | Mapping[str, float] = "mean",
     response_method: str = "auto",
     greater_is_better: bool | None = None,
-    **params: Any,
+    **params: object,
 ) -> TaskScorer:
     """Make a scorer of one task, or of an average over tasks.
 

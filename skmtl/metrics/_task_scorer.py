@@ -3,9 +3,10 @@
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from inspect import Parameter, Signature
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
+from sklearn.base import BaseEstimator
 from sklearn.exceptions import UndefinedMetricWarning
 
 from skmtl._sklearn import BaseScorer, uncached_call
@@ -63,7 +64,7 @@ class TaskScorer(BaseScorer):
         task: str | None,
         average: str | Mapping[str, float],
         response_method: str,
-        params: dict[str, Any],
+        params: dict[str, object],
     ) -> None:
         super().__init__(
             _Metadata(metric.name, metric.metadata),
@@ -93,7 +94,7 @@ class TaskScorer(BaseScorer):
 
     def __call__(
         self,
-        estimator: Any,
+        estimator: BaseEstimator,
         X: object,
         y_true: object,
         *,
@@ -111,7 +112,7 @@ class TaskScorer(BaseScorer):
     def _score(
         self,
         method_caller: Any,
-        estimator: Any,
+        estimator: BaseEstimator,
         X: object,
         y_true: object,
         **metadata: Any,
@@ -143,7 +144,7 @@ class TaskScorer(BaseScorer):
         score = method_caller(predictions, self._response_of(estimator), X)
         return self.evaluate(labels, score, **metadata)
 
-    def _response_of(self, estimator: Any) -> str:
+    def _response_of(self, estimator: BaseEstimator) -> str:
         """The method of `TaskPredictions` that gives what is judged."""
         responses = {
             "predict_proba": "task_probabilities",
@@ -183,7 +184,7 @@ class TaskScorer(BaseScorer):
             return self._prepare_numbers(y, groups, sample_weight)
         params = dict(self.params)
         if not self.metric.of_own_function and "threshold" in params:
-            y = above(y, params.pop("threshold"))
+            y = above(y, cast(float, params.pop("threshold")))
         labels = check_labels(y)
         if self.metric.ranking:
             require_positive(labels)
@@ -221,7 +222,7 @@ class TaskScorer(BaseScorer):
 
         return score_of
 
-    def _metadata(self, groups: object, sample_weight: object) -> dict[str, Any]:
+    def _metadata(self, groups: object, sample_weight: object) -> dict[str, object]:
         if self.metric.needs_groups and groups is None:
             raise ValueError(
                 f"{self!r} needs the group of each row, and got none. Under "

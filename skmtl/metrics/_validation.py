@@ -4,13 +4,15 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from numbers import Integral
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from sklearn.exceptions import UndefinedMetricWarning
 
 from skmtl._containers import to_native
+from skmtl._typing import FloatArray, LabelsLike
 from skmtl.tasks import Targets, check_targets
 
 CHUNK = 1 << 16  # rows; the temporaries of a chunk stay in the processor's cache
@@ -41,8 +43,8 @@ def column_names(table: object) -> list[str] | None:
     return names
 
 
-def _is_column(values: Any) -> bool:
-    return np.ndim(values) == 1
+def _is_column(values: object) -> bool:
+    return np.ndim(cast(npt.ArrayLike, values)) == 1
 
 
 def native(array: np.ndarray) -> np.ndarray:
@@ -50,7 +52,7 @@ def native(array: np.ndarray) -> np.ndarray:
     return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
-def as_float_table(values: Any, what: str) -> np.ndarray:
+def as_float_table(values: object, what: str) -> np.ndarray:
     """Numeric array of 1 or 2 dimensions; missing values become NaN."""
     values = to_native(values, what)
     try:
@@ -133,7 +135,7 @@ class Labels:
             self, positive=self.positive[tasks], observed=observed, names=list(names)
         )
 
-    def output(self, values: Sequence[float] | np.ndarray) -> Any:
+    def output(self, values: Sequence[float] | np.ndarray) -> float | FloatArray:
         """A float for 1-D labels, an array ``(n_tasks,)`` for a table of labels."""
         return float(values[0]) if self.one_dimensional else np.asarray(values)
 
@@ -155,7 +157,7 @@ def check_labels(y: object, names: Sequence[str] | None = None) -> Labels:
     return _with_names(labels, list(names), named=found is not None)
 
 
-def _numbers_of_objects(y: Any) -> Any:
+def _numbers_of_objects(y: LabelsLike) -> Any:
     """Columns of Python numbers as columns of floats; all else as given."""
     if not isinstance(y, pd.DataFrame | pd.Series | np.ndarray):
         return y
@@ -321,7 +323,7 @@ def _check_values(
         )
 
 
-def named_values(values: Any) -> Any:
+def named_values(values: object) -> Any:
     """A Series as a mapping by its index, unless the index only counts; else as given.
 
     A mapping gets strings as keys.
@@ -340,7 +342,7 @@ def named_values(values: Any) -> Any:
     return values
 
 
-def as_numbers(values: Any, what: str) -> np.ndarray:
+def as_numbers(values: object, what: str) -> np.ndarray:
     """Values as float64; an error names what they are."""
     try:
         return np.asarray(values, dtype=np.float64)
@@ -361,7 +363,7 @@ def check_count(value: object, name: str, least: int) -> None:
         )
 
 
-def check_length(values: Any, n: int, name: str) -> np.ndarray:
+def check_length(values: object, n: int, name: str) -> np.ndarray:
     """Values of any kind, one for each row."""
     array = np.asarray(to_native(values, name))
     if array.shape == (n, 1):  # a table of one column

@@ -3,13 +3,13 @@
 import warnings
 from collections.abc import Iterator
 from numbers import Integral
-from typing import Any
 
 import numpy as np
 from sklearn.model_selection import BaseCrossValidator
 from sklearn.utils import check_random_state
 
-from skmtl._containers import to_native
+from skmtl._containers import n_rows_of, to_native
+from skmtl._typing import TableLike
 from skmtl.tasks import check_targets
 
 
@@ -79,7 +79,7 @@ class MultiTaskStratifiedKFold(BaseCrossValidator):
         self.random_state = random_state
 
     def get_n_splits(
-        self, X: Any = None, y: object = None, groups: object = None
+        self, X: TableLike | None = None, y: object = None, groups: object = None
     ) -> int:
         """Number of folds.
 
@@ -100,7 +100,7 @@ class MultiTaskStratifiedKFold(BaseCrossValidator):
         return int(self.n_splits)
 
     def split(
-        self, X: Any, y: object, groups: object = None
+        self, X: TableLike, y: object, groups: object = None
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield indices of the training and test rows of each fold.
 
@@ -127,7 +127,7 @@ class MultiTaskStratifiedKFold(BaseCrossValidator):
             positive, or there are more folds than rows.
         """
         states, names = _label_states(y)
-        n_rows = X.shape[0] if hasattr(X, "shape") else len(X)
+        n_rows = n_rows_of(X)
         if n_rows != len(states):
             raise ValueError(f"X has {n_rows} rows, but y has {len(states)}.")
         fold = self._folds(states, names)

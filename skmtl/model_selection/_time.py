@@ -8,6 +8,9 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import BaseCrossValidator
 
+from skmtl._containers import n_rows_of
+from skmtl._typing import TableLike
+
 
 class TimeSplit(BaseCrossValidator):
     """Train on rows before a point in time, test on the rows after it.
@@ -82,7 +85,7 @@ class TimeSplit(BaseCrossValidator):
 
     def get_n_splits(
         self,
-        X: Any = None,
+        X: TableLike | None = None,
         y: object = None,
         groups: object = None,
         timestamps: object = None,
@@ -108,7 +111,11 @@ class TimeSplit(BaseCrossValidator):
         return int(self.n_splits)
 
     def split(
-        self, X: Any, y: object = None, groups: object = None, timestamps: object = None
+        self,
+        X: TableLike,
+        y: object = None,
+        groups: object = None,
+        timestamps: object = None,
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield indices of the training and test rows, earliest fold first.
 
@@ -137,7 +144,7 @@ class TimeSplit(BaseCrossValidator):
             If timestamps are missing or not one for each row, a length in time does
             not fit them, or a fold would have no training or no test row.
         """
-        n_rows = X.shape[0] if hasattr(X, "shape") else len(X)
+        n_rows = n_rows_of(X)
         time = _check_timestamps(timestamps, n_rows)
         codes = None if groups is None else _check_groups(groups, n_rows)
         gap = _check_length(self.gap, time, "gap")

@@ -71,7 +71,7 @@ class MultiTaskModule(nn.Module):
     sharing: Sharing
     towers: Towers
 
-    def __init_subclass__(cls, **options: Any) -> None:
+    def __init_subclass__(cls, **options: object) -> None:
         super().__init_subclass__(**options)
         for name in ("forward", "representation", "split"):
             if name in vars(cls):
@@ -98,9 +98,9 @@ class MultiTaskModule(nn.Module):
         self.block_rows: int | None = BLOCK
         self._compiled: dict[str, Share] = {}
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         # Compiled code cannot be pickled; it is made again where it is needed.
-        state: dict[str, Any] = super().__getstate__()  # type: ignore[no-untyped-call]
+        state: dict[str, object] = super().__getstate__()  # type: ignore[no-untyped-call]
         return state | {"_compiled": {}}
 
     def forward(

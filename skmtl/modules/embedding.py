@@ -434,7 +434,9 @@ class IdTables(nn.Module):
             owner = torch.tensor(owners, dtype=torch.int64)
             self.register_buffer(f"owners{g}", owner, persistent=False)
 
-    def _set_shifts(self, sizes: Sequence[int], device: Any = None) -> None:
+    def _set_shifts(
+        self, sizes: Sequence[int], device: str | torch.device | None = None
+    ) -> None:
         """From a row of the fused space to that of its table."""
         self.shift_of = _shifts(sizes, self.groups)
         shifts = [self.shift_of[v] for v in self.vocabularies]

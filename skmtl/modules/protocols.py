@@ -99,7 +99,7 @@ class Part(nn.Module):
 
     describes: ClassVar[Mapping[str, tuple[str, ...]]] = {}
 
-    def __init_subclass__(cls, **options: Any) -> None:
+    def __init_subclass__(cls, **options: object) -> None:
         super().__init_subclass__(**options)
         outdated = [
             member

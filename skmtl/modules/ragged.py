@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
-from typing import Any
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
@@ -37,7 +37,7 @@ class Ragged:
         """Row of each entry."""
         return torch.repeat_interleave(self.lengths, output_size=len(self.values))
 
-    def __getitem__(self, rows: Any) -> Ragged:
+    def __getitem__(self, rows: slice | Tensor) -> Ragged:
         if isinstance(rows, slice) and rows.step in (None, 1):
             start, stop, _ = rows.indices(len(self))
             offsets = self.offsets[start : max(start, stop) + 1]
@@ -50,7 +50,7 @@ class Ragged:
         at += torch.arange(total, device=at.device)
         return Ragged(self.values[at], offsets)
 
-    def to(self, device: Any, *, non_blocking: bool = False) -> Ragged:
+    def to(self, device: str | torch.device, *, non_blocking: bool = False) -> Ragged:
         """Move to a device."""
         return self._map(lambda x: x.to(device, non_blocking=non_blocking))
 
@@ -82,10 +82,10 @@ class Bags:
     def __iter__(self) -> Iterator[Ragged]:
         return iter(self.columns)
 
-    def __getitem__(self, rows: Any) -> Bags:
+    def __getitem__(self, rows: slice | Tensor) -> Bags:
         return Bags([column[rows] for column in self.columns])
 
-    def to(self, device: Any, *, non_blocking: bool = False) -> Bags:
+    def to(self, device: str | torch.device, *, non_blocking: bool = False) -> Bags:
         """Move to a device."""
         return Bags(c.to(device, non_blocking=non_blocking) for c in self.columns)
 
@@ -97,3 +97,7 @@ class Bags:
     def nbytes(self) -> int:
         """Bytes of all columns."""
         return sum(column.nbytes for column in self.columns)
+
+
+# Arguments of a network by name: ids, bins, numbers, and columns of lists.
+Inputs: TypeAlias = dict[str, Tensor | Bags]

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin
 from sklearn.exceptions import DataConversionWarning, NotFittedError
-from sklearn.utils import get_tags
+from sklearn.utils import Tags, get_tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
@@ -51,7 +51,7 @@ def read_labels(y: object) -> tuple[Labels, Any]:
     return labels_of(targets, one_dimensional=True), targets.classes
 
 
-def task_table(estimator: Any, X: object, n_tasks: int) -> np.ndarray:
+def task_table(estimator: BaseEstimator, X: object, n_tasks: int) -> np.ndarray:
     """Probabilities ``(n_samples, n_tasks)`` of a fitted classifier."""
     if n_tasks == 1:
         proba = estimator.predict_proba(X)
@@ -76,7 +76,7 @@ class BaseOutputWeights(
 ):
     """Ranks by a fused score; everything else is the inner estimator's."""
 
-    _parameter_constraints: ClassVar[dict[str, Any]] = {
+    _parameter_constraints: ClassVar[dict[str, object]] = {
         "estimator": [HasMethods(["fit", "predict_proba"])],
         "method": [StrOptions(set(METHODS))],
     }
@@ -239,7 +239,7 @@ class BaseOutputWeights(
         )
         return found
 
-    def __sklearn_tags__(self) -> Any:
+    def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         inner = get_tags(self.estimator)
         tags.classifier_tags.multi_class = False
@@ -251,7 +251,7 @@ class BaseOutputWeights(
         tags.input_tags = inner.input_tags
         return tags
 
-    def _sk_visual_block_(self) -> Any:
+    def _sk_visual_block_(self) -> VisualBlock:
         estimator = getattr(self, "estimator_", self.estimator)
         return VisualBlock(
             "serial",

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from skmtl._typing import ColumnName
 from skmtl.metrics._validation import as_numbers, column_names
 from skmtl.output_weights._fusion import check_values
 
@@ -74,7 +75,9 @@ def _given_points(weights: object, names: Sequence[str]) -> np.ndarray:
     return points[:, [columns.index(name) for name in names]]
 
 
-def _axes(weights: Mapping[Any, Any], names: Sequence[str]) -> list[np.ndarray]:
+def _axes(
+    weights: Mapping[ColumnName, object], names: Sequence[str]
+) -> list[np.ndarray]:
     given = {
         str(name): np.atleast_1d(as_numbers(v, f"The weights of task {name!r}"))
         for name, v in weights.items()

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
 from sklearn.utils.metadata_routing import (
     MetadataRouter,
     MethodMapping,
@@ -63,20 +63,20 @@ class FixedOutputWeights(BaseOutputWeights):
     (3,)
     """
 
-    _parameter_constraints: ClassVar[dict[str, Any]] = {
+    _parameter_constraints: ClassVar[dict[str, object]] = {
         **BaseOutputWeights._parameter_constraints,
         "weights": ["array-like", Mapping, None],
     }
 
     def __init__(
-        self, estimator: Any, weights: Any = None, method: str = "sum"
+        self, estimator: BaseEstimator, weights: Any = None, method: str = "sum"
     ) -> None:
         self.estimator = estimator
         self.weights = weights
         self.method = method
 
     @_fit_context(prefer_skip_nested_validation=False)
-    def fit(self, X: object, y: object, **params: Any) -> Self:
+    def fit(self, X: object, y: object, **params: object) -> Self:
         """Fit the inner estimator.
 
         Parameters

@@ -9,19 +9,23 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
+from sklearn.callback import CallbackContext
 from sklearn.exceptions import FitFailedWarning, NotFittedError
 from sklearn.model_selection import ShuffleSplit, StratifiedShuffleSplit, check_cv
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted
 
 from skmtl._sklearn import params_of_rows, rows_of
+from skmtl._typing import RandomStateLike
 from skmtl.metrics._validation import Labels
 from skmtl.model_selection import MultiTaskStratifiedKFold
 from skmtl.output_weights._base import task_table
 
 
-def find_splitter(cv: Any, y: object, labels: Labels, random_state: Any) -> Any:
+def find_splitter(
+    cv: object, y: object, labels: Labels, random_state: RandomStateLike
+) -> Any:
     """A splitter; None for a fitted estimator."""
     if isinstance(cv, str):
         return None
@@ -56,12 +60,14 @@ class HeldOut:
 
     rows: np.ndarray
     proba: np.ndarray | None
-    estimator: Any
+    estimator: BaseEstimator
     fit_time: float = 0.0
     score_time: float = 0.0
 
 
-def predict_prefit(estimator: Any, X: object, n_tasks: int, n: int) -> list[HeldOut]:
+def predict_prefit(
+    estimator: BaseEstimator, X: object, n_tasks: int, n: int
+) -> list[HeldOut]:
     """All rows, predicted by an estimator that is fitted already."""
     try:
         check_is_fitted(estimator)
@@ -93,9 +99,9 @@ class FoldFits:
         The estimator whose callbacks are told of the folds.
     """
 
-    estimator: Any
+    estimator: BaseEstimator
     n_tasks: int
-    params: Mapping[str, Any]
+    params: Mapping[str, object]
     error_score: float | str
     owner: Any
 
@@ -120,12 +126,12 @@ class FoldFits:
 
     def _fold(
         self,
-        estimator: Any,
+        estimator: BaseEstimator,
         X: object,
         y: object,
         train: np.ndarray,
         test: np.ndarray,
-        context: Any,
+        context: CallbackContext,
     ) -> HeldOut:
         fit_params = params_of_rows(X, self.params, indices=train)
         X_train, y_train = rows_of(X, train), rows_of(y, train)
@@ -150,12 +156,12 @@ class FoldFits:
 
 
 def fit_in(
-    context: Any,
+    context: CallbackContext,
     caller: Any,
-    estimator: Any,
+    estimator: BaseEstimator,
     X: object,
     y: object,
-    params: Mapping[str, Any],
+    params: Mapping[str, object],
 ) -> Any:
     """Fit under a callback context of its own, so that its progress is shown nested."""
     takes_callbacks = hasattr(estimator, "set_callbacks")
@@ -170,7 +176,7 @@ def fit_in(
 class Progress:
     """Tells scikit-learn's callbacks of every part of an evaluation."""
 
-    def __init__(self, estimator: Any, context: Any) -> None:
+    def __init__(self, estimator: BaseEstimator, context: CallbackContext) -> None:
         self.estimator, self.context = estimator, context
 
     def __call__(self, n_parts: int) -> Callable[[], None]:

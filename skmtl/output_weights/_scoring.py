@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.metrics import get_scorer, get_scorer_names
 
+from skmtl._containers import n_rows_of
 from skmtl._sklearn import BaseScorer, scorer_parts
 from skmtl.metrics import get_task_scorer, get_task_scorer_names, make_task_scorer
 from skmtl.metrics._predictions import FusesTasks
@@ -38,8 +39,8 @@ class FusedPredictions(FusesTasks, ClassifierMixin, BaseEstimator):
         both = [np.column_stack([1 - p, p]) for p in self._checked(X, self.proba).T]
         return both if isinstance(self.classes_, list) else both[0]
 
-    def _checked(self, X: Any, of_rows: np.ndarray) -> np.ndarray:
-        n = X.shape[0] if hasattr(X, "shape") else len(X)
+    def _checked(self, X: object, of_rows: np.ndarray) -> np.ndarray:
+        n = n_rows_of(X)
         if n != len(of_rows):
             raise ValueError(
                 f"A scorer of a search of output weights must score the "
@@ -61,7 +62,7 @@ class EstimatorScorer(TaskScorer):
     def __repr__(self) -> str:
         return self.metric.name
 
-    def of_estimator(self, estimator: Any, X: object, y: object) -> float:
+    def of_estimator(self, estimator: BaseEstimator, X: object, y: object) -> float:
         return float(self.function(estimator, X, y))
 
 
@@ -69,7 +70,7 @@ def _no_preparation(*args: Any, **kwargs: Any) -> Any:
     raise NotImplementedError("A scorer f(estimator, X, y) needs an estimator.")
 
 
-def find_scorers(scoring: Any) -> dict[str, TaskScorer]:
+def find_scorers(scoring: object) -> dict[str, TaskScorer]:
     """Scorers by name; one scorer is named "score", as in `cv_results_`."""
     if scoring is None:
         scoring = "auc"
@@ -84,7 +85,7 @@ def find_scorers(scoring: Any) -> dict[str, TaskScorer]:
     return {str(name): as_scorer(one) for name, one in named.items()}
 
 
-def as_scorer(scoring: Any) -> TaskScorer:
+def as_scorer(scoring: object) -> TaskScorer:
     if isinstance(scoring, str):
         scorer = _named(scoring)
     elif isinstance(scoring, TaskScorer):
@@ -149,7 +150,7 @@ def _of_scikit_learn(scorer: Any, shown: str) -> TaskScorer:
     return make_task_scorer(metric, greater_is_better=sign > 0)
 
 
-def _n_required(function: Callable[..., Any]) -> int:
+def _n_required(function: Callable[..., object]) -> int:
     """Positional parameters without a default."""
     try:
         parameters = signature(function).parameters.values()

@@ -7,7 +7,8 @@ from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 import pandas as pd
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
+from sklearn.callback import CallbackContext
 from sklearn.exceptions import NotFittedError
 from sklearn.utils import check_random_state, indexable
 from sklearn.utils.metadata_routing import (
@@ -28,6 +29,7 @@ from skmtl._sklearn import (
     rows_of,
     with_callbacks,
 )
+from skmtl._typing import RandomStateLike
 from skmtl.metrics._predictions import check_same_tasks, task_names_of
 from skmtl.metrics._task_scorer import TaskScorer
 from skmtl.metrics._validation import Labels, check_labels, check_length
@@ -61,9 +63,9 @@ from skmtl.output_weights._solver import Evaluated, WeightSearch, mean_scores
 class RoutedMetadata(NamedTuple):
     """What goes to the inner estimator's fit, to the splitter, and to each metric."""
 
-    fit: dict[str, Any]
-    split: dict[str, Any]
-    score: Mapping[str, Mapping[str, Any]]
+    fit: dict[str, object]
+    split: dict[str, object]
+    score: Mapping[str, Mapping[str, object]]
 
 
 class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
@@ -220,7 +222,7 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
     {'0': 0.0, '1': 0.1}
     """
 
-    _parameter_constraints: ClassVar[dict[str, Any]] = {
+    _parameter_constraints: ClassVar[dict[str, object]] = {
         **BaseOutputWeights._parameter_constraints,
         "weights": [Integral, Mapping, "array-like"],
         "scoring": [str, callable, list, tuple, set, Mapping, None],
@@ -239,18 +241,18 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
 
     def __init__(
         self,
-        estimator: Any,
+        estimator: BaseEstimator,
         *,
         weights: Any = 11,
-        scoring: Any = None,
+        scoring: object = None,
         method: str = "sum",
         search: str = "grid",
-        cv: Any = None,
-        refit: bool | str | Callable[[dict[str, Any]], int] = True,
-        constraints: Mapping[str, Any] | None = None,
+        cv: object = None,
+        refit: bool | str | Callable[[dict[str, np.ndarray]], int] = True,
+        constraints: Mapping[str, object] | None = None,
         error_score: float | str = "raise",
         n_jobs: int | None = None,
-        random_state: Any = None,
+        random_state: RandomStateLike = None,
     ) -> None:
         self.estimator = estimator
         self.weights = weights
@@ -266,7 +268,7 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
 
     @with_callbacks
     @_fit_context(prefer_skip_nested_validation=False)
-    def fit(self, X: object, y: object, **params: Any) -> Self:
+    def fit(self, X: object, y: object, **params: object) -> Self:
         """Fit the folds, search the weights, fit on all rows.
 
         Parameters
@@ -342,7 +344,7 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
         return metrics[0]
 
     def _routed(
-        self, params: dict[str, Any], scorers: Mapping[str, TaskScorer], n: int
+        self, params: dict[str, object], scorers: Mapping[str, TaskScorer], n: int
     ) -> RoutedMetadata:
         """Metadata of the inner estimator, of the splitter and of each metric."""
         for name in ("groups", "sample_weight"):
@@ -372,7 +374,7 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
         y: object,
         labels: Labels,
         routed: RoutedMetadata,
-        context: Any,
+        context: CallbackContext,
     ) -> list[HeldOut]:
         n_tasks = labels.n_tasks
         if splitter is None:
@@ -421,7 +423,7 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
         X: object,
         y: object,
         routed: RoutedMetadata,
-        context: Any,
+        context: CallbackContext,
     ) -> Any:
         """The estimator that predicts; None without a refit of several folds."""
         if splitter is None or (not self.refit and len(held_out) == 1):
@@ -437,7 +439,7 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
         held_out: list[HeldOut],
         names: list[str],
         metrics: list[str],
-    ) -> dict[str, Any]:
+    ) -> dict[str, np.ndarray]:
         """`cv_results_`; a fold whose fit failed has the error score everywhere."""
         failed = np.array([part.proba is None for part in held_out])
         n, _, n_metrics = evaluated.scores.shape
@@ -453,7 +455,7 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
         table = results_table(evaluated.points, names, scores, metrics, times)
         return table | evaluated.columns
 
-    def _best_index(self, evaluated: Evaluated, results: dict[str, Any]) -> int:
+    def _best_index(self, evaluated: Evaluated, results: dict[str, np.ndarray]) -> int:
         if evaluated.best is not None:
             return evaluated.best
         assert callable(self.refit)
@@ -473,7 +475,7 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
     def _set_results(
         self,
         evaluated: Evaluated,
-        results: dict[str, Any],
+        results: dict[str, np.ndarray],
         best: int,
         folds: list[Fold],
         scorers: Mapping[str, TaskScorer],
@@ -523,7 +525,11 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
         return self.best_weights_
 
     def bootstrap_intervals(
-        self, n_resamples: int = 200, *, level: float = 0.95, random_state: Any = None
+        self,
+        n_resamples: int = 200,
+        *,
+        level: float = 0.95,
+        random_state: RandomStateLike = None,
     ) -> pd.DataFrame:
         """Compute intervals of the best score and of its margin over simple weights.
 

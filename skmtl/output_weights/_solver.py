@@ -63,7 +63,7 @@ def read_constraints(
 
 
 def _read_constraint(
-    metric: str, given: Any, scorers: Mapping[str, TaskScorer]
+    metric: str, given: object, scorers: Mapping[str, TaskScorer]
 ) -> Constraint:
     wanted = (
         f"constraints[{metric!r}] must be ('>=', bound), or ('>=', share, 'relative') "
@@ -176,7 +176,9 @@ class WeightSearch:
         self.n_evaluations = 0
         self.column = None if chosen is None else list(self.scorers).index(chosen)
 
-    def solve(self, folds: Sequence[Fold], progress: Callable[[int], Any]) -> Evaluated:
+    def solve(
+        self, folds: Sequence[Fold], progress: Callable[[int], object]
+    ) -> Evaluated:
         first, direction = directions(self.points)
         points = self.points[first]
         rounds, alive = None, np.arange(len(points))

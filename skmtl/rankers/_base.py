@@ -9,17 +9,19 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils import RegressorTags, check_random_state
+from sklearn.utils import RegressorTags, Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from skmtl._containers import table_of_tasks
 from skmtl._saving import SaveMixin
 from skmtl._sklearn import (
     CallbackSupportMixin,
+    VisualBlock,
     _fit_context,
     available_unless,
     with_callbacks,
 )
+from skmtl._typing import AnyArray, ClassesLike, LabelsLike, TableLike, WeightsLike
 from skmtl.encoding import EncodedTable, TableEncoder
 from skmtl.encoding.blocks import EncodedBlocks
 from skmtl.modules import (
@@ -144,7 +146,7 @@ class MultiTaskRanker(
     # What rankers have whose constructors do not ask for it.
     sharing = cast(Any, SharedBottom)
     towers = cast(Any, ParallelTowers)
-    _of_parts = cast(dict[str, Any], {})
+    _of_parts = cast(dict[str, object], {})
 
     def __init__(
         self, *, sharing: Any = SharedBottom, towers: Any = ParallelTowers, **more: Any
@@ -155,7 +157,7 @@ class MultiTaskRanker(
         self.towers = towers
         self._of_parts = self._of_parts | of_parts
 
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
+    def get_params(self, deep: bool = True) -> dict[str, object]:
         """Get the hyperparameters, those of the parts among them.
 
         Parameters
@@ -174,7 +176,7 @@ class MultiTaskRanker(
             params |= callback_params(self.callbacks)
         return params | self._of_parts
 
-    def set_params(self, **params: Any) -> Self:
+    def set_params(self, **params: object) -> Self:
         """Set hyperparameters, those of the parts and of callbacks among them.
 
         Parameters
@@ -293,13 +295,13 @@ class MultiTaskRanker(
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(
         self,
-        X: Any,
-        y: Any,
-        sample_weight: Any = None,
+        X: TableLike,
+        y: LabelsLike,
+        sample_weight: WeightsLike = None,
         *,
-        X_val: Any = None,
-        y_val: Any = None,
-        sample_weight_val: Any = None,
+        X_val: TableLike | None = None,
+        y_val: LabelsLike | None = None,
+        sample_weight_val: WeightsLike = None,
     ) -> Self:
         """Train on a table of impressions.
 
@@ -363,7 +365,11 @@ default=None
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(
-        self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None
+        self,
+        X: TableLike,
+        y: LabelsLike,
+        classes: ClassesLike = None,
+        sample_weight: WeightsLike = None,
     ) -> Self:
         """Continue training with one more table, in one pass.
 
@@ -485,7 +491,7 @@ default=None
         """Numbers that training may change, those of the embedding tables included."""
         return sum(p.numel() for p in self.net_.module_.parameters())
 
-    def predict_task(self, X: Any) -> Any:
+    def predict_task(self, X: TableLike) -> Any:
         """Estimate the expected label of every task.
 
         Parameters
@@ -511,7 +517,7 @@ default=None
         names = kinds.column_names(self.task_names_)
         return pd.DataFrame(values, columns=names, index=index)
 
-    def predict_task_proba(self, X: Any) -> Any:
+    def predict_task_proba(self, X: TableLike) -> Any:
         """Estimate the probability of a positive for every task.
 
         Parameters
@@ -540,7 +546,9 @@ default=None
                 )
         return self.predict_task(X)
 
-    def _levels(self, X: Any) -> npt.NDArray[np.float64]:
+    def _levels(
+        self, X: TableLike | EncodedTable | EncodedBlocks
+    ) -> npt.NDArray[np.float64]:
         if is_source(X) or isinstance(X, EncodedBlocks):
             tables = self.encoder_.encode_blocks(X)
             return np.concatenate([self._levels(table) for table in tables])
@@ -561,7 +569,7 @@ default=None
         return TaskKinds(fitted)
 
     @available_unless(_why_without_classes)
-    def predict_proba(self, X: Any) -> Any:
+    def predict_proba(self, X: TableLike) -> Any:
         """Estimate the probability of each label.
 
         Parameters
@@ -587,7 +595,7 @@ default=None
             return np.ones((len(proba[0]), 1))
         return proba[0]
 
-    def predict(self, X: Any) -> npt.NDArray[Any]:
+    def predict(self, X: TableLike) -> AnyArray:
         """Predict the more probable label of every task, or the mean of a regression.
 
         Parameters
@@ -608,10 +616,12 @@ default=None
         if not isinstance(kinds[0], BinaryTask):
             return labels[:, 0]
         last = len(self.classes_) - 1
-        chosen: npt.NDArray[Any] = self.classes_[np.minimum(labels[:, 0], last)]
+        chosen: AnyArray = self.classes_[np.minimum(labels[:, 0], last)]
         return chosen
 
-    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+    def score(
+        self, X: TableLike, y: LabelsLike, sample_weight: WeightsLike = None
+    ) -> float:
         """Mean of the scores of the tasks.
 
         That of a binary task is the ROC AUC, of a regression R², or D² of its loss, of
@@ -649,7 +659,7 @@ default=None
             # pandas' NA is neither equal nor different.
             cells = pd.Series(np.asarray(y).ravel(), dtype=object)
             last = cells.notna() & (cells.where(cells.notna()) == self.classes_[-1])
-            labels = last.to_numpy(dtype=float).reshape(-1, 1)
+            labels = np.asarray(last, dtype=np.float32).reshape(-1, 1)
         weight = check_sample_weight(sample_weight, shape, self.task_names_)
         seen = np.broadcast_to(
             targets.observed * (1.0 if weight is None else weight), shape
@@ -676,7 +686,7 @@ default=None
         check_is_fitted(self)
         return summary_text(self)
 
-    def _sk_visual_block_(self) -> Any:
+    def _sk_visual_block_(self) -> VisualBlock:
         return visual_block(self)
 
     def set_output(self, *, transform: str | None = None) -> Self:
@@ -700,7 +710,7 @@ default=None
             self._sklearn_output_config = {"transform": transform}
         return self
 
-    def __sklearn_tags__(self) -> Any:
+    def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
         tags.target_tags.single_output = True
@@ -723,7 +733,7 @@ default=None
         twin.embeddings = copy.copy(self.embeddings)
         return twin
 
-    def _snapshot(self, fitted: dict[str, Any]) -> Self:
+    def _snapshot(self, fitted: dict[str, object]) -> Self:
         """A ranker as if training had ended here, for scorers within `fit`."""
         ranker = copy.copy(self)
         ranker.__dict__.update(fitted)

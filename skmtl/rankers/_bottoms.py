@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -40,7 +40,7 @@ class BottomRanker(MultiTaskRanker):
     _layers: ClassVar[dict[str, int]] = {"tower_units": 0, "bottom_units": 0}
     _bottom: ClassVar[type[Sharing]] = TaskBottoms
 
-    def _bottom_options(self) -> dict[str, Any]:
+    def _bottom_options(self) -> dict[str, object]:
         """What this kind of bottom takes beside its sizes."""
         return {}
 

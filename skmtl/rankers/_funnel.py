@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 from sklearn.utils.validation import check_is_fitted
 
 from skmtl._sklearn import NOT_NEGATIVE
+from skmtl._typing import TableLike
 from skmtl.modules import ProductTowers, Towers, TransferTowers
 from skmtl.rankers._bottoms import BottomRanker
 from skmtl.rankers._task_order import (
@@ -79,7 +80,7 @@ class ESMM(BottomRanker):
 
     task_order: TaskOrder = parameter(default=None, allowed=["array-like", dict, None])
 
-    def predict_conditional_proba(self, X: Any) -> npt.NDArray[np.float64]:
+    def predict_conditional_proba(self, X: TableLike) -> npt.NDArray[np.float64]:
         """Estimate the probability of each task given the tasks that it follows.
 
         Parameters

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from sklearn.utils.validation import check_is_fitted
 
+from skmtl._typing import AnyArray, TableLike
 from skmtl.rankers._base import MultiTaskRanker
 from skmtl.training.computing import blocks, predicting
 
@@ -29,7 +29,7 @@ class GatedRanker(MultiTaskRanker):
     {shared_attributes}
     """
 
-    def gate_weights(self, X: Any) -> npt.NDArray[np.float32]:
+    def gate_weights(self, X: TableLike) -> npt.NDArray[np.float32]:
         """Weights that each task's gate gives to the experts.
 
         Parameters
@@ -46,7 +46,7 @@ class GatedRanker(MultiTaskRanker):
         """
         return self._mixture(X, 0)[:, : len(self.task_names_)]
 
-    def expert_outputs(self, X: Any) -> npt.NDArray[np.float32]:
+    def expert_outputs(self, X: TableLike) -> npt.NDArray[np.float32]:
         """What each expert makes of a row.
 
         Parameters
@@ -62,7 +62,7 @@ class GatedRanker(MultiTaskRanker):
         return self._mixture(X, 1)
 
     @property
-    def expert_names_(self) -> npt.NDArray[Any]:
+    def expert_names_(self) -> AnyArray:
         """Names of the experts, in the order of `gate_weights`."""
         check_is_fitted(self)
         return np.array(self._expert_names(), dtype=object)
@@ -75,7 +75,7 @@ class GatedRanker(MultiTaskRanker):
         """Which experts each task's gate weighs, ``(n_tasks, n_experts)``."""
         return np.ones((len(self.task_names_), len(self.expert_names_)), dtype=bool)
 
-    def _mixture(self, X: Any, part: int) -> npt.NDArray[np.float32]:
+    def _mixture(self, X: TableLike, part: int) -> npt.NDArray[np.float32]:
         """Gate weights (part 0) or the experts' outputs (part 1)."""
         check_is_fitted(self)
         module, device = self.net_.module_, self.net_.device

@@ -7,11 +7,12 @@ import functools
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from numbers import Integral
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from torch import nn
 
+from skmtl._typing import ColumnName
 from skmtl.encoding import TableEncoder
 from skmtl.modules import BagColumn
 from skmtl.modules.memory import free_bytes
@@ -20,6 +21,8 @@ from skmtl.modules.memory import free_bytes
 DEFAULT = 16
 _LARGEST_AUTO = 64
 
+# The name of a pooling, or attention and the column to compare with.
+Pooling: TypeAlias = str | tuple[str, str]
 POOLINGS = ("mean", "sum", "max")
 
 # Numbers of four bytes that each optimiser keeps for a row of `dim` numbers: Adam two
@@ -27,7 +30,9 @@ POOLINGS = ("mean", "sum", "max")
 _STATE = {"lazy_adam": lambda dim: 2 * dim, "adagrad": lambda dim: 1}
 
 
-def check_units(units: Any, what: str, *, at_least: int = 0) -> list[int]:
+def check_units(
+    units: int | Iterable[int], what: str, *, at_least: int = 0
+) -> list[int]:
     """Bring widths of layers to a list of positive integers.
 
     Raises
@@ -47,7 +52,9 @@ def check_units(units: Any, what: str, *, at_least: int = 0) -> list[int]:
     return [int(n) for n in found]
 
 
-def check_embedding_dim(embedding_dim: Any) -> None:
+def check_embedding_dim(
+    embedding_dim: int | str | Mapping[ColumnName, int | str],
+) -> None:
     """Refuse what is not a width, before any table is read.
 
     Raises
@@ -59,7 +66,7 @@ def check_embedding_dim(embedding_dim: Any) -> None:
         embedding_dim = {None: embedding_dim}
     for name, dim in embedding_dim.items():
         whole = isinstance(dim, Integral) and not isinstance(dim, bool)
-        if dim != "auto" and not (whole and dim >= 1):
+        if dim != "auto" and not (whole and int(dim) >= 1):
             where = "" if name is None else f" of column {name!r}"
             raise ValueError(
                 f"embedding_dim{where} must be an integer of at least 1 or 'auto', "
@@ -68,7 +75,9 @@ def check_embedding_dim(embedding_dim: Any) -> None:
 
 
 def embedding_dims(
-    embedding_dim: Any, names: Sequence[Any], sizes: Sequence[int]
+    embedding_dim: int | str | Mapping[ColumnName, int | str],
+    names: Sequence[ColumnName],
+    sizes: Sequence[int],
 ) -> list[int]:
     """Width of the embedding of each id column.
 
@@ -116,7 +125,7 @@ def auto_dim(size: int) -> int:
     return int(2 ** np.round(np.log2(min(6 * size**0.25, _LARGEST_AUTO))))
 
 
-def check_pooling(pooling: Any) -> None:
+def check_pooling(pooling: object) -> None:
     """Refuse what is not a pooling, before any table is read.
 
     Raises
@@ -141,7 +150,9 @@ def _is_attention(one: Any) -> bool:
 
 
 def bag_columns(
-    pooling: Any, encoder: TableEncoder, dims: Sequence[int]
+    pooling: Pooling | Mapping[ColumnName, Pooling],
+    encoder: TableEncoder,
+    dims: Sequence[int],
 ) -> list[BagColumn]:
     """What each column of lists reads, and how it is pooled.
 
@@ -200,7 +211,7 @@ def bag_columns(
 
 
 def check_memory(
-    names: Sequence[Any],
+    names: Sequence[ColumnName],
     sizes: Sequence[int],
     dims: Sequence[int],
     *,
@@ -259,7 +270,7 @@ def belongs_to_part(name: str) -> bool:
     return name.startswith(tuple(f"{part}__" for part in PARTS))
 
 
-def own_parameters(part: str, params: Mapping[str, Any]) -> dict[str, Any]:
+def own_parameters(part: str, params: Mapping[str, object]) -> dict[str, object]:
     """Of all hyperparameters those of a part, under the names that it has for them."""
     prefix = f"{part}__"
     return {
@@ -269,7 +280,7 @@ def own_parameters(part: str, params: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def check_part(part: str, given: Any, own: Mapping[str, Any]) -> None:
+def check_part(part: str, given: object, own: Mapping[str, object]) -> None:
     """Refuse what makes no part, or not with these parameters.
 
     Raises
@@ -301,7 +312,9 @@ def check_part(part: str, given: Any, own: Mapping[str, Any]) -> None:
 
 
 def make_part(
-    given: Any, offered: Mapping[str, Any], own: Mapping[str, Any]
+    given: Callable[..., nn.Module] | nn.Module,
+    offered: Mapping[str, object],
+    own: Mapping[str, object],
 ) -> nn.Module:
     """Make a part.
 
@@ -327,7 +340,7 @@ def make_part(
     return made
 
 
-def takes(given: Any, name: str) -> bool:
+def takes(given: Callable[..., object] | nn.Module, name: str) -> bool:
     """Whether what makes a part takes a parameter; a module is trusted to."""
     return isinstance(given, nn.Module) or name in _accepted(given)
 
@@ -352,7 +365,7 @@ def _accepted(given: Callable[..., Any]) -> set[str]:
     return names - {"self"}
 
 
-def _bound(given: Callable[..., Any]) -> set[str]:
+def _bound(given: Callable[..., object]) -> set[str]:
     """What a ``functools.partial`` has already."""
     if not isinstance(given, functools.partial):
         return set()

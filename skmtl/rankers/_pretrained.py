@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import torch
 
+from skmtl._typing import ColumnName
 from skmtl._warnings import warn
 from skmtl.embedders import PretrainedEmbedding
 from skmtl.encoding import EncodedTable, TableEncoder
@@ -25,7 +25,7 @@ _POOR = 0.5
 class ColumnVectors:
     """Checked vectors of one id column."""
 
-    column: Any
+    column: ColumnName
     spec: PretrainedEmbedding
     table: VectorTable
 
@@ -48,11 +48,14 @@ class PretrainedTables:
         As in the rankers.
     """
 
-    def __init__(self, embeddings: Mapping[Any, Any] | None) -> None:
+    def __init__(self, embeddings: Mapping[ColumnName, object] | None) -> None:
         self.columns: list[ColumnVectors] = []
         for column, given in (embeddings or {}).items():
-            wrapped = isinstance(given, PretrainedEmbedding)
-            spec = given if wrapped else PretrainedEmbedding(given)
+            spec = (
+                given
+                if isinstance(given, PretrainedEmbedding)
+                else PretrainedEmbedding(given)
+            )
             spec._check(column)
             table = VectorTable.read(spec.table, column)
             self.columns.append(ColumnVectors(column, spec, table))
@@ -136,7 +139,7 @@ class PretrainedTables:
         return found
 
 
-def _place(encoder: TableEncoder, column: Any) -> int:
+def _place(encoder: TableEncoder, column: ColumnName) -> int:
     """The vocabulary of a column."""
     if column in encoder.vocabulary_of_:
         place = encoder.vocabulary_places_[column]
@@ -158,7 +161,7 @@ def _place(encoder: TableEncoder, column: Any) -> int:
     )
 
 
-def _refuse_two_for_one(places: list[int], columns: list[Any]) -> None:
+def _refuse_two_for_one(places: list[int], columns: list[ColumnName]) -> None:
     """Refuse two tables for columns that share a vocabulary."""
     for i, place in enumerate(places):
         if place in places[:i]:
@@ -169,7 +172,7 @@ def _refuse_two_for_one(places: list[int], columns: list[Any]) -> None:
 
 
 def _cells(
-    table: EncodedTable, encoder: TableEncoder, column: Any
+    table: EncodedTable, encoder: TableEncoder, column: ColumnName
 ) -> npt.NDArray[np.int64]:
     """Rows of the fused table that a column reads."""
     if column in encoder.categorical_names_:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from numbers import Real
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from skmtl._sklearn import NOT_NEGATIVE, Interval, StrOptions
 from skmtl.modules import CrossStitchBottoms, SoftlySharedBottoms
@@ -67,7 +67,7 @@ class CrossStitch(BottomRanker):
     _layers: ClassVar[dict[str, int]] = {"tower_units": 0, "bottom_units": 1}
     _bottom: ClassVar[type] = CrossStitchBottoms
 
-    def _bottom_options(self) -> dict[str, Any]:
+    def _bottom_options(self) -> dict[str, object]:
         return {"own_weight": self.own_weight}
 
 
@@ -126,5 +126,5 @@ class SoftSharing(BottomRanker):
     _layers: ClassVar[dict[str, int]] = {"tower_units": 0, "bottom_units": 1}
     _bottom: ClassVar[type] = SoftlySharedBottoms
 
-    def _bottom_options(self) -> dict[str, Any]:
+    def _bottom_options(self) -> dict[str, object]:
         return {"distance": self.penalty, "strength": self.alpha}

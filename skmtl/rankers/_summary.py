@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from sklearn.base import BaseEstimator
 from torch import nn
 
 from skmtl._sklearn import VisualBlock
@@ -28,7 +29,7 @@ class Part:
     n_parameters: int
 
 
-def summary_text(ranker: Any) -> str:
+def summary_text(ranker: BaseEstimator) -> str:
     """A table with a line for each part of the network."""
     found = parts_of(ranker)
     rows = [("part", "module", "output", "parameters")]
@@ -46,7 +47,7 @@ def summary_text(ranker: Any) -> str:
     return "\n".join([title, tasks, "", *lines])
 
 
-def visual_block(ranker: Any) -> Any:
+def visual_block(ranker: BaseEstimator) -> VisualBlock:
     """scikit-learn's diagram: the encoder, then the parts of the network."""
     name = type(ranker).__name__
     if not ranker._is_fitted():
@@ -72,7 +73,7 @@ def visual_block(ranker: Any) -> Any:
     )
 
 
-def parts_of(ranker: Any) -> list[Part]:
+def parts_of(ranker: BaseEstimator) -> list[Part]:
     """The embedding, the sharing and the towers, each with what it is made of."""
     module = ranker.net_.module_
     shapes = _output_shapes(ranker)
@@ -100,7 +101,7 @@ def _count(module: nn.Module) -> int:
     return sum(p.numel() for p in module.parameters())
 
 
-def _headline(ranker: Any, found: list[Part]) -> str:
+def _headline(ranker: BaseEstimator, found: list[Part]) -> str:
     total = sum(part.n_parameters for part in found if part.depth == 0)
     n_tasks, n_columns = len(ranker.task_names_), ranker.n_features_in_
     tasks = "1 task" if n_tasks == 1 else f"{n_tasks} tasks"
@@ -108,7 +109,7 @@ def _headline(ranker: Any, found: list[Part]) -> str:
     return f"{tasks}, {columns}, {total:,} parameters"
 
 
-def _output_shapes(ranker: Any) -> dict[int, str]:
+def _output_shapes(ranker: BaseEstimator) -> dict[int, str]:
     """Shape of what each module gives, by its id, seen on tables of missing cells."""
     few, more = (_shapes_of_pass(ranker, n) for n in _ROWS)
     return {
@@ -119,7 +120,9 @@ def _output_shapes(ranker: Any) -> dict[int, str]:
     }
 
 
-def _shapes_of_pass(ranker: Any, n_rows: int) -> dict[int, list[tuple[int, ...]]]:
+def _shapes_of_pass(
+    ranker: BaseEstimator, n_rows: int
+) -> dict[int, list[tuple[int, ...]]]:
     module, device = ranker.net_.module_, ranker.net_.device
     shapes: dict[int, list[tuple[int, ...]]] = {}
 
@@ -138,7 +141,7 @@ def _shapes_of_pass(ranker: Any, n_rows: int) -> dict[int, list[tuple[int, ...]]
     return shapes
 
 
-def _missing_rows(ranker: Any, n_rows: int) -> Any:
+def _missing_rows(ranker: BaseEstimator, n_rows: int) -> Any:
     cells = np.full((n_rows, ranker.n_features_in_), np.nan)
     names = getattr(ranker, "feature_names_in_", None)
     table = cells if names is None else pd.DataFrame(cells, columns=names)

@@ -10,6 +10,7 @@ from typing import Any, TypeGuard
 import pandas as pd
 
 from skmtl._containers import to_native
+from skmtl._typing import TableLike
 from skmtl.sources.parquet import ParquetFiles
 from skmtl.sources.queries import ArrowDataset, PolarsQuery
 from skmtl.sources.source import Source
@@ -71,7 +72,7 @@ def are_names(values: object) -> TypeGuard[str | Sequence[str]]:
     return bool(values) and all(isinstance(v, str) for v in values)
 
 
-def column_names(values: Any, argument: str) -> list[str]:
+def column_names(values: object, argument: str) -> list[str]:
     """Columns of a source that an argument names.
 
     Parameters
@@ -102,7 +103,7 @@ def column_names(values: Any, argument: str) -> list[str]:
     return [values] if isinstance(values, str) else list(values)
 
 
-def named_columns(X: Any, values: Any, argument: str) -> Any:
+def named_columns(X: TableLike, values: object, argument: str) -> Any:
     """Values of the columns that an argument names, if `X` is a source.
 
     Parameters

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from skmtl._extras import import_extra
 from skmtl.sources.source import Block, Source
@@ -79,7 +79,7 @@ class ParquetFiles(Source):
         paths: Path | Sequence[Path],
         *,
         columns: Sequence[str] | None = None,
-        storage_options: dict[str, Any] | None = None,
+        storage_options: dict[str, object] | None = None,
     ) -> None:
         import_extra("pyarrow.parquet", "parquet", "Reading Parquet files")
         given = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
@@ -117,7 +117,7 @@ class ParquetFiles(Source):
 
 
 def _located(
-    path: str, options: dict[str, Any]
+    path: str, options: dict[str, object]
 ) -> tuple[fsspec.AbstractFileSystem, list[str]]:
     """The file system of an address, and the files that it stands for."""
     from fsspec.core import url_to_fs

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from numbers import Integral
 from typing import Any, TypeAlias
 
@@ -10,10 +10,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from scipy.special import logit
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
 from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.model_selection import BaseCrossValidator
 
 from skmtl._extras import import_extra
+from skmtl._typing import AnyArray, TableLike
 from skmtl.encoding import TableEncoder
 from skmtl.model_selection import MultiTaskStratifiedKFold
 from skmtl.tasks import Targets
@@ -28,7 +30,11 @@ _EDGE = 1e-6
 
 
 def find_folds(
-    cv: Any, X: Any, targets: Targets, groups: object, seed: int
+    cv: int | BaseCrossValidator | Sequence[tuple[AnyArray, AnyArray]],
+    X: TableLike,
+    targets: Targets,
+    groups: object,
+    seed: int,
 ) -> tuple[list[Fold], npt.NDArray[np.bool_]]:
     """Indices of the training and test rows of each fold, and which rows are tested.
 
@@ -38,7 +44,7 @@ def find_folds(
         If a row is in two test parts, or there is no fold.
     """
     labels = targets.as_given()
-    if isinstance(cv, Integral):
+    if isinstance(cv, Integral | int):
         n_splits = int(cv)
         if n_splits > len(labels):
             raise ValueError(
@@ -46,9 +52,7 @@ def find_folds(
                 "Give more rows or fewer folds."
             )
         cv = MultiTaskStratifiedKFold(n_splits, shuffle=True, random_state=seed)
-    pairs: Iterable[Any] = cv
-    if not isinstance(cv, list | tuple):
-        pairs = cv.split(X, labels, groups)
+    pairs = cv.split(X, labels, groups) if hasattr(cv, "split") else cv
     folds = [(np.asarray(train), np.asarray(test)) for train, test in pairs]
     times = np.zeros(len(labels), dtype=np.int64)
     for _, test in folds:
@@ -62,11 +66,11 @@ def find_folds(
     return folds, times > 0
 
 
-def as_categories(encoder: TableEncoder, X: Any) -> pd.DataFrame:
+def as_categories(encoder: TableEncoder, X: TableLike) -> pd.DataFrame:
     """Ids as categories that are the same in every table, and numbers."""
     table = encoder.encode(X)
     first, sizes = encoder.layout_.column_first, encoder.layout_.column_sizes
-    columns: dict[str, Any] = {}
+    columns: dict[str, object] = {}
     for k, name in enumerate(encoder.categorical_names_):
         codes = table.ids[:, k] - first[k]
         columns[f"id_{name}"] = pd.Categorical(codes, categories=range(sizes[k]))
@@ -78,7 +82,7 @@ def as_categories(encoder: TableEncoder, X: Any) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
-def make_classifier(estimator: Any, seed: int) -> Any:
+def make_classifier(estimator: BaseEstimator, seed: int) -> Any:
     """One of the classifiers that have names, or a clone of the caller's own."""
     if not isinstance(estimator, str):
         made = clone(estimator)

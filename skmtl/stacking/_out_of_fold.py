@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from skmtl._containers import as_frame, has_names, select_columns, to_native
 from skmtl._sklearn import HasMethods, Interval, StrOptions, _fit_context
+from skmtl._typing import TableLike
 from skmtl.encoding import TableEncoder
 from skmtl.stacking._cross_fitting import (
     MAX_CATEGORIES,
@@ -124,7 +125,7 @@ default="hist_gradient_boosting"
     ['score_click', 'score_order']
     """
 
-    _parameter_constraints: ClassVar[dict[str, Any]] = {
+    _parameter_constraints: ClassVar[dict[str, object]] = {
         "estimator": [
             StrOptions({"hist_gradient_boosting", "lightgbm"}),
             HasMethods(["fit", "predict_proba"]),
@@ -163,7 +164,11 @@ default="hist_gradient_boosting"
         self.random_state = random_state
 
     def fit(
-        self, X: object, y: object, sample_weight: object = None, groups: object = None
+        self,
+        X: TableLike,
+        y: object,
+        sample_weight: object = None,
+        groups: object = None,
     ) -> Self:
         """Fit the models of all tasks and folds.
 
@@ -189,7 +194,11 @@ default=None
 
     @_fit_context(prefer_skip_nested_validation=False)
     def fit_transform(
-        self, X: object, y: object, sample_weight: object = None, groups: object = None
+        self,
+        X: TableLike,
+        y: object,
+        sample_weight: object = None,
+        groups: object = None,
     ) -> pd.DataFrame:
         """Fit, and score each row by a model that has not seen it.
 
@@ -249,7 +258,7 @@ default=None
             self.feature_names_in_ = encoder.feature_names_in_
         return self._joined(X, scores)
 
-    def transform(self, X: object) -> pd.DataFrame:
+    def transform(self, X: TableLike) -> pd.DataFrame:
         """Score new rows.
 
         Parameters
@@ -329,7 +338,7 @@ default=None
                 "them."
             )
 
-    def _joined(self, X: object, scores: Floats) -> pd.DataFrame:
+    def _joined(self, X: TableLike, scores: Floats) -> pd.DataFrame:
         """The columns of `fit`, if they are asked for, and the scores."""
         frame = as_frame(X, estimator=self)
         names = _score_names(self.task_names_)

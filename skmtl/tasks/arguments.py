@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from skmtl._containers import table_of_tasks
+from skmtl._typing import AnyArray, ColumnName
 
 
-def by_task(value: Any, names: Iterable[Any], what: str) -> Any:
+def by_task(value: object, names: Iterable[ColumnName], what: str) -> Any:
     """Bring a mapping or a Series to a list in the order of the tasks; leave all else.
 
     Parameters
@@ -56,7 +57,7 @@ def by_task(value: Any, names: Iterable[Any], what: str) -> Any:
 
 
 def check_names(
-    found: Iterable[Any], known: list[Any], what: str, hint: str = ""
+    found: Iterable[ColumnName], known: Sequence[object], what: str, hint: str = ""
 ) -> None:
     """Refuse names that are not tasks.
 
@@ -73,9 +74,9 @@ def check_names(
 
 
 def check_sample_weight(
-    sample_weight: Any,
+    sample_weight: object,
     shape: tuple[int, int],
-    names: Sequence[str] | npt.NDArray[Any] = (),
+    names: Sequence[str] | AnyArray = (),
     *,
     some: bool = True,
 ) -> npt.NDArray[np.float64] | None:
@@ -107,7 +108,8 @@ def check_sample_weight(
     sample_weight = table_of_tasks(sample_weight, shape[0], "sample_weight")
     columns = {str(name): name for name in getattr(sample_weight, "columns", ())}
     if len(names) and columns.keys() == set(names):
-        sample_weight = sample_weight[[columns[name] for name in names]]
+        table = cast(pd.DataFrame, sample_weight)  # or another that has columns
+        sample_weight = table[[columns[name] for name in names]]
     try:
         weight = np.asarray(sample_weight, dtype=np.float64)
     except (OverflowError, TypeError, ValueError) as error:
@@ -143,7 +145,7 @@ def check_sample_weight(
 
 
 def check_row_weight(
-    sample_weight: Any, n_samples: int, *, some: bool = True
+    sample_weight: object, n_samples: int, *, some: bool = True
 ) -> npt.NDArray[np.float64] | None:
     """Check weights of rows; as `check_sample_weight`, of shape (n_samples,)."""
     weight = check_sample_weight(sample_weight, (n_samples, 1), some=some)
@@ -151,9 +153,9 @@ def check_row_weight(
 
 
 def task_weights(
-    sample_weight: Any,
+    sample_weight: object,
     observed: npt.NDArray[np.bool_],
-    names: Sequence[str] | npt.NDArray[Any],
+    names: Sequence[str] | AnyArray,
     *,
     some: bool = True,
 ) -> npt.NDArray[np.float64]:

@@ -157,7 +157,7 @@ def _as_array(y: Any) -> npt.NDArray[Any]:
 
 
 def check_targets(
-    y: Any, classes: Any = None, kinds: Sequence[TaskKind] | None = None
+    y: object, classes: Any = None, kinds: Sequence[TaskKind] | None = None
 ) -> Targets:
     """Check `y` and bring it to one form.
 

@@ -5,16 +5,18 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from itertools import pairwise
-from typing import Any
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from sklearn.base import BaseEstimator
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from skmtl.encoding import EncodedTable, RaggedArray, TableEncoder
 from skmtl.modules.draws import generator_of
+from skmtl.modules.ragged import Inputs
 from skmtl.tasks import Targets
 from skmtl.training.computing import (
     as_tensors,
@@ -32,7 +34,11 @@ GATHERED_ROWS = 8192
 MERGE_ROWS = 1024
 
 
-class RowTable(Dataset[Any], ABC):
+# Inputs, and labels with weights; no weights where all are 1.
+Batch: TypeAlias = tuple[Inputs, tuple[Tensor, Tensor | None]]
+
+
+class RowTable(Dataset[Batch], ABC):
     """Encoded rows with labels and weights, as the net reads them."""
 
     @abstractmethod
@@ -52,7 +58,7 @@ class RowTable(Dataset[Any], ABC):
         """Values of tasks, NaN for those without a label here."""
 
     @abstractmethod
-    def state(self) -> list[Any]:
+    def state(self) -> list[Inputs | Tensor | None]:
         """Tensors, in dicts and lists, that tell the rows from others."""
 
 
@@ -69,7 +75,7 @@ class TensorTable(RowTable):
         Weights, 0 where not observed.
     """
 
-    def __init__(self, X: dict[str, Any], y: Tensor, weight: Tensor | None) -> None:
+    def __init__(self, X: Inputs, y: Tensor, weight: Tensor | None) -> None:
         self.X, self.y, self.weight = X, y, weight
         self.device: torch.device | None = None  # where batches go, if elsewhere
 
@@ -88,7 +94,7 @@ class TensorTable(RowTable):
         self.device = torch.device(device)
         return self
 
-    def take(self, at: Any) -> TensorTable:
+    def take(self, at: slice | Tensor) -> TensorTable:
         """Some of the rows."""
         weight = None if self.weight is None else self.weight[at]
         X = {name: x[at] for name, x in self.X.items()}
@@ -96,7 +102,7 @@ class TensorTable(RowTable):
         taken.device = self.device
         return taken
 
-    def rows(self, at: Any) -> tuple[dict[str, Any], tuple[Tensor, Tensor | None]]:
+    def rows(self, at: slice | Tensor) -> Batch:
         """A batch."""
         taken = self.take(at)
         batch = taken.X, (taken.y, taken.weight)
@@ -109,7 +115,7 @@ class TensorTable(RowTable):
         stride = -(-len(self) // n_rows)
         return self.take(torch.arange(0, len(self), stride, device=self.y.device))
 
-    def state(self) -> list[Any]:
+    def state(self) -> list[Inputs | Tensor | None]:
         return [self.X, self.y, self.weight]
 
     def where_labelled(self, values: Tensor) -> Tensor:
@@ -129,7 +135,7 @@ class RowBatches(ABC):
         return -(-len(self.table) // self.batch_size)
 
     @abstractmethod
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> Iterator[Batch]:
         """Arguments of the module, and labels with weights, batch by batch."""
 
 
@@ -141,7 +147,7 @@ class Batches(RowBatches):
     def __init__(self, table: TensorTable, batch_size: int, *, shuffle: bool) -> None:
         self.table, self.batch_size, self.shuffle = table, batch_size, shuffle
 
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> Iterator[Batch]:
         n = len(self.table)
         # Drawn on the CPU, so that a seed means the same on every device.
         order = None
@@ -156,7 +162,7 @@ class Batches(RowBatches):
         for at in order.split(n_batches * self.batch_size):
             yield from self._slices(self.table.take(at))
 
-    def _slices(self, table: TensorTable) -> Iterator[Any]:
+    def _slices(self, table: TensorTable) -> Iterator[Batch]:
         for start in range(0, len(table), self.batch_size):
             yield table.rows(slice(start, start + self.batch_size))
 
@@ -281,7 +287,7 @@ class UnknownIds:
             found[:, column] = torch.where(known[:, column], columns[:, column], row)
 
 
-def unknown_ids(ranker: Any, encoder: TableEncoder) -> UnknownIds | None:
+def unknown_ids(ranker: BaseEstimator, encoder: TableEncoder) -> UnknownIds | None:
     """What a ranker's `unknown_rate` asks for; None where there is nothing to do."""
     if not ranker.unknown_rate or not encoder.row_frequencies().any():
         return None

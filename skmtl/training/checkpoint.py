@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 import torch
+from sklearn.base import BaseEstimator
+from skorch import NeuralNet
 from skorch.callbacks import Callback
 from torch import Tensor
 
@@ -93,7 +95,7 @@ class Checkpoint(Callback):
         self.seconds = _seconds(self.every)
         return self
 
-    def begin(self, ranker: Any) -> None:
+    def begin(self, ranker: BaseEstimator) -> None:
         """Take the hyperparameters of the fit that starts.
 
         Parameters
@@ -113,7 +115,7 @@ class Checkpoint(Callback):
             )
         self.settings = _settings(ranker)
 
-    def resume(self, net: Any, table: RowTable, valid: RowTable | None) -> int:
+    def resume(self, net: NeuralNet, table: RowTable, valid: RowTable | None) -> int:
         """Restore what was saved of the same fit, once all callbacks have begun.
 
         Parameters
@@ -152,7 +154,7 @@ class Checkpoint(Callback):
         _restore(net, state)
         return len(net.history) - self.begun
 
-    def on_epoch_end(self, net: Any, **_: Any) -> None:
+    def on_epoch_end(self, net: NeuralNet, **_: object) -> None:
         """Save, where it is time to and epochs are left.
 
         Parameters
@@ -219,7 +221,7 @@ def _seconds(every: str) -> float:
     return float(found[1]) * _UNITS[found[2]]
 
 
-def _settings(ranker: Any) -> dict[str, str]:
+def _settings(ranker: BaseEstimator) -> dict[str, str]:
     """Hyperparameters on which the bits of a fit depend, as text."""
     apart = {"callbacks", "verbose", "n_threads", "scratch_dir", "warm_start"}
     params = ranker.get_params(deep=False)
@@ -244,12 +246,12 @@ def _text(value: Any) -> str:
     return type(value).__name__
 
 
-def _short(value: Any) -> str:
+def _short(value: object) -> str:
     text = str(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def _digest(value: Any) -> str:
+def _digest(value: object) -> str:
     """A hash of all tensors of a nest."""
     digest = hashlib.blake2b(digest_size=16)
     for part in _tensors(value):
@@ -259,7 +261,7 @@ def _digest(value: Any) -> str:
     return digest.hexdigest()
 
 
-def _tensors(value: Any) -> list[Tensor]:
+def _tensors(value: object) -> list[Tensor]:
     if isinstance(value, Tensor):
         return [value]
     if isinstance(value, RowTable):
@@ -273,7 +275,7 @@ def _tensors(value: Any) -> list[Tensor]:
     return []
 
 
-def _state_of(net: Any) -> dict[str, Any]:
+def _state_of(net: NeuralNet) -> dict[str, Any]:
     """All that the rest of training depends on."""
     average = net.average_
     on_cpu, on_gpu = generator_states(net.device)
@@ -297,7 +299,7 @@ def _state_of(net: Any) -> dict[str, Any]:
     }
 
 
-def _restore(net: Any, state: Mapping[str, Any]) -> None:
+def _restore(net: NeuralNet, state: Mapping[str, Any]) -> None:
     net.module_.load_state_dict(state["module"])
     net.criterion_.load_state_dict(state["criterion"])
     net.optimizer_.load_state_dict(state["optimizer"])
@@ -319,7 +321,7 @@ def _restore(net: Any, state: Mapping[str, Any]) -> None:
 _SCALARS = (type(None), bool, int, float, str)
 
 
-def _is_plain(value: Any) -> bool:
+def _is_plain(value: object) -> bool:
     """Whether a value can be saved without code."""
     if isinstance(value, Mapping):
         return all(isinstance(k, str | int) for k in value) and all(
@@ -332,7 +334,7 @@ def _is_plain(value: Any) -> bool:
     return isinstance(value, (*_SCALARS, np.generic, Tensor, np.ndarray, Bags))
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> Any:
     """A nest of numbers, strings and tensors; `_from_plain` gives the value back."""
     if isinstance(value, Mapping):
         return {k: _plain(v) for k, v in value.items()}
@@ -353,7 +355,7 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _from_plain(value: Any) -> Any:
+def _from_plain(value: object) -> Any:
     if isinstance(value, Mapping):
         if "__array__" in value:
             return value["__array__"].numpy()

@@ -18,11 +18,13 @@ import joblib
 import numpy as np
 import numpy.typing as npt
 import torch
+from skorch import NeuralNet
 
 from skmtl.encoding import EncodedTable
 from skmtl.modules import Bags, MultiTaskModule, Ragged
 from skmtl.modules.composition import BLOCK
 from skmtl.modules.memory import free_bytes
+from skmtl.modules.ragged import Inputs
 
 # The largest block whose release changes what glibc keeps, a little less.
 _LARGEST_KEPT = 2**25 - 2**14
@@ -291,11 +293,11 @@ def operations_by_row(module: MultiTaskModule) -> float:
     return 2.0 * sum(p.numel() for p in dense)
 
 
-def as_tensors(table: EncodedTable) -> dict[str, Any]:
+def as_tensors(table: EncodedTable) -> Inputs:
     """Arguments of the module for all rows of a table, on the memory of its arrays."""
     arrays = table.as_dict()
     bags = arrays.pop("bags", ())
-    tensors: dict[str, Any] = {k: torch.from_numpy(x) for k, x in arrays.items()}
+    tensors: Inputs = {k: torch.from_numpy(x) for k, x in arrays.items()}
     if bags:
         tensors["bags"] = Bags(
             Ragged(torch.from_numpy(bag.values), torch.from_numpy(bag.offsets))
@@ -305,7 +307,7 @@ def as_tensors(table: EncodedTable) -> dict[str, Any]:
 
 
 def logits(
-    net: Any,
+    net: NeuralNet,
     table: EncodedTable,
     rows: npt.NDArray[np.int64] | None = None,
 ) -> npt.NDArray[np.float32]:
@@ -321,7 +323,7 @@ def logits(
 
 
 @contextmanager
-def predicting(net: Any, n_rows: int) -> Iterator[StepThreads]:
+def predicting(net: NeuralNet, n_rows: int) -> Iterator[StepThreads]:
     """Set torch and a net up for prediction, and leave both as they were found."""
     module = net.module_
     was_training = module.training
@@ -339,7 +341,7 @@ def predicting(net: Any, n_rows: int) -> Iterator[StepThreads]:
 
 def blocks(
     table: EncodedTable, device: str, rows: npt.NDArray[np.int64] | None = None
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[Inputs]:
     """Arguments of the module, some rows at a time."""
     tensors = as_tensors(table)
     if rows is None and len(table) <= BLOCK:

@@ -5,17 +5,21 @@ from __future__ import annotations
 import math
 import shutil
 import sys
+from collections.abc import Mapping, Sized
 from time import perf_counter
 from typing import Any, TextIO
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import torch
+from skorch import NeuralNet
 from skorch.callbacks import Callback
+from skorch.history import History
 from torch import Tensor
 
+from skmtl._typing import FloatingArray, ObjectArray
 from skmtl.metrics._by_kind import score_of
+from skmtl.modules.ragged import Inputs
 from skmtl.tasks import TaskKind, TaskKinds
 
 # Rows of training that count: the epoch's order is random, so the first are a sample.
@@ -41,23 +45,24 @@ class EpochScores(Callback):
         as ``valid_auc_click``, for trackers that take numbers only.
     """
 
-    def __init__(
-        self, names: npt.NDArray[Any], kinds: TaskKinds, *, scalars: bool
-    ) -> None:
+    def __init__(self, names: ObjectArray, kinds: TaskKinds, *, scalars: bool) -> None:
         self.names, self.kinds, self.scalars = names, kinds, scalars
 
-    def on_epoch_begin(self, net: Any, **_: Any) -> None:
-        self.parts: dict[bool, list[Any]] = {True: [], False: []}
+    def on_epoch_begin(self, net: NeuralNet, **_: object) -> None:
+        self.parts: dict[bool, list[tuple[Tensor, Tensor, Tensor | None]]] = {
+            True: [],
+            False: [],
+        }
         self.n_rows = 0
 
     def on_batch_end(
         self,
-        net: Any,
+        net: NeuralNet,
         batch: Any,
         weight: Tensor | None,
         training: bool,
         y_pred: Tensor,
-        **_: Any,
+        **_: object,
     ) -> None:
         if training:
             if self.n_rows >= MAX_ROWS:
@@ -65,7 +70,7 @@ class EpochScores(Callback):
             self.n_rows += len(y_pred)
         self.parts[training].append((y_pred, batch[1], weight))
 
-    def on_epoch_end(self, net: Any, **_: Any) -> None:
+    def on_epoch_end(self, net: NeuralNet, **_: object) -> None:
         for training, prefix in ((True, "train"), (False, "valid")):
             if self.parts[training]:
                 outputs, labels, weight = _joined(self.parts[training])
@@ -76,21 +81,21 @@ class EpochScores(Callback):
         if self.scalars:
             self._record_scalars(net.history)
 
-    def _record_scalars(self, history: Any) -> None:
+    def _record_scalars(self, history: History) -> None:
         last = dict(history[-1])
         for key, values in last.items():
             if key == "loss_weight" or key.startswith(("train_task_", "valid_task_")):
                 for name, value in zip(self.names, values, strict=True):
                     history.record(f"{key.replace('_task', '')}_{name}", value)
 
-    def on_train_end(self, net: Any, **_: Any) -> None:
+    def on_train_end(self, net: NeuralNet, **_: object) -> None:
         self.parts = {}  # an epoch that was cut short
 
 
 def scores_of_outputs(
-    outputs: npt.NDArray[Any],
-    labels: npt.NDArray[Any],
-    weight: npt.NDArray[Any] | None,
+    outputs: FloatingArray,
+    labels: FloatingArray,
+    weight: FloatingArray | None,
     kinds: TaskKinds,
 ) -> dict[str, list[float]]:
     """Scores of all tasks by the name of the score; NaN for tasks that lack it.
@@ -126,9 +131,9 @@ def scores_of_outputs(
 
 def task_score(
     kind: TaskKind,
-    label: npt.NDArray[Any],
-    prediction: npt.NDArray[Any],
-    weight: npt.NDArray[Any],
+    label: FloatingArray,
+    prediction: FloatingArray,
+    weight: FloatingArray,
 ) -> float:
     """Score of one task over the rows with weight; NaN where it is not defined."""
     seen = weight > 0
@@ -144,7 +149,7 @@ def task_score(
 
 def _joined(
     parts: list[tuple[Tensor, Tensor, Tensor | None]],
-) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any] | None]:
+) -> tuple[FloatingArray, FloatingArray, FloatingArray | None]:
     logits, labels, weights = zip(*parts, strict=True)
     given = None if weights[0] is None else torch.cat(weights).cpu().numpy()
     return torch.cat(logits).cpu().numpy(), torch.cat(labels).cpu().numpy(), given
@@ -198,21 +203,23 @@ class EpochLine(Callback):
         The kind of each task.
     """
 
-    def __init__(self, names: npt.NDArray[Any], kinds: TaskKinds) -> None:
+    def __init__(self, names: ObjectArray, kinds: TaskKinds) -> None:
         self.names, self.kinds = names, kinds
 
-    def on_train_begin(self, net: Any, X: Any = None, **_: Any) -> None:
+    def on_train_begin(self, net: NeuralNet, X: Sized = (), **_: object) -> None:
         self.n_rows = len(X)
         self.n_done, self.begun = 0, perf_counter()
         self.n_epochs = net.max_epochs
         self.last = len(net.history) + net.max_epochs  # after earlier warm starts
         self.line = TerminalLine(sys.stdout)
 
-    def on_epoch_begin(self, net: Any, **_: Any) -> None:
+    def on_epoch_begin(self, net: NeuralNet, **_: object) -> None:
         self.started = self.shown = self.trained = perf_counter()
         self.rows = 0
 
-    def on_batch_end(self, net: Any, batch: Any, training: bool, **_: Any) -> None:
+    def on_batch_end(
+        self, net: NeuralNet, batch: tuple[Inputs, Tensor], training: bool, **_: object
+    ) -> None:
         if not training:
             return
         self.rows += len(batch[1])
@@ -222,7 +229,7 @@ class EpochLine(Callback):
             share = self.rows / self.n_rows
             self.line.move(f"{self._epoch(net)}  {share:4.0%}  {self._pace(share)}")
 
-    def on_epoch_end(self, net: Any, **_: Any) -> None:
+    def on_epoch_end(self, net: NeuralNet, **_: object) -> None:
         last = net.history[-1]
         score = f"  score {last['valid_score']:.5f}" if "valid_score" in last else ""
         self.line.end(
@@ -231,10 +238,10 @@ class EpochLine(Callback):
         )
         self.n_done += 1
 
-    def on_train_end(self, net: Any, **_: Any) -> None:
+    def on_train_end(self, net: NeuralNet, **_: object) -> None:
         self.line.end()  # of an epoch that was cut short
 
-    def _epoch(self, net: Any) -> str:
+    def _epoch(self, net: NeuralNet) -> str:
         n_digits = len(str(self.last))
         return f"epoch {net.history[-1, 'epoch']:{n_digits}d}/{self.last}"
 
@@ -246,7 +253,7 @@ class EpochLine(Callback):
         return f"{speed:,.0f} rows/s  {duration(left)} left"
 
 
-def task_text(epoch: Any, names: npt.NDArray[Any], kinds: TaskKinds) -> str:
+def task_text(epoch: Mapping[str, Any], names: ObjectArray, kinds: TaskKinds) -> str:
     """Loss and score of every task, on the validation part where there is one."""
     part = "valid" if "valid_task_loss" in epoch else "train"
     tasks = []
@@ -268,12 +275,12 @@ def duration(seconds: float) -> str:
     return f"{minutes}:{rest:02d}"
 
 
-def _is_terminal(stream: Any) -> bool:
+def _is_terminal(stream: object) -> bool:
     isatty = getattr(stream, "isatty", None)
     return bool(isatty and isatty())
 
 
-def history_frame(history: Any, names: npt.NDArray[Any]) -> pd.DataFrame:
+def history_frame(history: History, names: ObjectArray) -> pd.DataFrame:
     """One row for each epoch and task.
 
     Parameters
@@ -289,7 +296,7 @@ def history_frame(history: Any, names: npt.NDArray[Any]) -> pd.DataFrame:
         As the attribute `history_` of rankers.
     """
     epochs = [epoch for epoch in history if "train_task_loss" in epoch]
-    table: dict[str, Any] = {
+    table: dict[str, object] = {
         "epoch": np.repeat([epoch["epoch"] for epoch in epochs], len(names)),
         "task": np.tile(names, len(epochs)),
     }
@@ -305,9 +312,7 @@ def history_frame(history: Any, names: npt.NDArray[Any]) -> pd.DataFrame:
     return pd.DataFrame(table)
 
 
-def _gradients(
-    epochs: list[Any], names: npt.NDArray[Any]
-) -> dict[str, npt.NDArray[Any]]:
+def _gradients(epochs: list[Any], names: ObjectArray) -> dict[str, FloatingArray]:
     """Root mean square norms, and cosines of the epoch's gradients put end to end."""
     unknown = np.full((len(names), len(names)), np.nan)
     gramians = np.array([epoch.get("gramian", unknown) for epoch in epochs])

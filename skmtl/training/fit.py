@@ -5,7 +5,7 @@ Nothing is written to the ranker before all has gone well.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sized
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,11 +13,13 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import torch
+from sklearn.callback import CallbackContext
 from sklearn.utils.validation import check_consistent_length
 from skorch.helper import predefined_split
 
 from skmtl._containers import n_rows_of, table_of_tasks, to_native
 from skmtl._sklearn import rows_of
+from skmtl._typing import AnyArray, ClassesLike, LabelsLike, TableLike, WeightsLike
 from skmtl.encoding import EncodedTable, TableEncoder
 from skmtl.tasks import (
     Targets,
@@ -58,6 +60,7 @@ from skmtl.training.loop import (
     train,
 )
 from skmtl.training.net import MultiTaskNet
+from skmtl.training.parameters import Callbacks
 from skmtl.training.ranker import TrainableRanker
 from skmtl.training.rows import TableRows, TrainingRows, ValidationPart
 from skmtl.training.starts import (
@@ -98,7 +101,7 @@ class Validation:
 
     targets: Targets
     weight: Floats
-    X: Any = None
+    X: TableLike | None = None
     held_out: npt.NDArray[np.bool_] | None = None
     kept: npt.NDArray[np.bool_] | None = None
 
@@ -126,14 +129,14 @@ class Fit:
         self,
         ranker: TrainableRanker,
         start: Start,
-        X: Any,
-        y: Any,
-        sample_weight: Any = None,
+        X: TableLike,
+        y: LabelsLike,
+        sample_weight: WeightsLike = None,
         *,
-        X_val: Any = None,
-        y_val: Any = None,
-        sample_weight_val: Any = None,
-        classes: Any = None,
+        X_val: TableLike | None = None,
+        y_val: LabelsLike | None = None,
+        sample_weight_val: WeightsLike = None,
+        classes: ClassesLike = None,
         max_iter: int | None = None,
     ) -> None:
         self.ranker, self.start, self.y = ranker, start, y
@@ -196,7 +199,9 @@ class Fit:
         many = n_rows > _MANY_ROWS
         return given or ranker.validation_split is not None or many
 
-    def _validation(self, X: Any, y: Any, weight: Any) -> Validation | None:
+    def _validation(
+        self, X: TableLike | None, y: object, weight: object
+    ) -> Validation | None:
         """Take the caller's validation table, or set rows aside."""
         if (X is None) != (y is None):
             given, absent = ("y_val", "X_val") if X is None else ("X_val", "y_val")
@@ -220,7 +225,7 @@ class Fit:
             targets.take(rows), self.weight[rows], held_out=rows, kept=kept
         )
 
-    def _given_validation(self, X: Any, y: Any, weight: Any) -> Validation:
+    def _given_validation(self, X: TableLike, y: object, weight: object) -> Validation:
         # Rows for validation may have only one of the two labels.
         known = None if self.targets.multioutput else self.targets.classes
         try:
@@ -243,7 +248,7 @@ class Fit:
         weight = task_weights(weight, targets.observed, targets.names)
         return Validation(targets, weight, X=X)
 
-    def run(self, context: Any) -> dict[str, Any]:
+    def run(self, context: CallbackContext | None) -> dict[str, object]:
         """Encode, train, and give the fitted attributes.
 
         Parameters
@@ -323,7 +328,7 @@ class Fit:
 
     def _close(
         self, net: MultiTaskNet, valid: ValidationPart | None, epochs_before: int
-    ) -> dict[str, Any]:
+    ) -> dict[str, object]:
         """What is known after training; the net lets go of data and context."""
         net.set_params(
             train_split=None, callbacks=self.ranker.callbacks, unknown_ids=None
@@ -361,7 +366,7 @@ class Fit:
 
     def _attributes(
         self, encoder: TableEncoder, prior: Floats, weights: TaskWeights
-    ) -> dict[str, Any]:
+    ) -> dict[str, object]:
         targets = self.targets
         fitted = {
             "encoder_": encoder,
@@ -385,6 +390,7 @@ class Fit:
         if valid is None:
             return None
         if valid.held_out is None or table is None:
+            assert valid.X is not None
             rows = encoder.encode(valid.X)
         else:
             rows = table.take(valid.held_out)
@@ -393,12 +399,15 @@ class Fit:
         return ValidationPart(tensors, rows, valid.targets.as_given())
 
     def _callbacks(
-        self, context: Any, fitted: dict[str, Any], valid: ValidationPart | None
-    ) -> list[Any]:
+        self,
+        context: CallbackContext | None,
+        fitted: dict[str, object],
+        valid: ValidationPart | None,
+    ) -> Callbacks:
         ranker = self.ranker
         given, saving = checkpoints_apart(ranker.callbacks)
         progress = FitProgress(ranker, context, self.given, self.y, fitted)
-        callbacks: list[Any] = [LastGood(), progress, self._scores()]
+        callbacks: Callbacks = [LastGood(), progress, self._scores()]
         monitor = "valid_loss"
         if valid is not None and self.scorer is not None:
             monitor = "valid_score"
@@ -428,7 +437,7 @@ class Fit:
         y: Any = valid.labels
         if not judges_predictions(self.scorer):
             X = self._given_rows()
-            y = self._given_labels(y, X)
+            y = self._given_labels(valid.labels, X)
 
         def score(net: MultiTaskNet) -> float:
             ranker = self.ranker._snapshot({**fitted, "net_": net})
@@ -436,7 +445,7 @@ class Fit:
 
         return score
 
-    def _given_rows(self) -> Any:
+    def _given_rows(self) -> object:
         """The validation rows in the caller's own container."""
         held_out = None if self.validation is None else self.validation.held_out
         if held_out is None:
@@ -444,7 +453,7 @@ class Fit:
         X = self.data.X if isinstance(self.given, Mapping) else self.given
         return rows_of(X, np.flatnonzero(held_out))
 
-    def _given_labels(self, labels: npt.NDArray[Any], X: Any) -> Any:
+    def _given_labels(self, labels: AnyArray, X: object) -> Sized:
         """Labels under the names of their tasks, where `y` had names."""
         if not self.targets.named:
             return labels
@@ -475,8 +484,11 @@ class PartialFit(Fit):
         return False
 
     def _callbacks(
-        self, context: Any, fitted: dict[str, Any], valid: ValidationPart | None
-    ) -> list[Any]:
+        self,
+        context: CallbackContext | None,
+        fitted: dict[str, object],
+        valid: ValidationPart | None,
+    ) -> Callbacks:
         given, saving = checkpoints_apart(self.ranker.callbacks)
         return [self._scores(), *self._lines(), *given, *saving]
 

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence, Sized
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from skorch import NeuralNet
 from skorch.callbacks import Callback
 from torch import Tensor
 
 from skmtl.modules.composition import BLOCK
+from skmtl.modules.ragged import Inputs
 from skmtl.tasks import TaskKinds
 from skmtl.training.batches import Batches, TensorTable
 
 Floats = npt.NDArray[np.float64]
 
+Outputs = npt.NDArray[np.float32]
 # Factor, of shape (n_outputs,); outputs, (n_samples, n_outputs); weights, (n_samples,
 # n_tasks).
 Part = tuple[Floats, npt.NDArray[np.float32] | Floats, Floats]
@@ -183,14 +185,22 @@ class LatePredictions(Callback):
     def __init__(self, n_rows: int, most: int | None = None) -> None:
         self.n_rows = n_rows if most is None else min(n_rows, most)
         self.stride = max(_STRIDE, self.n_rows // _KEPT_ROWS)
-        self.last_: list[tuple[Any, Tensor]] = []
+        self.last_: list[tuple[tuple[Inputs | None, Tensor | None], Tensor]] = []
 
-    def on_epoch_begin(self, net: Any, dataset_train: Any = None, **_: Any) -> None:
+    def on_epoch_begin(
+        self, net: NeuralNet, dataset_train: Sized = (), **_: object
+    ) -> None:
         self.wait = len(dataset_train) - self.n_rows
-        self.found: list[tuple[Any, Tensor]] = []
+        self.found: list[tuple[tuple[Inputs | None, Tensor | None], Tensor]] = []
 
     def on_batch_end(
-        self, net: Any, batch: Any = None, training: bool = False, **step: Any
+        self,
+        net: NeuralNet,
+        batch: tuple[Inputs, Tensor],
+        training: bool,
+        y_pred: Tensor,
+        weight: Tensor | None,
+        **_: object,
     ) -> None:
         if not training:
             return
@@ -202,12 +212,12 @@ class LatePredictions(Callback):
                 # Copies: batches are views of what is gathered for several.
                 rows = torch.arange(len(y), device=y.device)
                 inputs = {name: x[rows] for name, x in X.items()}
-            self.found.append(((inputs, step["weight"]), step["y_pred"]))
+            self.found.append(((inputs, weight), y_pred))
 
-    def on_epoch_end(self, net: Any, **_: Any) -> None:
+    def on_epoch_end(self, net: NeuralNet, **_: object) -> None:
         self.last_ = self.found  # of an epoch that came to its end
 
-    def parts(self, net: Any, kinds: TaskKinds) -> list[Part]:
+    def parts(self, net: NeuralNet, kinds: TaskKinds) -> list[Part]:
         """Parts whose sum is the mean prediction of the trained network.
 
         Empty where no epoch came to its end with rows kept.
@@ -224,7 +234,7 @@ class LatePredictions(Callback):
         return [(slope, *all_then), (np.ones_like(slope), *after), (-slope, *then)]
 
 
-def _predicted(net: Any, X: dict[str, Any], then: Tensor) -> Tensor:
+def _predicted(net: NeuralNet, X: Inputs, then: Tensor) -> Tensor:
     """Logits of a batch, whose logits were `then`, in blocks that fit the cache."""
     blocks = Batches(TensorTable(X, then, None), BLOCK, shuffle=False)
     return torch.cat([net.module_(**block) for block, _ in blocks])
@@ -232,7 +242,7 @@ def _predicted(net: Any, X: dict[str, Any], then: Tensor) -> Tensor:
 
 def _joined(
     batches: Iterable[tuple[Tensor | None, Tensor]], n_tasks: int
-) -> tuple[Any, Any]:
+) -> tuple[Outputs, Floats]:
     """Outputs and weights of batches."""
     weights, logits = zip(*batches, strict=True)
     z = torch.cat(logits).cpu().numpy()
@@ -241,7 +251,9 @@ def _joined(
     return z, torch.cat(weights).cpu().numpy().astype(np.float64)
 
 
-def _slopes(then: tuple[Any, Any], after: tuple[Any, Any], kinds: TaskKinds) -> Floats:
+def _slopes(
+    then: tuple[Outputs, Floats], after: tuple[Outputs, Floats], kinds: TaskKinds
+) -> Floats:
     """How far predictions after training follow those before, for each task.
 
     Dropout makes those of training vary more than they are worth.

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from typing import Any
 
-import numpy.typing as npt
+from sklearn.base import BaseEstimator
+from sklearn.callback import CallbackContext
 from sklearn.exceptions import ConvergenceWarning
+from skorch import NeuralNet
 from skorch.callbacks import Callback, EarlyStopping
+from skorch.history import History
 from torch import Tensor
 
+from skmtl._typing import LabelsLike, ObjectArray, TableLike
 from skmtl._warnings import warn
 from skmtl.training.batches import RowTable
 from skmtl.training.net import DivergedError, MultiTaskNet
@@ -19,10 +22,10 @@ from skmtl.training.net import DivergedError, MultiTaskNet
 class ValidScore(Callback):
     """Record a scorer's value on the validation part as ``valid_score``."""
 
-    def __init__(self, score: Callable[[Any], float]) -> None:
+    def __init__(self, score: Callable[[NeuralNet], float]) -> None:
         self.score = score
 
-    def on_epoch_end(self, net: Any, **_: Any) -> None:
+    def on_epoch_end(self, net: NeuralNet, **_: object) -> None:
         net.history.record("valid_score", float(self.score(net)))
 
 
@@ -41,12 +44,12 @@ class BestWeights(EarlyStopping):
         )
 
     @property
-    def kept(self) -> dict[str, Any] | None:
+    def kept(self) -> dict[str, Tensor] | None:
         """The best weights so far."""
-        best: dict[str, Any] | None = self.best_model_weights_
+        best: dict[str, Tensor] | None = self.best_model_weights_
         return best
 
-    def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
+    def on_epoch_end(self, net: NeuralNet, **kwargs: object) -> None:
         try:
             super().on_epoch_end(net, **kwargs)
         finally:  # also where training ends here
@@ -60,27 +63,27 @@ class LastGood(Callback):
     Those of the network, and what the strategy of loss weights has learnt.
     """
 
-    kept_: dict[str, Any] | None = None
-    criterion_: dict[str, Any] | None = None
+    kept_: dict[str, Tensor] | None = None
+    criterion_: dict[str, Tensor] | None = None
 
     @property
-    def kept(self) -> dict[str, Any] | None:
+    def kept(self) -> dict[str, Tensor] | None:
         """The weights of the last whole epoch."""
         return self.kept_
 
-    def on_epoch_end(self, net: Any, **_: Any) -> None:
+    def on_epoch_end(self, net: NeuralNet, **_: object) -> None:
         if net.max_epochs > 1:
             state = net.module_.state_dict()
             self.kept_ = {k: v.detach().clone() for k, v in state.items()}
             self.criterion_ = copy.deepcopy(net.criterion_.state_dict())
 
-    def on_train_end(self, net: Any, **_: Any) -> None:
+    def on_train_end(self, net: NeuralNet, **_: object) -> None:
         if self.kept_ is not None and not epoch_is_whole(net.history):
             net.module_.load_state_dict(self.kept_)
             self.restore_criterion(net)
         self.kept_ = self.criterion_ = None
 
-    def restore_criterion(self, net: Any) -> None:
+    def restore_criterion(self, net: NeuralNet) -> None:
         """Bring the strategy of loss weights back to the last whole epoch."""
         if self.criterion_ is not None:
             # A solver of TorchJD may have made a buffer since.
@@ -104,17 +107,22 @@ class FitProgress(Callback):
     """
 
     def __init__(
-        self, estimator: Any, context: Any, X: Any, y: Any, fitted: dict[str, Any]
+        self,
+        estimator: BaseEstimator,
+        context: CallbackContext,
+        X: TableLike,
+        y: LabelsLike,
+        fitted: dict[str, object],
     ) -> None:
         self.estimator, self.context = estimator, context
         self.data, self.fitted = {"X": X, "y": y}, fitted
         self.stop = False
 
-    def on_epoch_begin(self, net: Any, **_: Any) -> None:
+    def on_epoch_begin(self, net: NeuralNet, **_: object) -> None:
         self.epoch = self.context.subcontext(task_name="epoch")
         self.epoch.call_on_fit_task_begin(estimator=self.estimator, **self.data)
 
-    def on_epoch_end(self, net: Any, **_: Any) -> None:
+    def on_epoch_end(self, net: NeuralNet, **_: object) -> None:
         self.stop = self.epoch.call_on_fit_task_end(
             estimator=self.estimator,
             **self.data,
@@ -128,21 +136,21 @@ class StopWhenAsked(Callback):
     def __init__(self, progress: FitProgress) -> None:
         self.progress = progress
 
-    def on_epoch_end(self, net: Any, **_: Any) -> None:
+    def on_epoch_end(self, net: NeuralNet, **_: object) -> None:
         if self.progress.stop:
             raise KeyboardInterrupt  # skorch's way to end training early
 
 
-def epoch_is_whole(history: Any) -> bool:
+def epoch_is_whole(history: History) -> bool:
     """Whether the last epoch came to its end, where skorch writes its duration."""
     return not history or "dur" in history[-1]
 
 
-def _silent(*_: Any) -> None:
+def _silent(*_: object) -> None:
     """Take skorch's messages."""
 
 
-def train(net: MultiTaskNet, table: RowTable, names: npt.NDArray[Any]) -> bool:
+def train(net: MultiTaskNet, table: RowTable, names: ObjectArray) -> bool:
     """Train, and keep the last good weights when a loss diverges.
 
     Returns

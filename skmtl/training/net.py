@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NotRequired, TypedDict, cast
 
 import torch
-from skorch.callbacks import EpochTimer, LRScheduler
+from skorch import NeuralNet
+from skorch.callbacks import Callback, EpochTimer, LRScheduler
 from skorch.utils import TeeGenerator
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.utils import get_total_norm
 
+from skmtl._typing import LabelsLike
 from skmtl.modules.composition import BLOCK
 from skmtl.modules.draws import draws_from_here
-from skmtl.training.batches import Batches, RowBatches, RowTable, TensorTable
+from skmtl.modules.ragged import Inputs
+from skmtl.training.batches import Batch, Batches, RowBatches, RowTable, TensorTable
 from skmtl.training.checkpoint import Checkpoint
 from skmtl.training.computing import StepThreads, operations_by_row
 from skmtl.training.criterion import Criterion
@@ -22,6 +25,7 @@ from skmtl.training.encoded_net import EncodedNet
 from skmtl.training.optimizers import (
     JointOptimizer,
     MadeBy,
+    ParamGroup,
     WeightAverage,
     dense_optimizer,
     join_rows,
@@ -73,6 +77,16 @@ class Mean:
         return mean
 
 
+class StepOutput(TypedDict):
+    """What callbacks see of a step."""
+
+    loss: Tensor
+    y_pred: Tensor
+    task_losses: Tensor
+    weights: NotRequired[Tensor]
+    gramian: NotRequired[Tensor | None]
+
+
 class MultiTaskNet(EncodedNet):
     """skorch's NeuralNet for several tasks.
 
@@ -121,7 +135,7 @@ class MultiTaskNet(EncodedNet):
 
     def __init__(
         self,
-        module: Any,
+        module: nn.Module | Callable[..., nn.Module],
         *,
         embedding_optimizer: str = "lazy_adam",
         dense_optimizer: MadeBy = "adam",
@@ -146,10 +160,10 @@ class MultiTaskNet(EncodedNet):
         super().__init__(module, criterion=kwargs.pop("criterion", Criterion), **kwargs)
 
     @property
-    def _default_callbacks(self) -> list[tuple[str, Any]]:
+    def _default_callbacks(self) -> list[tuple[str, Callback]]:
         return [("epoch_timer", EpochTimer())]
 
-    def initialize_optimizer(self, triggered_directly: Any = None) -> MultiTaskNet:
+    def initialize_optimizer(self, triggered_directly: object = None) -> MultiTaskNet:
         """Make an optimiser for the table of ids and one for all else."""
         tables = self.module_.id_tables()
         known = {id(table) for table, _ in tables}
@@ -159,9 +173,7 @@ class MultiTaskNet(EncodedNet):
         own = {id(p) for p in weighting.parameters()}
         slow = self.module_.own_rates()
         apart = own | {id(p) for p, _ in slow}
-        groups: list[dict[str, Any]] = [
-            {"params": [p for p in rest if id(p) not in apart]}
-        ]
+        groups: list[ParamGroup] = [{"params": [p for p in rest if id(p) not in apart]}]
         groups += [{"params": [p], "lr": factor * self.lr} for p, factor in slow]
         if own:
             # Not part of the network, and so without its decay.
@@ -187,7 +199,11 @@ class MultiTaskNet(EncodedNet):
         return self.optimizer_.parts
 
     def fit_loop(
-        self, X: RowTable, y: Any = None, epochs: int | None = None, **params: Any
+        self,
+        X: RowTable,
+        y: LabelsLike | None = None,
+        epochs: int | None = None,
+        **params: Any,
     ) -> MultiTaskNet:
         """Train for some epochs, less those that a checkpoint has already."""
         left = self.max_epochs if epochs is None else epochs
@@ -203,7 +219,13 @@ class MultiTaskNet(EncodedNet):
         fits = self.device == "cpu" and not training
         return dataset.batches(BLOCK if fits else self.batch_size, shuffle=training)
 
-    def on_train_begin(self, net: Any, X: Any = None, y: Any = None, **_: Any) -> None:
+    def on_train_begin(
+        self,
+        net: NeuralNet,
+        X: TensorTable,
+        y: None = None,
+        **_: object,
+    ) -> None:
         """Start the schedule, the weighting and the average of the weights."""
         self.criterion_.weighting.begin(lambda: self._measure(X))
         steps = self.max_epochs * len(self.get_iterator(X, training=True))
@@ -229,16 +251,22 @@ class MultiTaskNet(EncodedNet):
         if self.average_weights:
             self.average_ = WeightAverage(self.module_.parameters())
 
-    def on_train_end(self, net: Any, X: Any = None, y: Any = None, **_: Any) -> None:
+    def on_train_end(
+        self,
+        net: NeuralNet,
+        X: TensorTable,
+        y: None = None,
+        **_: object,
+    ) -> None:
         """Drop what belongs to one run of training."""
         del self.schedules_, self.threads_
         self.average_ = None
 
-    def train_step(self, batch: Any, **_: Any) -> dict[str, Any]:
+    def train_step(self, batch: Batch, **_: object) -> StepOutput:
         """Take one step of training."""
         Xi, (yi, wi) = batch
         if self.unknown_ids is not None:
-            Xi = {**Xi, "ids": self.unknown_ids(Xi["ids"])}
+            Xi = {**Xi, "ids": self.unknown_ids(cast(Tensor, Xi["ids"]))}
         self._forget_gradients()
         weighting = self.criterion_.weighting
         ahead = self._weights_ahead(len(yi))
@@ -279,7 +307,9 @@ class MultiTaskNet(EncodedNet):
             "gramian": step.gramian() if self.record_gradients else None,
         }
 
-    def _forward(self, Xi: Any, yi: Tensor, wi: Tensor | None) -> tuple[Step, Tensor]:
+    def _forward(
+        self, Xi: Inputs, yi: Tensor, wi: Tensor | None
+    ) -> tuple[Step, Tensor]:
         """Losses of some rows, ready to go back from, and their logits."""
         representation, mixture = self.module_.split(**Xi)
         step = Step(
@@ -386,7 +416,7 @@ class MultiTaskNet(EncodedNet):
         if not norm < _LARGE:
             _check_finite(self._measure(table))
 
-    def validation_step(self, batch: Any, **_: Any) -> dict[str, Any]:
+    def validation_step(self, batch: Batch, **_: object) -> StepOutput:
         """Evaluate one batch."""
         Xi, (yi, wi) = batch
         with torch.inference_mode():
@@ -396,7 +426,12 @@ class MultiTaskNet(EncodedNet):
         return {"loss": loss, "y_pred": logits, "task_losses": losses}
 
     def run_single_epoch(
-        self, iterator: Any, training: bool, prefix: str, step_fn: Any, **kwargs: Any
+        self,
+        iterator: Batches,
+        training: bool,
+        prefix: str,
+        step_fn: Callable[..., StepOutput],
+        **kwargs: object,
     ) -> None:
         """Make one pass, summing losses on the device."""
         if iterator is None:

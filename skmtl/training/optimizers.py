@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from skmtl._typing import ColumnName
+
 # A row and a place in the batch are packed into one 64-bit integer.
 _KEY_BITS = 63
 
@@ -21,6 +23,9 @@ _KEY_BITS = 63
 # at most, and beside an eps of 1e-8 it would move no parameter.
 _CLEAR_EVERY = 128
 _NEGLIGIBLE = 1e-30
+
+# A group of parameters with its settings, as torch types it.
+ParamGroup: TypeAlias = dict[str, Any]
 
 # Not public, and may be gone from a later torch.
 _FUSED: Any = getattr(torch, "_fused_adamw_", None)
@@ -114,7 +119,7 @@ class LazyAdam(torch.optim.Optimizer):
 
     def __init__(
         self,
-        params: Iterable[Any],
+        params: Iterable[Tensor] | Iterable[ParamGroup],
         lr: float = 1e-3,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
@@ -124,7 +129,7 @@ class LazyAdam(torch.optim.Optimizer):
         super().__init__(params, defaults)
 
     @torch.no_grad()
-    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
         """Update whatever has a gradient."""
         for group in self.param_groups:
             layers, gradients = [], []
@@ -148,7 +153,7 @@ class LazyAdam(torch.optim.Optimizer):
                 if group["n_steps"] % _CLEAR_EVERY == 0:
                     _clear_negligible(states)
 
-    def _update_rows(self, table: Tensor, group: dict[str, Any]) -> None:
+    def _update_rows(self, table: Tensor, group: ParamGroup) -> None:
         rows, g = touched_rows(table.grad)  # type: ignore[arg-type]
         step, *moments = self._state(table)
         whole = table, *moments
@@ -168,7 +173,7 @@ class LazyAdam(torch.optim.Optimizer):
         return state["step"], state["exp_avg"], state["exp_avg_sq"]
 
 
-def _clear_negligible(states: list[Any]) -> None:
+def _clear_negligible(states: list[tuple[Tensor, Tensor, Tensor]]) -> None:
     for _, *moments in states:
         for one in moments:
             torch.hardshrink(one, _NEGLIGIBLE, out=one)
@@ -177,8 +182,8 @@ def _clear_negligible(states: list[Any]) -> None:
 def _adam(
     params: list[Tensor],
     gradients: list[Tensor],
-    states: list[Any],
-    group: dict[str, Any],
+    states: list[tuple[Tensor, Tensor, Tensor]],
+    group: ParamGroup,
 ) -> None:
     """Call what AdamW(fused=True) calls: one pass over each parameter."""
     steps, m, v = (list(part) for part in zip(*states, strict=True))
@@ -205,7 +210,7 @@ def _adam(
 
 
 def _adam_alone(
-    p: Tensor, g: Tensor, m: Tensor, v: Tensor, step: Tensor, group: dict[str, Any]
+    p: Tensor, g: Tensor, m: Tensor, v: Tensor, step: Tensor, group: ParamGroup
 ) -> None:
     """The same in torch's public functions."""
     (beta1, beta2), lr = group["betas"], group["lr"]
@@ -240,7 +245,7 @@ class RowAdagrad(torch.optim.Optimizer):
 
     def __init__(
         self,
-        params: Iterable[Any],
+        params: Iterable[Tensor] | Iterable[ParamGroup],
         lr: float = 1e-2,
         eps: float = 1e-10,
         weight_decay: float = 0.0,
@@ -248,14 +253,14 @@ class RowAdagrad(torch.optim.Optimizer):
         super().__init__(params, {"lr": lr, "eps": eps, "weight_decay": weight_decay})
 
     @torch.no_grad()
-    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
         """Update the rows that have a gradient."""
         for group in self.param_groups:
             for table in group["params"]:
                 if table.grad is not None:
                     self._update(table, group)
 
-    def _update(self, table: Tensor, group: dict[str, Any]) -> None:
+    def _update(self, table: Tensor, group: ParamGroup) -> None:
         rows, g = touched_rows(table.grad)  # type: ignore[arg-type]
         state = self.state[table]
         if not state:
@@ -283,28 +288,28 @@ class JointOptimizer(torch.optim.Optimizer):
     def __init__(self, parts: list[torch.optim.Optimizer]) -> None:
         # Not that of `Optimizer`, which would make groups and hooks of its own.
         self.parts = parts
-        self.defaults: dict[str, Any] = {}
+        self.defaults: dict[str, object] = {}
 
     @property
-    def param_groups(self) -> list[dict[str, Any]]:  # type: ignore[override]
+    def param_groups(self) -> list[ParamGroup]:  # type: ignore[override]
         """Groups of all parts; they are the parts' own."""
         return [group for part in self.parts for group in part.param_groups]
 
     @property
-    def state(self) -> dict[Any, Any]:  # type: ignore[override]
+    def state(self) -> dict[ColumnName, object]:  # type: ignore[override]
         """State of the parameters of all parts."""
         return {p: state for part in self.parts for p, state in part.state.items()}
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         return {"parts": self.parts, "defaults": self.defaults}
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
+    def __setstate__(self, state: dict[str, object]) -> None:
         self.__dict__.update(state)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.parts!r})"
 
-    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
         """Take a step with each part."""
         for part in self.parts:
             part.step()
@@ -507,7 +512,11 @@ def table_optimizer(
 
 
 def replace_parameter(
-    optimizer: torch.optim.Optimizer, old: Tensor, new: Tensor, rows: Tensor, fresh: Any
+    optimizer: torch.optim.Optimizer,
+    old: Tensor,
+    new: Tensor,
+    rows: Tensor,
+    fresh: Tensor,
 ) -> None:
     """Put a table with more rows in the place of one, and keep what is known of rows.
 

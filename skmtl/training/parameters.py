@@ -12,6 +12,7 @@ from typing import Any, ClassVar, TypeAlias, dataclass_transform
 
 import numpy as np
 import numpy.typing as npt
+from skorch.callbacks import Callback
 from torch import nn
 from torch.optim import Optimizer
 
@@ -23,10 +24,14 @@ from skmtl._sklearn import (
     Interval,
     StrOptions,
 )
+from skmtl._typing import AnyArray, ColumnName
 from skmtl.encoding import TableEncoder
 from skmtl.tasks import TaskKind, TaskKindsLike
 from skmtl.tasks.columns import NAMED
 from skmtl.training.names import unexpected
+
+# Callbacks of skorch, with or without a name.
+Callbacks: TypeAlias = list[Callback | tuple[str, Callback] | None]
 
 # One value for all tasks, one for each in order, or one for each by name.
 PerTask: TypeAlias = (
@@ -44,11 +49,11 @@ ENCODER = TableEncoder._parameter_constraints
 class Parameter:
     """Default and allowed values of a hyperparameter."""
 
-    default: Any
-    allowed: list[Any]
+    default: object
+    allowed: Sequence[object]
 
 
-def parameter(*, default: Any, allowed: list[Any]) -> Any:
+def parameter(*, default: object, allowed: Sequence[object]) -> Any:
     """Declare a hyperparameter in the body of a subclass of `Parameters`.
 
     Parameters
@@ -84,9 +89,9 @@ class Parameters:
     _parameters: ClassVar[dict[str, Parameter]] = {}
     # Hyperparameters that have some of their own, given as ``optimizer__betas``.
     _nested: ClassVar[tuple[str, ...]] = ()
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {}
+    _parameter_constraints: ClassVar[dict[str, Sequence[object]]] = {}
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
+    def __init_subclass__(cls, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)
         own = _declared(cls)
         inherited = cls._parameters
@@ -417,7 +422,7 @@ class SharedParameters(Parameters):
     _nested: ClassVar[tuple[str, ...]] = ("optimizer",)
 
     tower_units: Sequence[int] = parameter(default=(64,), allowed=["array-like"])
-    embedding_dim: int | str | Mapping[Any, int | str] = parameter(
+    embedding_dim: int | str | Mapping[ColumnName, int | str] = parameter(
         default=16,
         allowed=[
             COUNT,
@@ -425,10 +430,14 @@ class SharedParameters(Parameters):
             dict,
         ],
     )
-    embeddings: Mapping[Any, Any] | None = parameter(default=None, allowed=[dict, None])
-    pooling: str | tuple[str, str] | Mapping[Any, str | tuple[str, str]] = parameter(
-        default="mean",
-        allowed=[str, tuple, dict],
+    embeddings: Mapping[ColumnName, object] | None = parameter(
+        default=None, allowed=[dict, None]
+    )
+    pooling: str | tuple[str, str] | Mapping[ColumnName, str | tuple[str, str]] = (
+        parameter(
+            default="mean",
+            allowed=[str, tuple, dict],
+        )
     )
     bin_dim: int = parameter(
         default=8,
@@ -503,7 +512,7 @@ class SharedParameters(Parameters):
         default=0.0,
         allowed=[NOT_NEGATIVE],
     )
-    categorical_features: str | Sequence[Any] | npt.NDArray[Any] | None = parameter(
+    categorical_features: str | Sequence[Any] | AnyArray | None = parameter(
         default="from_dtype",
         allowed=ENCODER["categorical_features"],
     )
@@ -512,7 +521,7 @@ class SharedParameters(Parameters):
         default=None,
         allowed=ENCODER["max_categories"],
     )
-    share_embedding: Mapping[Any, Any] | None = parameter(
+    share_embedding: Mapping[ColumnName, object] | None = parameter(
         default=None,
         allowed=ENCODER["share_embedding"],
     )
@@ -525,11 +534,11 @@ class SharedParameters(Parameters):
         default=0.05,
         allowed=[Interval(Real, 0, 1, closed="left")],
     )
-    fallback: Mapping[Any, Any] | None = parameter(
+    fallback: Mapping[ColumnName, object] | None = parameter(
         default=None,
         allowed=ENCODER["fallback"],
     )
-    n_buckets: Mapping[Any, int] | None = parameter(
+    n_buckets: Mapping[ColumnName, int] | None = parameter(
         default=None,
         allowed=ENCODER["n_buckets"],
     )
@@ -561,7 +570,7 @@ class SharedParameters(Parameters):
         allowed=[StrOptions({"float32", "bf16"})],
     )
     compile: bool = parameter(default=False, allowed=["boolean"])
-    callbacks: list[Any] | None = parameter(default=None, allowed=[list, None])
+    callbacks: Callbacks | None = parameter(default=None, allowed=[list, None])
     record_gradients: bool = parameter(default=False, allowed=["boolean"])
     random_state: int | np.random.RandomState | None = parameter(
         default=None,

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from skmtl._containers import to_native
+from skmtl._typing import ClassesLike
 from skmtl.sources.source import Block, Source
 from skmtl.sources.space import size_text
 from skmtl.tasks import Targets, check_targets, task_weights
@@ -79,7 +80,7 @@ def labelled(
     source: Source,
     columns: NamedColumns,
     ranker: TrainableRanker,
-    classes: Any,
+    classes: ClassesLike,
     line: PassLine,
 ) -> Iterator[LabelledBlock]:
     """Read blocks of a source, and check their labels.

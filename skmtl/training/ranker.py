@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, ClassVar, Protocol, Self
+from typing import ClassVar, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from skmtl._typing import AnyArray, ObjectArray, TableLike
 from skmtl.encoding import EncodedTable, TableEncoder
 from skmtl.modules import MultiTaskModule, Pretrained
 from skmtl.tasks import Targets, TaskKind, TaskKinds
@@ -48,8 +49,8 @@ class FittedAttributes:
     n_features_in_: int
     feature_names_in_: npt.NDArray[np.object_]
     embedding_coverage_: pd.DataFrame
-    task_names_: npt.NDArray[Any]
-    classes_: Any
+    task_names_: ObjectArray
+    classes_: AnyArray | list[AnyArray]
     label_weight_: Floats
     loss_weight_: Floats
     task_kinds_: list[TaskKind]
@@ -106,11 +107,11 @@ class TrainableRanker(SharedParameters, FittedAttributes, ABC):
         """Refuse kinds of tasks that the network cannot have."""
 
     @abstractmethod
-    def _levels(self, X: Any) -> Floats:
+    def _levels(self, X: TableLike) -> Floats:
         """Predictions of a fitted ranker, ``(n_samples, n_outputs)``."""
 
     @abstractmethod
-    def _snapshot(self, fitted: dict[str, Any]) -> Self:
+    def _snapshot(self, fitted: dict[str, object]) -> Self:
         """A ranker as if training had ended here, for scorers within `fit`."""
 
     @abstractmethod

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from skmtl._typing import AnyArray
 from skmtl.encoding import EncodedTable
 from skmtl.encoding.blocks import EncodedBlocks
 from skmtl.tasks import Targets
@@ -24,7 +24,7 @@ class ValidationPart:
 
     tensors: RowTable  # for the loss
     rows: EncodedTable | EncodedBlocks  # for a scorer
-    labels: npt.NDArray[Any]
+    labels: AnyArray
 
 
 class TrainingRows(ABC):

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from skmtl._containers import to_native
+from skmtl._typing import LabelsLike, TableLike, WeightsLike
 from skmtl.encoding import EncodedTable, TableEncoder
 from skmtl.encoding.blocks import WeightedBlock
 from skmtl.sources.opening import column_names, is_source, open_source
@@ -125,13 +126,13 @@ class SourceFit(Fit):
         self,
         ranker: TrainableRanker,
         start: Start,
-        X: Any,
-        y: Any,
-        sample_weight: Any = None,
+        X: TableLike,
+        y: LabelsLike,
+        sample_weight: WeightsLike = None,
         *,
-        X_val: Any = None,
-        y_val: Any = None,
-        sample_weight_val: Any = None,
+        X_val: TableLike | None = None,
+        y_val: LabelsLike | None = None,
+        sample_weight_val: WeightsLike = None,
     ) -> None:
         self.ranker, self.start, self.y = ranker, start, y
         self.given, self.given_val = X, X_val
@@ -356,7 +357,7 @@ def _check_binary(names: list[str], kinds: list[TaskKind]) -> None:
 
 
 def named_columns_of(
-    source: Source, y: Any, sample_weight: Any, suffix: str = ""
+    source: Source, y: LabelsLike, sample_weight: WeightsLike, suffix: str = ""
 ) -> NamedColumns:
     """What the columns of a source are used for.
 

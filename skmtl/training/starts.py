@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
+from skmtl._typing import ClassesLike, TableLike
 from skmtl.encoding import EncodedTable, TableEncoder
 from skmtl.encoding._table import Growth
 from skmtl.encoding.blocks import WeightedBlock
@@ -30,7 +31,7 @@ from skmtl.weighting import LossWeighting
 class TrainingInput:
     """What the caller gave to one fit, checked."""
 
-    X: Any
+    X: TableLike
     targets: Targets
     weight: Floats  # (n_samples, n_tasks), 0 where not observed
     pretrained: PretrainedRows
@@ -126,7 +127,7 @@ class Start:
     def __init__(self, ranker: TrainableRanker) -> None:
         self.ranker = ranker
 
-    def classes(self, announced: Any) -> Any:
+    def classes(self, announced: ClassesLike) -> ClassesLike:
         """Labels that a single task may have; None where the table alone says so."""
         return announced
 
@@ -323,7 +324,7 @@ class NextTable(WarmStart):
 
     what: ClassVar[str] = "partial_fit"
 
-    def classes(self, announced: Any) -> Any:
+    def classes(self, announced: ClassesLike) -> ClassesLike:
         return announced if self.ranker._multioutput else self.ranker.classes_
 
     def seed(self, seed: int) -> int:

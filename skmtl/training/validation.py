@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sized
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from sklearn.base import BaseEstimator
 from sklearn.metrics import check_scoring, get_scorer_names
 
 from skmtl._sklearn import BaseScorer
+from skmtl._typing import AnyArray, LabelsLike, TableLike
 from skmtl.metrics import get_task_scorer
 from skmtl.metrics._mixed import KindScore
 from skmtl.metrics._task_scorer import TaskScorer
@@ -24,7 +27,7 @@ _WRONG_FOR_TASKS = {"neg_log_loss": "mean_log_loss", "neg_brier_score": "mean_br
 _FEWEST, _MOST = 1000, 10_000
 
 
-def find_scorer(ranker: Any, n_tasks: int) -> Any:
+def find_scorer(ranker: BaseEstimator, n_tasks: int) -> Any:
     """The scorer of `scoring`: scikit-learn's names, then those of `skmtl.metrics`."""
     scoring = ranker.scoring
     if n_tasks > 1 and isinstance(scoring, str) and scoring in _WRONG_FOR_TASKS:
@@ -73,7 +76,7 @@ def judges_predictions(scorer: Any) -> bool:
 
 
 def validation_score(
-    scorer: Any, ranker: Any, X: Any, labels: npt.NDArray[Any]
+    scorer: Any, ranker: BaseEstimator, X: object, labels: Sized
 ) -> float:
     value = float(scorer(ranker, X, labels))
     if np.isnan(value):
@@ -86,7 +89,7 @@ def validation_score(
 
 
 def split_rows(
-    split: Any, X: Any, y: Any, n_rows: int
+    split: Any, X: TableLike, y: LabelsLike, n_rows: int
 ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
     """Rows to train on and rows for validation, by the last pair of a split.
 
@@ -167,7 +170,7 @@ def validation_rows(
     n = len(labels)
     n_valid = n_rows_aside(fraction, n)
     rarest_first = np.argsort((labels * observed).sum(axis=0), kind="stable")
-    keys: list[npt.NDArray[Any]] = [rng.permutation(n)]
+    keys: list[AnyArray] = [rng.permutation(n)]
     for task in rarest_first[::-1]:
         keys += [observed[:, task], labels[:, task]]
     order = np.lexsort(keys)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from skmtl.weighting._checks import Preference, check_choice
 from skmtl.weighting._torchjd import TorchJDWeighting, aggregation
@@ -55,8 +55,9 @@ class AlignedMTL(TorchJDWeighting):
         check_choice(self, "scale_mode", ("min", "median", "rmse"))
         return super().start(tasks)
 
-    def _make(self, n_tasks: int) -> Any:
-        return aggregation().AlignedMTLWeighting(scale_mode=self.scale_mode)
+    def _make(self, n_tasks: int) -> nn.Module:
+        made: nn.Module = aggregation().AlignedMTLWeighting(scale_mode=self.scale_mode)
+        return made
 
     def solve(self, gramian: Tensor, losses: Tensor, active: Tensor) -> Tensor:
         assert self.inner is not None

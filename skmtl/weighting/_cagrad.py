@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
+
+from torch import nn
 
 from skmtl.weighting._checks import Preference, check_number
 from skmtl.weighting._torchjd import TorchJDWeighting, aggregation
@@ -55,5 +57,6 @@ class CAGrad(TorchJDWeighting):
         check_number(self, "c", at_least=0)
         return super().start(tasks)
 
-    def _make(self, n_tasks: int) -> Any:
-        return aggregation().CAGradWeighting(c=self.c)
+    def _make(self, n_tasks: int) -> nn.Module:
+        made: nn.Module = aggregation().CAGradWeighting(c=self.c)
+        return made

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
+
+from torch import nn
 
 from skmtl.weighting._checks import Preference
 from skmtl.weighting._torchjd import TorchJDWeighting, aggregation
@@ -42,5 +44,6 @@ class IMTLG(TorchJDWeighting):
     ) -> None:
         super().__init__(None, preference=preference, at=at)
 
-    def _make(self, n_tasks: int) -> Any:
-        return aggregation().IMTLGWeighting()
+    def _make(self, n_tasks: int) -> nn.Module:
+        made: nn.Module = aggregation().IMTLGWeighting()
+        return made

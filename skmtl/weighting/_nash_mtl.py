@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
+
+from torch import nn
 
 from skmtl.weighting._checks import Preference, check_number
 from skmtl.weighting._torchjd import TorchJDWeighting, aggregation
@@ -68,10 +70,11 @@ class NashMTL(TorchJDWeighting):
         check_number(self, "optim_niter", at_least=1, whole=True)
         return super().start(tasks)
 
-    def _make(self, n_tasks: int) -> Any:
-        return aggregation().NashMTL(
+    def _make(self, n_tasks: int) -> nn.Module:
+        made: nn.Module = aggregation().NashMTL(
             n_tasks=n_tasks,
             max_norm=self.max_norm,
             update_weights_every=self.update_weights_every,
             optim_niter=self.optim_niter,
         )
+        return made

@@ -112,8 +112,9 @@ class TorchJDWeighting(GradientWeighting):
             self.inner.try_on(len(self.tasks))
         return self
 
-    def _make(self, n_tasks: int) -> Any:
+    def _make(self, n_tasks: int) -> nn.Module:
         """The solver for so many tasks."""
+        assert self.solver is not None  # a subclass makes its own
         return self.solver
 
     def weigh(self, gramian: Tensor, losses: Tensor) -> Tensor:

@@ -118,8 +118,8 @@ def test_epochs_of_earlier_fits_do_not_count(monkeypatch):
 def test_no_row_is_kept_where_all_are_read():
     late = LatePredictions(0)
     late.on_epoch_begin(None, dataset_train=range(8))
-    batch = {"ids": None}, (np.zeros((8, 1)), None)
-    late.on_batch_end(None, batch=batch, training=True, y_pred=None)
+    batch = {"ids": None}, np.zeros((8, 1))
+    late.on_batch_end(None, batch=batch, training=True, y_pred=None, weight=None)
     late.on_epoch_end(None)
     assert late.parts(None, binary_kinds(1)) == []
 

@@ -1,0 +1,36 @@
+"""Types that several rooms share: what callers may pass, and arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Protocol, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray: TypeAlias = npt.NDArray[np.float64]
+FloatingArray: TypeAlias = npt.NDArray[np.floating]
+IntArray: TypeAlias = npt.NDArray[np.int64]
+BoolArray: TypeAlias = npt.NDArray[np.bool_]
+# Names of tasks or columns, and labels as callers gave them.
+ObjectArray: TypeAlias = npt.NDArray[np.object_]
+# Of any dtype, for arrays that are only passed on, compared or taken rows of.
+AnyArray: TypeAlias = npt.NDArray[np.generic]
+
+# A DataFrame may name its columns by any hashable value.
+ColumnName: TypeAlias = Hashable
+
+
+class ArrowTable(Protocol):
+    """A table or column that can be read through Arrow: polars, pyarrow, duckdb …"""
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object: ...
+
+
+# Whatever `to_native` reads; a mapping goes from names of columns to their values.
+TableLike: TypeAlias = npt.ArrayLike | ArrowTable | Mapping[ColumnName, object]
+LabelsLike: TypeAlias = TableLike
+WeightsLike: TypeAlias = TableLike | None
+# The labels that may come up, those of each task for several.
+ClassesLike: TypeAlias = npt.ArrayLike | Sequence[npt.ArrayLike] | None
+RandomStateLike: TypeAlias = int | np.random.RandomState | None
