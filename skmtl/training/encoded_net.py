@@ -13,7 +13,7 @@ from skorch import NeuralNet
 from skmtl.encoding import EncodedTable
 from skmtl.metrics import roc_auc
 from skmtl.tasks import TaskKinds
-from skmtl.training.batches import TensorTable
+from skmtl.training.batches import RowTable, TensorTable
 from skmtl.training.computing import as_tensors, predicting
 
 
@@ -41,7 +41,7 @@ class EncodedNet(NeuralNet):
         tags.estimator_type = "classifier"
         return tags
 
-    def get_dataset(self, X: Any, y: Any = None) -> TensorTable:
+    def get_dataset(self, X: Any, y: Any = None) -> RowTable:
         """Take an encoded table as rows to predict.
 
         Parameters
@@ -53,7 +53,7 @@ class EncodedNet(NeuralNet):
 
         Returns
         -------
-        TensorTable
+        RowTable
             The rows as tensors.
 
         Raises
@@ -61,7 +61,7 @@ class EncodedNet(NeuralNet):
         TypeError
             For tables that are not encoded, and with labels.
         """
-        if isinstance(X, TensorTable):
+        if isinstance(X, RowTable):
             return X
         if y is not None:
             raise TypeError(

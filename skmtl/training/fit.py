@@ -125,6 +125,8 @@ class Fit:
         Epochs; None for the ranker's.
     """
 
+    validation: Validation | None = None
+
     def __init__(
         self,
         ranker: TrainableRanker,
@@ -139,11 +141,7 @@ class Fit:
         classes: ClassesLike = None,
         max_iter: int | None = None,
     ) -> None:
-        self.ranker, self.start, self.y = ranker, start, y
-        self.device = without_index(ranker.device)
-        self.validation: Validation | None = None
-        # What callbacks and scorers of the caller's own see.
-        self.given, self.given_val = X, X_val
+        self._begin(ranker, start, X, y, X_val)
         X, X_val = to_native(X), to_native(X_val, "X_val")
         self.max_iter = ranker.max_iter if max_iter is None else max_iter
         y = table_of_tasks(y, n_rows_of(X))
@@ -181,6 +179,15 @@ class Fit:
         self.validation = self._validation(X_val, y_val, sample_weight_val)
         if self.validation is None:
             check_watched(ranker.callbacks)
+
+    def _begin(
+        self, ranker: TrainableRanker, start: Start, X: Any, y: Any, X_val: Any
+    ) -> None:
+        """Take what is not read of the arguments."""
+        self.ranker, self.start, self.y = ranker, start, y
+        self.device = without_index(ranker.device)
+        # What callbacks and scorers of the caller's own see.
+        self.given, self.given_val = X, X_val
 
     def _weights(self, means: Floats) -> TaskWeights:
         """Label weights and a new loss weighting, for tasks with these means."""

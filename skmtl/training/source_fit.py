@@ -134,9 +134,7 @@ class SourceFit(Fit):
         y_val: LabelsLike | None = None,
         sample_weight_val: WeightsLike = None,
     ) -> None:
-        self.ranker, self.start, self.y = ranker, start, y
-        self.given, self.given_val = X, X_val
-        self.validation = None
+        self._begin(ranker, start, X, y, X_val)
         self.y_val, self.weight_val = y_val, sample_weight_val
         self.max_iter = ranker.max_iter
         if ranker.validation_split is not None:
