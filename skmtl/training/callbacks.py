@@ -108,6 +108,8 @@ def callback_params(callbacks: Sequence[Entry] | None) -> dict[str, object]:
         ``callbacks__lr`` and ``callbacks__lr__gamma``, for example.
     """
     found: dict[str, object] = {}
+    if not isinstance(callbacks, list | tuple):
+        return found  # `fit` refuses what is not a list
     for name, callback in _named(callbacks):
         found[f"callbacks__{name}"] = callback
         if isinstance(callback, Callback):
