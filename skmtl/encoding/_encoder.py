@@ -411,17 +411,38 @@ class TableEncoder(SaveMixin, TransformerMixin, BaseEstimator):
         if isinstance(X, EncodedBlocks):
             yield from X.tables()
             return
-        names = getattr(self, "feature_names_in_", None)
-        if names is None:
-            raise ValueError(
-                "X is read block by block, and columns are matched by name, but the "
-                "table in fit had no names. Fit on a table with names."
-            )
-        for block in open_source(X).blocks(list(names)):
+        names = self.names_to_match("X")
+        for block in open_source(X).blocks(names):
             if len(block.table):
                 with block.named_in_errors():
                     encoded = self.encode(block.table)
                 yield encoded
+
+    def names_to_match(self, argument: str) -> list[str]:
+        """Give the columns of `fit`, by which those of a source are found.
+
+        Parameters
+        ----------
+        argument : str
+            The argument that needs them, for the error.
+
+        Returns
+        -------
+        list of str
+            Their names.
+
+        Raises
+        ------
+        ValueError
+            If the columns had no names.
+        """
+        names = getattr(self, "feature_names_in_", None)
+        if names is None:
+            raise ValueError(
+                f"{argument}: columns of a source are matched by name, but the table "
+                "in fit had no names. Fit on a table with names."
+            )
+        return [str(name) for name in names]
 
     def transform(self, X: TableLike) -> npt.NDArray[np.float64] | pd.DataFrame:
         """Encode a table as one array, for use outside skmtl.

@@ -31,6 +31,7 @@ from skmtl.metrics._validation import (
     check_scores,
     require_positive,
 )
+from skmtl.sources.opening import named_columns
 
 AVERAGES: dict[str, Callable[[np.ndarray], float]] = {
     "mean": np.mean,
@@ -101,9 +102,18 @@ class TaskScorer(BaseScorer):
         groups: object = None,
         sample_weight: object = None,
     ) -> float:
-        """Score of a fitted estimator; greater is better."""
+        """Score of a fitted estimator; greater is better.
+
+        Of a source the columns that `y_true`, `groups` and `sample_weight` name, and
+        the predictions, are held in memory; nothing else.
+        """
+        y_true = named_columns(X, y_true, "y")
         given = {"groups": groups, "sample_weight": sample_weight}
-        metadata = {name: value for name, value in given.items() if value is not None}
+        metadata = {
+            name: named_columns(X, value, name)
+            for name, value in given.items()
+            if value is not None
+        }
         for name in metadata:
             if name not in self.metric.metadata:
                 raise TypeError(f"{self!r} does not take {name}.")

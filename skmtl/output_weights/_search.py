@@ -58,6 +58,7 @@ from skmtl.output_weights._results import (
 )
 from skmtl.output_weights._scoring import EstimatorScorer, find_scorers
 from skmtl.output_weights._solver import Evaluated, WeightSearch, mean_scores
+from skmtl.sources.opening import is_source, named_columns
 
 
 class RoutedMetadata(NamedTuple):
@@ -274,7 +275,9 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
         Parameters
         ----------
         X : array-like or DataFrame of shape (n_samples, n_features)
-            The table.
+            The table. With ``cv="prefit"`` it may be a source, such as a path of
+            Parquet files, which is read block by block; `y` and `params` name columns
+            then. Only these columns and the probabilities are held in memory.
         y : array-like of shape (n_samples,) or (n_samples, n_tasks)
             Labels: 1, 0, or NaN where the inner estimator takes it.
         **params : dict
@@ -292,7 +295,10 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
             If labels, weights, metrics or constraints cannot be used, or no candidate
             keeps the constraints; the message says how near the nearest one gets.
         """
-        X, y = indexable(X, table_of_tasks(y, n_rows_of(X)))
+        if is_source(X):
+            y, params = self._of_source(X, y, params)
+        else:
+            X, y = indexable(X, table_of_tasks(y, n_rows_of(X)))
         labels, _ = read_labels(y)
         scorers = find_scorers(self.scoring)
         chosen = self._chosen_metric(list(scorers))
@@ -321,6 +327,24 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
             self.refit_time_ = refit_time
         context.call_on_fit_task_end(estimator=self, X=X, y=y)
         return self
+
+    def _of_source(
+        self, X: object, y: object, params: dict[str, Any]
+    ) -> tuple[Any, dict[str, Any]]:
+        """Labels, groups and weights of a source; its other columns stay on disk."""
+        if self.cv != "prefit":
+            raise ValueError(
+                f"cv={self.cv!r} needs the rows in memory, but X is read block by "
+                "block. Set cv='prefit', with an estimator fitted on other rows."
+            )
+        scorers = find_scorers(self.scoring).values()
+        if any(isinstance(one, EstimatorScorer) for one in scorers):
+            raise ValueError(
+                "scoring is a function of the rows, but X is read block by block. Give "
+                "the name of a metric, or a function metric(y, score)."
+            )
+        named = {k: named_columns(X, value, k) for k, value in params.items()}
+        return named_columns(X, y, "y"), named
 
     def _chosen_metric(self, metrics: list[str]) -> str | None:
         if callable(self.refit):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import os
+from collections.abc import Sequence
 from typing import Any, ClassVar, Self, cast
 
 import numpy as np
@@ -53,7 +55,8 @@ from skmtl.rankers._network import (
 from skmtl.rankers._pretrained import PretrainedTables
 from skmtl.rankers._summary import summary_text, visual_block
 from skmtl.rankers._task_order import clip_to_parents, with_implied_labels
-from skmtl.sources.opening import are_names, is_query, is_source
+from skmtl.rankers._written import write_predictions
+from skmtl.sources.opening import are_names, is_query, is_source, named_columns
 from skmtl.tasks import (
     BinaryTask,
     Targets,
@@ -517,24 +520,40 @@ default=None
         names = kinds.column_names(self.task_names_)
         return pd.DataFrame(values, columns=names, index=index)
 
-    def predict_task_proba(self, X: TableLike) -> Any:
+    def predict_task_proba(
+        self,
+        X: TableLike,
+        *,
+        to: str | os.PathLike[str] | None = None,
+        keep: Sequence[str] = (),
+    ) -> Any:
         """Estimate the probability of a positive for every task.
 
         Parameters
         ----------
         X : DataFrame of pandas or polars, or array-like, shape (n_samples, n_features)
-            The table. Columns of a DataFrame are matched by name.
+            The table. Columns of a DataFrame are matched by name. Or a source, as for
+            `fit`, which is read block by block.
+        to : str, path-like or None, default=None
+            A Parquet file to write, block by block, so that the probabilities do not
+            have to fit in memory. It is there when all rows are written.
+        keep : sequence of str, default=()
+            Columns of `X` that are copied to this file, such as the ids of the rows.
 
         Returns
         -------
         ndarray of shape (n_samples, n_tasks), dtype float64
             Probabilities. A DataFrame with the tasks as columns under
-            ``set_output(transform="pandas")``.
+            ``set_output(transform="pandas")``. With `to` the file, as a
+            :class:`~skmtl.sources.ParquetFiles` with the columns `keep` and one for
+            each task.
 
         Raises
         ------
-        ValueError
-            If some task is not binary: `predict_task` gives its expected label.
+        ValueError, TypeError
+            For a table that lacks columns or cannot be read; the message names the
+            column and the file. If some task is not binary: `predict_task` gives its
+            expected label.
         """
         check_is_fitted(self)
         for name, kind in zip(self.task_names_, self._kinds, strict=True):
@@ -544,6 +563,10 @@ default=None
                     "probability. Use predict_task, or predict_proba for the "
                     "probabilities of classes."
                 )
+        if to is not None:
+            names = self.encoder_.names_to_match("to")
+            tasks = [str(name) for name in self.task_names_]
+            return write_predictions(self._levels, X, names, tasks, to, keep)
         return self.predict_task(X)
 
     def _levels(
@@ -645,7 +668,8 @@ default=None
         """
         check_is_fitted(self)
         levels, kinds = self._levels(X), self._kinds
-        y = table_of_tasks(y, len(levels))
+        y = table_of_tasks(named_columns(X, y, "y"), len(levels))
+        sample_weight = named_columns(X, sample_weight, "sample_weight")
         targets = check_targets(y, kinds=list(kinds))
         shape = (len(levels), len(kinds))
         if targets.labels.shape != shape:

@@ -7,10 +7,6 @@ import sys
 from collections.abc import Sequence
 from typing import Any, TypeGuard
 
-import pandas as pd
-
-from skmtl._containers import to_native
-from skmtl._typing import TableLike
 from skmtl.sources.parquet import ParquetFiles
 from skmtl.sources.queries import ArrowDataset, PolarsQuery
 from skmtl.sources.source import Source
@@ -103,7 +99,7 @@ def column_names(values: object, argument: str) -> list[str]:
     return [values] if isinstance(values, str) else list(values)
 
 
-def named_columns(X: TableLike, values: object, argument: str) -> Any:
+def named_columns(X: Any, values: object, argument: str) -> Any:
     """Values of the columns that an argument names, if `X` is a source.
 
     Parameters
@@ -123,25 +119,7 @@ def named_columns(X: TableLike, values: object, argument: str) -> Any:
     """
     if not is_source(X) or not are_names(values):
         return values
-    columns = read_columns(open_source(X), column_names(values, argument), argument)
-    return columns[values] if isinstance(values, str) else columns
-
-
-def read_columns(source: Source, names: list[str], argument: str) -> pd.DataFrame:
-    """Read some columns whole.
-
-    Parameters
-    ----------
-    source : Source
-        The table.
-    names : list of str
-        The columns.
-    argument : str
-        The argument that named them, for errors.
-    """
-    import pyarrow as pa
-
+    source, names = open_source(X), column_names(values, argument)
     source.check_columns(names, argument)
-    read = [block.table for block in source.blocks(names)]
-    frame: pd.DataFrame = to_native(pa.concat_tables(read))
-    return frame
+    columns = source.read(names)
+    return columns[values] if isinstance(values, str) else columns

@@ -8,6 +8,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import pandas as pd
+
+from skmtl._containers import to_native
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
@@ -94,6 +98,26 @@ class Source(ABC):
         width = sum(map(_n_columns, (self.schema.field(name).type for name in wanted)))
         n_rows = min(max(_CELLS // max(width, 1), _FEWEST_ROWS), _MOST_ROWS)
         return self._blocks(wanted, n_rows)
+
+    def read(self, columns: Sequence[str] | None = None) -> pd.DataFrame:
+        """Read columns whole, such as the labels that a metric needs.
+
+        Parameters
+        ----------
+        columns : sequence of str or None, default=None
+            Columns to read, in this order; None for all.
+
+        Returns
+        -------
+        DataFrame
+            The columns.
+        """
+        import pyarrow as pa
+
+        frame: pd.DataFrame = to_native(
+            pa.concat_tables(block.table for block in self.blocks(columns))
+        )
+        return frame
 
     def check_columns(self, columns: Sequence[str], argument: str = "") -> None:
         """Refuse names that are no columns.

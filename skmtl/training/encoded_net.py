@@ -72,7 +72,7 @@ class EncodedNet(NeuralNet):
             tensors, n_rows = as_tensors(X), len(X)
         elif isinstance(X, Mapping) and "ids" in X:
             tensors = {name: _as_tensor(x) for name, x in X.items()}
-            n_rows = len(tensors["ids"])
+            n_rows = len(X["ids"])
         else:
             raise TypeError(
                 "The net of a ranker takes encoded rows, found a "

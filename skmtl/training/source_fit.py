@@ -52,7 +52,7 @@ from skmtl.training.starts import EncodedInput, Start, TrainingInput
 from skmtl.training.validation import find_scorer, judges_predictions
 
 # Rows whose late predictions are kept for the intercept.
-_LATE_ROWS = 2**20
+_LATE_ROWS = 2**19
 
 
 class PileRowsToTrain(TrainingRows):

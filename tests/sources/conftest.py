@@ -8,7 +8,15 @@ from skmtl.datasets import make_funnel
 @pytest.fixture
 def parts(tmp_path):
     """A log in three files, and the same log in memory."""
-    log = make_funnel(6000, n_users=300, n_items=200, history_length=5, random_state=0)
+    log = make_funnel(
+        6000,
+        n_users=300,
+        n_items=200,
+        history_length=5,
+        cart_rate=0.05,
+        order_rate=0.02,
+        random_state=0,
+    )
     frame = log.data.join(log.target)
     frame["user_id"] = frame["user_id"].astype(np.int64)
     frame["item_id"] = "item" + frame["item_id"].astype(str)
