@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copyreg
+from collections.abc import Mapping
 from importlib import import_module
 from os import PathLike
 from typing import Any, Self
@@ -14,7 +15,11 @@ class SaveMixin:
     """Estimators with `save` and `load`, which also go through skops."""
 
     def save(
-        self, path: str | PathLike[str], *, include_training_state: bool = True
+        self,
+        path: str | PathLike[str],
+        *,
+        include_training_state: bool = True,
+        custom_objects: Mapping[str, Any] | None = None,
     ) -> None:
         """Write the estimator to one file that holds no code.
 
@@ -28,6 +33,9 @@ class SaveMixin:
             Whether the file holds what optimisers know, so that `partial_fit` and
             ``warm_start`` can continue from it. Without, it has about a third of the
             size. Estimators that are not trained by optimisers have no such state.
+        custom_objects : mapping of str to object, default=None
+            What is your own in the estimator, by names that the file holds instead. See
+            :func:`skmtl.save`.
 
         Raises
         ------
@@ -39,10 +47,21 @@ class SaveMixin:
         """
         # The room of files knows all estimators, and so lies above them.
         persistence = import_module("skmtl.persistence")
-        persistence.save(self, path, include_training_state=include_training_state)
+        persistence.save(
+            self,
+            path,
+            include_training_state=include_training_state,
+            custom_objects=custom_objects,
+        )
 
     @classmethod
-    def load(cls, path: str | PathLike[str], *, device: str | None = None) -> Self:
+    def load(
+        cls,
+        path: str | PathLike[str],
+        *,
+        device: str | None = None,
+        custom_objects: Mapping[str, Any] | None = None,
+    ) -> Self:
         """Read an estimator of this class from a file of `save`.
 
         Parameters
@@ -52,6 +71,8 @@ class SaveMixin:
         device : str or None, default=None
             Where a ranker is to predict, such as "cpu" for one that was trained on a
             GPU. None for the device that it was trained on.
+        custom_objects : mapping of str to object, default=None
+            What the file was saved with.
 
         Returns
         -------
@@ -65,7 +86,9 @@ class SaveMixin:
         ImportError
             If safetensors is not installed, which comes with the extra ``safe``.
         """
-        found = import_module("skmtl.persistence").load(path, device=device)
+        found = import_module("skmtl.persistence").load(
+            path, device=device, custom_objects=custom_objects
+        )
         if not isinstance(found, cls):
             raise ValueError(
                 f"The file holds a {type(found).__name__}, not a {cls.__name__}. Use "

@@ -144,37 +144,37 @@ def encoder_graph(
         x = graph.add(
             "Concat", *(inputs[name] for name in encoder.numeric_names_), axis=1
         )
-        missing = graph.add("IsNaN", x)
         found["numeric"] = [_scaled(graph, encoder._scales, x)]
         if encoder.bin_sizes_:
-            found["bins"] = [_bins(graph, encoder, x, missing)]
+            found["bins"] = [_bins(graph, encoder, x)]
     return found
 
 
-def _rows(graph: Graph, vocabulary: Any, x: str, extra: dict[ColumnName, int]) -> str:
-    """Row of each id within its vocabulary, 0 for unknown ones."""
+def _rows(
+    graph: Graph, vocabulary: Any, x: str, extra: dict[ColumnName, int], first: int = 0
+) -> str:
+    """Row of each id, counted from `first`, which is that of unknown ids."""
     keys = np.asarray(vocabulary.keys)
-    rows = np.arange(1, len(keys) + 1)
+    rows = np.arange(first + 1, first + len(keys) + 1)
     cells = [*extra, *keys.tolist()]
     values = [*extra.values(), *rows.tolist()]
     if not cells:
         # An encoder of no key is not allowed; all ids are unknown.
-        zeros = graph.add("Shape", x)
-        return graph.add(
-            "ConstantOfShape", zeros, value=graph.tensor(np.zeros(1, np.int64))
-        )
+        shape = graph.add("Shape", x)
+        unknown = graph.tensor(np.array([first], np.int64))
+        return graph.add("ConstantOfShape", shape, value=unknown)
     if isinstance(cells[0], float):
         found = graph.add(
             "LabelEncoder", x, domain=ML,
             keys_tensor=graph.tensor(np.array(cells, np.float64)),
             values_tensor=graph.tensor(np.array(values, np.float64)),
-            default_tensor=graph.tensor(np.zeros(1, np.float64)),
+            default_tensor=graph.tensor(np.array([first], np.float64)),
         )  # fmt: skip
         return graph.cast(found, "INT64")
     kind = "strings" if isinstance(cells[0], str) else "int64s"
     return graph.add(
         "LabelEncoder", x, domain=ML,
-        **{f"keys_{kind}": cells}, values_int64s=values, default_int64=0,
+        **{f"keys_{kind}": cells}, values_int64s=values, default_int64=first,
     )  # fmt: skip
 
 
@@ -182,7 +182,13 @@ def _single_ids(
     graph: Graph, encoder: TableEncoder, inputs: dict[ColumnName, str]
 ) -> str:
     """Rows of the fused table, ``(rows, n_ids)``."""
-    names = encoder.categorical_names_
+    names, firsts = encoder.categorical_names_, encoder.layout_.column_first
+    if not encoder.layout_.fallbacks:
+        rows = [
+            _rows(graph, _vocabulary(encoder, name), inputs[name], {}, int(first))
+            for name, first in zip(names, firsts, strict=True)
+        ]
+        return graph.add("Concat", *rows, axis=1)
     own = [_rows(graph, _vocabulary(encoder, name), inputs[name], {}) for name in names]
     codes = list(own)
     for one in encoder.layout_.fallbacks:
@@ -196,8 +202,7 @@ def _single_ids(
             column = graph.add("Where", use, row, column)
         codes[one.column] = column
     joined = graph.add("Concat", *codes, axis=1)
-    offsets = np.array([encoder.layout_.column_first], dtype=np.int64)
-    return graph.add("Add", joined, graph.constant(offsets))
+    return graph.add("Add", joined, graph.constant(np.array([firsts], np.int64)))
 
 
 def _bag(graph: Graph, encoder: TableEncoder, x: str, column: Column) -> list[str]:
@@ -223,7 +228,10 @@ def _bag(graph: Graph, encoder: TableEncoder, x: str, column: Column) -> list[st
 
 
 def _scaled(graph: Graph, scales: list[Any], x: str) -> str:
-    """Scaled and squashed numbers, missing ones 0, ``(rows, n_numeric)``."""
+    """Scaled and squashed numbers, missing ones 0, ``(rows, n_numeric)``.
+
+    In float64: where a number lies in a narrow bin hangs on its last digits.
+    """
     center, scale = (
         graph.constant(np.array([[getattr(one, name) for one in scales]], np.float64))
         for name in ("center", "scale")
@@ -241,24 +249,67 @@ def _scaled(graph: Graph, scales: list[Any], x: str) -> str:
     return graph.cast(squashed, "FLOAT")
 
 
-def _bins(graph: Graph, encoder: TableEncoder, x: str, missing: str) -> str:
-    """Rows of the fused table of bins: edges at or below each number are counted."""
-    binned = encoder.binned_
-    if len(binned) < len(encoder.numeric_names_):
-        places = graph.constant(np.array(binned, dtype=np.int64))
-        x, missing = (graph.add("Gather", y, places, axis=1) for y in (x, missing))
-    found = [encoder._scales[k].edges for k in binned]
-    all_edges = [edges for edges in found if edges is not None]  # all have some
-    n_edges = max(1, *map(len, all_edges))
-    edges = np.full((1, len(binned), n_edges), np.nan)  # nothing is at or above NaN
-    for k, own in enumerate(all_edges):
-        edges[0, k, : len(own)] = own
-    axis = graph.constant(np.array([2], dtype=np.int64))
-    column = graph.add("Unsqueeze", x, axis)
-    above = graph.add("GreaterOrEqual", column, graph.constant(edges))
-    # Sums of floats are vectorised in onnxruntime, and exact up to 2^24.
-    counts = graph.cast(above, "FLOAT")
-    n_below = graph.cast(graph.add("ReduceSum", counts, axis, keepdims=0), "INT64")
-    first = np.array([list(accumulate(encoder.bin_sizes_, initial=0))[:-1]], np.int64)
-    row = graph.add("Add", n_below, graph.constant(first + 1))
-    return graph.add("Where", missing, graph.constant(first), row)
+def _bins(graph: Graph, encoder: TableEncoder, x: str) -> str:
+    """Rows of the fused table of bins, by a search tree for each column."""
+    trees = SearchTrees()
+    firsts = accumulate(encoder.bin_sizes_, initial=0)
+    for feature, first in zip(encoder.binned_, firsts, strict=False):
+        edges = encoder._scales[feature].edges
+        assert edges is not None  # it has bins
+        trees.add(feature, edges.tolist(), first)
+    return graph.cast(trees.put(graph, x), "INT64")
+
+
+class SearchTrees:
+    """How many edges are at or below each number, found by halving.
+
+    One node of the graph, which onnxruntime evaluates in float64. Its outputs are
+    float32, exact up to 2^24 bins.
+    """
+
+    def __init__(self) -> None:
+        # Of each tree: mode, feature, edge, the nodes where the test holds and where it
+        # does not, and whether it holds for NaN. Leaves have their row for the edge.
+        self.trees: list[list[tuple[str, int, float, int, int, int]]] = []
+
+    def add(self, feature: int, edges: list[float], first: int) -> None:
+        """Add a tree whose leaves are `first`, for NaN, and the rows after it."""
+        tree: list[tuple[str, int, float, int, int, int]] = []
+        self.trees.append(tree)
+
+        def leaf(row: int) -> int:
+            tree.append(("LEAF", 0, float(row), 0, 0, 0))
+            return len(tree) - 1
+
+        def search(low: int, high: int) -> int:
+            if low == high:
+                return leaf(first + 1 + low)
+            middle, at = (low + high) // 2, len(tree)
+            tree.append(("", 0, 0.0, 0, 0, 0))
+            below, above = search(low, middle), search(middle + 1, high)
+            tree[at] = ("BRANCH_LT", feature, edges[middle], below, above, 0)
+            return at
+
+        # The first node is the root: less than the least number is NaN alone.
+        tree.append(("BRANCH_LT", feature, -np.inf, 1, 2, 1))
+        leaf(first)
+        search(0, len(edges))
+
+    def put(self, graph: Graph, x: str) -> str:
+        """Add the node, ``(rows, n_features)`` to ``(rows, n_trees)``."""
+        nodes = [
+            (t, k, *n) for t, tree in enumerate(self.trees) for k, n in enumerate(tree)
+        ]
+        leaves = [(t, k, row) for t, k, mode, _, row, *_ in nodes if mode == "LEAF"]
+        tree, number, mode, feature, edge, below, above, nan = zip(*nodes, strict=True)
+        of_leaf, leaf, row = zip(*leaves, strict=True)
+        return graph.add(
+            "TreeEnsembleRegressor", x, domain=ML, n_targets=len(self.trees),
+            nodes_treeids=tree, nodes_nodeids=number, nodes_modes=mode,
+            nodes_featureids=feature,
+            nodes_values_as_tensor=graph.tensor(np.array(edge)),
+            nodes_truenodeids=below, nodes_falsenodeids=above,
+            nodes_missing_value_tracks_true=nan,
+            target_treeids=of_leaf, target_nodeids=leaf, target_ids=of_leaf,
+            target_weights_as_tensor=graph.tensor(np.array(row)),
+        )  # fmt: skip

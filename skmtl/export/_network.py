@@ -16,10 +16,22 @@ from sklearn.base import BaseEstimator
 from torch import Tensor, nn
 
 from skmtl.calibration._maps import EDGE, IdentityMap, PriorShiftMap, SigmoidMap
+from skmtl.modules import (
+    ChainedTowers,
+    ParallelTowers,
+    PooledTower,
+    ProductTowers,
+    TransferTowers,
+)
 from skmtl.modules.bags import BagColumn, unit
 from skmtl.modules.graph import topological_order
 
 OPSET = 20
+# Says that torchvision is not installed.
+_REGISTRATION = "torch.onnx._internal.exporter._registration"
+_OUR_TOWERS = (
+    ChainedTowers, ParallelTowers, PooledTower, ProductTowers, TransferTowers
+)  # fmt: skip
 _KINDS = {"ids": torch.int64, "bins": torch.int64, "numeric": torch.float32}
 
 
@@ -88,7 +100,7 @@ class Pipeline(nn.Module):
 
     intercept: Tensor
     constants: Tensor
-    constant: Tensor
+    is_constant: Tensor
 
     def __init__(
         self, ranker: BaseEstimator, maps: Sequence[Any] | None, after: nn.Module
@@ -101,11 +113,11 @@ class Pipeline(nn.Module):
         self.lines = [_line(one) for one in maps or [IdentityMap()] * sum(self.columns)]
         self.parents = ranker._ordered_parents()
         levels = kinds.constant(ranker.prior_)
-        constant = np.repeat(kinds.is_constant(ranker.prior_), self.columns)
+        self.constant = np.repeat(kinds.is_constant(ranker.prior_), self.columns)
         for name, value in (
             ("intercept", ranker.intercept_),
             ("constants", kinds.expected(levels[None])[0]),
-            ("constant", constant),
+            ("is_constant", self.constant),
         ):
             self.register_buffer(name, torch.as_tensor(value))
 
@@ -123,20 +135,26 @@ class Pipeline(nn.Module):
         # As the network's forward does, but all rows at once: a graph with a branch by
         # the number of rows would be true to one side of it only.
         shared = network.sharing(network.embedding(ids, bins, numeric, bags))
-        outputs = network.towers(shared.double()) + self.intercept
-        columns = self._expected(outputs)
+        columns = self._expected(network.towers(shared) + self.intercept)
         for task in topological_order(self.parents):
             for parent in self.parents[task]:
                 columns[task] = torch.minimum(columns[task], columns[parent])
-        values = torch.where(self.constant, self.constants, torch.cat(columns, dim=1))
-        pairs = zip(values.unbind(dim=1), self.lines, strict=True)
-        calibrated = [_calibrated(column, line) for column, line in pairs]
-        return self.after(torch.stack(calibrated, dim=1))
+        # What changes nothing is left out: every node of a graph takes time.
+        values = columns[0] if len(columns) == 1 else torch.cat(columns, dim=1)
+        if self.constant.any():
+            values = torch.where(self.is_constant, self.constants, values)
+        if any(line is not None for line in self.lines):
+            pairs = zip(values.unbind(dim=1), self.lines, strict=True)
+            calibrated = [_calibrated(column, line) for column, line in pairs]
+            values = torch.stack(calibrated, dim=1)
+        return self.after(values)
 
     def _expected(self, outputs: Tensor) -> list[Tensor]:
-        """Expected labels of each task, ``(batch, n_columns)``."""
+        """Expected labels, ``(batch, n_columns)``, of each task or of all at once."""
         if self.kinds.all_binary:
-            return list(self.kinds[0].graph(outputs).split(1, dim=1))
+            together = self.kinds[0].graph(outputs)
+            ordered = any(self.parents)
+            return list(together.split(1, dim=1)) if ordered else [together]
         parts = outputs.split(self.kinds.n_outputs, dim=1)
         return [kind.graph(z) for kind, z in zip(self.kinds, parts, strict=True)]
 
@@ -178,15 +196,39 @@ def _sigmoid(x: Tensor) -> Tensor:
 def _network(module: Any) -> Any:
     """A copy of a network on the CPU that takes filled lists.
 
-    Its towers are in float64: what onnxruntime computes of a tiny probability in
+    Its logits are in float64: what onnxruntime computes of a tiny probability in
     float32, such as the logarithm of a sigmoid, is wrong in the fourth digit.
     """
     network = copy.deepcopy(module).cpu().eval()
-    network.towers.double()
+    network.towers = _exact(network.towers)
     network.embedding._pooled = PaddedPooling(network.embedding)
     for parameter in network.parameters():
         parameter.requires_grad_(False)
     return network
+
+
+def _exact(towers: nn.Module) -> nn.Module:
+    """Towers whose logits are in float64; their hidden layers are as in the ranker."""
+    if type(towers) not in _OUR_TOWERS:
+        return InFloat64(towers)
+    for module in list(towers.modules()):
+        output = dict(module.named_children()).get("output")
+        if isinstance(output, nn.ModuleList):
+            module.output = nn.ModuleList(map(InFloat64, output))
+        elif output is not None:
+            module.output = InFloat64(output)
+    return towers
+
+
+class InFloat64(nn.Module):
+    """A layer, or towers, in float64."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner.double()
+
+    def forward(self, x: Tensor) -> Any:
+        return self.inner(x.double())
 
 
 class Probabilities(nn.Module):
@@ -267,7 +309,7 @@ def export_network(
         lists = torch.zeros(7, 5, dtype=torch.int64)
         example["bags"] += [lists, lists == 0]
         shapes["bags"] += [{0: rows, 1: torch.export.Dim(f"length_{k}", min=1)}] * 2
-    with torch.no_grad(), warnings.catch_warnings(), _without_log():
+    with torch.no_grad(), warnings.catch_warnings(), without_log(_REGISTRATION):
         warnings.simplefilter("ignore")  # of the exporter, about its own insides
         exported = torch.export.export(
             pipeline.eval(),
@@ -288,15 +330,16 @@ def export_network(
 
 
 @contextmanager
-def _without_log() -> Iterator[None]:
-    """Keep the exporter from logging that torchvision is not installed."""
-    logger = logging.getLogger("torch.onnx._internal.exporter._registration")
-    level = logger.level
+def without_log(name: str | None) -> Iterator[None]:
+    """Keep a logger from warning of what is of no use to callers; None for the root."""
+    logger = logging.getLogger(name)
+    level, handlers = logger.level, list(logger.handlers)
     logger.setLevel(logging.ERROR)
     try:
         yield
     finally:
         logger.setLevel(level)
+        logger.handlers[:] = handlers  # the root gets one when it is first used
 
 
 def _has_score(pipeline: Pipeline) -> bool:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from dataclasses import asdict, dataclass
 from os import PathLike
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -29,6 +31,7 @@ from skmtl.rankers import MultiTaskRanker
 
 # How far probabilities of the file may be from those of the ranker.
 ABSOLUTE, RELATIVE = 1e-6, 1e-4
+SMALL_TABLES = 0.05
 # Rows of the tables that are compared: one, few, and more than a block of the network.
 _COMPARED = (1, 7, 1025)
 _OUTPUTS = {"probabilities", "predictions", "score"}
@@ -37,7 +40,11 @@ _LARGEST = 2**31 - 2**20
 
 
 def to_onnx(
-    estimator: BaseEstimator, path: str | PathLike[str], *, X: TableLike | None = None
+    estimator: BaseEstimator,
+    path: str | PathLike[str],
+    *,
+    X: TableLike | None = None,
+    table_dtype: str = "float32",
 ) -> None:
     """Write a fitted ranker to one ONNX file, from raw columns to probabilities.
 
@@ -58,17 +65,21 @@ OutputWeightSearchCV
     X : DataFrame of pandas or polars, or array-like, default=None
         Rows to compare on, beside those that are made of known, unseen and missing ids
         and extreme numbers.
+    table_dtype : {"float32", "int8"}, default="float32"
+        How the file holds the embeddings of ids and bins. "int8" takes a quarter of the
+        space, for probabilities that differ in the third or fourth digit.
 
     Raises
     ------
     ValueError
         For what ONNX operators cannot express: columns that are hashed
         (``n_buckets``), ids beyond 64 bits, output weights with ``method="rank"``,
-        isotonic calibration and ``precision="bf16"``; and for tables of more than
-        2 GiB. The message names it.
+        isotonic calibration and ``precision="bf16"``; for tables of more than 2 GiB;
+        and for another `table_dtype`. The message names it.
     RuntimeError
         If predictions of the file differ from those of `estimator` by more than 1e-6,
-        or by more than 1e-4 of their size. Nothing is written then.
+        or by more than 1e-4 of their size; with ``table_dtype="int8"``, by more than
+        0.05. Nothing is written then.
     ImportError
         If onnx, onnxscript or onnxruntime is not installed, which come with the extra
         ``onnx``.
@@ -91,7 +102,8 @@ OutputWeightSearchCV
     Operators are of opset 20 and, for ids, version 4 of ``ai.onnx.ml``, which
     onnxruntime has had since 1.17. The metadata are JSON: ``inputs``, ``task_names``,
     ``columns`` (of the predictions), ``feature_names``, ``output_weights``,
-    ``skmtl_version``.
+    ``skmtl_version``, and with int8 tables ``largest_difference``, by how much
+    predictions differed from those of the ranker.
 
     Examples
     --------
@@ -114,7 +126,13 @@ OutputWeightSearchCV
     """
     onnx = import_extra("onnx", "onnx", "to_onnx")
     import_extra("onnxscript", "onnx", "to_onnx")
+    if table_dtype not in ("float32", "int8"):
+        raise ValueError(
+            f"table_dtype must be 'float32' or 'int8', found {table_dtype!r}."
+        )
     parts = _parts(estimator)
+    if table_dtype == "int8" and not parts.ranker._kinds.all_binary:
+        raise ValueError("table_dtype='int8' is for rankers of binary tasks only.")
     _check_size(parts.ranker)
     encoder = parts.ranker.encoder_
     columns = columns_of(encoder, _OUTPUTS)
@@ -122,7 +140,10 @@ OutputWeightSearchCV
     _describe(onnx, model, parts, columns)
     data = model.SerializeToString()
     tables = [trial_rows(encoder, n_rows) for n_rows in _COMPARED]
-    _compare(data, estimator, parts, tables if X is None else [*tables, X])
+    tables = tables if X is None else [*tables, X]
+    _compare(data, estimator, parts, tables)
+    if table_dtype == "int8":
+        data = _with_small_tables(onnx, model, parts, tables)
     write_whole(path, data)
 
 
@@ -299,6 +320,52 @@ def _compare(
         _check_close(parts.what, proba, parts.predict(X))
         if score:
             _check_close("score", score[0], estimator.decision_function(X), slack=1.0)
+
+
+def _with_small_tables(
+    onnx: ModuleType, model: Any, parts: Parts, tables: list[TableLike]
+) -> bytes:
+    """The file with embeddings of 8 bits, its largest difference among the metadata.
+
+    Dense layers stay as they are. onnxruntime scales what it multiplies in 8 bits by
+    the largest number of the request, so that a row's score would depend on the others.
+    """
+    runtime = import_extra("onnxruntime", "onnx", "to_onnx")
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    from skmtl.export._network import without_log
+
+    # It advises to simplify the graph first, which has nothing to simplify.
+    with tempfile.TemporaryDirectory() as folder, without_log(None):
+        path = Path(folder) / "small.onnx"
+        quantize_dynamic(
+            model,
+            path,
+            op_types_to_quantize=["Gather"],
+            nodes_to_exclude=_nodes_of_ranges(model),
+            weight_type=QuantType.QInt8,
+        )
+        small = onnx.load(path)
+    session = runtime.InferenceSession(small.SerializeToString())
+    largest = 0.0
+    for X in tables:
+        proba = session.run(["probabilities"], onnx_inputs(session, X))[0]
+        expected = np.asarray(parts.probabilities.predict_task_proba(X))
+        largest = max(largest, float(np.abs(proba - expected).max(initial=0.0)))
+    if not largest <= SMALL_TABLES:
+        raise RuntimeError(
+            f"With table_dtype='int8' probabilities differ from those of the ranker by "
+            f"up to {largest:.2f}. Nothing was written. Leave table_dtype='float32'."
+        )
+    found = small.metadata_props.add()
+    found.key, found.value = "largest_difference", repr(largest)
+    return bytes(small.SerializeToString())
+
+
+def _nodes_of_ranges(model: Any) -> list[str]:
+    """Names of what reads where bins lie, which are no embeddings."""
+    nodes = model.graph.node
+    return [n.name for n in nodes if any("bin_ranges" in x for x in n.input[:1])]
 
 
 def _check_close(

@@ -1,6 +1,6 @@
 """Estimators in files that hold no code."""
 
-from skmtl.persistence._objects import trusted_types
+from skmtl.persistence._registry import trusted_types
 from skmtl.persistence._save import from_bytes, load, save, to_bytes
 
 __all__ = ["from_bytes", "load", "save", "to_bytes", "trusted_types"]

@@ -159,6 +159,8 @@ def _module(ranker: Any) -> Any:
 
     Its numbers are those that were in memory.
     """
+    import torch
+
     from skmtl.rankers._pretrained import PretrainedTables
 
     # All ids with a vector have rows already, so that the encoder stays as it is.
@@ -166,7 +168,8 @@ def _module(ranker: Any) -> Any:
     pretrained = PretrainedTables(ranker.embeddings)
     pretrained.add_to(encoder)
     names = [str(name) for name in ranker.task_names_]
-    with without_start():
+    # Networks of users may draw in other ways.
+    with without_start(), torch.random.fork_rng(devices=[]):
         return ranker._make_net(encoder, names, ranker._kinds, pretrained)
 
 
@@ -210,16 +213,18 @@ def _plain_attributes(part: Any) -> dict[str, Any]:
     return {
         name: value
         for name, value in vars(part).items()
-        if not name.startswith("_") and name != "training"
+        if not name.startswith("_")
+        and name != "training"
+        and " at 0x" not in repr(value)  # an address says nothing of an object
     }
 
 
 def _write_tensors(writer: Writer, value: Any, where: str) -> Node:
-    return writer.write(_mapped(value, _as_array), where)
+    return writer.write(_mapped(value, as_array), where)
 
 
 def _read_tensors(reader: Reader, node: Node) -> Any:
-    return _mapped(reader.read(node), _as_tensor)
+    return _mapped(reader.read(node), as_tensor)
 
 
 def _mapped(value: Any, change: Any) -> Any:
@@ -231,13 +236,13 @@ def _mapped(value: Any, change: Any) -> Any:
     return change(value)
 
 
-def _as_array(value: Any) -> Any:
+def as_array(value: Any) -> Any:
     import torch
 
     return value.detach().cpu().numpy() if torch.is_tensor(value) else value
 
 
-def _as_tensor(value: Any) -> Any:
+def as_tensor(value: Any) -> Any:
     import torch
 
     return torch.from_numpy(value) if isinstance(value, np.ndarray) else value

@@ -1,70 +1,29 @@
-"""The classes that a file may name, and what of their objects it holds."""
+"""What of an object a file holds."""
 
 from __future__ import annotations
 
+import inspect
+import os
 from collections.abc import Mapping
-from importlib import import_module
 from typing import Any
 
 import numpy as np
-import pandas as pd
+from sklearn.base import BaseEstimator
 
 from skmtl.persistence import _networks
 from skmtl.persistence._container import DamagedFileError, RefusedError
+from skmtl.persistence._registry import (
+    CALIBRATION_MAPS,
+    PARTS,
+    SPLITTERS,
+    STRATEGIES,
+    TASK_KINDS,
+    TORCHJD,
+    UnknownClassError,
+    find_class,
+    name_of,
+)
 from skmtl.persistence._values import Node, Reader, Writer
-from skmtl.weighting import get_strategy, get_strategy_names
-
-
-class UnknownClassError(RefusedError):
-    """A file names a class that is not in the list."""
-
-
-# The name in a file, and where the class is. Names stay, modules may change.
-_RANKERS = [
-    "AITM", "ChainedMMoE", "CrossStitch", "ESMM", "MMoE", "PLE", "PooledTask", "STEM",
-    "ShareBottom", "SingleTask", "SoftSharing",
-]  # fmt: skip
-_OTHER_ESTIMATORS = [
-    "CalibratedTasksCV", "FixedOutputWeights", "GraphSAGEEmbedder",
-    "OutputWeightSearchCV", "TableEncoder", "Word2VecEmbedder",
-]  # fmt: skip
-# Every strategy with a name: one that is added there can be saved.
-_STRATEGIES = [
-    "StaticWeighting",
-    *(type(get_strategy(name)).__name__ for name in get_strategy_names()),
-]
-_SPLITTERS = [
-    "GroupKFold", "GroupShuffleSplit", "KFold", "RepeatedKFold",
-    "RepeatedStratifiedKFold", "ShuffleSplit", "StratifiedGroupKFold",
-    "StratifiedKFold", "StratifiedShuffleSplit", "TimeSeriesSplit",
-]  # fmt: skip
-_TASK_KINDS = ["BinaryTask", "MulticlassTask", "OrdinalTask", "RegressionTask"]
-_CALIBRATION_MAPS = ["IdentityMap", "IsotonicMap", "PriorShiftMap", "SigmoidMap"]
-CLASSES: dict[str, str] = {
-    **dict.fromkeys(_RANKERS, "skmtl.rankers"),
-    **dict.fromkeys(_STRATEGIES, "skmtl.weighting"),
-    **dict.fromkeys(_SPLITTERS, "sklearn.model_selection"),
-    **dict.fromkeys(_CALIBRATION_MAPS, "skmtl.calibration._maps"),
-    **dict.fromkeys(_TASK_KINDS, "skmtl.tasks"),
-    "CalibratedTasksCV": "skmtl.calibration",
-    "Fallback": "skmtl.encoding._table",
-    "FixedOutputWeights": "skmtl.output_weights",
-    "Fold": "skmtl.output_weights._objective",
-    "GraphSAGEEmbedder": "skmtl.embedders",
-    "HashedIds": "skmtl.encoding._hashing",
-    "KeyedVectors": "gensim.models",
-    "Labels": "skmtl.metrics._validation",
-    "Layout": "skmtl.encoding._table",
-    "MultiTaskStratifiedKFold": "skmtl.model_selection",
-    "NumberScale": "skmtl.encoding._numbers",
-    "OutputWeightSearchCV": "skmtl.output_weights",
-    "PretrainedEmbedding": "skmtl.embedders",
-    "TableEncoder": "skmtl.encoding",
-    "TaskScorer": "skmtl.metrics._task_scorer",
-    "TimeSplit": "skmtl.model_selection",
-    "Vocabulary": "skmtl.encoding._vocabulary",
-    "Word2VecEmbedder": "skmtl.embedders",
-}
 
 # What hyperparameters mean that the first files do not have.
 _FORMERLY = {"interpolate_bins": False, "bin_learning_rate_factor": 1.0}
@@ -76,44 +35,6 @@ _ROUTED = (
 )  # fmt: skip
 
 
-def find_class(name: Any) -> type:
-    """The class of a name in a file.
-
-    Raises
-    ------
-    UnknownClassError
-        If it is not in the list.
-    """
-    if not isinstance(name, str) or name not in CLASSES:
-        raise UnknownClassError(
-            f"The file names the class {name!r}, which this skmtl does not load. It "
-            "loads its own estimators only."
-        )
-    found: type = getattr(import_module(CLASSES[name]), name)
-    return found
-
-
-def trusted_types() -> list[str]:
-    """List the names to trust when skops loads an estimator of skmtl.
-
-    Those of the estimators alone: whatever is inside them they read themselves, as
-    :func:`skmtl.load` does.
-
-    Returns
-    -------
-    list of str
-        For ``skops.io.load(path, trusted=...)``.
-
-    Examples
-    --------
-    >>> from skmtl.persistence import trusted_types
-    >>> "skmtl.encoding._encoder.TableEncoder" in trusted_types()
-    True
-    """
-    classes = [find_class(name) for name in (*_RANKERS, *_OTHER_ESTIMATORS)]
-    return [f"{cls.__module__}.{cls.__name__}" for cls in classes]
-
-
 def write_object(writer: Writer, value: Any, where: str) -> Node:
     """Name and state of an object.
 
@@ -122,18 +43,51 @@ def write_object(writer: Writer, value: Any, where: str) -> Node:
     ValueError
         If its class is not in the list.
     """
+    if isinstance(value, type):
+        name = name_of(value)
+        if name not in PARTS:
+            raise ValueError(_refusal(value, where))
+        return {"part": name}
     cls = type(value)
-    name = cls.__name__
-    if name not in CLASSES or find_class(name) is not cls:
+    own = writer.custom_name(cls)
+    name = own or name_of(cls)
+    kind = _kind(name) if own is None else _kind_of_own(cls)
+    if name is None or name in PARTS or kind is None:
         raise ValueError(_refusal(value, where))
-    kind = _kind(name)
-    return {"class": name, "state": kind.write(writer, value, where)}
+    state = kind.write(writer, value, where)
+    return {"class": name, "state": state} | ({} if own is None else {"custom": True})
 
 
 def read_object(reader: Reader, content: Any) -> Any:
-    """The object of a name and a state."""
-    cls = find_class(content["class"])
-    return _kind(content["class"]).read(reader, cls, content["state"])
+    """The object of a name and a state, or the class of a part."""
+    if "part" in content:
+        if content["part"] not in PARTS:
+            raise UnknownClassError(
+                f"The file names the part {content['part']!r}, which this skmtl does "
+                "not know."
+            )
+        return find_class(content["part"])
+    name, state = content["class"], content["state"]
+    if "custom" not in content:
+        known = find_class(name)
+        return _kind(name).read(reader, known, state)
+    cls = reader.custom(name)
+    kind = _kind_of_own(cls) if isinstance(cls, type) else None
+    if kind is None:
+        raise RefusedError(
+            f"custom_objects[{name!r}] is not the class that the file was saved with: "
+            f"found {cls!r}."
+        )
+    return kind.read(reader, cls, state)
+
+
+def _kind_of_own(cls: type) -> Any:
+    """How objects of a user's own class are held; None for a class of no known kind."""
+    if issubclass(cls, BaseEstimator):
+        return _Estimator()
+    from skmtl.weighting import LossWeighting
+
+    return _Strategy() if issubclass(cls, LossWeighting) else None
 
 
 def _refusal(value: Any, where: str) -> str:
@@ -146,8 +100,8 @@ def _refusal(value: Any, where: str) -> str:
         what = f"a {cls.__module__}.{cls.__qualname__}"
     return (
         f"{where} is {what}. A saved file holds no code, only estimators of skmtl and "
-        "plain values. Set it to a plain value, or use pickle, whose files run code "
-        "when they are loaded."
+        "plain values. Set it to a plain value, give it in custom_objects to save and "
+        "to load, or use pickle, whose files run code when they are loaded."
     )
 
 
@@ -209,22 +163,7 @@ class _Vocabulary:
 
     def read(self, reader: Reader, cls: Any, state: Any) -> Any:
         arrays = {name: reader.read(one) for name, one in state.items()}
-        return (
-            _first_vocabulary(cls, arrays)
-            if "keys" in arrays
-            else (cls.from_arrays(arrays))
-        )
-
-
-def _first_vocabulary(cls: Any, arrays: dict[str, np.ndarray]) -> Any:
-    """A vocabulary as the first files hold it: ids as arrays of their own."""
-    from skmtl.encoding._vocabulary import as_keys
-
-    ids, rest = (
-        as_keys(pd.Series(arrays[name], dtype=arrays[name].dtype), name).distinct
-        for name in ("keys", "rest")
-    )
-    return cls(ids, arrays["counts"], rest, arrays["rest_counts"])
+        return cls.from_arrays(arrays)
 
 
 class _Scorer:
@@ -289,25 +228,90 @@ class _Strategy:
         return found
 
 
+class _TorchJD:
+    """A solver of TorchJD: the arguments that it was made with.
+
+    What it remembers is in the state of the loss weighting around it.
+    """
+
+    def write(self, writer: Writer, value: Any, where: str) -> Node:
+        given = {
+            name: _argument(value, name, where)
+            for name in inspect.signature(type(value)).parameters
+        }
+        given = {k: v for k, v in given.items() if v is not _DEFAULT}
+        again = type(value)(**given)
+        if repr(again) != repr(value) or _settings(again) != _settings(value):
+            raise ValueError(
+                f"{where} is {value!r}, which is not what its constructor makes of its "
+                "arguments, so that it cannot be saved."
+            )
+        arrays = {k: _networks.as_array(v) for k, v in given.items()}
+        return _write_attributes(writer, arrays, where)
+
+    def read(self, reader: Reader, cls: Any, state: Any) -> Any:
+        arguments = _read_attributes(reader, None, state)
+        return cls(**{k: _networks.as_tensor(v) for k, v in arguments.items()})
+
+
+# Stands for an argument that is no plain value, and was not given.
+_DEFAULT = object()
+
+
+def _argument(solver: Any, name: str, where: str) -> Any:
+    """An argument of a constructor of TorchJD, which it keeps under about its name."""
+    from torch import Tensor, nn
+
+    word = name.strip("_")
+    for part in solver.modules():
+        held = {**vars(part), **part._buffers, **part._modules, **part._parameters}
+        for attribute in (name, word, f"_{name}", f"_{word}"):
+            if attribute in held:
+                found = held[attribute]
+                plain = (type(None), bool, int, float, str, Tensor, nn.Module)
+                return found if isinstance(found, plain) else _DEFAULT
+    if name == "shape":
+        return tuple(next(solver.parameters()).shape)
+    raise ValueError(f"{where} does not tell its {name}, so that it cannot be saved.")
+
+
+def _settings(solver: Any) -> list[str]:
+    """What is not plain in a solver, such as what projects for it."""
+    parts = [value for part in solver.modules() for value in vars(part).values()]
+    return [repr(one) for one in parts if type(one).__module__.startswith("torchjd.")]
+
+
+class _Checkpoint:
+    """Where a fit was saved while it ran, and how often."""
+
+    def write(self, writer: Writer, value: Any, where: str) -> Node:
+        return [os.fspath(value.path), value.every]
+
+    def read(self, reader: Reader, cls: Any, state: Any) -> Any:
+        path, every = state
+        return cls(path, every=every)
+
+
 _KINDS: dict[str, Any] = {
-    **dict.fromkeys(_STRATEGIES, _Strategy()),
+    **dict.fromkeys(STRATEGIES, _Strategy()),
+    **dict.fromkeys(TORCHJD, _TorchJD()),
     **dict.fromkeys(
         [
-            *_CALIBRATION_MAPS, *_SPLITTERS, *_TASK_KINDS, "Fallback", "Fold",
-            "HashedIds", "Labels", "Layout",
-            "MultiTaskStratifiedKFold", "NumberScale", "PretrainedEmbedding",
-            "TimeSplit",
+            *CALIBRATION_MAPS, *SPLITTERS, *TASK_KINDS, "Fallback", "Fold",
+            "HashedIds", "Labels", "Layout", "MultiTaskStratifiedKFold", "NumberScale",
+            "PretrainedEmbedding", "TimeSplit",
         ],
         _Plain(),
     ),
+    "Checkpoint": _Checkpoint(),
     "KeyedVectors": _KeyedVectors(),
     "TaskScorer": _Scorer(),
     "Vocabulary": _Vocabulary(),
 }  # fmt: skip
 
 
-def _kind(name: str) -> Any:
-    return _KINDS.get(name, _Estimator())
+def _kind(name: str | None) -> Any:
+    return _KINDS.get(name or "", _Estimator())
 
 
 def _write_attributes(writer: Writer, values: Mapping[str, Any], where: str) -> Node:

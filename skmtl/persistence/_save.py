@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ def save(
     path: str | PathLike[str],
     *,
     include_training_state: bool = True,
+    custom_objects: Mapping[str, Any] | None = None,
 ) -> None:
     """Write an estimator of skmtl to one file that holds no code.
 
@@ -34,13 +36,19 @@ def save(
         Whether the file holds what optimisers know, so that `partial_fit` and
         ``warm_start`` continue as if nothing had happened. Without, it has about a
         third of the size, and they raise an error.
+    custom_objects : mapping of str to object, default=None
+        What is your own in the estimator, by names of your choice: functions, callbacks
+        and modules that are hyperparameters, classes of parts, and classes of its loss
+        weighting or of the estimator itself. The file holds the names and what objects
+        of these classes have learnt, and `load` takes the same mapping.
 
     Raises
     ------
     ValueError
         For what a file without code cannot hold: callables, such as those in
         `callbacks` and `scoring`, and objects of other classes than those of skmtl, of
-        plain Python, numpy and pandas. The message names the attribute.
+        plain Python, numpy and pandas, unless they are among `custom_objects`. The
+        message names the attribute.
     ImportError
         If safetensors is not installed, which comes with the extra ``safe``.
 
@@ -71,10 +79,15 @@ def save(
     >>> bool((loaded.predict_task_proba(X) == ranker.predict_task_proba(X)).all())
     True
     """
-    write_whole(path, to_bytes(estimator, include_training_state))
+    write_whole(path, to_bytes(estimator, include_training_state, custom_objects))
 
 
-def load(path: str | PathLike[str], *, device: str | None = None) -> Any:
+def load(
+    path: str | PathLike[str],
+    *,
+    device: str | None = None,
+    custom_objects: Mapping[str, Any] | None = None,
+) -> Any:
     """Read an estimator from a file of `save`, without running code from it.
 
     Parameters
@@ -84,6 +97,9 @@ def load(path: str | PathLike[str], *, device: str | None = None) -> Any:
     device : str or None, default=None
         Where rankers are to predict, such as "cpu" for one that was trained on a GPU.
         None for the device that they were trained on.
+    custom_objects : mapping of str to object, default=None
+        What the file was saved with. A file can choose among these, and otherwise among
+        the classes of skmtl only: it cannot make Python import anything.
 
     Returns
     -------
@@ -93,8 +109,8 @@ def load(path: str | PathLike[str], *, device: str | None = None) -> Any:
     Raises
     ------
     ValueError
-        If the file is damaged, was not written by skmtl, is of a later format or holds
-        a class that is not known.
+        If the file is damaged, was not written by skmtl, is of a later format, holds a
+        class that is not known, or needs a custom object that is not given.
     ImportError
         If safetensors is not installed, which comes with the extra ``safe``.
 
@@ -112,14 +128,18 @@ def load(path: str | PathLike[str], *, device: str | None = None) -> Any:
     ...     skmtl.load(path)
     MMoE(n_experts=3)
     """
-    return from_bytes(Path(path).read_bytes(), device=device)
+    return from_bytes(Path(path).read_bytes(), device, custom_objects)
 
 
-def to_bytes(estimator: Any, include_training_state: bool = True) -> bytes:
+def to_bytes(
+    estimator: Any,
+    include_training_state: bool = True,
+    custom_objects: Mapping[str, Any] | None = None,
+) -> bytes:
     """The bytes that `save` writes."""
-    writer = Writer(write_object, include_training_state)
+    writer = Writer(write_object, include_training_state, custom_objects or {})
     state = writer.write(estimator, type(estimator).__name__)
-    if not isinstance(state, dict) or "object" not in state:
+    if not isinstance(state, dict) or "class" not in state.get("object", {}):
         raise ValueError(
             f"A {type(estimator).__name__} is not an estimator of skmtl, and cannot be "
             "saved."
@@ -132,12 +152,16 @@ def to_bytes(estimator: Any, include_training_state: bool = True) -> bytes:
     return pack(writer.arrays, text)
 
 
-def from_bytes(data: bytes, device: str | None = None) -> Any:
+def from_bytes(
+    data: bytes,
+    device: str | None = None,
+    custom_objects: Mapping[str, Any] | None = None,
+) -> Any:
     """The estimator that `to_bytes` wrote."""
     arrays, metadata = unpack(data)
     try:
         state = json.loads(metadata["state"])
-        return Reader(arrays, read_object, device).read(state)
+        return Reader(arrays, read_object, device, custom_objects or {}).read(state)
     except (RefusedError, ImportError):
         raise
     except Exception as error:  # whatever a forged file makes numpy or torch say

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from skmtl.persistence._container import Arrays, DamagedFileError
+from skmtl.persistence._container import Arrays, DamagedFileError, RefusedError
 
 Node = Any
 
@@ -36,6 +36,8 @@ class Writer:
         Writes what is not a plain value: ``write_object(writer, value, where)``.
     training_state : bool
         Whether to write what optimisers know.
+    custom_objects : mapping of str to object
+        What is written as a name.
 
     Attributes
     ----------
@@ -44,9 +46,13 @@ class Writer:
     """
 
     def __init__(
-        self, write_object: Callable[[Writer, Any, str], Node], training_state: bool
+        self,
+        write_object: Callable[[Writer, Any, str], Node],
+        training_state: bool,
+        custom_objects: Mapping[str, Any],
     ) -> None:
         self.write_object, self.training_state = write_object, training_state
+        self._names = {id(one): name for name, one in custom_objects.items()}
         self.arrays: Arrays = {}
         # Kept alive, so that no two have the same id.
         self._seen: dict[int, tuple[Any, int]] = {}
@@ -71,12 +77,18 @@ class Writer:
             return value
         if kind is float:
             return value if math.isfinite(value) else {"float": repr(value)}
+        if (name := self.custom_name(value)) is not None:
+            return {"custom": name}
         if kind in (list, tuple):
             return _write_list(self, value, where)
         for types, write in _WRITERS:
             if isinstance(value, types):
                 return write(self, value, where)
         return self._object(value, where)
+
+    def custom_name(self, value: Any) -> str | None:
+        """The name of one of the custom objects; None for another."""
+        return self._names.get(id(value))
 
     def array(self, value: np.ndarray) -> str:
         """Put an array of numbers aside, and give its name."""
@@ -103,6 +115,8 @@ class Reader:
         Reads what `write_object` wrote: ``read_object(reader, content)``.
     device : str or None
         Where rankers are to predict; None for where they were trained.
+    custom_objects : mapping of str to object
+        What the file may name.
     """
 
     def __init__(
@@ -110,8 +124,10 @@ class Reader:
         arrays: Arrays,
         read_object: Callable[[Reader, Any], Any],
         device: str | None,
+        custom_objects: Mapping[str, Any],
     ) -> None:
         self.arrays, self.read_object, self.device = arrays, read_object, device
+        self.custom_objects = custom_objects
         self._objects: dict[int, Any] = {}
 
     def read(self, node: Node) -> Any:
@@ -128,6 +144,22 @@ class Reader:
             return self._objects[node["same"]]
         ((key, content),) = node.items()
         return _READERS[key](self, content)
+
+    def custom(self, name: str) -> Any:
+        """One of the custom objects.
+
+        Raises
+        ------
+        RefusedError
+            If it was not given.
+        """
+        if name not in self.custom_objects:
+            raise RefusedError(
+                f"The file was saved with {name!r} among its custom_objects, and holds "
+                "no code. Give it again: "
+                f"load(path, custom_objects={{{name!r}: ...}})."
+            )
+        return self.custom_objects[name]
 
     def array(self, name: str) -> np.ndarray:
         """An array of the file, which may be changed."""
@@ -316,6 +348,7 @@ _WRITERS: list[tuple[type, Callable[[Writer, Any, str], Node]]] = [
 ]
 _READERS: dict[str, Callable[[Reader, Any], Any]] = {
     "array": lambda reader, name: reader.array(name),
+    "custom": lambda reader, name: reader.custom(name),
     "dict": _read_dict,
     "float": lambda reader, text: float(text),
     "frame": _read_frame,

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from itertools import pairwise
-from typing import TypeAlias
+from collections.abc import Iterator, Mapping
+from itertools import islice, pairwise
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,11 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from skmtl.encoding import EncodedTable, RaggedArray, TableEncoder
-from skmtl.modules.draws import generator_of
+from skmtl.modules.draws import (
+    generator_of,
+    generator_states,
+    set_generator_states,
+)
 from skmtl.modules.ragged import Inputs
 from skmtl.tasks import Targets
 from skmtl.training.computing import (
@@ -126,7 +130,11 @@ class TensorTable(RowTable):
 
 
 class RowBatches(ABC):
-    """Batches of a table; each pass is one over all rows."""
+    """Batches of a table; each pass is one over all rows.
+
+    What a pass draws at random it draws when it begins, before its first batch, so that
+    a pass can be made again from where torch's generator was.
+    """
 
     table: RowTable
     batch_size: int
@@ -134,9 +142,15 @@ class RowBatches(ABC):
     def __len__(self) -> int:
         return -(-len(self.table) // self.batch_size)
 
-    @abstractmethod
     def __iter__(self) -> Iterator[Batch]:
-        """Arguments of the module, and labels with weights, batch by batch."""
+        return self.after(0)
+
+    @abstractmethod
+    def after(self, n_batches: int) -> Iterator[Batch]:
+        """Begin a pass, and leave out its first batches.
+
+        Gives arguments of the module, and labels with weights, batch by batch.
+        """
 
 
 class Batches(RowBatches):
@@ -147,7 +161,7 @@ class Batches(RowBatches):
     def __init__(self, table: TensorTable, batch_size: int, *, shuffle: bool) -> None:
         self.table, self.batch_size, self.shuffle = table, batch_size, shuffle
 
-    def __iter__(self) -> Iterator[Batch]:
+    def after(self, n_batches: int) -> Iterator[Batch]:
         n = len(self.table)
         # Drawn on the CPU, so that a seed means the same on every device.
         order = None
@@ -155,8 +169,10 @@ class Batches(RowBatches):
             drawn = torch.randperm(n, generator=generator_of("cpu"))
             order = drawn.to(self.table.y.device)
         if order is None or n <= self.batch_size:
-            yield from self._slices(self.table)
-            return
+            return islice(self._slices(self.table), n_batches, None)
+        return self._gathered(order[n_batches * self.batch_size :])
+
+    def _gathered(self, order: Tensor) -> Iterator[Batch]:
         # Rows of several batches are gathered at once, which takes half the time.
         n_batches = max(GATHERED_ROWS // self.batch_size, 1)
         for at in order.split(n_batches * self.batch_size):
@@ -165,6 +181,79 @@ class Batches(RowBatches):
     def _slices(self, table: TensorTable) -> Iterator[Batch]:
         for start in range(0, len(table), self.batch_size):
             yield table.rows(slice(start, start + self.batch_size))
+
+
+class Mean:
+    """Weighted mean of tensors, kept on the device."""
+
+    def __init__(self) -> None:
+        self.total: Any = 0.0
+        self.weight = 0.0
+
+    def add(self, value: Tensor | None, weight: float = 1.0) -> None:
+        """Take one more; None counts for nothing."""
+        if value is not None:
+            self.total = self.total + weight * value
+            self.weight += weight
+
+    @property
+    def value(self) -> Tensor:
+        """The mean."""
+        mean: Tensor = self.total / self.weight
+        return mean
+
+
+class EpochPass:
+    """What training adds up on its way through an epoch, and how far it is.
+
+    Attributes
+    ----------
+    losses, weights, gramian : Mean
+        Losses, which count by the rows of their batch, and what steps are made of,
+        which counts by the step.
+    n_batches : int
+        Batches that are done.
+    generator : Tensor
+        State of the generator before the order of rows was drawn.
+    """
+
+    def __init__(self) -> None:
+        self.losses, self.weights, self.gramian = Mean(), Mean(), Mean()
+        self.n_batches = 0
+        self.generator = generator_states("cpu")[0]
+
+    def rest(self, batches: RowBatches) -> Iterator[Batch]:
+        """Give the batches that are left, in the order that was drawn."""
+        if not self.n_batches:
+            return iter(batches)
+        now = generator_states("cpu")
+        set_generator_states("cpu", (self.generator, None))
+        left = batches.after(self.n_batches)
+        set_generator_states("cpu", now)
+        return left
+
+    def add(self, step: Mapping[str, Any], n_rows: int) -> None:
+        """Count a step on so many rows."""
+        self.losses.add(step["task_losses"], n_rows)
+        self.weights.add(step.get("weights"))
+        self.gramian.add(step.get("gramian"))
+        self.n_batches += 1
+
+    def state_dict(self) -> dict[str, Any]:
+        """Give the state, for an epoch that is resumed."""
+        means = (self.losses, self.weights, self.gramian)
+        return {
+            "means": [[one.total, one.weight] for one in means],
+            "n_batches": self.n_batches,
+            "generator": self.generator,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take the state of another pass over the same rows."""
+        means = (self.losses, self.weights, self.gramian)
+        for mine, (total, weight) in zip(means, state["means"], strict=True):
+            mine.total, mine.weight = total, weight
+        self.n_batches, self.generator = state["n_batches"], state["generator"]
 
 
 def tensor_table(

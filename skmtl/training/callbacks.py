@@ -10,9 +10,12 @@ from skorch.callbacks import (
     Callback,
     EpochScoring,
     InputShapeSetter,
+    LoadInitState,
     PassthroughScoring,
     PrintLog,
+    TrainEndCheckpoint,
 )
+from skorch.callbacks import Checkpoint as SkorchCheckpoint
 
 from skmtl.training.checkpoint import Checkpoint
 
@@ -28,6 +31,8 @@ def check_callbacks(callbacks: Sequence[Entry] | None) -> None:
     TypeError
         For an entry that is neither a callback nor a pair of a name and a callback, and
         for one that changes the module.
+    ValueError
+        For one that loads weights, after which a fit would end with other predictions.
     """
     for place, entry in enumerate(callbacks or []):
         callback = _callback(entry)
@@ -42,6 +47,21 @@ def check_callbacks(callbacks: Sequence[Entry] | None) -> None:
                 f"callbacks[{place}] is an InputShapeSetter, but the network of a "
                 "ranker takes the shape of its input from the table by itself. Leave "
                 "it out."
+            )
+        if issubclass(kind, LoadInitState):
+            raise ValueError(
+                f"callbacks[{place}] is LoadInitState of skorch, which restores "
+                "weights and optimisers but not where training was: the fit would end "
+                "with other predictions than one that was not interrupted. Give "
+                "skmtl.Checkpoint, which resumes to the same bits; warm_start=True "
+                "continues from a fitted ranker."
+            )
+        if isinstance(callback, SkorchCheckpoint) and callback.load_best:
+            raise ValueError(
+                f"callbacks[{place}] is Checkpoint of skorch with load_best=True, "
+                "which would take back the history with the weights. Rankers keep the "
+                "best weights themselves, with early_stopping=True or X_val; "
+                "skmtl.Checkpoint resumes a fit."
             )
 
 
@@ -79,7 +99,13 @@ def _read_of_validation(callback: object) -> str | None:
 def checkpoints_apart(
     callbacks: Sequence[Entry] | None,
 ) -> tuple[list[Entry], list[Checkpoint]]:
-    """A ranker's callbacks that are not checkpoints, and those that are."""
+    """A ranker's callbacks that are not checkpoints, and the one that is, if any.
+
+    Raises
+    ------
+    ValueError
+        If there are several.
+    """
     others: list[Entry] = []
     found: list[Checkpoint] = []
     for entry in callbacks or []:
@@ -88,7 +114,22 @@ def checkpoints_apart(
             found.append(callback)
         else:
             others.append(entry)
+    if len(found) > 1:
+        raise ValueError(
+            f"callbacks has {len(found)} Checkpoints, and a fit can be resumed from "
+            "one of them only. Leave one."
+        )
     return others, found
+
+
+def ends_apart(callbacks: Sequence[Entry]) -> tuple[list[Entry], list[Entry]]:
+    """Callbacks, and apart those that save what training ends with."""
+    others: list[Entry] = []
+    ends: list[Entry] = []
+    for entry in callbacks:
+        is_end = isinstance(_callback(entry), TrainEndCheckpoint)
+        (ends if is_end else others).append(entry)
+    return others, ends
 
 
 def prints(callbacks: Sequence[Entry] | None) -> bool:

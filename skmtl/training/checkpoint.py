@@ -10,21 +10,21 @@ import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from time import monotonic
+from time import monotonic, time
 from typing import Any
 
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator
 from skorch import NeuralNet
-from skorch.callbacks import Callback
+from skorch.callbacks import Callback, EpochTimer
 from torch import Tensor
 
-from skmtl._files import write_whole
+from skmtl._files import remove_parts, write_whole
 from skmtl._warnings import warn
 from skmtl.modules import Bags, Ragged
 from skmtl.modules.draws import generator_states, set_generator_states
-from skmtl.training.batches import RowTable
+from skmtl.training.batches import EpochPass, RowTable
 
 _FORMAT = b"skmtl checkpoint 1\n"
 _LAST, _PREVIOUS = "last.checkpoint", "previous.checkpoint"
@@ -35,7 +35,7 @@ class Checkpoint(Callback):
     """Save the state of a fit while it runs, so that a killed fit can be resumed.
 
     Give it to a ranker among its `callbacks`. When the process dies, start the same
-    script again: the fit continues after the last epoch that was saved, and ends with
+    script again: the fit continues after the last step that was saved, and ends with
     the same bits as one that was never interrupted. A fit that comes to its end
     removes its files.
 
@@ -45,22 +45,24 @@ class Checkpoint(Callback):
         A folder of this fit's own; it is made where it is not there.
     every : str, default="epoch"
         "epoch" to save after each epoch, or the least time between two saves, such as
-        "10min", "30s" or "2h". Then the first epoch that ends later is saved.
+        "10min", "30s" or "2h": the first step that ends later is saved, in the middle
+        of an epoch too.
 
     Notes
     -----
     A file holds the network, the optimisers, the loss weighting, the average of the
-    weights, the schedule, the generator of random numbers, the history and what the
-    callbacks know: attributes whose names end in an underscore, as skorch has it. It
-    holds no code; reading it runs none. It is written beside the old one and then takes
-    its name, so that a crash leaves a whole file, and the one before it is kept too.
+    weights, the schedule, the generator of random numbers, the history, the batch and
+    the sums of the epoch so far, and what the callbacks know: attributes whose names
+    end in an underscore, as skorch has it. It holds no code; reading it runs none. It
+    is written beside the old one and then takes its name, so that a crash leaves a
+    whole file, and the one before it is kept too.
 
     A file is used only by the same fit: equal hyperparameters, tables, labels, weights,
     versions of skmtl and torch, and an equal start. Otherwise an error names what
     differs. `random_state` must be an integer, so that the fit can be repeated.
 
-    Not saved are the state of a last epoch, which ends with the fit, and what a
-    callback of your own keeps under other names.
+    Not saved are the end of a last epoch, which ends the fit, and what a callback of
+    your own keeps under other names. A fit takes one `Checkpoint`.
 
     Examples
     --------
@@ -130,14 +132,14 @@ class Checkpoint(Callback):
         Returns
         -------
         int
-            Epochs that are done.
+            Epochs that are done, without one that is done in part.
 
         Raises
         ------
         ValueError
             If what was saved is of another fit; the message names the difference.
         """
-        self.saved_at = monotonic()
+        self.saved_at, self.within = monotonic(), None
         self.begun = len(net.history)
         self.fingerprint = {
             **self.settings,
@@ -152,7 +154,40 @@ class Checkpoint(Callback):
             return 0
         self._check(state["fingerprint"])
         _restore(net, state)
+        if state["pass"] is not None:
+            self.within = state
+            del net.history[-1]  # the epoch is about to begin again
         return len(net.history) - self.begun
+
+    def on_epoch_begin(self, net: NeuralNet, **_: object) -> None:
+        """Go to the middle of an epoch where that was saved.
+
+        Parameters
+        ----------
+        net : MultiTaskNet
+            The net, about to train for an epoch.
+        **_ : object
+            What skorch passes beside it.
+        """
+        if self.within is not None:
+            # Once more: all other callbacks have just begun the epoch.
+            _restore(net, self.within)
+            self.within = None
+
+    def on_batch_end(self, net: NeuralNet, training: bool = False, **_: object) -> None:
+        """Save, where it is time to.
+
+        Parameters
+        ----------
+        net : MultiTaskNet
+            The net that trains.
+        training : bool
+            Whether a step of training ends.
+        **_ : object
+            What skorch passes beside it.
+        """
+        if training and self.seconds and monotonic() - self.saved_at >= self.seconds:
+            self._save(net)
 
     def on_epoch_end(self, net: NeuralNet, **_: object) -> None:
         """Save, where it is time to and epochs are left.
@@ -165,8 +200,10 @@ class Checkpoint(Callback):
             What skorch passes beside it.
         """
         last = len(net.history) - self.begun >= net.max_epochs
-        if last or monotonic() - self.saved_at < self.seconds:
-            return
+        if not last and monotonic() - self.saved_at >= self.seconds:
+            self._save(net)
+
+    def _save(self, net: Any) -> None:
         state = {"fingerprint": self.fingerprint, **_state_of(net)}
         folder = Path(self.path)
         folder.mkdir(parents=True, exist_ok=True)
@@ -179,6 +216,7 @@ class Checkpoint(Callback):
         """Remove the files, after a fit that came to its end."""
         for name in (_LAST, _PREVIOUS):
             (Path(self.path) / name).unlink(missing_ok=True)
+        remove_parts(Path(self.path) / _LAST)
 
     def _read(self) -> dict[str, Any] | None:
         files = [Path(self.path) / name for name in (_LAST, _PREVIOUS)]
@@ -277,7 +315,7 @@ def _tensors(value: object) -> list[Tensor]:
 
 def _state_of(net: NeuralNet) -> dict[str, Any]:
     """All that the rest of training depends on."""
-    average = net.average_
+    average, epoch = net.average_, net.pass_
     on_cpu, on_gpu = generator_states(net.device)
     return {
         "module": net.module_.state_dict(),
@@ -287,16 +325,31 @@ def _state_of(net: NeuralNet) -> dict[str, Any]:
         "average": None if average is None else average.state_dict(),
         "generator": on_cpu,
         "gpu": on_gpu,
-        "history": _plain([{**epoch, "batches": []} for epoch in net.history]),
-        "callbacks": [
-            {
-                name: _plain(value)
-                for name, value in vars(callback).items()
-                if name.endswith("_") and _is_plain(value)
-            }
-            for _, callback in net.callbacks_
-        ],
+        "frozen": [n for n, p in net.module_.named_parameters() if not p.requires_grad],
+        "history": _history(net.history),
+        "pass": None if epoch is None else _plain(epoch.state_dict()),
+        "time": time(),
+        "callbacks": [_known_to(callback) for _, callback in net.callbacks_],
     }
+
+
+def _known_to(callback: Callback) -> tuple[str, dict[str, Any]]:
+    """The class of a callback and its state: what skorch gives names of that form."""
+    known = {
+        name: _plain(value)
+        for name, value in vars(callback).items()
+        if name.endswith("_") and _is_plain(value)
+    }
+    return type(callback).__name__, known
+
+
+def _history(history: Any) -> list[Any]:
+    """Epochs, and what callbacks wrote of the batches of the last one."""
+    batches = [[] for _ in history[:-1]] + [history[-1]["batches"]]
+    return [
+        {k: _plain(v) for k, v in {**epoch, "batches": own}.items() if _is_plain(v)}
+        for epoch, own in zip(history, batches, strict=True)
+    ]
 
 
 def _restore(net: NeuralNet, state: Mapping[str, Any]) -> None:
@@ -309,13 +362,25 @@ def _restore(net: NeuralNet, state: Mapping[str, Any]) -> None:
         net.average_.load_state_dict(state["average"])
     set_generator_states(net.device, (state["generator"], state["gpu"]))
     net.history[:] = state["history"]
-    for (_, callback), saved in zip(net.callbacks_, state["callbacks"], strict=True):
-        for name, value in saved.items():
+    net.pass_ = None
+    if state["pass"] is not None:
+        net.pass_ = EpochPass()
+        net.pass_.load_state_dict(state["pass"])
+    for name, p in net.module_.named_parameters():
+        p.requires_grad_(name not in state["frozen"])
+    left = list(state["callbacks"])
+    for _, callback in net.callbacks_:
+        kind = type(callback).__name__
+        # One that is new, such as a bar that shows progress, has nothing to take.
+        at = next((k for k, (one, _) in enumerate(left) if one == kind), None)
+        for name, value in ({} if at is None else left.pop(at)[1]).items():
             own = vars(callback).get(name)
             if isinstance(own, torch.optim.lr_scheduler.LRScheduler):
                 own.load_state_dict(value)
             else:
                 setattr(callback, name, _from_plain(value))
+        if isinstance(callback, EpochTimer):  # whose epoch began in another process
+            callback.epoch_start_time_ += time() - state["time"]
 
 
 _SCALARS = (type(None), bool, int, float, str)

@@ -49,11 +49,11 @@ class EpochScores(Callback):
         self.names, self.kinds, self.scalars = names, kinds, scalars
 
     def on_epoch_begin(self, net: NeuralNet, **_: object) -> None:
-        self.parts: dict[bool, list[tuple[Tensor, Tensor, Tensor | None]]] = {
+        self.parts_: dict[bool, list[tuple[Tensor, Tensor, Tensor | None]]] = {
             True: [],
             False: [],
         }
-        self.n_rows = 0
+        self.n_rows_ = 0
 
     def on_batch_end(
         self,
@@ -65,19 +65,19 @@ class EpochScores(Callback):
         **_: object,
     ) -> None:
         if training:
-            if self.n_rows >= MAX_ROWS:
+            if self.n_rows_ >= MAX_ROWS:
                 return
-            self.n_rows += len(y_pred)
-        self.parts[training].append((y_pred, batch[1], weight))
+            self.n_rows_ += len(y_pred)
+        self.parts_[training].append((y_pred, batch[1], weight))
 
     def on_epoch_end(self, net: NeuralNet, **_: object) -> None:
         for training, prefix in ((True, "train"), (False, "valid")):
-            if self.parts[training]:
-                outputs, labels, weight = _joined(self.parts[training])
+            if self.parts_[training]:
+                outputs, labels, weight = _joined(self.parts_[training])
                 scores = scores_of_outputs(outputs, labels, weight, self.kinds)
                 for name, values in scores.items():
                     net.history.record(f"{prefix}_task_{name}", values)
-        self.parts = {}
+        self.parts_ = {}
         if self.scalars:
             self._record_scalars(net.history)
 
@@ -89,7 +89,7 @@ class EpochScores(Callback):
                     history.record(f"{key.replace('_task', '')}_{name}", value)
 
     def on_train_end(self, net: NeuralNet, **_: object) -> None:
-        self.parts = {}  # an epoch that was cut short
+        self.parts_ = {}  # an epoch that was cut short
 
 
 def scores_of_outputs(

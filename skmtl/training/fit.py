@@ -35,6 +35,7 @@ from skmtl.training.callbacks import (
     check_callbacks,
     check_watched,
     checkpoints_apart,
+    ends_apart,
     prints,
 )
 from skmtl.training.computing import (
@@ -419,14 +420,16 @@ class Fit:
         if valid is not None and self.scorer is not None:
             monitor = "valid_score"
             callbacks.append(ValidScore(self._valid_score(fitted, valid)))
+        given, ends = ends_apart(given)
         callbacks += [*self._lines(), *given]
         if valid is not None:
             patience = ranker.n_iter_no_change if self.stops_early else None
             callbacks.append(
                 BestWeights(monitor=monitor, patience=patience, tol=ranker.tol)
             )
-        # What saves the state of the others comes last.
-        return [*callbacks, StopWhenAsked(progress), *saving]
+        # What saves the outcome comes after the best weights, and what saves the state
+        # of the others last.
+        return [*callbacks, StopWhenAsked(progress), *ends, *saving]
 
     def _scores(self) -> EpochScores:
         scalars = bool(self.ranker.callbacks)

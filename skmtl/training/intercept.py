@@ -190,8 +190,8 @@ class LatePredictions(Callback):
     def on_epoch_begin(
         self, net: NeuralNet, dataset_train: Sized = (), **_: object
     ) -> None:
-        self.wait = len(dataset_train) - self.n_rows
-        self.found: list[tuple[tuple[Inputs | None, Tensor | None], Tensor]] = []
+        self.wait_ = len(dataset_train) - self.n_rows
+        self.found_: list[tuple[tuple[Inputs | None, Tensor | None], Tensor]] = []
 
     def on_batch_end(
         self,
@@ -205,17 +205,17 @@ class LatePredictions(Callback):
         if not training:
             return
         X, y = batch
-        self.wait -= len(y)
-        if self.wait < 0:
+        self.wait_ -= len(y)
+        if self.wait_ < 0:
             inputs = None
-            if len(self.found) % self.stride == 0:
+            if len(self.found_) % self.stride == 0:
                 # Copies: batches are views of what is gathered for several.
                 rows = torch.arange(len(y), device=y.device)
                 inputs = {name: x[rows] for name, x in X.items()}
-            self.found.append(((inputs, weight), y_pred))
+            self.found_.append(((inputs, weight), y_pred))
 
     def on_epoch_end(self, net: NeuralNet, **_: object) -> None:
-        self.last_ = self.found  # of an epoch that came to its end
+        self.last_, self.found_ = self.found_, []  # of an epoch that came to its end
 
     def parts(self, net: NeuralNet, kinds: TaskKinds) -> list[Part]:
         """Parts whose sum is the mean prediction of the trained network.

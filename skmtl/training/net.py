@@ -17,7 +17,15 @@ from skmtl._typing import LabelsLike
 from skmtl.modules.composition import BLOCK
 from skmtl.modules.draws import draws_from_here
 from skmtl.modules.ragged import Inputs
-from skmtl.training.batches import Batch, Batches, RowBatches, RowTable, TensorTable
+from skmtl.training.batches import (
+    Batch,
+    Batches,
+    EpochPass,
+    Mean,
+    RowBatches,
+    RowTable,
+    TensorTable,
+)
 from skmtl.training.checkpoint import Checkpoint
 from skmtl.training.computing import StepThreads, operations_by_row
 from skmtl.training.criterion import Criterion
@@ -55,26 +63,6 @@ class DivergedError(FloatingPointError):
     def __init__(self, task: int) -> None:
         super().__init__(f"the loss of task {task} is not finite")
         self.task = task
-
-
-class Mean:
-    """Weighted mean of tensors, kept on the device."""
-
-    def __init__(self) -> None:
-        self.total: Any = 0.0
-        self.weight = 0.0
-
-    def add(self, value: Tensor | None, weight: float = 1.0) -> None:
-        """Take one more; None counts for nothing."""
-        if value is not None:
-            self.total = self.total + weight * value
-            self.weight += weight
-
-    @property
-    def value(self) -> Tensor:
-        """The mean."""
-        mean: Tensor = self.total / self.weight
-        return mean
 
 
 class StepOutput(TypedDict):
@@ -132,6 +120,7 @@ class MultiTaskNet(EncodedNet):
 
     optimizer_: JointOptimizer
     average_: WeightAverage | None = None  # while training runs
+    pass_: EpochPass | None = None  # of the epoch that runs
 
     def __init__(
         self,
@@ -235,7 +224,7 @@ class MultiTaskNet(EncodedNet):
             True: StepThreads(self.n_threads, 3 * by_row * self.batch_size),
             False: StepThreads(self.n_threads, by_row * BLOCK),
         }
-        self.schedules_ = []
+        self.schedules_, self.pass_ = [], None
         # A scheduler among the callbacks sets the learning rate alone.
         others = any(isinstance(one, LRScheduler) for _, one in self.callbacks_)
         scheduled = self.learning_rate_schedule != "constant"
@@ -439,16 +428,15 @@ class MultiTaskNet(EncodedNet):
         self._set_training(training)
         if training and self.average_ is not None:
             self.average_.hide()
-        # Losses count by the rows of their batch, what steps are made of by the step.
-        losses, weights, gramian = Mean(), Mean(), Mean()
-        for batch in iterator:
+        done = EpochPass()
+        if training:
+            done = self.pass_ = self.pass_ or done  # a checkpoint may be within one
+        for batch in done.rest(iterator):
             shown = _as_skorch_has_it(batch)
             self.notify("on_batch_begin", batch=shown, training=training)
             with self.threads_[training].step():
                 step = step_fn(batch, **kwargs)
-            losses.add(step["task_losses"], len(shown[1]))
-            weights.add(step.get("weights"))
-            gramian.add(step.get("gramian"))
+            done.add(step, len(shown[1]))
             if self.record_batches:
                 self.history.record_batch(f"{prefix}_loss", float(step["loss"]))
                 self.history.record_batch(f"{prefix}_batch_size", len(shown[1]))
@@ -458,18 +446,19 @@ class MultiTaskNet(EncodedNet):
             )
         if self.record_batches:
             self.history.record(f"{prefix}_batch_count", len(iterator))
-        weighting = self.criterion_.weighting
+        losses, weighting = done.losses.value, self.criterion_.weighting
         if training:
-            _check_finite(losses.value)
+            self.pass_ = None
+            _check_finite(losses)
             self._check_last_step(iterator.table)
             if self.average_ is not None:
                 self.average_.show()
-            weighting.after_epoch(losses.value)
-            self.history.record("loss_weight", weights.value.tolist())
+            weighting.after_epoch(losses)
+            self.history.record("loss_weight", done.weights.value.tolist())
             if self.record_gradients:
-                self.history.record("gramian", gramian.value.tolist())
-        self._record_loss(prefix, float(weighting.reference() @ losses.value))
-        of_tasks = iterator.table.where_labelled(losses.value)
+                self.history.record("gramian", done.gramian.value.tolist())
+        self._record_loss(prefix, float(weighting.reference() @ losses))
+        of_tasks = iterator.table.where_labelled(losses)
         self.history.record(f"{prefix}_task_loss", of_tasks.tolist())
 
     def _record_loss(self, prefix: str, loss: float) -> None:

@@ -14,6 +14,7 @@ import zlib
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Protocol
 
 import numpy as np
@@ -425,9 +426,24 @@ class PileBatches(RowBatches):
         self.table: PileTable = table
         self.batch_size, self.shuffle = batch_size, shuffle
 
-    def __iter__(self) -> Iterator[Any]:
+    def after(self, n_batches: int) -> Iterator[Any]:
+        sizes = self.table.piles.sizes.tolist()
+        order = list(range(len(sizes)))
+        rows: Iterator[Tensor] | None = None
+        if self.shuffle and len(order) == 1:
+            # As in memory, to the last bit.
+            rows = iter([torch.randperm(sizes[0], generator=generator_of("cpu"))])
+        elif self.shuffle:
+            given = generator_of("cpu")
+            order = torch.randperm(len(order), generator=given).tolist()
+            own = torch.Generator()
+            own.manual_seed(int(torch.randint(2**62, (), generator=given)))
+            rows = (torch.randperm(sizes[p], generator=own) for p in order)
+        return islice(self._pass(order, rows), n_batches, None)
+
+    def _pass(self, order: list[int], orders: Iterator[Tensor] | None) -> Iterator[Any]:
         rest: PileRows | None = None
-        for rows in self._piles():
+        for rows in self._piles(order, orders):
             if rest is not None:
                 rows = rest.joined(rows)
             whole = len(rows) // self.batch_size * self.batch_size
@@ -444,27 +460,21 @@ class PileBatches(RowBatches):
             for at in range(0, len(table), self.batch_size):
                 yield table.rows(slice(at, at + self.batch_size))
 
-    def _piles(self) -> Iterator[PileRows]:
+    def _piles(
+        self, order: list[int], orders: Iterator[Tensor] | None
+    ) -> Iterator[PileRows]:
         """Piles one after the other; the next is read while one is trained on."""
-        piles = self.table.piles
-        order = list(range(len(piles.sizes)))
-        if self.shuffle and len(order) > 1:
-            order = self._order(len(order)).tolist()
         with ThreadPoolExecutor(1) as reader:
             coming: Future[PileRows] | None = None
             for p in [*order, None]:
                 ready = coming
-                # Orders are drawn here: the generator belongs to this thread's fit.
-                coming = None if p is None else reader.submit(self._read(p))
+                coming = None
+                if p is not None:
+                    rows = None if orders is None else next(orders)
+                    coming = reader.submit(self._read, p, rows)
                 if ready is not None:
                     yield ready.result()
 
-    def _order(self, n: int) -> Tensor:
-        return torch.randperm(n, generator=generator_of("cpu"))
-
-    def _read(self, p: int) -> Any:
-        piles = self.table.piles
-        if not self.shuffle:
-            return lambda: piles.read(p)
-        order = self._order(int(piles.sizes[p])).numpy()
-        return lambda: piles.read(p).take(order)
+    def _read(self, p: int, rows: Tensor | None) -> PileRows:
+        read = self.table.piles.read(p)
+        return read if rows is None else read.take(rows.numpy())

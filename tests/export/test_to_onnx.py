@@ -187,7 +187,52 @@ def test_calibration(method, table, tmp_path):
     assert np.abs(calibrated.predict_task_proba(X) - ranker.predict_task_proba(X)).max()
     assert_same(session, calibrated, trial_rows(ranker.encoder_, 500))
     score = session.run(["score"], onnx_inputs(session, X))[0]
-    np.testing.assert_allclose(score, weighed.decision_function(X), rtol=1e-6)
+    np.testing.assert_allclose(score, weighed.decision_function(X), rtol=1e-5)
+
+
+def test_tables_of_8_bits(table, tmp_path, caplog):
+    ranker = small_ranker(
+        "MMoE", categorical_features=IDS, embedding_dim=64, bin_dim=32
+    ).fit(*table)
+    whole = exported(ranker, tmp_path)
+    size = (tmp_path / "ranker.onnx").stat().st_size
+    small = exported(ranker, tmp_path, table_dtype="int8", X=table[0])
+    embedding = ranker.net_.module_.embedding
+    numbers = embedding.bins.numel() + sum(t.numel() for t, _ in embedding.id_tables())
+    # Of four bytes of each number three are saved, less what the nodes take.
+    assert size - (tmp_path / "ranker.onnx").stat().st_size > 2.7 * numbers
+    assert not [one for one in caplog.records if one.name == "root"]
+    found = small.get_modelmeta().custom_metadata_map
+    assert found["inputs"] == whole.get_modelmeta().custom_metadata_map["inputs"]
+    inputs = onnx_inputs(small, table[0])
+    proba, expected = (s.run(None, inputs)[0] for s in (small, whole))
+    difference = np.abs(proba - expected).max()
+    assert 1e-6 < difference <= float(found["largest_difference"]) + 1e-6
+    # A row's probability does not depend on the others.
+    alone = small.run(None, {name: cells[:1] for name, cells in inputs.items()})[0]
+    np.testing.assert_allclose(alone, proba[:1], rtol=1e-6)
+
+
+def test_tables_of_8_bits_that_differ_are_not_written(fitted, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "SMALL_TABLES", 1e-9)
+    path = tmp_path / "ranker.onnx"
+    with pytest.raises(RuntimeError, match="Leave table_dtype='float32'"):
+        to_onnx(fitted, path, table_dtype="int8")
+    with pytest.raises(ValueError, match="must be 'float32' or 'int8', found 'int4'"):
+        to_onnx(fitted, path, table_dtype="int4")
+    assert not path.exists()
+
+
+def test_edges_of_bins_are_exact(table, tmp_path):
+    X = table[0][["price", "age"]]
+    ranker = small_ranker("ShareBottom", n_bins=64, learning_rate=0.1).fit(X, table[1])
+    session = exported(ranker, tmp_path)
+    for column, scale in zip(X, ranker.encoder_._scales, strict=True):
+        edges = np.repeat(scale.edges, 3)
+        edges[1::3] = np.nextafter(edges[1::3], -np.inf)
+        edges[2::3] = np.nextafter(edges[2::3], np.inf)
+        rows = pd.DataFrame(1.0, range(len(edges)), X.columns)
+        assert_same(session, ranker, rows.assign(**{column: edges}))
 
 
 def test_metadata_and_signature(session, fitted):

@@ -1,9 +1,14 @@
-"""Write the file of this version of the format that stays in the tests.
+"""Write the file of a new version of the format, which stays in the tests for ever.
 
 python tests/persistence/keep_file.py
+
+It refuses to write the file of a version that is there: what was released is read, not
+written again. Add what it prints to CHECKSUMS of test_files.py.
 """
 
+import hashlib
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +22,8 @@ def _cells(column):
     return [None if cell != cell else cell for cell in column.tolist()]
 
 
-def main():
+def make():
+    """An estimator of many kinds of state, and rows to predict."""
     rng = np.random.default_rng(0)
     n = 300
     X = pd.DataFrame(
@@ -40,7 +46,14 @@ def main():
     fixed = skmtl.FixedOutputWeights(ranker, {"click": 1, "order": 4}, "product")
     rows = X.iloc[:8].copy()
     rows.loc[0, "item"], rows.loc[1, "shop"], rows.loc[2, "price"] = "new", 99, None
+    return fixed, rows
+
+
+def main():
+    fixed, rows = make()
     path = Path(__file__).parent / "kept" / f"format_{VERSION}.safetensors"
+    if path.exists():
+        sys.exit(f"{path.name} is there; a change of the format is a new version.")
     path.parent.mkdir(exist_ok=True)
     fixed.save(path)
     expected = {
@@ -49,6 +62,8 @@ def main():
         "proba": fixed.predict_task_proba(rows).tolist(),
     }
     path.with_suffix(".json").write_text(json.dumps(expected))
+    for one in (path, path.with_suffix(".json")):
+        print(one.name, hashlib.sha256(one.read_bytes()).hexdigest())
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Files are whole, readable by others, and stay readable."""
 
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -10,8 +11,18 @@ import pytest
 
 import skmtl
 from skmtl import _files
+from tests.persistence.keep_file import make
 
 KEPT = Path(__file__).parent / "kept"
+# Of what was released. A line is added with a new version, and none is ever changed.
+CHECKSUMS = {
+    "format_1.safetensors": (
+        "e2b6d9269f0b4791f49bf2903bb8c78dc5813e65e61167cd98033552b2a9247c"
+    ),
+    "format_1.json": (
+        "bd6970c56ebf8c1b1cc5b60c8b0c30f724b3e72a65a11643eb8411b9bf86ce70"
+    ),
+}
 
 
 def test_a_crash_leaves_the_old_file(fitted, tmp_path, monkeypatch):
@@ -69,7 +80,45 @@ def test_kept_files_load(path):
     )
 
 
-def test_a_file_of_this_version_is_kept():
+def test_kept_files_never_change():
+    found = {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in KEPT.iterdir()
+    }
+    assert found == CHECKSUMS
+
+
+def test_no_name_in_a_file_is_lost(tmp_path):
+    """Another name of anything is a new version, and needs a reader of the old one.
+
+    One that is new needs a meaning where it is absent, which the kept files try.
+    """
     from skmtl.persistence._container import VERSION
 
-    assert (KEPT / f"format_{VERSION}.safetensors").exists()
+    make()[0].save(tmp_path / "now")
+    now = said(tmp_path / "now")
+    for owner, names in said(KEPT / f"format_{VERSION}.safetensors").items():
+        assert names <= now[owner], owner
+    assert {"Vocabulary", "ChainedMMoE", "TableEncoder"} <= now.keys()
+
+
+def said(path):
+    """The names in a file: of each class, those of its state."""
+    safetensors = pytest.importorskip("safetensors")
+    with safetensors.safe_open(path, "numpy") as file:
+        state = json.loads(file.metadata()["state"])
+    found = {}
+
+    def visit(node, owner):
+        if isinstance(node, list):
+            for one in node:
+                visit(one, owner)
+        if isinstance(node, dict):
+            owner = node.get("class", owner)
+            names = [name for name in node if name != "dict"]
+            found.setdefault(owner, set()).update(names)
+            for one in node.values():
+                visit(one, owner)
+
+    visit(state, None)
+    return found

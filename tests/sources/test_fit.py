@@ -1,6 +1,7 @@
 """A fit on a source is the fit in memory, without the rows in memory."""
 
 import glob
+import itertools
 import os
 import signal
 import subprocess
@@ -421,8 +422,13 @@ def test_a_file_that_changes_between_passes(tmp_path, monkeypatch):
 
 
 @pytest.mark.usefixtures("small_piles")
-def test_a_checkpoint_resumes_from_new_piles(log, tmp_path):
+@pytest.mark.parametrize("every", ["epoch", "2s"])
+def test_a_checkpoint_resumes_from_new_piles(log, every, tmp_path, monkeypatch):
     folder, _ = log
+    seconds = itertools.count()
+    monkeypatch.setattr(
+        "skmtl.training.checkpoint.monotonic", lambda: float(next(seconds))
+    )
 
     class StopError(Exception):
         pass
@@ -432,23 +438,31 @@ def test_a_checkpoint_resumes_from_new_piles(log, tmp_path):
     class Crash(Callback):
         armed = True
 
-        def on_epoch_end(self, net, **_):
-            if self.armed and len(net.history) == 2:
+        def on_train_begin(self, net, X=None, **_):
+            self.n_steps, self.of_epoch = 0, -(-len(X) // net.batch_size)
+
+        def on_batch_begin(self, net, training=False, **_):
+            self.n_steps += training
+            left = net.pass_ is not None and net.pass_.n_batches
+            if self.armed and len(net.history) == 2 and left == 9:
                 raise StopError
 
-    arguments = {**SHARED, "max_iter": 3, "early_stopping": False}
+    arguments = {**SHARED, "max_iter": 3, "early_stopping": False, "dropout": 0.1}
     whole = ShareBottom(**arguments).fit(folder, y=TASKS, sample_weight="w")
-    point = Checkpoint(tmp_path / "point")
+    point = Checkpoint(tmp_path / "point", every=every)
     with pytest.raises(StopError):
         ShareBottom(callbacks=[point, Crash()], **arguments).fit(
             folder, y=TASKS, sample_weight="w"
         )
     Crash.armed = False
-    resumed = ShareBottom(
-        callbacks=[Checkpoint(tmp_path / "point"), Crash()], **arguments
-    )
+    crash = Crash()
+    point = Checkpoint(tmp_path / "point", every=every)
+    resumed = ShareBottom(callbacks=[point, crash], **arguments)
     resumed.fit(folder, y=TASKS, sample_weight="w")
     assert_same_network(whole, resumed)
+    # Nine steps of the second epoch were done, and some of them saved.
+    steps = 2 * crash.of_epoch - crash.n_steps
+    assert steps == 0 if every == "epoch" else 7 <= steps <= 9
 
 
 def test_pretrained_vectors_and_their_coverage(log):

@@ -1,5 +1,6 @@
 """A fit that was killed and started again ends with the same bits."""
 
+import itertools
 import os
 import signal
 import subprocess
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_array_equal
-from skorch.callbacks import Callback, LRScheduler
+from skorch.callbacks import Callback, LRScheduler, PassthroughScoring
 from torch.optim.lr_scheduler import ExponentialLR
 
 from skmtl import ESMM, Checkpoint, MMoE, ShareBottom
@@ -48,24 +49,39 @@ class KillAt(Callback):
                 raise KilledError
 
 
-def killed_and_resumed(kind, params, tables, folder, *, epoch, batch, others=list):
+def killed_and_resumed(
+    kind, params, tables, folder, *, epoch, batch, others=list, every="epoch"
+):
     """Fit, die, and fit again in a new object."""
+    checkpoint = Checkpoint(folder, every=every)
     with pytest.raises(KilledError):
-        kind(
-            callbacks=[KillAt(epoch, batch), *others(), Checkpoint(folder)], **params
-        ).fit(*tables)
+        kind(callbacks=[KillAt(epoch, batch), *others(), checkpoint], **params).fit(
+            *tables
+        )
     counted = Epochs()
-    callbacks = [counted, *others(), Checkpoint(folder)]
+    callbacks = [counted, *others(), Checkpoint(folder, every=every)]
     ranker = kind(callbacks=callbacks, **params).fit(*tables)
-    return ranker, counted.n
+    return ranker, counted
 
 
 class Epochs(Callback):
     def __init__(self):
-        self.n = 0
+        self.n = self.n_batches = 0
 
     def on_epoch_begin(self, net, **_):
         self.n += 1
+
+    def on_batch_begin(self, net, training=False, **_):
+        self.n_batches += training
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that is a second later at every look."""
+    ticks = itertools.count()
+    monkeypatch.setattr(
+        "skmtl.training.checkpoint.monotonic", lambda: float(next(ticks))
+    )
 
 
 def assert_same(found, expected, X):
@@ -98,21 +114,87 @@ def test_the_rest_of_a_fit_is_the_same(impressions, case, tmp_path):
     X, y = impressions
     params = {**SMALL, **CASES[case]}
     expected = MMoE(**params, callbacks=[Epochs()]).fit(X, y)
-    ranker, n_epochs = killed_and_resumed(
+    ranker, counted = killed_and_resumed(
         MMoE, params, (X, y), tmp_path, epoch=3, batch=2
     )
-    assert n_epochs <= params["max_iter"] - 2
+    assert counted.n <= params["max_iter"] - 2
     assert_same(ranker, expected, X)
     assert not list(tmp_path.iterdir())  # nothing is left of a fit that is done
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_rest_of_an_epoch_is_the_same(impressions, case, tmp_path, clock):
+    X, y = impressions
+    params = {**SMALL, **CASES[case], "batch_size": 128}
+    counted = Epochs()
+    expected = MMoE(**params, callbacks=[counted]).fit(X, y)
+    n_batches = counted.n_batches // counted.n
+    ranker, counted = killed_and_resumed(
+        MMoE, params, (X, y), tmp_path, epoch=2, batch=n_batches - 1, every="3s"
+    )
+    # Some of the second epoch was done, and no more than three steps are done again.
+    assert 0 < counted.n_batches - (counted.n - 1) * n_batches <= 4
+    assert_same(ranker, expected, X)
+    assert not list(tmp_path.iterdir())
+
+
+class Frozen(Callback):
+    """Stop training the towers after the first epoch."""
+
+    def on_epoch_begin(self, net, **_):
+        if len(net.history) == 2:
+            net.module_.towers.requires_grad_(False)
+
+
+@pytest.mark.parametrize("every", ["epoch", "3s"])
+def test_what_callbacks_know_is_resumed(impressions, every, tmp_path, clock):
+    X, y = impressions
+
+    def others():
+        return [
+            PassthroughScoring("train_loss_of_batches", on_train=True),
+            LRScheduler(ExponentialLR, gamma=0.9, step_every="batch"),
+            Frozen(),
+            Losses(),
+        ]
+
+    class Losses(Callback):
+        def on_batch_end(self, net, training=False, loss=None, **_):
+            if training:
+                net.history.record_batch("train_loss_of_batches", loss.item())
+                net.history.record_batch("train_batch_size", 128)
+
+    params = {**SMALL, "batch_size": 128}
+    expected = MMoE(**params, callbacks=others()[::-1]).fit(X, y)
+    ranker, _ = killed_and_resumed(
+        MMoE, params, (X, y), tmp_path, epoch=3, batch=8,
+        others=lambda: others()[::-1], every=every,
+    )  # fmt: skip
+    assert_same(ranker, expected, X)
+    for key in ("train_loss_of_batches", "train_loss"):
+        assert ranker.net_.history[:, key] == expected.net_.history[:, key]
+
+
+def test_two_checkpoints_are_refused(impressions, tmp_path):
+    callbacks = [Checkpoint(tmp_path / "a"), Checkpoint(tmp_path / "b")]
+    with pytest.raises(ValueError, match="callbacks has 2 Checkpoints"):
+        ShareBottom(callbacks=callbacks, **SMALL_BOTTOM).fit(*impressions)
+
+
+def test_files_of_a_killed_write_are_removed(impressions, tmp_path):
+    part = tmp_path / ".last.checkpoint.0123abcd.part"
+    part.write_bytes(b"half")
+    ShareBottom(callbacks=[Checkpoint(tmp_path)], **SMALL_BOTTOM).fit(*impressions)
+    assert not part.exists()
 
 
 def test_a_fit_that_dies_in_its_first_epoch_starts_again(impressions, tmp_path):
     X, y = impressions
     expected = ESMM(**{**SMALL_BOTTOM}).fit(X, y)
-    ranker, n_epochs = killed_and_resumed(
+    ranker, counted = killed_and_resumed(
         ESMM, SMALL_BOTTOM, (X, y), tmp_path, epoch=1, batch=3
     )
-    assert n_epochs == 4
+    assert counted.n == 4
     assert_array_equal(ranker.predict_task_proba(X), expected.predict_task_proba(X))
 
 
@@ -144,10 +226,10 @@ def test_short_training_on_long_tables_resumes(tmp_path):
     X, y = make_impressions(70_000)
     params = {**SMALL_BOTTOM, "max_iter": 2, "batch_size": 1024}
     expected = ShareBottom(**params).fit(X, y)
-    ranker, n_epochs = killed_and_resumed(
+    ranker, counted = killed_and_resumed(
         ShareBottom, params, (X, y), tmp_path, epoch=2, batch=30
     )
-    assert n_epochs == 1
+    assert counted.n == 1
     assert_array_equal(ranker.intercept_, expected.intercept_)
     assert_array_equal(ranker.predict_task_proba(X), expected.predict_task_proba(X))
 
@@ -194,7 +276,9 @@ def test_a_damaged_file_gives_way_to_the_one_before(impressions, interrupted):
     content[len(content) // 2] ^= 1
     last.write_bytes(content)
     counted = Epochs()
-    ranker = ShareBottom(callbacks=[counted, Checkpoint(interrupted)], **SMALL_BOTTOM)
+    # One callback more than the fit that was killed had.
+    callbacks = [Epochs(), counted, Checkpoint(interrupted)]
+    ranker = ShareBottom(callbacks=callbacks, **SMALL_BOTTOM)
     with pytest.warns(UserWarning, match="is damaged; the one before is used"):
         ranker.fit(X, y)
     assert counted.n == 3

@@ -76,7 +76,7 @@ def test_training_auc_reads_a_bounded_number_of_rows():
         callback.on_batch_end(
             None, batch=(None, rows), weight=None, training=True, y_pred=rows
         )
-    assert len(callback.parts[True]) == 2
+    assert len(callback.parts_[True]) == 2
 
 
 def test_the_best_epoch_is_marked(impressions):

@@ -11,8 +11,11 @@ from skorch.callbacks import (
     Callback,
     Freezer,
     GradientNormClipping,
+    LoadInitState,
     LRScheduler,
+    TrainEndCheckpoint,
 )
+from skorch.callbacks import Checkpoint as SkorchCheckpoint
 from torch.optim.lr_scheduler import ExponentialLR
 
 from skmtl import MMoE
@@ -127,3 +130,40 @@ def test_frozen_parameters_stay(impressions):
     assert {name for name in moved if not moved[name]} == {
         name for name in moved if name.startswith("towers.")
     }
+
+
+def test_resuming_from_weights_alone_is_refused(impressions, tmp_path):
+    saving = SkorchCheckpoint(dirname=tmp_path)
+    with pytest.raises(
+        ValueError, match=r"callbacks\[1\] is LoadInitState .*skmtl\.Ch"
+    ):
+        fitted(impressions, saving, LoadInitState(saving))
+    best = SkorchCheckpoint(dirname=tmp_path, load_best=True)
+    with pytest.raises(ValueError, match=r"load_best=True.*early_stopping"):
+        fitted(impressions, ("best", best))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_saved_weights_are_those_of_the_ranker(impressions, early_stopping, tmp_path):
+    params = {
+        "early_stopping": early_stopping,
+        "max_iter": 12,
+        "n_iter_no_change": 1,
+        "learning_rate": 0.3,
+    }
+    expected = fitted(impressions, **params)
+    every = SkorchCheckpoint(monitor=None, dirname=str(tmp_path / "every"))
+    last = TrainEndCheckpoint(dirname=str(tmp_path / "end"))
+    ranker = fitted(impressions, last, every, **params)
+    X = impressions[0]
+    assert_array_equal(ranker.predict_task_proba(X), expected.predict_task_proba(X))
+    if early_stopping:
+        assert ranker.best_iter_ < ranker.n_iter_
+    state = ranker.net_.module_.state_dict()
+    saved = torch.load(tmp_path / "end" / "train_end_params.pt", weights_only=True)
+    for name, value in state.items():
+        torch.testing.assert_close(saved[name], value, rtol=0, atol=0)
+    moments = torch.load(tmp_path / "every" / "optimizer.pt", weights_only=True)
+    assert len(moments["parts"]) == len(ranker.net_.all_optimizers)
+    assert all(part["state"] for part in moments["parts"])
