@@ -139,7 +139,7 @@ OutputWeightSearchCV
     model = _model(onnx, parts, columns)
     _describe(onnx, model, parts, columns)
     data = model.SerializeToString()
-    tables = [trial_rows(encoder, n_rows) for n_rows in _COMPARED]
+    tables: list[TableLike] = [trial_rows(encoder, n_rows) for n_rows in _COMPARED]
     tables = tables if X is None else [*tables, X]
     _compare(data, estimator, parts, tables)
     if table_dtype == "int8":
