@@ -113,8 +113,9 @@ class TorchJDWeighting(GradientWeighting):
         return self
 
     def _make(self, n_tasks: int) -> nn.Module:
-        """The solver for so many tasks."""
-        assert self.solver is not None  # a subclass makes its own
+        """The solver for so many tasks; a subclass makes its own."""
+        if self.solver is None:
+            raise ValueError("solver must be a weighting of TorchJD; found None.")
         return self.solver
 
     def weigh(self, gramian: Tensor, losses: Tensor) -> Tensor:

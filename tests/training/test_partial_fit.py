@@ -228,7 +228,7 @@ def test_a_call_that_diverges_changes_nothing():
     ranker = ShareBottom(**SMALL).partial_fit(X0, y0)
     before = ranker.predict_task_proba(X1)
     with pytest.raises(ValueError, match="is no longer a finite number"):
-        ranker.set_params(label_weight=1e39).partial_fit(X1, y1)
+        ranker.set_params(learning_rate=1e30).partial_fit(X1, y1)
     assert_array_equal(ranker.predict_task_proba(X1), before)
     assert ranker.encoder_.frequencies(X1)[0, 1] == 0
 

