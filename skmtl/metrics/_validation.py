@@ -166,7 +166,7 @@ def _numbers_of_objects(y: LabelsLike) -> Any:
         return y
     try:
         return y.astype(np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return y
 
 

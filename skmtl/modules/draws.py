@@ -98,5 +98,6 @@ class Dropout(nn.Dropout):
         if generator is None:
             return super().forward(input)
         kept = torch.empty_like(input).bernoulli_(1 - self.p, generator=generator)
-        kept.div_(1 - self.p)
+        if self.p < 1:  # else all is dropped, and 0 / 0 would be NaN
+            kept.div_(1 - self.p)
         return input * kept

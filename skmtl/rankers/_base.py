@@ -62,6 +62,7 @@ from skmtl.tasks import (
     Targets,
     TaskKinds,
     all_have_classes,
+    are_many_classes,
     check_sample_weight,
     check_targets,
     warn_of_rare_tasks,
@@ -317,9 +318,9 @@ class MultiTaskRanker(
             :class:`~skmtl.sources.ParquetFiles`. All of its columns that `y` and
             `sample_weight` do not name are features.
         y : array-like or DataFrame of shape (n_samples,) or (n_samples, n_tasks)
-            Labels. With several tasks 1, 0, or NaN for a label that was not observed;
-            NaN counts in no loss. One column may hold any two labels. For a source, the
-            name of a column, or a list of names.
+            Labels of the kinds of `task_kinds`: 1 and 0 of a binary task. NaN is a
+            label that was not observed, and counts in no loss. One binary column may
+            hold any two labels. For a source, a column's name, or a list of names.
         sample_weight : array-like of shape (n_samples,) or (n_samples, n_tasks), \
 default=None
             Weights of the rows, or of each row for each task. Columns named like the
@@ -390,8 +391,8 @@ default=None
         y : array-like or DataFrame of shape (n_samples,) or (n_samples, n_tasks)
             Labels of the same tasks, as for `fit`.
         classes : array-like, or list of array-like, default=None
-            For one task, the labels that may come up, where the first call does not
-            have both. For several tasks, which have 0 and 1, it changes nothing.
+            The labels that may come up, where the first call does not have all: an
+            array for one task, a list with an array or None for each of several.
         sample_weight : array-like of shape (n_samples,) or (n_samples, n_tasks), \
 default=None
             Weights, as for `fit`.
@@ -714,7 +715,7 @@ default=None
         return visual_block(self)
 
     def set_output(self, *, transform: str | None = None) -> Self:
-        """Choose the container that `predict_task_proba` gives.
+        """Choose the container that `predict_task` and `predict_task_proba` give.
 
         Parameters
         ----------
@@ -736,12 +737,11 @@ default=None
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
-        tags.target_tags.multi_output = True
-        tags.target_tags.single_output = True
+        tags.target_tags.multi_output = tags.target_tags.single_output = True
         tags.input_tags.allow_nan = True
         tags.input_tags.categorical = True
         if all_have_classes(self.task_kinds):
-            tags.classifier_tags.multi_class = self.task_kinds in ("multiclass",)
+            tags.classifier_tags.multi_class = are_many_classes(self.task_kinds)
             tags.classifier_tags.multi_label = True
             return tags
         # Cross-validation must not look for classes in numbers, and scorers judge

@@ -6,7 +6,12 @@ from skmtl.tasks.arguments import (
     task_weights,
 )
 from skmtl.tasks.classes import MulticlassTask, OrdinalTask
-from skmtl.tasks.columns import TaskKindsLike, all_have_classes, kinds_by_task
+from skmtl.tasks.columns import (
+    TaskKindsLike,
+    all_have_classes,
+    are_many_classes,
+    kinds_by_task,
+)
 from skmtl.tasks.kinds import BinaryTask, TaskKind, TaskKinds, binary_kinds
 from skmtl.tasks.regression import RegressionTask
 from skmtl.tasks.targets import (
@@ -28,6 +33,7 @@ __all__ = [
     "TaskKinds",
     "TaskKindsLike",
     "all_have_classes",
+    "are_many_classes",
     "binary_kinds",
     "check_row_weight",
     "check_sample_weight",

@@ -50,11 +50,12 @@ class ClassesTask(TaskKind):
         """How many classes there are."""
         return len(self.labels)
 
-    def with_classes(self, classes: Any) -> Self:
+    def with_classes(self, classes: Any, task: str) -> Self:
         if classes is None or self.classes is not None or self.classes_ is not None:
             return self
         kind = copy.copy(self)
-        kind.classes_ = np.unique(classes)
+        known = ~pd.isna(pd.Series(classes)).to_numpy()
+        kind.classes_ = self._find(classes, known, task)
         return kind
 
     def read(
@@ -84,10 +85,10 @@ class ClassesTask(TaskKind):
     ) -> npt.NDArray[Any]:
         """The classes: as declared, else those of a categorical, else those found."""
         if self.classes is not None:
-            return np.asarray(self.classes)
+            return _numbers_of_objects(np.asarray(self.classes))
         if isinstance(getattr(column, "dtype", None), pd.CategoricalDtype):
-            return np.asarray(column.dtype.categories)
-        values = np.asarray(column)[observed]
+            return _numbers_of_objects(np.asarray(column.dtype.categories))
+        values = _numbers_of_objects(np.asarray(column)[observed])
         if not len(values):
             raise ValueError(
                 f"Task {task!r} has no observed label, so that its classes are not "
@@ -125,6 +126,15 @@ class ClassesTask(TaskKind):
 
     def has_score(self, labels: npt.NDArray[np.floating]) -> bool:
         return bool(labels.min(initial=np.inf) < labels.max(initial=-np.inf))
+
+
+def _numbers_of_objects(labels: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Objects that are all numbers, as in a table beside strings, as numbers."""
+    if labels.dtype.kind != "O":
+        return labels
+    found = pd.Series(labels).infer_objects()
+    numbers = isinstance(found.dtype, np.dtype) and found.dtype.kind in "biuf"
+    return found.to_numpy() if numbers else labels
 
 
 class OrdinalTask(ClassesTask):
@@ -176,16 +186,7 @@ class OrdinalTask(ClassesTask):
     """
 
     name: ClassVar[str] = "ordinal"
-
-    @property
-    def metric(self) -> str:
-        """Kappa with quadratic weights."""
-        return "kappa"
-
-    @property
-    def score_name(self) -> str:
-        """Kappa."""
-        return "kappa"
+    metric = score_name = "kappa"  # with quadratic weights
 
     @property
     def n_outputs(self) -> int:
@@ -203,7 +204,7 @@ class OrdinalTask(ClassesTask):
         if not ordered and found.dtype.kind not in "biuf":
             raise ValueError(
                 f"Task {task!r} is ordinal and holds labels that are not numbers, such "
-                f"as {found[0]!r}, whose order is not known. Declare it: "
+                f"as {found.tolist()[0]!r}, whose order is not known. Declare it: "
                 "OrdinalTask(classes=[…]), or use an ordered pandas categorical."
             )
         return found
@@ -224,8 +225,10 @@ class OrdinalTask(ClassesTask):
         return {"kappa": {}}
 
     def nearest(self, expected: Floats) -> Floats:
-        between = (self.grades[1:] + self.grades[:-1]) / 2
-        return np.searchsorted(between, expected).astype(np.float64)
+        order = np.argsort(self.grades)  # declared classes need not rise
+        grades = self.grades[order]
+        between = (grades[1:] + grades[:-1]) / 2
+        return order[np.searchsorted(between, expected)].astype(np.float64)
 
     def indicators(self, labels: Floats) -> Floats:
         return (labels[:, None] > np.arange(self.n_outputs)).astype(np.float64)
@@ -278,17 +281,20 @@ class OrdinalTask(ClassesTask):
         # Each of the rates is 0 or 1 where all labels are of one class.
         return np.asarray((np.isnan(rates) | np.isin(rates, (0.0, 1.0))).all(axis=1))
 
+    @property
+    def _even(self) -> Floats:
+        """Rates of the outputs where all classes are equally frequent."""
+        return np.arange(self.n_outputs, 0, -1) / (self.n_outputs + 1)
+
     def constant(self, means: Floats) -> Floats:
-        even = np.arange(self.n_outputs, 0, -1) / (self.n_outputs + 1)
         rates = means.reshape(-1, self.n_outputs)
-        return np.where(np.isnan(rates), even, rates).ravel()
+        return np.where(np.isnan(rates), self._even, rates).ravel()
 
     def first_rates(self, means: Floats, n_rows: int) -> Floats:
-        even = np.arange(self.n_outputs, 0, -1) / (self.n_outputs + 1)
         rates = self.constant(means).reshape(-1, self.n_outputs)
         # As if each class had come up once more, so that they differ from each other.
         k = self.n_outputs + 1
-        return ((rates * n_rows + even * k) / (n_rows + k)).ravel()
+        return ((rates * n_rows + self._even * k) / (n_rows + k)).ravel()
 
     def intercept(self, parts: Sequence[Part], means: Floats) -> Floats:
         # Outputs of a row differ by thresholds only, and rates fall, so that shifts
@@ -342,16 +348,8 @@ class MulticlassTask(ClassesTask):
     """
 
     name: ClassVar[str] = "multiclass"
-
-    @property
-    def metric(self) -> str:
-        """The mean ROC AUC of each class against all others."""
-        return "auc_ovr"
-
-    @property
-    def score_name(self) -> str:
-        """The ROC AUC."""
-        return "auc"
+    metric = "auc_ovr"  # the mean ROC AUC of each class against all others
+    score_name = "auc"
 
     @property
     def n_outputs(self) -> int:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from skmtl.tasks.arguments import check_names
-from skmtl.tasks.classes import MulticlassTask, OrdinalTask
+from skmtl.tasks.classes import ClassesTask, MulticlassTask, OrdinalTask
 from skmtl.tasks.kinds import BinaryTask, TaskKind, TaskKinds
 from skmtl.tasks.regression import RegressionTask
 
@@ -71,6 +71,13 @@ def all_have_classes(given: TaskKindsLike) -> bool:
         value == RegressionTask.name or isinstance(value, RegressionTask)
         for value in values
     )
+
+
+def are_many_classes(given: TaskKindsLike) -> bool:
+    """Whether `task_kinds`, before anything is checked, has several classes by task."""
+    if isinstance(given, str):
+        return given in (OrdinalTask.name, MulticlassTask.name)
+    return isinstance(given, ClassesTask)
 
 
 def read_columns(

@@ -71,7 +71,8 @@ class TaskKind(ABC):
         shown = ", ".join(
             f"{name}={value!r}"
             for name, value in self.params().items()
-            if value is not defaults[name].default
+            # Not `is`: what was loaded from a file is equal and not the same.
+            if repr(value) != repr(defaults[name].default)
         )
         return f"{type(self).__name__}({shown})"
 
@@ -146,7 +147,7 @@ class TaskKind(ABC):
             For labels that are not of the kind.
         """
 
-    def with_classes(self, classes: Any) -> Self:
+    def with_classes(self, classes: Any, task: str) -> Self:
         """Give the kind that has classes which were announced; as it is without."""
         return self
 
@@ -283,6 +284,22 @@ class TaskKind(ABC):
         return [table[:, first : first + n] for first in range(0, table.shape[1], n)]
 
 
+def read_numbers(
+    column: npt.ArrayLike, task: str, what: str
+) -> tuple[Floats, npt.NDArray[np.bool_]]:
+    """Labels of one task as numbers, and whether they were observed.
+
+    An error calls the task `what`, such as "a regression, whose labels are numbers".
+    """
+    try:
+        values = np.asarray(column, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ValueError(
+            f"Task {task!r} is {what}, but holds something else: {error}"
+        ) from error
+    return values, ~np.isnan(values)
+
+
 class BinaryTask(TaskKind):
     """A task of two labels, 0 and 1: outputs are log-odds, levels probabilities.
 
@@ -298,17 +315,8 @@ class BinaryTask(TaskKind):
     """
 
     name = "binary"
+    metric = score_name = "auc"
     has_label_weight = True
-
-    @property
-    def metric(self) -> str:
-        """The ROC AUC."""
-        return "auc"
-
-    @property
-    def score_name(self) -> str:
-        """The ROC AUC."""
-        return "auc"
 
     @property
     def labels(self) -> npt.NDArray[Any]:
@@ -318,14 +326,8 @@ class BinaryTask(TaskKind):
     def read(
         self, column: npt.ArrayLike, task: str
     ) -> tuple[Self, npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
-        try:
-            values = np.asarray(column, dtype=np.float64)
-        except (TypeError, ValueError) as error:
-            raise ValueError(
-                f"Task {task!r} is binary, whose labels are 0, 1 or NaN (not "
-                f"observed), but holds something else: {error}"
-            ) from error
-        observed = ~np.isnan(values)
+        what = "binary, whose labels are 0, 1 or NaN (not observed)"
+        values, observed = read_numbers(column, task, what)
         wrong = observed & (values != 0) & (values != 1)
         if wrong.any():
             found = np.unique(values[wrong])[:5].tolist()

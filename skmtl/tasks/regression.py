@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 import numpy.typing as npt
 
-from skmtl.tasks.kinds import Floats, Part, TaskKind
+from skmtl.tasks.kinds import Floats, Part, TaskKind, read_numbers
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -173,25 +173,34 @@ default="squared"
     def read(
         self, column: npt.ArrayLike, task: str
     ) -> tuple[Self, npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
-        try:
-            values = np.asarray(column, dtype=np.float64)
-        except (TypeError, ValueError) as error:
-            raise ValueError(
-                f"Task {task!r} is a regression, whose labels are numbers or NaN, but "
-                f"holds something else: {error}"
-            ) from error
-        observed = ~np.isnan(values)
-        self._check_range(values[observed], task)
-        kept = np.where(observed, values, 0.0)
-        labels = kept.astype(np.float32)
-        rounding = np.abs(labels - kept).max(initial=0.0)
-        if rounding and rounding > 1e-3 * values[observed].std():
-            raise ValueError(
-                f"Task {task!r} has labels from {values[observed].min():g} to "
-                f"{values[observed].max():g}, whose differences float32 does not hold. "
-                "Subtract a constant."
-            )
+        what = "a regression, whose labels are numbers or NaN"
+        values, observed = read_numbers(column, task, what)
+        known = values[observed]
+        self._check_range(known, task)
+        self._check_precision(known, task)
+        labels = np.zeros(len(values), dtype=np.float32)
+        labels[observed] = known
         return self, labels, observed
+
+    def _check_precision(self, values: Floats, task: str) -> None:
+        """Refuse labels that float32, in which networks learn, does not tell apart."""
+        if not len(values):
+            return
+        low, high = values.min(), values.max()
+        largest = max(-low, high)
+        if largest > np.finfo(np.float32).max:
+            raise ValueError(
+                f"Task {task!r} holds the label {largest if largest == high else low:g}"
+                ", which is too large for float32. Divide the labels by a constant."
+            )
+        rounding = np.abs(values.astype(np.float32) - values).max()
+        # Few rows to be judged may be more alike than those that were fitted.
+        spread = max(values.std(), self.high_ - self.low_)
+        if low < high and rounding > 1e-3 * spread:
+            raise ValueError(
+                f"Task {task!r} has labels from {low:g} to {high:g}, whose differences "
+                "float32 does not hold. Subtract a constant."
+            )
 
     def _check_range(self, values: Floats, task: str) -> None:
         if np.isinf(values).any():

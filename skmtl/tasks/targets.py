@@ -184,10 +184,9 @@ def check_targets(
     y = to_native(y, "y")
     names = _names(y)
     if kinds and not all(isinstance(kind, BinaryTask) for kind in kinds):
-        return _of_kinds(y, names, _with_classes(kinds, classes))
+        return _of_kinds(y, names, kinds, classes)
     if isinstance(y, np.ma.MaskedArray):
-        kind = object if y.dtype.kind in "OUS" else np.float64
-        y = np.ma.filled(y.astype(kind), np.nan)
+        y = _filled(y)
     if isinstance(y, pd.DataFrame) and _plain(y):
         y = y.to_numpy()
     elif isinstance(y, pd.DataFrame):
@@ -212,10 +211,18 @@ def task_names(y: Any) -> list[str]:
     return names
 
 
-def _of_kinds(y: Any, names: list[str] | None, kinds: Sequence[TaskKind]) -> Targets:
+def _filled(y: np.ma.MaskedArray[Any, Any]) -> npt.NDArray[Any]:
+    """Labels of any type, NaN where they are masked."""
+    kind = object if y.dtype.kind in "OUS" else np.float64
+    return np.ma.filled(y.astype(kind), np.nan)
+
+
+def _of_kinds(
+    y: Any, names: list[str] | None, kinds: Sequence[TaskKind], announced: Any
+) -> Targets:
     """Read tasks that are not all binary."""
     if isinstance(y, np.ma.MaskedArray):
-        y = np.ma.filled(y.astype(np.float64), np.nan)
+        y = _filled(y)
     elif not isinstance(y, pd.DataFrame | pd.Series):
         y = _as_array(y)
     columns, named = columns_of(y), names is not None
@@ -228,6 +235,7 @@ def _of_kinds(y: Any, names: list[str] | None, kinds: Sequence[TaskKind]) -> Tar
         )
     if not len(columns[0]):
         raise ValueError(f"y is empty: found shape {np.shape(y)}. Give labels.")
+    kinds = _with_classes(kinds, announced, names)
     labels, observed, read = read_columns(columns, names, kinds)
     multioutput = len(names) > 1
     classes: Any = [kind.labels for kind in read]
@@ -237,7 +245,9 @@ def _of_kinds(y: Any, names: list[str] | None, kinds: Sequence[TaskKind]) -> Tar
     return Targets(labels, observed, array, classes, multioutput, named, read)
 
 
-def _with_classes(kinds: Sequence[TaskKind], classes: Any) -> list[TaskKind]:
+def _with_classes(
+    kinds: Sequence[TaskKind], classes: Any, names: Sequence[str]
+) -> list[TaskKind]:
     """Kinds that know the announced classes; one list for one task, or one by task."""
     if classes is None:
         return list(kinds)
@@ -247,8 +257,8 @@ def _with_classes(kinds: Sequence[TaskKind], classes: Any) -> list[TaskKind]:
             f"classes has {len(of_tasks)} entries, but there are {len(kinds)} tasks. "
             "Give the classes of each task, None for a regression, or none at all."
         )
-    pairs = zip(kinds, of_tasks, strict=True)
-    return [kind.with_classes(announced) for kind, announced in pairs]
+    triples = zip(kinds, of_tasks, names, strict=True)
+    return [kind.with_classes(announced, name) for kind, announced, name in triples]
 
 
 def _numeric(y: pd.DataFrame) -> bool:
@@ -278,7 +288,7 @@ def _several(array: np.ndarray, names: list[str] | None) -> Targets:
         raise ValueError(f"y has columns of the same name: {names}. Rename them.")
     try:
         values = array if array.dtype.kind == "f" else array.astype(np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         _check_numbers(array, names)
         raise
     observed = ~np.isnan(values)
@@ -313,7 +323,7 @@ def _check_numbers(array: np.ndarray, names: list[str]) -> None:
     for task, name in enumerate(names):
         try:
             array[:, task].astype(np.float64)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise ValueError(
                 "With several tasks y must hold 0, 1 and NaN (not observed), but task "
                 f"{name!r} holds something else: {error}"

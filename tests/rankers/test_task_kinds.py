@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy.special import expit
 from sklearn.base import clone, is_classifier, is_regressor
 from sklearn.model_selection import (
     GridSearchCV,
@@ -13,10 +14,13 @@ from sklearn.model_selection import (
     cross_validate,
     learning_curve,
 )
+from sklearn.utils import get_tags
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from skmtl import AITM, ESMM, MulticlassTask, OrdinalTask, RegressionTask, ShareBottom
+from skmtl import MulticlassTask, OrdinalTask, RegressionTask, ShareBottom
+from skmtl.metrics import get_task_scorer
 from skmtl.modules import PooledTower
+from skmtl.training.computing import logits
 from skmtl.weighting import get_strategy_names
 from tests.rankers.makers import MAKERS
 
@@ -97,8 +101,12 @@ def test_every_ranker_learns_all_kinds_and_meets_their_means(name, table):
     assert ranker.score(X, y) > 0.2
     assert ranker.history_["train_loss"].notna().all()
     labels = ranker.predict(X)
-    assert set(labels[:, 5]) <= {"size", "late", "colour"}
-    assert set(labels[:, 1]) <= {1.0, 2.0, 3.0, 4.0}
+    reasons = values[["reason_colour", "reason_late", "reason_size"]]
+    chosen = reasons.idxmax(axis=1).str.removeprefix("reason_")
+    assert_array_equal(labels[:, 5], chosen)
+    kinds = ranker._kinds
+    stars = kinds[1].probabilities(ranker._levels(X)[:, kinds.outputs[1]])[0]
+    assert_array_equal(labels[:, 1], 1.0 + stars.argmax(axis=1))
     assert_allclose(labels[:, 2].astype(float), values["dwell"])
 
 
@@ -285,15 +293,34 @@ def test_label_weights_of_the_binary_tasks(table):
     assert ranker.label_weight_[3] > 1.0
 
 
-@pytest.mark.parametrize("ranker", [ESMM, AITM])
-def test_probabilities_stay_ordered_beside_other_kinds(ranker, table):
+def test_probabilities_stay_ordered_beside_other_kinds(table):
     X, y = table
-    if ranker is AITM:
-        made = make("AITM", calibrator_weight=0, task_order=None).fit(X, y)
-        assert np.isfinite(made.predict_task(X)).all()
-        return
     values = make("ESMM").fit(X, y).predict_task(X)
     assert (values[:, 3] <= values[:, 0]).all()
+
+
+def test_the_calibrator_compares_the_outputs_of_binary_tasks(table):
+    X, y = table
+    excess = []
+    for weight in (0, 10):  # clicks are more frequent, so that this order costs loss
+        ranker = make(
+            "AITM",
+            calibrator_weight=weight,
+            task_order={"click": ["cart"]},
+            max_iter=10,
+            random_state=0,
+        ).fit(X, y)
+        outputs = logits(ranker.net_, ranker.encoder_.encode(X))
+        click, cart = (outputs[:, ranker._kinds.outputs[t].start] for t in (0, 3))
+        excess.append(np.maximum(expit(click) - expit(cart), 0).mean())
+    assert excess[0] > 0.2
+    assert excess[1] < 0.01
+
+
+def test_a_transfer_without_a_calibrator_takes_all_kinds(table):
+    X, y = table
+    ranker = make("AITM", calibrator_weight=0, task_order=None).fit(X, y)
+    assert np.isfinite(ranker.predict_task(X)).all()
 
 
 def test_a_longer_fit_meets_means_by_the_regression_estimator():
@@ -338,6 +365,25 @@ def test_the_type_of_the_estimator_follows_the_kinds():
     assert is_regressor(small())
     assert not is_classifier(small())
     assert is_regressor(ShareBottom(task_kinds="regression"))
+
+
+def test_tags_of_kinds_with_several_classes():
+    for kinds in ("multiclass", "ordinal", MulticlassTask(), OrdinalTask()):
+        assert get_tags(ShareBottom(task_kinds=kinds)).classifier_tags.multi_class
+    for kinds in (None, "binary", {"stars": "ordinal"}):
+        assert not get_tags(ShareBottom(task_kinds=kinds)).classifier_tags.multi_class
+
+
+def test_tables_of_one_row_and_of_equal_labels():
+    X, y = numbers()
+    kinds = {"dwell": "regression"}
+    ranker = ShareBottom(task_kinds=kinds, **SMALL).fit(X, y[["click", "dwell"]])
+    tenths = y[["click", "dwell"]].assign(dwell=0.1)
+    assert np.isnan(ranker.score(X[:1], tenths[:1]))
+    assert get_task_scorer("rmse:dwell")(ranker, X[:1], tenths[:1]) < 0
+    ranker.partial_fit(X[:1], tenths[:1])
+    ranker.partial_fit(X[:9], tenths[:9])
+    assert ranker.task_kinds_[1].low_ == np.float32(0.1)
 
 
 def test_searches_and_curves_take_mixed_tables():
@@ -387,6 +433,9 @@ def test_a_single_task_of_any_kind():
     first = ShareBottom(task_kinds="multiclass", **SMALL)
     first.partial_fit(X[:9], words[:9], classes=list("abcde"))
     assert first.predict_proba(X).shape == (300, 5)
+    grades = ShareBottom(task_kinds="ordinal", **SMALL)
+    with pytest.raises(ValueError, match=r"'0' is ordinal.*whose order is not known"):
+        grades.partial_fit(X[:9], words[:9], classes=list("abcd"))
 
 
 def test_quantiles_cover_their_share():

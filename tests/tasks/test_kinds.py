@@ -245,6 +245,15 @@ def test_ordered_categoricals_give_their_order():
         (RegressionTask(), ["a", "b"], "'t' is a regression, whose labels are numbers"),
         (RegressionTask(), [1, np.inf], "infinity or a value.*: task 't'"),
         (RegressionTask(), [2.0**40, 2.0**40 + 1], "float32 does not hold"),
+        (
+            RegressionTask(),
+            [1.0, 1e39],
+            r"'t' holds the label 1e\+39.*too large for fl",
+        ),
+        (RegressionTask(), [-1e39, 1.0], r"holds the label -1e\+39.*Divide the labels"),
+        (RegressionTask(), [1, 10**400], "'t' is a regression.*too large"),
+        (BinaryTask(), [1, 10**400], "'t' is binary.*too large"),
+        (OrdinalTask(), np.array(["b", "c"]), "such as 'b', whose order"),
         (OrdinalTask(), ["a", "b"], "whose order is not known"),
         (
             OrdinalTask(classes=[1, 2]),
@@ -285,6 +294,54 @@ def test_refusals_of_kinds(make, message):
         make()
 
 
+@pytest.mark.parametrize("values", [[0.1], [0.1, 0.1, np.nan, 0.1], [1e9 / 3] * 3])
+def test_equal_labels_that_float32_rounds_are_taken(values):
+    _, labels, observed = RegressionTask().read(values, "t")
+    assert_allclose(labels[observed], values[0])
+
+
+def test_few_rows_may_be_more_alike_than_those_that_were_fitted():
+    near = [100.1, 100.10001]
+    kind = RegressionTask().fit(np.array([1.0, 200.0]), np.ones(2))
+    assert_allclose(kind.read(near, "t")[1], near)
+    with pytest.raises(ValueError, match="float32 does not hold"):
+        RegressionTask().read(near, "t")
+
+
+def test_the_nearest_class_where_declared_ones_do_not_rise():
+    for classes in ([4, 3, 2, 1], [2, 5, 1], [1, 2, 3]):
+        kind = OrdinalTask(classes=classes).read(classes, "t")[0]
+        expected = np.linspace(0, 6, 50)
+        distance = np.abs(expected[:, None] - np.array(classes))
+        assert_allclose(kind.nearest(expected), distance.argmin(axis=1))
+
+
+@pytest.mark.parametrize(
+    "values", [[3, 1.5, 1], [True, False], np.array([3, 1], dtype=np.int8)]
+)
+def test_ordinal_numbers_among_objects_are_numbers(values):
+    found = OrdinalTask().read(np.array([*values, None], dtype=object), "t")
+    kind, labels, observed = found
+    assert kind.labels.dtype.kind in "biuf"
+    assert_allclose(kind.labels, np.unique(values))
+    assert_allclose(kind.grades[labels[:-1].astype(int)], np.asarray(values, float))
+    assert observed.tolist() == [True] * len(values) + [False]
+
+
+def test_announced_classes():
+    kind = OrdinalTask().with_classes([3, np.nan, 1], "t")
+    assert kind.labels.tolist() == [1, 3]
+    words = MulticlassTask().with_classes(["b", None, "a"], "t")
+    assert words.labels.tolist() == ["a", "b"]
+    names = ["low", "medium", "high"]
+    with pytest.raises(ValueError, match=r"'t' is ordinal.*'high', whose order is not"):
+        OrdinalTask().with_classes(names, "t")
+    ordered = pd.Categorical(names, names, ordered=True)
+    assert OrdinalTask().with_classes(ordered, "t").labels.tolist() == names
+    declared = OrdinalTask(classes=names).with_classes(names, "t")
+    assert declared.read(["high"], "t")[1].tolist() == [2.0]
+
+
 def test_names_and_objects_of_kinds():
     kinds = kinds_by_task(
         {"b": "ordinal", "c": RegressionTask("huber")}, ["a", "b", "c"]
@@ -294,6 +351,9 @@ def test_names_and_objects_of_kinds():
     assert repr(RegressionTask("tweedie", power=1.2)) == (
         "RegressionTask(loss='tweedie', power=1.2)"
     )
+    # As strings and floats are that come from a file: equal, and not the same.
+    read = RegressionTask("".join(["squ", "ared"]), delta=float("1.35"))
+    assert repr(read) == "RegressionTask()"
     with pytest.raises(TypeError, match="found 3"):
         kinds_by_task({"a": 3}, ["a"])
 

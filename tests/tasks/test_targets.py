@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 from numpy.testing import assert_array_equal
 
-from skmtl import ShareBottom
+from skmtl import MulticlassTask, ShareBottom
 from skmtl.rankers._task_order import check_task_order
 from skmtl.tasks import check_targets
 from skmtl.training.batches import merge_rows
@@ -26,6 +26,15 @@ def test_masked_labels_are_not_observed(y):
         np.ma.masked_array(np.vstack([y, y]), np.vstack([mask, ~mask]))
     )
     assert_array_equal(found.observed, np.vstack([~mask, mask]))
+
+
+def test_masked_strings_are_not_observed():
+    y = np.ma.masked_array(["late", "size", "late"], [False, False, True])
+    found = check_targets(y, kinds=[MulticlassTask()])
+    assert_array_equal(found.observed[:, 0], [True, True, False])
+    assert found.classes.tolist() == ["late", "size"]
+    with pytest.raises(ValueError, match="missing cells"):
+        check_targets(y)
 
 
 @pytest.mark.parametrize(
@@ -93,6 +102,7 @@ def test_one_column_is_a_binary_problem(y, classes, positive):
         ([["a", "b"], ["b", "a"]], "must hold 0, 1 and NaN .*, but task '0' holds"),
         (pd.DataFrame({"a": [0, 1], "b": ["no", "1"]}), "task 'b' holds .* 'no'"),
         (np.array([[1, 0], [0, pd.NA]], dtype=object), "task '1' holds"),
+        ([[1, 0], [0, 10**400]], "task '1' holds something else.*too large"),
     ],
 )
 def test_bad_labels_are_named(y, message):

@@ -47,6 +47,15 @@ def test_dropout_drops_what_that_of_torch_does(shape, p):
     assert torch.equal(Dropout(p).eval()(x), x)
 
 
+def test_a_dropout_of_all_gives_zeros():
+    x = torch.randn(4, 3, requires_grad=True)
+    with own_generators(3, "cpu"):
+        found = Dropout(1.0)(x)
+    assert torch.equal(found, torch.zeros(4, 3))
+    found.sum().backward()
+    assert torch.equal(x.grad, torch.zeros(4, 3))
+
+
 def test_generators_are_those_of_a_seed_and_of_one_thread():
     assert generator_of("cpu") is None
     torch.manual_seed(7)
