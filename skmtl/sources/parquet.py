@@ -24,6 +24,7 @@ Path = str | os.PathLike[str]
 class _File:
     """A file as it was when the source was opened."""
 
+    system: fsspec.AbstractFileSystem
     path: str
     stamp: tuple[str, ...]
     schema: pa.Schema
@@ -83,11 +84,10 @@ class ParquetFiles(Source):
     ) -> None:
         import_extra("pyarrow.parquet", "parquet", "Reading Parquet files")
         given = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
+        if not given:
+            raise ValueError("paths is an empty list. Give at least one path.")
         found = [_located(os.fspath(path), storage_options or {}) for path in given]
-        self._system = found[0][0]
-        self._files = [
-            _footer(self._system, path) for _, some in found for path in some
-        ]
+        self._files = [_footer(system, path) for system, some in found for path in some]
         self._schema = _common_schema(self._files, columns)
         self.n_rows = sum(file.n_rows for file in self._files)
 
@@ -107,7 +107,7 @@ class ParquetFiles(Source):
         schema = pa.schema([self._schema.field(name) for name in columns])
         for file in self._files:
             done = 0
-            for batch in _batches(self._system, file, columns, n_rows):
+            for batch in _batches(file, columns, n_rows):
                 table = pa.Table.from_batches([batch]).select(columns)
                 if table.schema != schema:
                     table = table.cast(schema)
@@ -149,10 +149,15 @@ def _footer(system: fsspec.AbstractFileSystem, path: str) -> _File:
             n_rows = footer.num_rows
     except (pa.ArrowException, OSError) as error:
         raise ValueError(
-            f"{path!r} cannot be read as Parquet: {error}. Write the file again, or "
-            "leave it out."
+            f"{path!r} cannot be read as Parquet: {_text(error)} Write the file again, "
+            "or leave it out."
         ) from error
-    return _File(path, stamp, schema.remove_metadata(), n_rows, int(stamp[0]))
+    return _File(system, path, stamp, schema.remove_metadata(), n_rows, int(stamp[0]))
+
+
+def _text(error: Exception) -> str:
+    """The message of an error as a sentence, whether it ends in a full stop or not."""
+    return f"{str(error).rstrip('. ')}."
 
 
 def _stamp(system: fsspec.AbstractFileSystem, path: str) -> tuple[str, ...]:
@@ -163,9 +168,7 @@ def _stamp(system: fsspec.AbstractFileSystem, path: str) -> tuple[str, ...]:
     return (str(info["size"]), *(str(info[mark]) for mark in marks if mark in info))
 
 
-def _batches(
-    system: fsspec.AbstractFileSystem, file: _File, columns: list[str], n_rows: int
-) -> Iterator[pa.RecordBatch]:
+def _batches(file: _File, columns: list[str], n_rows: int) -> Iterator[pa.RecordBatch]:
     """Rows of one file.
 
     A `pyarrow.dataset` scan would hold whole row groups, and several of them.
@@ -173,20 +176,23 @@ def _batches(
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    _check_unchanged(system, file)
-    local = "file" in _protocols(system)
+    _check_unchanged(file)
+    local = "file" in _protocols(file.system)
     try:
         with (
-            open(file.path, "rb") if local else system.open(file.path, "rb") as handle,
+            open(file.path, "rb")
+            if local
+            else file.system.open(file.path, "rb") as handle,
             pq.ParquetFile(handle, pre_buffer=False, buffer_size=_BUFFER) as opened,
         ):
             yield from opened.iter_batches(n_rows, columns=columns)
     except (pa.ArrowException, OSError) as error:
-        _check_unchanged(system, file)
+        _check_unchanged(file)
         raise ValueError(
-            f"{file.path!r} is damaged: {error}. Write the file again, or leave it out."
+            f"{file.path!r} is damaged: {_text(error)} Write the file again, or leave "
+            "it out."
         ) from error
-    _check_unchanged(system, file)
+    _check_unchanged(file)
 
 
 def _protocols(system: fsspec.AbstractFileSystem) -> tuple[str, ...]:
@@ -194,9 +200,9 @@ def _protocols(system: fsspec.AbstractFileSystem) -> tuple[str, ...]:
     return (names,) if isinstance(names, str) else tuple(names)
 
 
-def _check_unchanged(system: fsspec.AbstractFileSystem, file: _File) -> None:
+def _check_unchanged(file: _File) -> None:
     try:
-        same = _stamp(system, file.path) == file.stamp
+        same = _stamp(file.system, file.path) == file.stamp
     except FileNotFoundError:
         same = False
     if not same:

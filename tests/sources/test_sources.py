@@ -69,6 +69,22 @@ def test_addresses_of_other_file_systems():
     memory.rm("/logs", recursive=True)
 
 
+def test_paths_of_several_file_systems(small):
+    memory = fsspec.filesystem("memory")
+    with memory.open("/logs/a.parquet", "wb") as file:
+        frame = pd.DataFrame({"a": [7], "b": ["x"], "c": [0.5]})
+        frame.to_parquet(file)
+    paths = [f"{small}/part0.parquet", "memory://logs/a.parquet", small]
+    source = ParquetFiles(paths)
+    assert all_rows(source)["a"].tolist() == [0, 10, 7, 0, 10, 1, 11, 2, 12]
+    memory.rm("/logs", recursive=True)
+
+
+def test_an_empty_list_of_paths():
+    with pytest.raises(ValueError, match="paths is an empty list"):
+        ParquetFiles([])
+
+
 def test_only_the_columns_asked_for_are_there(small):
     source = ParquetFiles(small, columns=["b"])
     assert source.names == ["b"]
@@ -94,7 +110,10 @@ def test_no_file(tmp_path):
 
 def test_a_file_that_is_not_parquet_is_named(small):
     (small / "part1.parquet").write_bytes(b"no parquet at all")
-    with pytest.raises(ValueError, match=r"part1\.parquet' cannot be read as Parquet"):
+    with pytest.raises(
+        ValueError,
+        match=r"part1\.parquet' cannot be read as Parquet: .*[^.]\. Write the",
+    ):
         ParquetFiles(small)
 
 
