@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from numbers import Integral
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -41,7 +41,8 @@ def find_folds(
     Raises
     ------
     ValueError
-        If a row is in two test parts, or there is no fold.
+        If a row is in two test parts, or both in the training and the test part of a
+        fold, or there is no fold.
     """
     labels = targets.as_given()
     if isinstance(cv, Integral | int):
@@ -54,9 +55,16 @@ def find_folds(
         cv = MultiTaskStratifiedKFold(n_splits, shuffle=True, random_state=seed)
     pairs = cv.split(X, labels, groups) if hasattr(cv, "split") else cv
     folds = [(np.asarray(train), np.asarray(test)) for train, test in pairs]
-    times = np.zeros(len(labels), dtype=np.int64)
-    for _, test in folds:
-        np.add.at(times, np.arange(len(labels))[test], 1)
+    times, rows = np.zeros(len(labels), dtype=np.int64), np.arange(len(labels))
+    for k, (train, test) in enumerate(folds):
+        np.add.at(times, rows[test], 1)
+        both = np.intersect1d(rows[train], rows[test])
+        if len(both):
+            raise ValueError(
+                f"cv must give folds whose test rows are not trained on, found "
+                f"{len(both)} rows in both parts of fold {k}, such as row {both[0]}. "
+                "Give a splitter such as KFold, GroupKFold or TimeSeriesSplit."
+            )
     if not folds or (times > 1).any():
         found = f"{int((times > 1).sum())} rows are in several" if folds else "none"
         raise ValueError(
@@ -82,17 +90,22 @@ def as_categories(encoder: TableEncoder, X: TableLike) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
-def make_classifier(estimator: BaseEstimator, seed: int) -> Any:
+def make_classifier(estimator: str | BaseEstimator, seed: int) -> BaseEstimator:
     """One of the classifiers that have names, or a clone of the caller's own."""
     if not isinstance(estimator, str):
         made = clone(estimator)
+        # Those of the steps of a pipeline, and of what a classifier wraps.
+        nested = (n for n in made.get_params() if n.endswith("__random_state"))
+        rng = np.random.RandomState(seed)
+        seeds = {name: rng.randint(2**31 - 1) for name in sorted(nested)}
         if "random_state" in made.get_params():
-            made.set_params(random_state=seed)
-        return made
+            seeds["random_state"] = seed
+        return made.set_params(**seeds)
     if estimator == "hist_gradient_boosting":
         return HistGradientBoostingClassifier(random_state=seed)
     lightgbm = import_extra("lightgbm", "boosting", "estimator='lightgbm'")
-    return lightgbm.LGBMClassifier(n_jobs=1, verbose=-1, random_state=seed)
+    made = lightgbm.LGBMClassifier(n_jobs=1, verbose=-1, random_state=seed)
+    return cast(BaseEstimator, made)
 
 
 def fit_model(model: Any, X: pd.DataFrame, y: Floats, weight: Floats) -> Any:

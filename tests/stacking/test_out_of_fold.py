@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.dummy import DummyClassifier
-from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.model_selection import (
     GridSearchCV,
     GroupKFold,
@@ -156,7 +156,17 @@ def test_a_task_of_one_class_has_the_score_of_its_prior(table):
     assert found["score_order"].unique().tolist() == pytest.approx([-13.8], abs=0.1)
 
 
-@pytest.mark.parametrize("cv", [ShuffleSplit(3), [([0, 1], [2]), ([0], [2])], []])
+@pytest.mark.parametrize(
+    "cv",
+    [
+        ShuffleSplit(3),
+        [([0, 1], [2]), ([0], [2])],
+        [],
+        [(range(90), range(45)), (range(45), range(45, 90))],
+        [(np.arange(90) < 46, np.arange(90) > 44)],
+        [([0, -1], [89])],
+    ],
+)
 def test_folds_that_share_rows_are_refused(table, cv):
     with pytest.raises(ValueError, match="cv must give folds"):
         OutOfFoldScores(Memory(), cv=cv).fit(*table)
@@ -230,6 +240,18 @@ def test_a_pipeline_goes_through_a_search_and_is_not_saved_as_a_ranker(log, tmp_
             refuse(best, tmp_path / "file")
     with pytest.raises(ValueError, match="OutOfFoldScores"):
         skmtl.save(best[0], tmp_path / "file")
+
+
+def test_steps_of_a_pipeline_are_seeded(log):
+    X, y = log
+    forest = RandomForestClassifier(3, max_depth=4)
+    steps = make_pipeline("passthrough", forest)
+    scores = OutOfFoldScores(steps, cv=2, passthrough=False, random_state=0)
+    first, again = (scores.fit_transform(X, y) for _ in range(2))
+    pd.testing.assert_frame_equal(first, again)
+    seeds = {one[-1].random_state for models in scores.estimators_ for one in models}
+    assert len(seeds) == 4
+    assert forest.random_state is None
 
 
 def test_lightgbm_gives_scores_too(log):
