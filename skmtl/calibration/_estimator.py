@@ -39,6 +39,7 @@ from skmtl.output_weights._held_out import (
     fit_in,
     predict_prefit,
 )
+from skmtl.sources.opening import check_in_memory
 from skmtl.tasks import check_sample_weight
 
 
@@ -190,6 +191,7 @@ class CalibratedTasksCV(
         ValueError
             If labels or weights are not valid.
         """
+        check_in_memory(X, "X", "CalibratedTasksCV takes tables in memory")
         X, y = indexable(X, table_of_tasks(y, n_rows_of(X)))
         labels, classes = read_labels(y)
         fit_params, split_params = self._routed(params)

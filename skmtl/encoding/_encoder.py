@@ -65,7 +65,12 @@ from skmtl.encoding._table import (
 )
 from skmtl.encoding._vocabulary import Ids, Vocabulary, VocabularyLimits, as_keys
 from skmtl.encoding.blocks import EncodedBlocks, WeightedBlock
-from skmtl.sources.opening import column_names, is_source, open_source
+from skmtl.sources.opening import (
+    check_in_memory,
+    column_names,
+    is_source,
+    open_source,
+)
 from skmtl.sources.source import Source
 from skmtl.tasks import check_row_weight
 
@@ -75,6 +80,11 @@ def _weighted_blocks(
 ) -> Iterator[WeightedBlock]:
     """Blocks of all columns but those of labels and weights, and the weights."""
     named = column_names(sample_weight, "sample_weight")
+    if len(named) > 1:
+        raise ValueError(
+            f"sample_weight names the columns {named}, but an encoder takes one weight "
+            "for each row. Name one column."
+        )
     apart = {*column_names(y, "y"), *named}
     features = [name for name in source.names if name not in apart]
     source.check_columns(sorted(apart), "y or sample_weight")
@@ -750,6 +760,7 @@ class TableEncoder(SaveMixin, TransformerMixin, BaseEstimator):
         seen = None if reset else self._matched_names()
         if isinstance(X, pd.DataFrame) and len(X) and has_columns(X, seen):
             return self._spread(as_frame(X))
+        check_in_memory(X, "X", "this method of TableEncoder takes tables in memory")
         named = has_names(X)
         frame = as_frame(X, estimator=self)
         if named and seen is not None:

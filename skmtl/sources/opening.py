@@ -68,7 +68,33 @@ def are_names(values: object) -> TypeGuard[str | Sequence[str]]:
     return bool(values) and all(isinstance(v, str) for v in values)
 
 
-def column_names(values: object, argument: str) -> list[str]:
+def check_in_memory(values: object, argument: str, why: str) -> None:
+    """Refuse a source where a table in memory is needed.
+
+    Queries are left to `to_native`, which names the call that runs them.
+
+    Parameters
+    ----------
+    values : object
+        The argument.
+    argument : str
+        Its name, for the error.
+    why : str
+        What needs a table, for the error.
+
+    Raises
+    ------
+    TypeError
+        For a source.
+    """
+    if is_source(values) and not is_query(values):
+        raise TypeError(
+            f"{argument} is a source (a {type(values).__name__}), but {why}. Read it "
+            "into memory first, such as with skmtl.sources.ParquetFiles(path).read()."
+        )
+
+
+def column_names(values: object, argument: str, table: str = "X") -> list[str]:
     """Columns of a source that an argument names.
 
     Parameters
@@ -77,6 +103,8 @@ def column_names(values: object, argument: str) -> list[str]:
         One name or several; None for none.
     argument : str
         Its name, for the error.
+    table : str, default="X"
+        Name of the argument that gives the source, for the error.
 
     Returns
     -------
@@ -92,9 +120,9 @@ def column_names(values: object, argument: str) -> list[str]:
         return []
     if not are_names(values):
         raise TypeError(
-            f"X is read block by block, so {argument} must name columns of it, such as "
-            f"{argument}='click' or a list of names; found a {type(values).__name__}. "
-            "To pass values, read X into memory first."
+            f"{table} is read block by block, so {argument} must name columns of it, "
+            f"such as {argument}='click' or a list of names; found a "
+            f"{type(values).__name__}. To pass values, read {table} into memory first."
         )
     return [values] if isinstance(values, str) else list(values)
 

@@ -119,7 +119,9 @@ class Source(ABC):
         )
         return frame
 
-    def check_columns(self, columns: Sequence[str], argument: str = "") -> None:
+    def check_columns(
+        self, columns: Sequence[str], argument: str = "", table: str = "X"
+    ) -> None:
         """Refuse names that are no columns.
 
         Parameters
@@ -128,6 +130,8 @@ class Source(ABC):
             The names.
         argument : str, default=""
             The argument that gave them, for the error.
+        table : str, default="X"
+            The argument that gave the source, for the error.
 
         Raises
         ------
@@ -136,7 +140,7 @@ class Source(ABC):
         """
         missing = [name for name in columns if name not in self.names]
         if missing:
-            what = f"{argument} names" if argument else "X lacks"
+            what = f"{argument} names" if argument else f"{table} lacks"
             raise ValueError(
                 f"{what} {missing}, which are not among its columns {self.names}. Fix "
                 "the names, or add the columns to the files."

@@ -18,6 +18,7 @@ from skmtl._containers import as_frame, has_names, select_columns, to_native
 from skmtl._sklearn import HasMethods, Interval, StrOptions, _fit_context
 from skmtl._typing import TableLike
 from skmtl.encoding import TableEncoder
+from skmtl.sources.opening import check_in_memory
 from skmtl.stacking._cross_fitting import (
     MAX_CATEGORIES,
     Floats,
@@ -226,6 +227,7 @@ default=None
             For tables and labels that a ranker refuses, a column of `X` that is named
             like a score, and folds with a row in two test parts.
         """
+        _check_table(X)
         targets = check_targets(y)
         X = to_native(X)
         check_consistent_length(X, targets.labels)
@@ -272,6 +274,7 @@ default=None
             The columns of `X`, if `passthrough`, and ``score_<task>``: log-odds.
         """
         check_is_fitted(self)
+        _check_table(X)
         X = to_native(X)
         table = as_categories(self.encoder_, X)
         scores = [
@@ -358,6 +361,10 @@ default=None
         tags.target_tags.multi_output = True
         tags.classifier_tags = ClassifierTags(multi_class=False)
         return tags
+
+
+def _check_table(X: object) -> None:
+    check_in_memory(X, "X", "OutOfFoldScores takes tables in memory")
 
 
 def _score_names(tasks: npt.NDArray[np.object_]) -> list[str]:

@@ -3,6 +3,7 @@
 from skmtl.tasks.arguments import (
     check_row_weight,
     check_sample_weight,
+    check_some_weight,
     task_weights,
 )
 from skmtl.tasks.classes import MulticlassTask, OrdinalTask
@@ -37,6 +38,7 @@ __all__ = [
     "binary_kinds",
     "check_row_weight",
     "check_sample_weight",
+    "check_some_weight",
     "check_targets",
     "kinds_by_task",
     "task_names",

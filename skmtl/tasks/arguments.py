@@ -132,16 +132,35 @@ def check_sample_weight(
                 f"sample_weight holds {what} in row {row}. Weights must be finite "
                 "and at least 0."
             )
-    if some and not (weight > 0).any():
-        raise ValueError(
-            "sample_weight is zero for all rows: no samples left. Give at least one "
-            "row a positive weight."
-        )
+    if some:
+        check_some_weight(weight.max(initial=0.0), "rows")
     with np.errstate(over="ignore"):
         if not np.isfinite(weight.sum()):
             # Only their ratios matter within a table, and a power of 2 keeps these.
             weight = weight * 2.0**-64
     return weight.reshape(shape[0], -1)
+
+
+def check_some_weight(highest: float, of: str) -> None:
+    """Refuse weights of which none is above 0.
+
+    Parameters
+    ----------
+    highest : float
+        The highest of them.
+    of : str
+        What they are weights of, for the error.
+
+    Raises
+    ------
+    ValueError
+        If `highest` is 0.
+    """
+    if not highest > 0:
+        raise ValueError(
+            f"sample_weight is zero for all {of}: no samples left. Give at least one "
+            "of them a positive weight."
+        )
 
 
 def check_row_weight(
@@ -178,4 +197,7 @@ def task_weights(
         if observed.all():  # as most often: ones that take no memory
             return np.broadcast_to(np.float64(1.0), observed.shape)
         checked = np.ones(1)
-    return np.asarray(observed * checked, dtype=np.float64)
+    weight = np.asarray(observed * checked, dtype=np.float64)
+    if some and observed.any():
+        check_some_weight(weight.max(), "rows with an observed label")
+    return weight

@@ -21,6 +21,7 @@ from skmtl._containers import n_rows_of, table_of_tasks, to_native
 from skmtl._sklearn import rows_of
 from skmtl._typing import AnyArray, ClassesLike, LabelsLike, TableLike, WeightsLike
 from skmtl.encoding import EncodedTable, TableEncoder
+from skmtl.sources.opening import check_in_memory
 from skmtl.tasks import (
     Targets,
     check_targets,
@@ -73,6 +74,7 @@ from skmtl.training.starts import (
 )
 from skmtl.training.validation import (
     check_scorer,
+    check_validation_arguments,
     find_scorer,
     judges_predictions,
     split_rows,
@@ -142,7 +144,8 @@ class Fit:
         classes: ClassesLike = None,
         max_iter: int | None = None,
     ) -> None:
-        self._begin(ranker, start, X, y, X_val)
+        self._begin(ranker, start, X, y, X_val, y_val, sample_weight_val)
+        check_in_memory(X_val, "X_val", "X, which is in memory, goes with a table")
         X, X_val = to_native(X), to_native(X_val, "X_val")
         self.max_iter = ranker.max_iter if max_iter is None else max_iter
         y = table_of_tasks(y, n_rows_of(X))
@@ -161,19 +164,14 @@ class Fit:
         warn_of_conditional_tasks(targets)
         self.weight = task_weights(sample_weight, targets.observed, targets.names)
         self.targets = targets = targets.with_scales(self.weight)
-        check_callbacks(ranker.callbacks)
-        self.checkpoints = checkpoints_apart(ranker.callbacks)[1]
-        for one in self.checkpoints:
-            one.begin(ranker)
-        pretrained = ranker._pretrained_rows()
-        self.scorer = None
-        if ranker.scoring is not None:
-            self.scorer = find_scorer(ranker, len(targets.names))
+        self._take_parts(len(targets.names))
         weights = self._weights(targets.means(self.weight))
         start.check(targets, weights.loss)
         # A new row order per fit, but the same for the same seed.
         self.rng, seed = ranker._seed()
-        self.data = TrainingInput(X, targets, self.weight, pretrained, start.seed(seed))
+        self.data = TrainingInput(
+            X, targets, self.weight, self.pretrained, start.seed(seed)
+        )
         self.stops_early = self._stops_early(
             len(targets.labels), given=X_val is not None
         )
@@ -182,13 +180,33 @@ class Fit:
             check_watched(ranker.callbacks)
 
     def _begin(
-        self, ranker: TrainableRanker, start: Start, X: Any, y: Any, X_val: Any
+        self,
+        ranker: TrainableRanker,
+        start: Start,
+        X: TableLike,
+        y: LabelsLike,
+        X_val: TableLike | None,
+        y_val: LabelsLike | None,
+        sample_weight_val: WeightsLike,
     ) -> None:
         """Take what is not read of the arguments."""
+        check_validation_arguments(X_val, y_val, sample_weight_val)
         self.ranker, self.start, self.y = ranker, start, y
         self.device = without_index(ranker.device)
         # What callbacks and scorers of the caller's own see.
         self.given, self.given_val = X, X_val
+
+    def _take_parts(self, n_tasks: int) -> None:
+        """Check callbacks, pretrained vectors and the scorer of the ranker."""
+        ranker = self.ranker
+        check_callbacks(ranker.callbacks)
+        self.checkpoints = checkpoints_apart(ranker.callbacks)[1]
+        for one in self.checkpoints:
+            one.begin(ranker)
+        self.pretrained = ranker._pretrained_rows()
+        self.scorer = None
+        if ranker.scoring is not None:
+            self.scorer = find_scorer(ranker, n_tasks)
 
     def _weights(self, means: Floats) -> TaskWeights:
         """Label weights and a new loss weighting, for tasks with these means."""
@@ -211,11 +229,6 @@ class Fit:
         self, X: TableLike | None, y: object, weight: object
     ) -> Validation | None:
         """Take the caller's validation table, or set rows aside."""
-        if (X is None) != (y is None):
-            given, absent = ("y_val", "X_val") if X is None else ("X_val", "y_val")
-            raise ValueError(f"{given} is given without {absent}. Give both or none.")
-        if X is None and weight is not None:
-            raise ValueError("sample_weight_val is given without X_val and y_val.")
         if X is not None:
             return self._given_validation(X, y, weight)
         if not self.stops_early:

@@ -22,16 +22,13 @@ from skmtl.sources.space import check_scratch
 from skmtl.tasks import (
     BinaryTask,
     TaskKind,
+    check_some_weight,
     check_targets,
     kinds_by_task,
     warn_of_conditional_tasks,
     warn_of_rare_tasks,
 )
-from skmtl.training.callbacks import (
-    check_callbacks,
-    check_watched,
-    checkpoints_apart,
-)
+from skmtl.training.callbacks import check_watched
 from skmtl.training.computing import logits
 from skmtl.training.fit import Fit
 from skmtl.training.intercept import Floats, OutputCells, Part
@@ -49,7 +46,7 @@ from skmtl.training.piles import Piles, PileTable, PileWriter, RecordLayout
 from skmtl.training.ranker import TrainableRanker
 from skmtl.training.rows import TrainingRows, ValidationPart
 from skmtl.training.starts import EncodedInput, Start, TrainingInput
-from skmtl.training.validation import find_scorer, judges_predictions
+from skmtl.training.validation import judges_predictions
 
 # Rows whose late predictions are kept for the intercept.
 _LATE_ROWS = 2**19
@@ -134,7 +131,7 @@ class SourceFit(Fit):
         y_val: LabelsLike | None = None,
         sample_weight_val: WeightsLike = None,
     ) -> None:
-        self._begin(ranker, start, X, y, X_val)
+        self._begin(ranker, start, X, y, X_val, y_val, sample_weight_val)
         self.y_val, self.weight_val = y_val, sample_weight_val
         self.max_iter = ranker.max_iter
         if ranker.validation_split is not None:
@@ -152,15 +149,8 @@ class SourceFit(Fit):
         self.columns = named_columns_of(self.source, y, sample_weight)
         ranker._check_tasks(names)
         _check_binary(names, start.kinds(kinds_by_task(ranker.task_kinds, names)))
-        check_callbacks(ranker.callbacks)
-        self.checkpoints = checkpoints_apart(ranker.callbacks)[1]
-        for one in self.checkpoints:
-            one.begin(ranker)
-        self.pretrained = ranker._pretrained_rows()
-        self.scorer = None
-        if ranker.scoring is not None:
-            self.scorer = find_scorer(ranker, len(names))
-            self._check_scorer_rows()
+        self._take_parts(len(names))
+        self._check_scorer_rows()
         self.scratch = os.fspath(ranker.scratch_dir or tempfile.gettempdir())
         n_columns = len(self.columns.features) + len(names)
         check_scratch(self.scratch, 4 * n_columns * (self.source.n_rows or 0))
@@ -168,7 +158,9 @@ class SourceFit(Fit):
         self.seed = start.seed(seed)
 
     def _check_scorer_rows(self) -> None:
-        if self.given_val is None and not judges_predictions(self.scorer):
+        if self.scorer is None or self.given_val is not None:
+            return
+        if not judges_predictions(self.scorer):
             raise ValueError(
                 "scoring is a function of the caller's rows, but X is read block by "
                 "block. Give X_val, or a scorer of skmtl.metrics or scikit-learn."
@@ -222,6 +214,7 @@ class SourceFit(Fit):
         warn_of_conditional_tasks(self.targets)
         if not self.start.continues:
             warn_of_rare_tasks(self.targets, np.array(counts.counts))
+        check_some_weight(counts.high, "rows with an observed label")
         self.weight = np.array(counts.weights)
         self.counts = counts
         weights = self._weights(self.targets.means(self.weight))
@@ -329,7 +322,7 @@ class SourceFit(Fit):
                 f"y_val has the tasks {columns.y}, y has {self.columns.y}."
             )
         features = [str(name) for name in encoder.feature_names_in_]
-        source.check_columns(features)
+        source.check_columns(features, table="X_val")
         columns = replace(columns, features=features)
         line = PassLine("encoding X_val", source, self.ranker.verbose)
         rows, seen = PileWriter(self._new_piles, weighted=True), False
@@ -366,10 +359,11 @@ def named_columns_of(
     y, sample_weight : str, list of str or None
         Names of columns. All others are features.
     suffix : str
-        What the names of these arguments end in.
+        What the names of the arguments end in, that of the table included.
     """
-    labels = column_names(y, f"y{suffix}")
-    weight = column_names(sample_weight, f"sample_weight{suffix}")
+    table = f"X{suffix}"
+    labels = column_names(y, f"y{suffix}", table)
+    weight = column_names(sample_weight, f"sample_weight{suffix}", table)
     source.check_columns(labels, f"y{suffix}")
     source.check_columns(weight, f"sample_weight{suffix}")
     apart = {*labels, *weight}

@@ -16,6 +16,7 @@ from skmtl._typing import AnyArray, LabelsLike, TableLike
 from skmtl.metrics import get_task_scorer
 from skmtl.metrics._mixed import KindScore
 from skmtl.metrics._task_scorer import TaskScorer
+from skmtl.sources.opening import is_source
 from skmtl.tasks import TaskKinds
 
 # scikit-learn's names that take the tasks' probabilities for those of one multiclass
@@ -86,6 +87,29 @@ def validation_score(
             "labels of the task, or watch another metric."
         )
     return value
+
+
+def check_validation_arguments(
+    X_val: object, y_val: object, sample_weight_val: object
+) -> None:
+    """Refuse labels and weights without rows, and rows in memory without labels.
+
+    The labels of a source are columns of it, named as those of `X` by default.
+
+    Raises
+    ------
+    ValueError
+        The message names both arguments.
+    """
+    if X_val is None and y_val is not None:
+        raise ValueError("y_val is given without X_val. Give both or none.")
+    if X_val is None and sample_weight_val is not None:
+        raise ValueError(
+            "sample_weight_val is given without X_val and y_val. Give all of them or "
+            "none."
+        )
+    if X_val is not None and y_val is None and not is_source(X_val):
+        raise ValueError("X_val is given without y_val. Give both or none.")
 
 
 def split_rows(

@@ -31,3 +31,26 @@ def write_parts(frame: pd.DataFrame, folder, n_parts: int = 3):
         part = frame.iloc[rows].reset_index(drop=True)
         part.to_parquet(folder / f"{k}.parquet", row_group_size=700)
     return folder
+
+
+@pytest.fixture(scope="module")
+def log(tmp_path_factory):
+    """A folder of a log, and its table; labels have gaps."""
+    folder = tmp_path_factory.mktemp("log")
+    made = make_funnel(
+        3000,
+        n_users=200,
+        n_items=100,
+        history_length=5,
+        cart_rate=0.05,
+        order_rate=0.02,
+        random_state=0,
+    )
+    frame = made.data.join(made.target.astype(float))
+    rng = np.random.default_rng(0)
+    frame["device"] = frame["device"].astype(str)
+    frame["w"] = rng.integers(1, 4, len(frame)).astype(float)
+    frame.loc[rng.random(len(frame)) < 0.1, "order"] = np.nan
+    for k, rows in enumerate(np.array_split(np.arange(len(frame)), 3)):
+        frame.iloc[rows].to_parquet(folder / f"{k}.parquet", row_group_size=400)
+    return folder, pd.read_parquet(folder)

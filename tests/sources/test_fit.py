@@ -1,6 +1,5 @@
 """A fit on a source is the fit in memory, without the rows in memory."""
 
-import glob
 import itertools
 import os
 import signal
@@ -19,39 +18,7 @@ from skmtl import ESMM, Checkpoint, MMoE, ShareBottom
 from skmtl.datasets import make_funnel
 from skmtl.sources import ParquetFiles
 from skmtl.training import piles as piles_module
-
-TASKS = ["click", "cart", "order"]
-IDS = ["user_id", "item_id", "category_id", "device", "history"]
-SHARED = {
-    "categorical_features": IDS,
-    "max_iter": 2,
-    "tower_units": (8,),
-    "embedding_dim": 4,
-    "random_state": 0,
-}
-
-
-@pytest.fixture(scope="module")
-def log(tmp_path_factory):
-    """A folder of a log, and its table; labels have gaps."""
-    folder = tmp_path_factory.mktemp("log")
-    made = make_funnel(
-        3000,
-        n_users=200,
-        n_items=100,
-        history_length=5,
-        cart_rate=0.05,
-        order_rate=0.02,
-        random_state=0,
-    )
-    frame = made.data.join(made.target.astype(float))
-    rng = np.random.default_rng(0)
-    frame["device"] = frame["device"].astype(str)
-    frame["w"] = rng.integers(1, 4, len(frame)).astype(float)
-    frame.loc[rng.random(len(frame)) < 0.1, "order"] = np.nan
-    for k, rows in enumerate(np.array_split(np.arange(len(frame)), 3)):
-        frame.iloc[rows].to_parquet(folder / f"{k}.parquet", row_group_size=400)
-    return folder, pd.read_parquet(folder)
+from tests.sources.makers import IDS, SHARED, TASKS, features
 
 
 @pytest.fixture(autouse=True)
@@ -67,10 +34,6 @@ def scratch(tmp_path, monkeypatch):
 @pytest.fixture
 def small_piles(monkeypatch):
     monkeypatch.setattr(piles_module, "PILE_BYTES", 2**14)
-
-
-def features(frame):
-    return frame.drop(columns=[*TASKS, "w"])
 
 
 def assert_same_network(a, b):
@@ -163,23 +126,22 @@ def test_the_mean_prediction_is_the_observed_rate(log):
 
 
 @pytest.mark.parametrize("stopping", [True, "auto"])
-def test_validation_rows_from_a_source_or_a_table(log, stopping):
+def test_validation_rows_from_a_source_or_a_table(log, stopping, tmp_path):
     folder, frame = log
     X, y = features(frame), frame[TASKS]
     ranker = ShareBottom(early_stopping=stopping, **SHARED)
     memory = ShareBottom(**ranker.get_params()).fit(
         X, y, sample_weight=frame["w"], X_val=X[:999], y_val=y[:999]
     )
-    frame[:999].to_parquet(folder / "valid.other")
+    valid = tmp_path / "valid.parquet"
+    frame[:999].to_parquet(valid)
     given = {"y": TASKS, "sample_weight": "w"}
-    source = f"{folder}/*.parquet"
-    ranker.fit(source, **given, X_val=folder / "valid.other")
+    ranker.fit(folder, **given, X_val=valid)
     assert ranker.n_validation_rows_ == 999
     pd.testing.assert_frame_equal(ranker.history_, memory.history_, rtol=1e-6)
     other = ShareBottom(**ranker.get_params())
-    other.fit(source, **given, X_val=X[:999], y_val=y[:999])
+    other.fit(folder, **given, X_val=X[:999], y_val=y[:999])
     assert_same_network(other, ranker)
-    os.remove(folder / "valid.other")
 
 
 @pytest.mark.usefixtures("small_piles")
@@ -276,8 +238,6 @@ def test_piles_keep_lists_and_labels(tmp_path):
         }
         at = range(0, n, 97)
         assert [lists[i] for i in at] == [bag.take([i]).values.tolist() for i in at]
-    for file in glob.glob(f"{tmp_path}/*.?"):
-        os.remove(file)
 
 
 def test_rows_are_drawn_by_kind():
@@ -372,34 +332,6 @@ def test_ctrl_c_cleans_up(log, tmp_path):
         timer.cancel()
     assert "kept" in rest
     assert [n for n in os.listdir(tmp_path) if n.startswith("skmtl-")] == []
-
-
-@pytest.mark.parametrize(
-    ("arguments", "error", "message"),
-    [
-        ({"y": [1, 0]}, TypeError, r"y must name columns of it.*found a list"),
-        ({"y": ["click", "buy"]}, ValueError, r"y names \['buy'\]"),
-        ({"y": TASKS, "sample_weight": "weight"}, ValueError, r"sample_weight names"),
-        ({"y": None}, ValueError, "y must name columns of X"),
-        ({"y": ["price"]}, ValueError, r"0\.parquet, rows before 1,000: .*continuous"),
-        ({"y": TASKS, "X_val": "none.parquet"}, FileNotFoundError, "none.parquet"),
-    ],
-)
-def test_refusals(log, arguments, error, message):
-    folder, _ = log
-    with pytest.raises(error, match=message):
-        ShareBottom(**SHARED).fit(folder, **arguments)
-
-
-def test_splits_and_tables_part_by_part_are_refused(log):
-    folder, frame = log
-    ranker = ShareBottom(validation_split=[([0], [1])], **SHARED)
-    with pytest.raises(ValueError, match="validation_split needs all rows in memory"):
-        ranker.fit(folder, y=TASKS)
-    with pytest.raises(TypeError, match="partial_fit takes one table in memory"):
-        ranker.partial_fit(str(folder), y=TASKS)
-    with pytest.raises(TypeError, match=r"Pass X\.collect\(\)"):
-        ShareBottom(**SHARED).fit(pl.scan_parquet(folder), frame[TASKS])
 
 
 def test_a_file_that_changes_between_passes(tmp_path, monkeypatch):
