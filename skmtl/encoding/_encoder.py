@@ -318,7 +318,7 @@ class TableEncoder(SaveMixin, TransformerMixin, BaseEstimator):
                     check_names(frame)
                     spread, roles = read_roles(frame, self.categorical_features)
                     plan = self._plan(roles)
-                    rows = StreamedStatistics(roles, plan.hashed, self.max_length)
+                    rows = StreamedStatistics(plan, self.max_length)
                 rows.add(block.table, weight)
         if rows is None or not rows.n_rows:
             raise ValueError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ import pandas as pd
 
 from skmtl._containers import as_frame
 from skmtl._typing import ColumnName
-from skmtl.encoding._columns import Plan, Reading, Roles, joined_ids, readers_of
+from skmtl.encoding._columns import Plan, Reading, joined_ids, readers_of
 from skmtl.encoding._hashing import HashedIds
 from skmtl.encoding._lists import entry_keys, flat_keys, flat_values, spread_vectors
 from skmtl.encoding._numbers import (
@@ -190,23 +190,21 @@ class StreamedStatistics(Statistics):
 
     Parameters
     ----------
-    roles : Roles
-        What the columns are.
-    hashed : collection of str or int
-        Columns whose ids nobody has to count.
+    plan : Plan
+        What the columns are, and which share a vocabulary. Nobody has to count the ids
+        of those that are hashed.
     max_length : int or None
         Entries of a list that are kept.
     """
 
-    def __init__(
-        self, roles: Roles, hashed: Collection[ColumnName], max_length: int | None
-    ) -> None:
-        self.roles, self.max_length = roles, max_length
+    def __init__(self, plan: Plan, max_length: int | None) -> None:
+        self.roles, self.max_length = plan.roles, max_length
+        self.owners, roles = plan.owners, plan.roles
         self.lists = set(roles.lists)
         self.counters: dict[int, _Counter] = {}
         for place in [*roles.single, *roles.lists]:
             name = roles.names[place]
-            kind = _FirstIds if name in hashed else _AllIds
+            kind = _FirstIds if plan.owners[name] in plan.hashed else _AllIds
             self.counters[place] = kind(name)
         self.sample = NumberSample(len(roles.numeric))
         self.n_rows = 0
@@ -250,12 +248,14 @@ class StreamedStatistics(Statistics):
             return
         name = max(sizes, key=lambda one: sizes[one])
         counter = next(c for c in self.counters.values() if c.name == name)
+        owner = self.owners[name]
+        whose = "it" if owner == name else f"{owner!r}, whose ids it shares"
         raise ValueError(
             f"Counting the ids of {len(sizes)} columns takes "
             f"{size_text(sum(sizes.values()))} of the {size_text(self.free)} of free "
             f"memory after {self.n_rows:,} rows, and a vocabulary takes three times "
             f"that. Column {name!r} has most, at least {len(counter):,} different ids. "
-            f"Hash it: n_buckets={{{name!r}: 1_000_000}}."
+            f"Hash {whose}: n_buckets={{{owner!r}: 1_000_000}}."
         )
 
     def ids(self, name: ColumnName, place: int) -> Reading:
@@ -339,7 +339,16 @@ class _AllIds(_Counter):
     def __init__(self, name: ColumnName) -> None:
         super().__init__(name)
         self.pending: list[tuple[pa.Array, npt.NDArray[np.int64]]] = []
-        self.n_pending = 0
+        self.n_pending = self.pending_bytes = 0
+
+    def __len__(self) -> int:
+        # Of pending values some may be known, but those of one block are distinct.
+        return max([len(self.counts), *(len(counts) for _, counts in self.pending)])
+
+    @property
+    def n_bytes(self) -> int:
+        """Memory that values take, those that are pending included."""
+        return super().n_bytes + self.pending_bytes
 
     def _count(self, cells: pa.Array) -> None:
         from pyarrow import compute
@@ -348,6 +357,7 @@ class _AllIds(_Counter):
         values, counts = found.field(0), found.field(1).to_numpy()
         self.pending.append((values, counts))
         self.n_pending += len(values)
+        self.pending_bytes += values.nbytes + counts.nbytes
         if self.n_pending > max(_PENDING, len(self.counts)):
             self._fold()
 
@@ -363,7 +373,7 @@ class _AllIds(_Counter):
         self.known = encoded.dictionary
         found = np.bincount(codes, weights, minlength=len(self.known))
         self.counts = found.astype(np.int64)
-        self.pending, self.n_pending = [], 0
+        self.pending, self.n_pending, self.pending_bytes = [], 0, 0
 
     def total(self) -> tuple[pa.Array, npt.NDArray[np.int64]]:
         if self.pending:

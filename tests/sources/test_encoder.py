@@ -98,6 +98,43 @@ def test_hashed_columns_are_not_counted(parts):
     assert streamed.summary()["distinct"].isna().tolist() == [False, True]
 
 
+def test_columns_that_share_a_hash_are_not_counted(parts, monkeypatch):
+    folder, frame = parts
+    counted = []
+    original = _statistics._AllIds._count
+
+    def spy(self, cells):
+        counted.append(self.name)
+        original(self, cells)
+
+    monkeypatch.setattr(_statistics._AllIds, "_count", spy)
+    source = pl.scan_parquet(folder).select("user_id", "item_id", "history")
+    encoder = TableEncoder(
+        ["user_id", "item_id", "history"],
+        n_buckets={"item_id": 50},
+        share_embedding={"history": "item_id"},
+    )
+    streamed = TableEncoder(**encoder.get_params()).fit(source)
+    assert set(counted) == {"user_id"}
+    X = frame[["user_id", "item_id", "history"]]
+    assert_same_encoder(encoder.fit(X), streamed)
+
+
+def test_memory_of_pending_ids_counts_and_the_owner_is_named(monkeypatch):
+    monkeypatch.setattr(_statistics, "_PENDING", 2**18)
+    monkeypatch.setattr(_statistics, "free_memory", lambda: 100_000)
+    many = np.random.default_rng(0).integers(0, 2**50, 5000)
+    # One block, which is never joined with others.
+    source = Tables(pa.table({"item": [1] * 5000, "seen": many}))
+    encoder = TableEncoder(["item", "seen"], share_embedding={"seen": "item"})
+    with pytest.raises(
+        ValueError,
+        match=r"'seen' has most, at least 5,000 .*Hash 'item'.*n_buckets=\{'item'",
+    ):
+        encoder.fit(source)
+    encoder.set_params(n_buckets={"item": 100}).fit(source)
+
+
 @pytest.mark.parametrize(
     "blocks",
     [
@@ -192,6 +229,8 @@ def test_weights_must_name_a_column(parts):
     folder, frame = parts
     with pytest.raises(TypeError, match="sample_weight must name columns of it"):
         TableEncoder().fit(folder, sample_weight=frame["w"])
+    with pytest.raises(ValueError, match=r"sample_weight names.*'w', 'hour'.*one col"):
+        TableEncoder().fit(folder, sample_weight=["w", "hour"])
     with pytest.raises(ValueError, match=r"\['weight'\], which are not among"):
         TableEncoder().fit(folder, sample_weight="weight")
 
