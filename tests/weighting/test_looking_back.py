@@ -3,7 +3,6 @@
 import inspect
 from typing import ClassVar
 
-import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_array_equal
@@ -56,10 +55,12 @@ def test_the_difference_is_what_the_step_did(diary):
     assert len({tuple(before.tolist()) for before, *_ in diary}) == 8
 
 
-def test_losses_fall_in_most_steps(diary):
-    fit(LooksBack([1.0, 1.0]), dropout=0.0, max_iter=5)
-    falls = [bool((after < before).all()) for before, after, _ in diary]
-    assert np.mean(falls) > 0.7
+@pytest.mark.parametrize("seed", range(5))
+def test_the_loss_falls_in_the_first_step(diary, seed):
+    """Later ones follow the gradients of other batches too, by their moments."""
+    fit(LooksBack([1.0, 1.0]), max_iter=1, learning_rate=1e-3, random_state=seed)
+    before, after, _ = diary[0]
+    assert after.sum() < before.sum()
 
 
 def test_looking_back_changes_no_bit_of_the_fit(diary):
