@@ -186,7 +186,10 @@ class OrdinalTask(ClassesTask):
     """
 
     name: ClassVar[str] = "ordinal"
-    metric = score_name = "kappa"  # with quadratic weights
+    #: Kappa with quadratic weights.
+    metric = "kappa"
+    #: What the metric is called in a fit's history.
+    score_name = "kappa"
 
     @property
     def n_outputs(self) -> int:
@@ -348,7 +351,9 @@ class MulticlassTask(ClassesTask):
     """
 
     name: ClassVar[str] = "multiclass"
-    metric = "auc_ovr"  # the mean ROC AUC of each class against all others
+    #: The mean ROC AUC of each class against all others.
+    metric = "auc_ovr"
+    #: What the metric is called in a fit's history.
     score_name = "auc"
 
     @property

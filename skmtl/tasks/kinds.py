@@ -315,7 +315,10 @@ class BinaryTask(TaskKind):
     """
 
     name = "binary"
-    metric = score_name = "auc"
+    #: The ROC AUC.
+    metric = "auc"
+    #: What the metric is called in a fit's history.
+    score_name = "auc"
     has_label_weight = True
 
     @property
