@@ -31,7 +31,9 @@ NUMBERS = ("regression", "ordinal")
 def kappa(
     y: np.ndarray, labels: np.ndarray, *, sample_weight: np.ndarray | None = None
 ) -> float:
-    """Cohen's kappa with quadratic weights."""
+    """Cohen's kappa with quadratic weights; NaN where all labels are one."""
+    if len(y) and (y == y[0]).all() and (labels == y[0]).all():
+        return np.nan
     found: float = cohen_kappa_score(
         y, labels, weights="quadratic", sample_weight=sample_weight
     )
@@ -182,6 +184,8 @@ def _of_regressions(function: Score, *params: str, good: bool = False) -> KindMe
 def _multiclass_log_loss(
     y: np.ndarray, proba: np.ndarray, *, sample_weight: np.ndarray | None = None
 ) -> float:
+    if proba.shape[1] == 1:
+        return 0.0  # the only class has probability 1
     classes = np.arange(proba.shape[1])
     found: float = log_loss(y, proba, sample_weight=sample_weight, labels=classes)
     return found

@@ -1,11 +1,14 @@
 """Scores of tables whose tasks are not all binary."""
 
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from sklearn.exceptions import UndefinedMetricWarning
 
 from skmtl.metrics._by_kind import KIND_METRICS, KindMetric, metrics_of_kind
 from skmtl.metrics._predictions import final_estimator, task_names_of
@@ -15,6 +18,8 @@ from skmtl.metrics._validation import (
     as_float_table,
     check_length,
     check_weight,
+    column_names,
+    in_order_of_tasks,
 )
 from skmtl.tasks import (
     BinaryTask,
@@ -108,9 +113,10 @@ class KindScore:
         given = {n: v for n, v in metadata.items() if n in self.of_kinds.metadata}
         if self.of_kinds.judges_labels:
             return float(function(y, decided, **given, **self.params))
-        judged = expected if kind.n_columns > 1 else expected[:, 0]
-        truth = y if kind.n_columns > 1 else kind.numbers(y)
-        return float(function(truth, judged, **given, **self.params))
+        if kind.name == "multiclass":
+            return float(function(y, expected, **given, **self.params))
+        numbers = kind.numbers(y)
+        return float(function(numbers, expected[:, 0], **given, **self.params))
 
 
 def names_of_metrics(kind: TaskKind) -> list[str]:
@@ -159,10 +165,13 @@ def values_by_task(
     results = np.full(len(found), np.nan)
     for k, t in enumerate(found):
         seen, kind = targets.observed[:, t], kinds[t]
-        if seen.any():
-            own = None
-            if decided is not None and kind.labels is not None:
-                own = pd.Index(kind.labels).get_indexer(pd.Index(decided[seen, t]))
+        if not seen.any():
+            continue
+        own = None
+        if decided is not None and kind.labels is not None:
+            own = pd.Index(kind.labels).get_indexer(pd.Index(decided[seen, t]))
+        with naming(names[t]):
+            check_finite(columns[t][seen])
             results[k] = score.of_task(
                 kind,
                 targets.labels[seen, t].astype(np.float64),
@@ -171,6 +180,26 @@ def values_by_task(
                 {name: value[seen] for name, value in given.items()},
             )
     return [names[t] for t in found], results
+
+
+@contextmanager
+def naming(task: str) -> Iterator[None]:
+    """Name the task in errors of the metrics of scikit-learn."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"Task {task!r} cannot be judged: {error}") from error
+
+
+def check_finite(predicted: np.ndarray) -> None:
+    """Refuse predictions of observed labels that are NaN or infinite."""
+    wrong = ~np.isfinite(predicted).all(axis=1)
+    if wrong.any():
+        found = predicted[wrong][0]
+        raise ValueError(
+            f"its predictions must be finite; found {found[~np.isfinite(found)][0]} "
+            f"among them ({int(wrong.sum())} such row(s) with a label)."
+        )
 
 
 def number_targets(y: Any) -> Targets:
@@ -186,6 +215,21 @@ def above(y: Any, threshold: float) -> pd.DataFrame:
     return pd.DataFrame(
         np.where(targets.observed, positive, np.nan), columns=targets.names
     )
+
+
+def table_of_values(values: Any, targets: Targets, what: str) -> np.ndarray:
+    """Expected labels that a caller gave; columns with names in the order of tasks."""
+    table = as_float_table(values, what).astype(np.float64)
+    if len(table) != len(targets.labels):
+        raise ValueError(
+            f"{what} has {len(table)} rows, but y has {len(targets.labels)}."
+        )
+    table, names = table.reshape(len(table), -1), column_names(values)
+    wanted = [str(name) for name in targets.kinds.column_names(targets.names)]
+    counted = [*targets.names] == [str(t) for t in range(len(targets.names))]
+    if counted or len(wanted) != table.shape[1]:
+        return table
+    return in_order_of_tasks(table, names, wanted, what)
 
 
 def columns_of_tasks(values: np.ndarray, kinds: TaskKinds) -> list[np.ndarray]:
@@ -231,19 +275,45 @@ def read_kinds(
     y: Any, values: Any, task_kinds: Any
 ) -> tuple[Targets, list[np.ndarray]]:
     """Labels of tasks of several kinds, and the expected labels of each."""
-    kinds = task_kinds
-    if isinstance(task_kinds, Mapping | str | TaskKind):
-        kinds = kinds_by_task(task_kinds, task_names(y))
-    targets = check_targets(y, kinds=list(kinds))
-    table = as_float_table(values, "proba").astype(np.float64)
-    return targets, columns_of_tasks(table.reshape(len(table), -1), targets.kinds)
+    names, found = task_names(y), column_names(values)
+    by_name = isinstance(task_kinds, Mapping | str | TaskKind)
+    kinds = kinds_by_task(task_kinds, names) if by_name else list(task_kinds)
+    targets = check_targets(y, kinds=kinds)
+    wanted = [str(name) for name in targets.kinds.column_names(targets.names)]
+    moved = found is not None and found != wanted and sorted(found) == sorted(wanted)
+    if moved and not by_name and any(kind != kinds[0] for kind in kinds):
+        raise ValueError(
+            f"The columns of y are {names} and those of proba {found}, and task_kinds "
+            "is a list without names. Bring them to one order, or give a mapping."
+        )
+    table = table_of_values(values, targets, "proba")
+    return targets, columns_of_tasks(table, targets.kinds)
 
 
 def kind_row(
     kind: TaskKind, y: np.ndarray, expected: np.ndarray, groups: np.ndarray | None
 ) -> dict[str, float]:
-    """The metrics of one task."""
-    if kind.n_columns > 1:
+    """The metrics of one task; NaN where undefined for its observed labels."""
+    check_finite(expected)
+    if not len(y):
+        return dict.fromkeys(_row_names(kind, groups is not None), np.nan)
+    with warnings.catch_warnings():  # the report has a warning of its own
+        warnings.simplefilter("ignore", UndefinedMetricWarning)
+        return _values_of_row(kind, y, expected, groups)
+
+
+def _row_names(kind: TaskKind, grouped: bool) -> list[str]:
+    """The columns of a report that a kind of task has."""
+    if kind.name == "multiclass":
+        return ["roc_auc", "log_loss", "accuracy"]
+    within = ["pair_accuracy"] if grouped else []
+    return ["rmse", "mae", "r2", "spearman", *within, *kind.own_metrics]
+
+
+def _values_of_row(
+    kind: TaskKind, y: np.ndarray, expected: np.ndarray, groups: np.ndarray | None
+) -> dict[str, float]:
+    if kind.name == "multiclass":
         decided = expected.argmax(axis=1)
         found = {
             name: KIND_METRICS[name].functions["multiclass"](y, expected)
@@ -269,6 +339,9 @@ def kind_row(
         found["pair_accuracy"] = pairs(numbers, one, groups=groups)
     for name, params in kind.own_metrics.items():
         judged, labels = one, numbers
+        if name == "tweedie_deviance" and not (numbers.any() or one.any()):
+            found[name] = np.nan  # its logarithm of 0, where all are 0
+            continue
         if KIND_METRICS[name].judges_labels:
             judged, labels = kind.nearest(one), y
         found[name] = KIND_METRICS[name].functions[kind.name](labels, judged, **params)

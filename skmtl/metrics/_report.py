@@ -1,16 +1,18 @@
 """One table with every metric of every task."""
 
 import warnings
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.utils import check_random_state
 
-from skmtl.metrics._mixed import kind_row, read_kinds
+from skmtl.metrics._mixed import kind_row, naming, read_kinds
 from skmtl.metrics._one_task import OneTask, auc_interval
 from skmtl.metrics._validation import (
+    Labels,
     check_count,
     check_groups,
     check_labels,
@@ -54,7 +56,8 @@ def task_report(
     interval : {"delong", "bootstrap"} or None, default="delong"
         Kind of the confidence intervals. DeLong's covers the ROC AUC and assumes
         independent rows. The bootstrap covers every metric; with `groups` it draws
-        whole groups, which is right if the rows of a user depend on each other.
+        whole groups, which is right if the rows of a user depend on each other. Only
+        binary tasks have intervals.
     level : float, default=0.95
         Confidence level of the intervals.
     n_resamples : int, default=200
@@ -63,8 +66,9 @@ def task_report(
         Source of the resamples. Pass an int for the same intervals in every call.
     task_kinds : mapping or list of task kinds, default=None
         The kinds of the tasks where some are not binary: as given to a ranker, or its
-        ``task_kinds_``. Then `proba` is what ``predict_task`` returns, with a column
-        for each class of a multiclass task.
+        ``task_kinds_``, a list in the order of the columns of `y`. Then `proba` is what
+        ``predict_task`` returns, with a column for each class of a multiclass task.
+        Columns with names are matched by name.
 
     Returns
     -------
@@ -84,8 +88,9 @@ def task_report(
     Raises
     ------
     ValueError
-        If no task has a positive label, a probability is not in [0, 1], `groups` are
-        not one for each row, or a parameter is not valid.
+        If all tasks are binary and none has a positive label, a probability is not in
+        [0, 1], another prediction is not finite or not one that the task's loss allows,
+        `groups` are not one for each row, or a parameter is not valid.
 
     See Also
     --------
@@ -115,13 +120,29 @@ def task_report(
     order         4          1    1.000
     """
     _check_parameters(k, interval, level, n_resamples)
+    options = _Options(k, interval, level, n_resamples, random_state)
     if task_kinds is not None:
-        options = {"k": k, "interval": interval, "level": level}
-        options |= {"n_resamples": n_resamples, "random_state": random_state}
         return _of_kinds(y, proba, groups, task_kinds, options)
     names = column_names(proba) if column_names(y) is None else None
     labels = check_labels(y, names)
     require_positive(labels)
+    return _of_binary(labels, proba, groups, options)
+
+
+class _Options(NamedTuple):
+    """What a report of binary tasks is asked for."""
+
+    k: int
+    interval: str | None
+    level: float
+    n_resamples: int
+    random_state: Any
+
+
+def _of_binary(
+    labels: Labels, proba: object, groups: object, options: _Options
+) -> pd.DataFrame:
+    k, interval, level, n_resamples, random_state = options
     proba = check_scores(proba, labels, probability=True)
     codes = None if groups is None else check_groups(groups, len(labels))
     seed = check_random_state(random_state).randint(2**31) if interval else 0
@@ -137,12 +158,12 @@ def task_report(
         rng = np.random.default_rng([seed, task])
         rows.append(_row(one, interval, level, n_resamples, rng))
     report = pd.DataFrame(rows, index=pd.Index(labels.names, name="task"))
-    _warn_undefined(report)
+    _warn_undefined(report.to_dict("index"))
     return report
 
 
 def _of_kinds(
-    y: Any, values: Any, groups: Any, task_kinds: Any, options: dict[str, Any]
+    y: Any, values: Any, groups: Any, task_kinds: Any, options: _Options
 ) -> pd.DataFrame:
     """The report of binary tasks, and a row for each of the others."""
     targets, columns = read_kinds(y, values, task_kinds)
@@ -156,16 +177,20 @@ def _of_kinds(
         own = None
         if groups is not None:
             own = check_length(groups, len(seen), "groups")[seen]
-        row = kind_row(targets.kinds[t], labels, columns[t][seen], own)
+        with naming(str(name)):
+            row = kind_row(targets.kinds[t], labels, columns[t][seen], own)
         rows[name] = {"n_labels": len(labels), **row}
     parts = []
     if binary:
         names = targets.names[binary]
         labels = np.where(targets.observed, targets.labels, np.nan)[:, binary]
         proba = np.column_stack([columns[t] for t in binary])
-        tables = [pd.DataFrame(one, columns=names) for one in (labels, proba)]
-        parts.append(task_report(tables[0], tables[1], groups, **options))
+        found = check_labels(pd.DataFrame(labels, columns=names))
+        if not rows:
+            require_positive(found)
+        parts.append(_of_binary(found, proba, groups, options))
     if rows:
+        _warn_undefined(rows)
         parts.append(pd.DataFrame.from_dict(rows, orient="index"))
     report = pd.concat(parts).loc[list(targets.names)]
     report.index.name = "task"
@@ -209,19 +234,22 @@ def _percentiles(draws: np.ndarray, level: float) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _warn_undefined(report: pd.DataFrame) -> None:
-    for name, row in report.to_dict("index").items():
+def _warn_undefined(rows: Mapping[Any, Mapping[Any, float]]) -> None:
+    for name, row in rows.items():
         undefined = [
             column
             for column, value in row.items()
             if np.isnan(value) and not str(column).endswith(("_low", "_high"))
         ]
         if undefined:
+            labels = f"{row['n_labels']} labels"
+            if "positives" in row:
+                labels = f"{row['positives']} positive of {labels}"
             warnings.warn(
-                f"Task {str(name)!r} has {row['positives']} positive of "
-                f"{row['n_labels']} labels; undefined and set to NaN: {undefined}.",
+                f"Task {str(name)!r} has {labels}; undefined and set to NaN: "
+                f"{undefined}.",
                 UndefinedMetricWarning,
-                stacklevel=3,
+                stacklevel=4,
             )
 
 

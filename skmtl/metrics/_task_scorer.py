@@ -16,6 +16,7 @@ from skmtl.metrics._mixed import (
     judge_estimator,
     kinds_of,
     number_targets,
+    table_of_values,
     values_by_task,
 )
 from skmtl.metrics._predictions import (
@@ -26,7 +27,6 @@ from skmtl.metrics._predictions import (
 )
 from skmtl.metrics._registry import Metric
 from skmtl.metrics._validation import (
-    as_float_table,
     check_labels,
     check_scores,
     require_positive,
@@ -224,7 +224,7 @@ class TaskScorer(BaseScorer):
         one = KindScore(self.metric, self.params)
 
         def score_of(score: object) -> float:
-            values = as_float_table(score, "score").reshape(len(targets.labels), -1)
+            values = table_of_values(score, targets, "score")
             judged, found = values_by_task(
                 one, self.task, targets, values, None, metadata
             )

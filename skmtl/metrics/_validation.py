@@ -288,16 +288,24 @@ def _match_tasks(
             f"{what} has shape {array.shape}, but y has {labels.n_tasks} task(s) "
             f"{labels.names}.{hint}"
         )
-    if names is None or names == labels.names:
+    return in_order_of_tasks(array, names, labels.names, what)
+
+
+def in_order_of_tasks(
+    array: np.ndarray, names: list[str] | None, tasks: list[str], what: str
+) -> np.ndarray:
+    """The columns in the order of the tasks, where both have names.
+
+    Names that only count, ``"0"``, ``"1"`` and so on, match by their place.
+    """
+    default = [str(i) for i in range(len(tasks))]
+    if names is None or len(tasks) == 1 or names == tasks or default in (names, tasks):
         return array
-    default = [str(i) for i in range(labels.n_tasks)]
-    if default in (names, labels.names) or labels.n_tasks == 1:
-        return array
-    if sorted(names) != sorted(labels.names):
+    if sorted(names) != sorted(tasks):
         raise ValueError(
-            f"The columns of {what} are {names}, but the tasks of y are {labels.names}."
+            f"The columns of {what} are {names}, but the tasks of y are {tasks}."
         )
-    return array[:, [names.index(name) for name in labels.names]]
+    return array[:, [names.index(name) for name in tasks]]
 
 
 def _check_values(

@@ -6,6 +6,7 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy.stats import spearmanr
 from sklearn import metrics as reference
+from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.linear_model import LinearRegression
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
@@ -178,7 +179,10 @@ def test_searches_pipelines_and_other_estimators_take_the_scorers(fitted):
     numbers = y[["stars", "dwell"]].fillna(1.0)
     scorer = get_task_scorer("rmse:1")
     found = cross_val_score(LinearRegression(), X, numbers.to_numpy(), scoring=scorer)
-    assert (found < 0).all()
+    alone = cross_val_score(
+        LinearRegression(), X, numbers["dwell"], scoring="neg_root_mean_squared_error"
+    )
+    assert_allclose(found, alone)
 
 
 def test_early_stopping_watches_metrics_of_kinds(fitted):
@@ -206,9 +210,128 @@ def test_reports_show_each_task_its_own_metrics(fitted):
     expected = reference.mean_gamma_deviance(labels, predicted)
     assert_allclose(dwell["tweedie_deviance"], expected, rtol=1e-6)
     assert dwell.isna()[["roc_auc", "kappa", "accuracy"]].all()
-    assert report.loc["stars"].notna()[["kappa", "rmse", "pair_accuracy"]].all()
+    assert report.loc["stars"].notna()[["rmse", "pair_accuracy"]].all()
+    labels, predicted, _ = observed(y, values, "stars")
+    grades = np.array([1.0, 1.5, 2.0, 2.5])
+    nearest = np.abs(predicted.to_numpy()[:, None] - grades).argmin(axis=1)
+    codes = np.searchsorted(grades, labels.astype(float))
+    expected = reference.cohen_kappa_score(codes, nearest, weights="quadratic")
+    assert_allclose(report.loc["stars", "kappa"], expected)
     assert report.loc["reason"].notna()[["roc_auc", "log_loss", "accuracy"]].all()
     named = task_report(y, values, groups, task_kinds=KINDS)
     pd.testing.assert_frame_equal(named, report)
     with pytest.raises(ValueError, match="Give what predict_task returns"):
         task_report(y, values.iloc[:, :4], task_kinds=KINDS)
+
+
+def two_numbers(n=200):
+    rng = np.random.default_rng(0)
+    y = pd.DataFrame({"a": rng.gamma(2.0, size=n), "b": 50 + rng.normal(size=n)})
+    return y, y + rng.normal(size=y.shape) / 10 + 1.0
+
+
+@pytest.mark.parametrize("kinds", ["regression", [RegressionTask()] * 2])
+def test_columns_with_names_are_matched_by_name(kinds):
+    y, values = two_numbers()
+    expected = task_report(y, values, task_kinds=kinds)
+    assert_allclose(
+        expected.loc["a", "rmse"],
+        reference.root_mean_squared_error(y["a"], values["a"]),
+    )
+    found = task_report(y, values[["b", "a"]], task_kinds=kinds)
+    pd.testing.assert_frame_equal(found, expected)
+    # Names that only count match by their place.
+    found = task_report(y, values.set_axis(["0", "1"], axis=1), task_kinds=kinds)
+    pd.testing.assert_frame_equal(found, expected)
+    found = task_report(y.to_numpy(), values, task_kinds=kinds)
+    assert_allclose(found, expected)
+    with pytest.raises(ValueError, match=r"of proba are \['a', 'c'\], but the tasks"):
+        task_report(y, values.rename(columns={"b": "c"}), task_kinds=kinds)
+
+
+def test_columns_of_classes_are_matched_by_name(fitted):
+    ranker, _, y, values = fitted
+    expected = task_report(y, values, task_kinds=KINDS)
+    found = task_report(y, values[values.columns[::-1]], task_kinds=KINDS)
+    pd.testing.assert_frame_equal(found, expected)
+    renamed = values.rename(columns={"reason_late": "late"})
+    with pytest.raises(ValueError, match=r"'late', 'reason_size'.*but the tasks of y"):
+        task_report(y, renamed, task_kinds=ranker.task_kinds_)
+
+
+def test_a_list_of_different_kinds_needs_one_order():
+    y, values = two_numbers()
+    kinds = [RegressionTask("gamma"), RegressionTask()]
+    with pytest.raises(ValueError, match="task_kinds is a list without names"):
+        task_report(y, values[["b", "a"]], task_kinds=kinds)
+    assert task_report(y, values, task_kinds=kinds).loc["a", "tweedie_deviance"] > 0
+
+
+def test_scorers_of_numbers_match_columns_by_name():
+    y, values = two_numbers()
+    expected = -reference.root_mean_squared_error(y["b"], values["b"])
+    scorer = get_task_scorer("rmse:b")
+    # Labels are float32.
+    assert_allclose(scorer.evaluate(y, values), expected, rtol=1e-6)
+    assert_allclose(scorer.evaluate(y, values[["b", "a"]]), expected, rtol=1e-6)
+    assert_allclose(scorer.evaluate(y[["b", "a"]], values), expected, rtol=1e-6)
+    with pytest.raises(ValueError, match="The columns of score are"):
+        scorer.evaluate(y, values.rename(columns={"a": "c"}))
+    with pytest.raises(ValueError, match="score has 300 rows, but y has 200"):
+        scorer.evaluate(y, np.zeros((300, 2)))
+    with pytest.raises(ValueError, match=r"'b' cannot be judged.*finite; found nan"):
+        scorer.evaluate(y, values.mask(values == values["b"].max()))
+    gamma = get_task_scorer("gamma_deviance:a")
+    with pytest.raises(ValueError, match=r"'a' cannot be judged: .*strictly positive"):
+        gamma.evaluate(y, values - 100)
+
+
+@pytest.mark.parametrize("groups", [None, np.arange(400) % 7])
+def test_a_task_without_labels_is_a_row_of_nan(groups, fitted):
+    ranker, _, y, values = fitted
+    for task in y:
+        missing = y.astype({"reason": object}).assign(**{task: np.nan})
+        with pytest.warns(UserWarning, match=f"Task '{task}' has 0"):
+            report = task_report(
+                missing, values, groups, task_kinds=ranker.task_kinds_, interval=None
+            )
+        assert report.loc[task, "n_labels"] == 0
+        assert report.loc[task].drop(["n_labels", "positives"]).isna().all()
+        others = task_report(y, values, groups, task_kinds=KINDS, interval=None)
+        same = report.drop(task)[others.columns]
+        pd.testing.assert_frame_equal(same, others.drop(task), check_dtype=False)
+
+
+def test_a_report_of_equal_labels_has_nan_with_a_warning():
+    y = pd.DataFrame({"n": np.zeros(5), "stars": np.ones(5), "r": ["x"] * 5})
+    kinds = {"n": RegressionTask("poisson"), "stars": "ordinal", "r": "multiclass"}
+    values = pd.DataFrame({"n": np.zeros(5), "stars": np.ones(5), "r_x": np.ones(5)})
+    with pytest.warns(UndefinedMetricWarning) as warned:
+        report = task_report(y, values, task_kinds=kinds)
+    assert [str(one.message)[5:].partition(";")[0] for one in warned] == [
+        "'n' has 5 labels",
+        "'stars' has 5 labels",
+        "'r' has 5 labels",
+    ]
+    assert np.isnan(report.loc["n", "tweedie_deviance"])
+    assert np.isnan(report.loc["stars", "kappa"])
+    assert report.loc["n", "rmse"] == report.loc["stars", "mae"] == 0
+    assert report.loc["r", "accuracy"] == 1
+    assert report.loc["r", "log_loss"] == 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "change", "message"),
+    [
+        ("gamma", lambda v: v.assign(a=0.0), "'a' cannot be judged: .*strictly posit"),
+        ("poisson", lambda v: v.assign(a=-1.0), "'a' cannot be judged: .*strictly pos"),
+        ("tweedie", lambda v: v.assign(a=-1.0), "'a' cannot be judged: .*strictly pos"),
+        ("squared", lambda v: v.assign(b=np.nan), "'b' cannot .*finite; found nan"),
+        ("squared", lambda v: v.assign(a=np.inf), "'a' cannot .*finite; found inf"),
+        ("squared", lambda v: v[:150], "proba has 150 rows, but y has 200"),
+    ],
+)
+def test_refusals_of_reports_name_the_task(kind, change, message):
+    y, values = two_numbers()
+    with pytest.raises(ValueError, match=message):
+        task_report(y, change(values), task_kinds=RegressionTask(kind))
