@@ -29,7 +29,11 @@ from skmtl._typing import AnyArray, RandomStateLike
 from skmtl._warnings import warn
 from skmtl.calibration._maps import MAPS, CalibrationMap, IdentityMap
 from skmtl.metrics import get_task_scorer
-from skmtl.metrics._predictions import check_same_tasks, task_names_of
+from skmtl.metrics._predictions import (
+    check_binary_tasks,
+    check_same_tasks,
+    task_names_of,
+)
 from skmtl.metrics._validation import Labels, check_labels
 from skmtl.output_weights._base import read_labels, task_table
 from skmtl.output_weights._held_out import (
@@ -189,9 +193,14 @@ class CalibratedTasksCV(
         Raises
         ------
         ValueError
-            If labels or weights are not valid.
+            If labels or weights are not valid, or a task is not binary.
         """
         check_in_memory(X, "X", "CalibratedTasksCV takes tables in memory")
+        check_binary_tasks(
+            self.estimator,
+            "CalibratedTasksCV calibrates",
+            "Calibrate a ranker of the binary tasks alone.",
+        )
         X, y = indexable(X, table_of_tasks(y, n_rows_of(X)))
         labels, classes = read_labels(y)
         fit_params, split_params = self._routed(params)

@@ -12,6 +12,7 @@ from sklearn.base import BaseEstimator
 from skmtl._typing import FloatArray, LabelsLike, TableLike, WeightsLike
 from skmtl.metrics._predictions import (
     TaskPredictions,
+    check_binary_tasks,
     check_same_tasks,
     task_names_of,
 )
@@ -60,6 +61,12 @@ def predicted(
     estimator: BaseEstimator, X: TableLike, y: LabelsLike
 ) -> tuple[Any, FloatArray]:
     """Checked labels and the estimator's probabilities, in the order of its tasks."""
+    check_binary_tasks(
+        estimator,
+        "The display shows",
+        "Give from_predictions the labels of the binary tasks, and their columns of "
+        "predict_task(X).",
+    )
     names = task_names_of(estimator)
     if names is not None:
         check_same_tasks(y, names)

@@ -13,8 +13,10 @@ from sklearn.utils.validation import check_is_fitted
 
 from skmtl._typing import AnyArray, LabelsLike, ObjectArray, TableLike, WeightsLike
 from skmtl.metrics import roc_auc
-from skmtl.metrics._predictions import is_table, task_names_of
+from skmtl.metrics._mixed import kinds_of
+from skmtl.metrics._predictions import final_estimator, is_table, task_names_of
 from skmtl.metrics._validation import column_names
+from skmtl.tasks import BinaryTask
 
 
 def task_classifier(estimator: BaseEstimator, task: str | int) -> TaskClassifier:
@@ -29,7 +31,8 @@ def task_classifier(estimator: BaseEstimator, task: str | int) -> TaskClassifier
         A fitted ranker, a pipeline that ends in one, or another classifier of several
         tasks.
     task : str or int
-        The name of the task, or its position.
+        The name of the task, or its position. It must be binary; other tasks of the
+        estimator need not be.
 
     Returns
     -------
@@ -41,7 +44,7 @@ def task_classifier(estimator: BaseEstimator, task: str | int) -> TaskClassifier
     Raises
     ------
     ValueError
-        If `estimator` does not have the task.
+        If `estimator` does not have the task, or it is not binary.
     sklearn.exceptions.NotFittedError
         If `estimator` is not fitted.
 
@@ -59,7 +62,15 @@ def task_classifier(estimator: BaseEstimator, task: str | int) -> TaskClassifier
     (1, 5)
     """
     check_is_fitted(estimator)
-    return TaskClassifier(estimator, _place(estimator, task))
+    place = _place(estimator, task)
+    kinds = kinds_of(estimator)
+    if kinds is not None and not isinstance(kinds[place], BinaryTask):
+        raise ValueError(
+            f"task_classifier selects a binary task, but task={task!r} is of kind "
+            f"{kinds[place].name}. Use its column of predict_task, or fit a ranker of "
+            "this task alone."
+        )
+    return TaskClassifier(estimator, place)
 
 
 def _place(estimator: BaseEstimator, task: str | int) -> int:
@@ -115,6 +126,12 @@ class TaskClassifier(ClassifierMixin, BaseEstimator):
 
     def predict_proba(self, X: TableLike) -> npt.NDArray[np.float64]:
         """Probabilities of shape ``(n_samples, n_classes)``."""
+        kinds = kinds_of(self.estimator)
+        if kinds is not None:  # some have no classes, so that it has no predict_proba
+            ranker, rows = final_estimator(self.estimator, X)
+            column = sum(kind.n_columns for kind in kinds[: self.task])
+            p = np.asarray(ranker.predict_task(rows))[:, column]
+            return np.column_stack([1 - p, p])
         proba = self.estimator.predict_proba(X)
         return np.asarray(proba[self.task] if isinstance(proba, list) else proba)
 

@@ -20,7 +20,7 @@ from sklearn.utils.validation import check_consistent_length
 from skmtl._sklearn import rows_of
 from skmtl._typing import LabelsLike, TableLike
 from skmtl.metrics import group_roc_auc, roc_auc
-from skmtl.metrics._predictions import TaskPredictions
+from skmtl.metrics._predictions import TaskPredictions, check_binary_tasks
 from skmtl.metrics._validation import check_labels
 from skmtl.model_selection import MultiTaskStratifiedKFold
 
@@ -92,7 +92,7 @@ def transfer_report(
     ------
     ValueError
         If the reference is not among the estimators, names are not unique, there is no
-        fold or seed, or the level is not between 0 and 1.
+        fold or seed, the level is not between 0 and 1, or a task is not binary.
 
     See Also
     --------
@@ -131,6 +131,13 @@ def transfer_report(
     named = _named(estimators)
     seeds = list(random_states)
     _check_parameters(named, reference, seeds, level)
+    for name, estimator in named.items():
+        check_binary_tasks(
+            estimator,
+            f"transfer_report compares the estimator {name!r} by",
+            "Leave the task out, or compare scores of cross_validate with a scorer of "
+            "the task, such as scoring='rmse:dwell'.",
+        )
     labels = check_labels(y)
     check_consistent_length(X, y, groups)
     splits = _splits(cv, X, y, groups, seeds[0])

@@ -1,12 +1,13 @@
 """What a fitted estimator predicts, as scores of tasks."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator
 
 from skmtl.metrics._validation import column_names
+from skmtl.tasks import BinaryTask, TaskKind
 
 
 def _layers(estimator: BaseEstimator) -> Iterator[Any]:
@@ -41,6 +42,66 @@ def task_names_of(estimator: Any) -> list[str] | None:
         names = getattr(layer, "task_names_", None)
         if names is not None:
             return [str(name) for name in names]
+    return None
+
+
+def check_binary_tasks(estimator: Any, does: str, instead: str) -> None:
+    """Refuse an estimator of which a task is not binary.
+
+    A fitted one knows the kinds of its tasks; one that is not says them by its
+    parameter `task_kinds`.
+
+    Parameters
+    ----------
+    estimator : estimator
+        A ranker, or what holds one: a pipeline, a search, a calibrated ranker. All
+        others have binary tasks.
+    does : str
+        What binary tasks are needed for, such as "fuse ranks by".
+    instead : str
+        What to do with other tasks; a sentence.
+
+    Raises
+    ------
+    ValueError
+        For such an estimator; the message names the first such task.
+    """
+    found = _other_task(estimator)
+    if found is not None:
+        raise ValueError(
+            f"{does} probabilities of binary tasks, but {found}. {instead}"
+        )
+
+
+def _other_task(estimator: Any) -> str | None:
+    """A task that is not binary, in words."""
+    while estimator is not None:
+        kinds = getattr(estimator, "task_kinds_", None)
+        if kinds is not None:
+            for name, kind in zip(estimator.task_names_, kinds, strict=True):
+                if not isinstance(kind, BinaryTask):
+                    return f"task {str(name)!r} is of kind {kind.name}"
+            return None
+        given = getattr(estimator, "task_kinds", None)
+        by_name = given if isinstance(given, Mapping) else {None: given}
+        for name, kind in by_name.items():
+            called = kind.name if isinstance(kind, TaskKind) else kind
+            if called not in (None, BinaryTask.name):
+                which = "task_kinds" if name is None else f"task {str(name)!r}"
+                return f"{which} is of kind {called}"
+        estimator = _inner(estimator)
+    return None
+
+
+def _inner(estimator: Any) -> Any:
+    """What an estimator holds; what it fitted before what it was given."""
+    steps = getattr(estimator, "steps", None)
+    if steps:
+        return steps[-1][1]
+    for name in ("best_estimator_", "estimator_", "estimator"):
+        found = getattr(estimator, name, None)
+        if found is not None and not isinstance(found, type):
+            return found
     return None
 
 

@@ -17,6 +17,7 @@ from skmtl.metrics import get_task_scorer
 from skmtl.metrics._predictions import (
     FusesTasks,
     TaskPredictions,
+    check_binary_tasks,
     task_names_of,
 )
 from skmtl.metrics._validation import Labels, labels_of
@@ -69,6 +70,22 @@ def task_table(estimator: BaseEstimator, X: object, n_tasks: int) -> np.ndarray:
             f"there are {n_tasks} tasks. It must give a probability for each task."
         )
     return table.astype(np.float64)
+
+
+def check_can_fuse(estimator: BaseEstimator, who: object) -> None:
+    """Refuse an estimator whose tasks are not all binary.
+
+    Raises
+    ------
+    ValueError
+        For such an estimator.
+    """
+    check_binary_tasks(
+        estimator,
+        f"{type(who).__name__} fuses",
+        "Fuse expected values by skmtl.fuse(ranker.predict_task(X), weights), which "
+        "takes products of tasks too, such as {('order', 'revenue'): 1}.",
+    )
 
 
 class BaseOutputWeights(
@@ -206,6 +223,7 @@ class BaseOutputWeights(
             value at probability 0.5, so that it is positive where ``predict`` is.
         """
         inner, names = self._inner(), self._names()
+        check_can_fuse(inner, self)
         weights = check_weights(self._output_weights(names), names)
         table = task_table(inner, X, len(names))
         score = weighted_sum(transformed(table, self.method, names), weights)

@@ -13,7 +13,7 @@ from sklearn.utils.metadata_routing import (
 
 from skmtl._sklearn import _fit_context, _routing_enabled
 from skmtl.metrics._validation import named_values
-from skmtl.output_weights._base import BaseOutputWeights, read_labels
+from skmtl.output_weights._base import BaseOutputWeights, check_can_fuse, read_labels
 from skmtl.output_weights._fusion import check_weights
 
 
@@ -97,8 +97,10 @@ class FixedOutputWeights(BaseOutputWeights):
         Raises
         ------
         ValueError
-            If labels or weights are not valid; then nothing is fitted.
+            If labels or weights are not valid, or a task is not binary; then nothing
+            is fitted.
         """
+        check_can_fuse(self.estimator, self)
         labels, _ = read_labels(y)
         # Names are known once the inner estimator is fitted.
         if not isinstance(named_values(self.weights), Mapping):

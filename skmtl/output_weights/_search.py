@@ -33,7 +33,7 @@ from skmtl._typing import RandomStateLike
 from skmtl.metrics._predictions import check_same_tasks, task_names_of
 from skmtl.metrics._task_scorer import TaskScorer
 from skmtl.metrics._validation import Labels, check_labels, check_length
-from skmtl.output_weights._base import BaseOutputWeights, read_labels
+from skmtl.output_weights._base import BaseOutputWeights, check_can_fuse, read_labels
 from skmtl.output_weights._fixed import FixedOutputWeights
 from skmtl.output_weights._fusion import transformed
 from skmtl.output_weights._held_out import (
@@ -292,9 +292,11 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
         Raises
         ------
         ValueError
-            If labels, weights, metrics or constraints cannot be used, or no candidate
-            keeps the constraints; the message says how near the nearest one gets.
+            If labels, weights, metrics or constraints cannot be used, a task is not
+            binary, or no candidate keeps the constraints; the message says how near the
+            nearest one gets.
         """
+        check_can_fuse(self.estimator, self)
         if is_source(X):
             y, params = self._of_source(X, y, params)
         else:

@@ -98,7 +98,7 @@ def test_every_ranker_learns_all_kinds_and_meets_their_means(name, table):
         own = [c for c in values if c == task or c.startswith(f"{task}_")]
         found = values.loc[y[task].notna(), own].mean()
         assert_allclose(found, expected[own], rtol=1e-6)
-    assert ranker.score(X, y) > 0.2
+    assert ranker.score(X, y) > 0.37  # .25 before the first step
     assert ranker.history_["train_loss"].notna().all()
     labels = ranker.predict(X)
     reasons = values[["reason_colour", "reason_late", "reason_size"]]
@@ -113,8 +113,12 @@ def test_every_ranker_learns_all_kinds_and_meets_their_means(name, table):
 @pytest.mark.parametrize("strategy", get_strategy_names())
 def test_every_strategy_weighs_losses_of_all_kinds(strategy, table):
     X, y = table
-    ranker = make("ShareBottom", loss_weight=strategy, max_iter=1).fit(X, y)
-    assert np.isfinite(ranker.predict_task(X)).all()
+    ranker = make("ShareBottom", loss_weight=strategy).fit(X, y)
+    values = ranker.set_output(transform="pandas").predict_task(X)
+    effect = X["price"] + X["item"].astype(int) / 15
+    found = values.drop(columns=[c for c in values if "reason" in c]).corrwith(effect)
+    assert (found > 0.8).all()
+    assert ranker.score(X, y) > 0.37  # .25 before the first step
     assert np.isfinite(ranker.loss_weight_).all()
 
 
@@ -290,13 +294,19 @@ def test_label_weights_of_the_binary_tasks(table):
     ranker = make("ShareBottom", label_weight={"click": 2.0, "cart": "1:1"}).fit(X, y)
     assert_array_equal(ranker.label_weight_[[1, 2, 4, 5]], 1.0)
     assert ranker.label_weight_[0] == 2.0
-    assert ranker.label_weight_[3] > 1.0
+    balanced = (y["cart"] == 0).sum() / (y["cart"] == 1).sum()
+    assert_allclose(ranker.label_weight_[3], balanced)
 
 
 def test_probabilities_stay_ordered_beside_other_kinds(table):
     X, y = table
-    values = make("ESMM").fit(X, y).predict_task(X)
-    assert (values[:, 3] <= values[:, 0]).all()
+    # Clicks are more frequent, so that only the product keeps them below carts.
+    order = {"click": ["cart"]}
+    values = make("ESMM", task_order=order).fit(X, y).predict_task(X)
+    assert (values[:, 0] <= values[:, 3]).all()
+    assert (values[:, 0] > 0).all()
+    free = make("ShareBottom").fit(X, y).predict_task(X)
+    assert (free[:, 0] > free[:, 3]).all()
 
 
 def test_the_calibrator_compares_the_outputs_of_binary_tasks(table):
