@@ -11,6 +11,7 @@ from functools import partial
 from numbers import Integral, Real
 from typing import Any, NoReturn, TypeVar
 
+import numpy as np
 import sklearn
 from sklearn import base
 from sklearn.calibration import _SigmoidCalibration as SigmoidCalibration
@@ -41,12 +42,21 @@ except ImportError:  # before 1.9
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
+
+class _Bounded(Interval):
+    """Compares numpy's numbers as Python's: float32 cannot hold the bounds."""
+
+    def __contains__(self, value: object) -> bool:
+        plain = value.item() if isinstance(value, np.generic) else value
+        return bool(super().__contains__(plain))
+
+
 # Numbers that hyperparameters may be. Python integers have no largest; without a bound,
 # one that no array or float can hold would fail somewhere within a fit.
-COUNT = Interval(Integral, 1, 2**63 - 1, closed="both")
-NOT_NEGATIVE = Interval(Real, 0, sys.float_info.max, closed="both")
-FINITE = Interval(Real, -sys.float_info.max, sys.float_info.max, closed="both")
-ABOVE_ZERO = Interval(Real, 0, sys.float_info.max, closed="right")
+COUNT = _Bounded(Integral, 1, 2**63 - 1, closed="both")
+NOT_NEGATIVE = _Bounded(Real, 0, sys.float_info.max, closed="both")
+FINITE = _Bounded(Real, -sys.float_info.max, sys.float_info.max, closed="both")
+ABOVE_ZERO = _Bounded(Real, 0, sys.float_info.max, closed="right")
 
 
 class SilentContext:

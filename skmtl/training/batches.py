@@ -380,5 +380,5 @@ def unknown_ids(ranker: BaseEstimator, encoder: TableEncoder) -> UnknownIds | No
     """What a ranker's `unknown_rate` asks for; None where there is nothing to do."""
     if not ranker.unknown_rate or not encoder.row_frequencies().any():
         return None
-    rate, share = ranker.unknown_rate, ranker.unknown_share
+    rate, share = float(ranker.unknown_rate), float(ranker.unknown_share)
     return UnknownIds(rate, share, encoder, without_index(ranker.device))

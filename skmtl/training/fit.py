@@ -147,7 +147,7 @@ class Fit:
         self._begin(ranker, start, X, y, X_val, y_val, sample_weight_val)
         check_in_memory(X_val, "X_val", "X, which is in memory, goes with a table")
         X, X_val = to_native(X), to_native(X_val, "X_val")
-        self.max_iter = ranker.max_iter if max_iter is None else max_iter
+        self.max_iter = int(ranker.max_iter if max_iter is None else max_iter)
         y = table_of_tasks(y, n_rows_of(X))
         kinds = start.kinds(kinds_by_task(ranker.task_kinds, task_names(y)))
         targets = check_targets(y, start.classes(classes), kinds)
@@ -438,7 +438,7 @@ class Fit:
         if valid is not None:
             patience = ranker.n_iter_no_change if self.stops_early else None
             callbacks.append(
-                BestWeights(monitor=monitor, patience=patience, tol=ranker.tol)
+                BestWeights(monitor=monitor, patience=patience, tol=float(ranker.tol))
             )
         # What saves the outcome comes after the best weights, and what saves the state
         # of the others last.

@@ -166,7 +166,8 @@ class MultiTaskNet(EncodedNet):
         groups += [{"params": [p], "lr": factor * self.lr} for p, factor in slow]
         if own:
             # Not part of the network, and so without its decay.
-            lr = self.lr if weighting.learning_rate is None else weighting.learning_rate
+            own_lr = weighting.learning_rate
+            lr = self.lr if own_lr is None else float(own_lr)
             groups.append(
                 {"params": list(weighting.parameters()), "weight_decay": 0.0, "lr": lr}
             )

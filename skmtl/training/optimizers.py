@@ -556,7 +556,7 @@ def schedule(
     else:
         factor = _constant
     return torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: factor(min(step / steps, 1.0))
+        optimizer, lambda step: float(factor(min(step / steps, 1.0)))
     )
 
 

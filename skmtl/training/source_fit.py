@@ -133,7 +133,7 @@ class SourceFit(Fit):
     ) -> None:
         self._begin(ranker, start, X, y, X_val, y_val, sample_weight_val)
         self.y_val, self.weight_val = y_val, sample_weight_val
-        self.max_iter = ranker.max_iter
+        self.max_iter = int(ranker.max_iter)
         if ranker.validation_split is not None:
             raise ValueError(
                 "validation_split needs all rows in memory, but X is read block by "

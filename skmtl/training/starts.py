@@ -211,10 +211,10 @@ class Start:
                 module,
                 criterion__weighting=weights.loss,
                 criterion__losses=ranker._losses(kinds, weights.label.tolist()),
-                lr=ranker.learning_rate,
+                lr=float(ranker.learning_rate),
                 learning_rate_schedule=ranker.learning_rate_schedule,
                 average_weights=ranker.average_weights,
-                weight_decay=ranker.weight_decay,
+                weight_decay=float(ranker.weight_decay),
                 dense_optimizer=ranker._dense_optimizer(),
                 embedding_optimizer=ranker.embedding_optimizer,
                 record_gradients=ranker.record_gradients,
@@ -373,18 +373,18 @@ def retune(net: MultiTaskNet, ranker: TrainableRanker) -> None:
     """Give a net that continues the ranker's learning rate, schedule and decay."""
     weighting = net.criterion_.weighting
     own = {id(p) for p in weighting.parameters()}
-    ratio = ranker.learning_rate / net.lr
+    ratio = float(ranker.learning_rate) / net.lr
     for optimizer in net.all_optimizers:
         for group in optimizer.param_groups:
             is_own = not own.isdisjoint(id(p) for p in group["params"])
             if not is_own:
-                group["weight_decay"] = ranker.weight_decay
+                group["weight_decay"] = float(ranker.weight_decay)
             # The start of the last schedule, which may have ended at 0.
             group["lr"] = group.pop("initial_lr", group["lr"])
             if not is_own or weighting.learning_rate is None:
                 group["lr"] *= ratio
-    net.lr = ranker.learning_rate
-    net.weight_decay = ranker.weight_decay
+    net.lr = float(ranker.learning_rate)
+    net.weight_decay = float(ranker.weight_decay)
     net.learning_rate_schedule = ranker.learning_rate_schedule
     net.average_weights = ranker.average_weights
 
