@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 import torch
 from skops import io as skops_io
+from skorch.callbacks import Callback
 
 import skmtl
 from skmtl import ShareBottom, TableEncoder
@@ -73,25 +74,93 @@ def _torch_bytes(state):
     return buffer.getvalue()
 
 
-@pytest.mark.parametrize("kind", ["code", "number", "other keys", "no archive"])
-def test_a_forged_checkpoint_runs_nothing(kind, trap, tmp_path, table):
-    """The checksum is right; it finds damage, not forgery."""
-    data = {
-        "code": lambda: _torch_bytes({"module": Hostile(trap)}),
-        "number": lambda: _torch_bytes(7),
-        "other keys": lambda: _torch_bytes({"a": torch.ones(2)}),
-        "no archive": lambda: b"x" * 100,
-    }[kind]()
+def _forge(folder, data):
+    """Files whose checksum is right; it finds damage, not forgery."""
     digest = hashlib.blake2b(data).hexdigest().encode()
     for name in (checkpoint._LAST, checkpoint._PREVIOUS):
-        (tmp_path / name).write_bytes(checkpoint._FORMAT + digest + b"\n" + data)
+        (folder / name).write_bytes(checkpoint._FORMAT + digest + b"\n" + data)
+
+
+FORGED = {
+    "number": 7,
+    "other keys": {"a": torch.ones(2)},
+    "fingerprint of a number": {"fingerprint": 7},
+    "fingerprint of nothing": {"fingerprint": None},
+    "fingerprint of a list": {"fingerprint": ["learning_rate"]},
+    "fingerprint alone": {"fingerprint": {"learning_rate": "0.1"}},
+    "no text": {1: 2},
+}
+
+
+@pytest.mark.parametrize("kind", ["code", "no archive", *FORGED])
+def test_a_forged_checkpoint_runs_nothing(kind, trap, tmp_path, table):
+    if kind == "code":
+        data = _torch_bytes({"module": Hostile(trap)})
+    else:
+        data = b"x" * 100 if kind == "no archive" else _torch_bytes(FORGED[kind])
+    _forge(tmp_path, data)
     ranker = ShareBottom(**SMALL, callbacks=[Checkpoint(tmp_path)])
-    with (
-        pytest.warns(UserWarning, match="is damaged"),
-        pytest.raises(ValueError, match="Remove them to train from the start"),
-    ):
+    with pytest.raises(ValueError, match="Remove them to train from the start"):
         ranker.fit(*table)
     assert not trap.exists()
+
+
+class _StopError(Exception):
+    """Ends a fit."""
+
+
+class _Stop(Callback):
+    def __init__(self):
+        self.seen_ = 0
+
+    def on_epoch_begin(self, net, **_):
+        if len(net.history) == 2:
+            raise _StopError
+
+
+@pytest.fixture
+def saved(tmp_path, table):
+    """What a fit that was killed saved."""
+    with pytest.raises(_StopError):
+        ShareBottom(**SMALL, callbacks=[_Stop(), Checkpoint(tmp_path)]).fit(*table)
+    return checkpoint._from_bytes((tmp_path / checkpoint._LAST).read_bytes())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"fingerprint": {7: 8}},
+        {"module": {}},
+        {"module": {"a": torch.ones(2)}},
+        {"optimizer": {}},
+        {"optimizer": {"parts": 7}},
+        {"generator": torch.ones(2)},
+        {"average": {}},
+        {"callbacks": [7]},
+        {"history": [7]},
+        {"pass": {}},
+        {"frozen": [[]], "module": {"a": 7}},
+    ],
+    ids=repr,
+)
+def test_a_forged_checkpoint_of_the_same_fit_is_refused(change, saved, tmp_path, table):
+    _forge(tmp_path, _torch_bytes(saved | change))
+    ranker = ShareBottom(**SMALL, callbacks=[_Stop(), Checkpoint(tmp_path)])
+    with pytest.raises(ValueError, match=r"does not fit its network|is of another fit"):
+        ranker.fit(*table)
+    assert not hasattr(ranker, "net_")
+
+
+def test_a_forged_checkpoint_replaces_no_method(saved, tmp_path, table):
+    known = {"on_epoch_begin": 7, "__class__": 7, "__dict__": {}, "seen_": 1}
+    change = {"callbacks": [("_Stop", known)]}
+    _forge(tmp_path, _torch_bytes(saved | change))
+    stop = _Stop()
+    ranker = ShareBottom(**SMALL, callbacks=[stop, Checkpoint(tmp_path)])
+    with pytest.raises(_StopError):
+        ranker.fit(*table)
+    assert callable(stop.on_epoch_begin)
+    assert vars(stop) == {"seen_": 1}
 
 
 def test_an_onnx_file_has_operators_and_no_paths(table, tmp_path):

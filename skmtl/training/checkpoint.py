@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import io
 import os
-import pickle
 import re
 import sys
 from collections.abc import Mapping
@@ -25,6 +25,7 @@ from skmtl._warnings import warn
 from skmtl.modules import Bags, Ragged
 from skmtl.modules.draws import generator_states, set_generator_states
 from skmtl.training.batches import EpochPass, RowTable
+from skmtl.training.fingerprint import difference, digest_of, settings_of
 
 _FORMAT = b"skmtl checkpoint 1\n"
 _LAST, _PREVIOUS = "last.checkpoint", "previous.checkpoint"
@@ -59,7 +60,10 @@ class Checkpoint(Callback):
 
     A file is used only by the same fit: equal hyperparameters, tables, labels, weights,
     versions of skmtl and torch, and an equal start. Otherwise an error names what
-    differs. `random_state` must be an integer, so that the fit can be repeated.
+    differs. `random_state` must be an integer, so that the fit can be repeated. Objects
+    among the hyperparameters are compared by their content. Functions are compared by
+    their own code, not by that of other functions which they call, and classes by
+    their names.
 
     Not saved are the end of a last epoch, which ends the fit, and what a callback of
     your own keeps under other names. A fit takes one `Checkpoint`.
@@ -108,14 +112,15 @@ class Checkpoint(Callback):
         Raises
         ------
         ValueError
-            Where `random_state` is not an integer.
+            Where `random_state` is not an integer, and for hyperparameters whose
+            content cannot be compared.
         """
         if not isinstance(ranker.random_state, int | np.integer):
             raise ValueError(
                 "Checkpoint needs random_state to be an integer, so that a fit can be "
                 f"repeated after a crash; found {ranker.random_state!r}."
             )
-        self.settings = _settings(ranker)
+        self.settings = settings_of(ranker)
 
     def resume(self, net: NeuralNet, table: RowTable, valid: RowTable | None) -> int:
         """Restore what was saved of the same fit, once all callbacks have begun.
@@ -140,12 +145,14 @@ class Checkpoint(Callback):
             If what was saved is of another fit; the message names the difference.
         """
         self.saved_at, self.within = monotonic(), None
+        self.is_damaged = False  # the last file, which must not replace the one before
+        self.is_readable = False  # what this fit saves; looked at once
         self.begun = len(net.history)
         self.fingerprint = {
             **self.settings,
-            "table": _digest(table),
-            "validation table": _digest(valid),
-            "network at the start": _digest(net.module_.state_dict()),
+            "table": digest_of(table),
+            "validation table": digest_of(valid),
+            "network at the start": digest_of(net.module_.state_dict()),
             "torch": str(torch.__version__),
             "skmtl": sys.modules["skmtl"].__version__,
         }
@@ -153,7 +160,14 @@ class Checkpoint(Callback):
         if state is None:
             return 0
         self._check(state["fingerprint"])
-        _restore(net, state)
+        try:
+            _restore(net, state)
+        except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as e:
+            raise ValueError(
+                f"The checkpoint in {self.path} says that it is of this fit, but does "
+                f"not fit its network or callbacks: {e}. Remove it to train from the "
+                "start."
+            ) from e
         if state["pass"] is not None:
             self.within = state
             del net.history[-1]  # the epoch is about to begin again
@@ -204,12 +218,16 @@ class Checkpoint(Callback):
             self._save(net)
 
     def _save(self, net: Any) -> None:
-        state = {"fingerprint": self.fingerprint, **_state_of(net)}
+        data = _to_bytes({"fingerprint": self.fingerprint, **_state_of(net)})
+        if not self.is_readable:
+            _check_readable(data)
+            self.is_readable = True
         folder = Path(self.path)
         folder.mkdir(parents=True, exist_ok=True)
-        if (folder / _LAST).exists():
+        if (folder / _LAST).exists() and not self.is_damaged:
             os.replace(folder / _LAST, folder / _PREVIOUS)
-        write_whole(folder / _LAST, _to_bytes(state))
+        write_whole(folder / _LAST, data)
+        self.is_damaged = False
         self.saved_at = monotonic()
 
     def remove(self) -> None:
@@ -223,9 +241,15 @@ class Checkpoint(Callback):
         there = [file for file in files if file.is_file()]
         for file in there:
             state = _from_bytes(file.read_bytes())
-            if state is not None:
-                return state
-            warn(f"The checkpoint {file} is damaged; the one before is used.")
+            if state is None:
+                continue
+            if file != there[0]:
+                self.is_damaged = True
+                warn(
+                    f"The checkpoint {there[0]} is damaged. {file}, which was saved "
+                    "before it, is used."
+                )
+            return state
         if there:
             raise ValueError(
                 f"No checkpoint in {self.path} can be read: {[str(f) for f in there]} "
@@ -239,7 +263,7 @@ class Checkpoint(Callback):
         if not differ:
             return
         details = "; ".join(
-            f"{k} was {_short(saved.get(k))}, is {_short(now.get(k))}" for k in differ
+            f"{k} {difference(saved.get(k), now.get(k))}" for k in differ
         )
         raise ValueError(
             f"The checkpoint in {self.path} is of another fit: {details}. Restore what "
@@ -257,60 +281,6 @@ def _seconds(every: str) -> float:
             "'10min' or '2h'."
         )
     return float(found[1]) * _UNITS[found[2]]
-
-
-def _settings(ranker: BaseEstimator) -> dict[str, str]:
-    """Hyperparameters on which the bits of a fit depend, as text."""
-    apart = {"callbacks", "verbose", "n_threads", "scratch_dir", "warm_start"}
-    params = ranker.get_params(deep=False)
-    return {"class": type(ranker).__name__} | {
-        name: _text(value)
-        for name, value in sorted(params.items())
-        if name not in apart
-    }
-
-
-def _text(value: Any) -> str:
-    """A value as text that is the same in every process."""
-    if isinstance(value, torch.nn.Module):
-        return repr(value)
-    if isinstance(value, Mapping):
-        return repr({str(k): _text(v) for k, v in value.items()})
-    if callable(value):
-        return f"{value.__module__}.{value.__qualname__}"
-    if isinstance(value, (type(None), bool, int, float, str, list, tuple, np.ndarray)):
-        return repr(value)
-    # Pretrained tables: their vectors are in the network at the start.
-    return type(value).__name__
-
-
-def _short(value: object) -> str:
-    text = str(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-def _digest(value: object) -> str:
-    """A hash of all tensors of a nest."""
-    digest = hashlib.blake2b(digest_size=16)
-    for part in _tensors(value):
-        digest.update(str((part.dtype, tuple(part.shape))).encode())
-        array = part.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy()
-        digest.update(array.data)
-    return digest.hexdigest()
-
-
-def _tensors(value: object) -> list[Tensor]:
-    if isinstance(value, Tensor):
-        return [value]
-    if isinstance(value, RowTable):
-        return _tensors(value.state())
-    if isinstance(value, Ragged):
-        return [value.values, value.offsets]
-    if isinstance(value, Mapping):
-        return [t for key in sorted(value) for t in _tensors(value[key])]
-    if isinstance(value, list | tuple | Bags):
-        return [t for one in value for t in _tensors(one)]
-    return []
 
 
 def _state_of(net: NeuralNet) -> dict[str, Any]:
@@ -338,9 +308,14 @@ def _known_to(callback: Callback) -> tuple[str, dict[str, Any]]:
     known = {
         name: _plain(value)
         for name, value in vars(callback).items()
-        if name.endswith("_") and _is_plain(value)
+        if _is_learnt(name) and _is_plain(value)
     }
     return type(callback).__name__, known
+
+
+def _is_learnt(name: str) -> bool:
+    """Whether an attribute of a callback is one that training sets."""
+    return name.endswith("_") and not name.startswith("_")
 
 
 def _history(history: Any) -> list[Any]:
@@ -361,6 +336,8 @@ def _restore(net: NeuralNet, state: Mapping[str, Any]) -> None:
     if net.average_ is not None:
         net.average_.load_state_dict(state["average"])
     set_generator_states(net.device, (state["generator"], state["gpu"]))
+    if not all(isinstance(epoch, dict) for epoch in state["history"]):
+        raise TypeError("its history is not a list of epochs")
     net.history[:] = state["history"]
     net.pass_ = None
     if state["pass"] is not None:
@@ -368,19 +345,27 @@ def _restore(net: NeuralNet, state: Mapping[str, Any]) -> None:
         net.pass_.load_state_dict(state["pass"])
     for name, p in net.module_.named_parameters():
         p.requires_grad_(name not in state["frozen"])
-    left = list(state["callbacks"])
+    _restore_callbacks(net, state["callbacks"])
+    for _, callback in net.callbacks_:
+        if isinstance(callback, EpochTimer) and callback.epoch_start_time_ is not None:
+            # Its epoch began in another process.
+            callback.epoch_start_time_ += time() - state["time"]
+
+
+def _restore_callbacks(net: NeuralNet, known: list[tuple[str, dict[str, Any]]]) -> None:
+    left = list(known)
     for _, callback in net.callbacks_:
         kind = type(callback).__name__
         # One that is new, such as a bar that shows progress, has nothing to take.
         at = next((k for k, (one, _) in enumerate(left) if one == kind), None)
         for name, value in ({} if at is None else left.pop(at)[1]).items():
             own = vars(callback).get(name)
+            if not _is_learnt(name) or hasattr(type(callback), name):
+                continue  # in a forged file only
             if isinstance(own, torch.optim.lr_scheduler.LRScheduler):
                 own.load_state_dict(value)
             else:
                 setattr(callback, name, _from_plain(value))
-        if isinstance(callback, EpochTimer):  # whose epoch began in another process
-            callback.epoch_start_time_ += time() - state["time"]
 
 
 _SCALARS = (type(None), bool, int, float, str)
@@ -435,9 +420,55 @@ def _from_plain(value: object) -> Any:
 def _to_bytes(state: Mapping[str, Any]) -> bytes:
     """A format, a checksum, and what torch writes."""
     buffer = io.BytesIO()
-    torch.save(state, buffer)
+    torch.save(_without_numpy(state), buffer)
     data = buffer.getvalue()
     return _FORMAT + hashlib.blake2b(data).hexdigest().encode() + b"\n" + data
+
+
+def _without_numpy(value: Any) -> Any:
+    """The same nest with numbers of Python, since torch refuses to read numpy's."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, Mapping):
+        changed: Any = copy.copy(value)  # with what torch notes of a state's version
+        for key, one in value.items():
+            changed[key] = _without_numpy(one)
+        return changed
+    if type(value) in (list, tuple):
+        return type(value)(map(_without_numpy, value))
+    return value
+
+
+def _check_readable(data: bytes) -> None:
+    """Refuse a state that could be written and never be read."""
+    start = data.index(b"\n", len(_FORMAT)) + 1
+    try:
+        # Without the numbers of tensors, which take memory.
+        file = io.BytesIO(memoryview(data)[start:])
+        torch.load(file, weights_only=True, map_location="meta")
+    except Exception as error:
+        raise ValueError(
+            "Checkpoint cannot save this fit: its optimiser, loss weighting or network "
+            f"has a state of other things than numbers, text and tensors: {error}"
+        ) from error
+
+
+# What a file holds at least, so that a forged one is told from that of a fit.
+_PARTS: dict[str, type | tuple[type, ...]] = {
+    "fingerprint": dict,
+    "module": dict,
+    "criterion": dict,
+    "optimizer": dict,
+    "schedules": list,
+    "average": (dict, type(None)),
+    "generator": Tensor,
+    "gpu": (Tensor, type(None)),
+    "frozen": list,
+    "history": list,
+    "pass": (dict, type(None)),
+    "time": float,
+    "callbacks": list,
+}
 
 
 def _from_bytes(content: bytes) -> dict[str, Any] | None:
@@ -449,6 +480,11 @@ def _from_bytes(content: bytes) -> dict[str, Any] | None:
         return None
     try:
         state = torch.load(io.BytesIO(data), weights_only=True)
-    except (EOFError, RuntimeError, ValueError, pickle.UnpicklingError):
+    except MemoryError:
+        raise
+    except Exception:  # whatever a forged file makes torch or pickle say
         return None
-    return state if isinstance(state, dict) and "fingerprint" in state else None
+    whole = isinstance(state, dict) and all(
+        isinstance(state.get(name, ...), kind) for name, kind in _PARTS.items()
+    )
+    return state if whole else None

@@ -279,7 +279,34 @@ def test_a_damaged_file_gives_way_to_the_one_before(impressions, interrupted):
     # One callback more than the fit that was killed had.
     callbacks = [Epochs(), counted, Checkpoint(interrupted)]
     ranker = ShareBottom(callbacks=callbacks, **SMALL_BOTTOM)
-    with pytest.warns(UserWarning, match="is damaged; the one before is used"):
+    message = r"last.checkpoint is damaged\. .*previous.checkpoint.* is used\."
+    with pytest.warns(UserWarning, match=message):
+        ranker.fit(X, y)
+    assert counted.n == 3
+    assert_array_equal(ranker.predict_task_proba(X), expected)
+
+
+def test_a_damaged_file_never_replaces_the_one_before(
+    impressions, interrupted, monkeypatch
+):
+    """A process dies at its first save after it used the file before."""
+    X, y = impressions
+    expected = ShareBottom(**SMALL_BOTTOM).fit(X, y).predict_task_proba(X)
+    last = interrupted / "last.checkpoint"
+    last.write_bytes(last.read_bytes()[:-10])
+
+    def dies(path, data):
+        raise KilledError
+
+    ranker = ShareBottom(callbacks=[Checkpoint(interrupted)], **SMALL_BOTTOM)
+    with monkeypatch.context() as patched:
+        patched.setattr("skmtl.training.checkpoint.write_whole", dies)
+        with pytest.warns(UserWarning, match="is damaged"), pytest.raises(KilledError):
+            ranker.fit(X, y)
+    counted = Epochs()
+    callbacks = [counted, Checkpoint(interrupted)]
+    ranker = ShareBottom(callbacks=callbacks, **SMALL_BOTTOM)
+    with pytest.warns(UserWarning, match="is damaged"):
         ranker.fit(X, y)
     assert counted.n == 3
     assert_array_equal(ranker.predict_task_proba(X), expected)
@@ -289,11 +316,9 @@ def test_two_damaged_files_are_an_error(impressions, interrupted):
     for file in interrupted.iterdir():
         file.write_bytes(file.read_bytes()[:-10])
     ranker = ShareBottom(callbacks=[Checkpoint(interrupted)], **SMALL_BOTTOM)
-    with (
-        pytest.warns(UserWarning, match="is damaged"),
-        pytest.raises(ValueError, match="Remove them to train from the start"),
-    ):
+    with pytest.raises(ValueError, match="Remove them to train from the start"):
         ranker.fit(*impressions)
+    assert len(list(interrupted.iterdir())) == 2
 
 
 def test_saves_wait_for_their_time(impressions, tmp_path, monkeypatch):
