@@ -6,7 +6,7 @@ import copyreg
 from collections.abc import Mapping
 from importlib import import_module
 from os import PathLike
-from typing import Any, Self
+from typing import Any, Self, SupportsIndex
 
 from sklearn.base import BaseEstimator
 
@@ -19,7 +19,7 @@ class SaveMixin:
         path: str | PathLike[str],
         *,
         include_training_state: bool = True,
-        custom_objects: Mapping[str, Any] | None = None,
+        custom_objects: Mapping[str, object] | None = None,
     ) -> None:
         """Write the estimator to one file that holds no code.
 
@@ -60,7 +60,7 @@ class SaveMixin:
         path: str | PathLike[str],
         *,
         device: str | None = None,
-        custom_objects: Mapping[str, Any] | None = None,
+        custom_objects: Mapping[str, object] | None = None,
     ) -> Self:
         """Read an estimator of this class from a file of `save`.
 
@@ -96,7 +96,7 @@ class SaveMixin:
             )
         return found
 
-    def __reduce_ex__(self, protocol: Any) -> Any:
+    def __reduce_ex__(self, protocol: SupportsIndex) -> tuple[object, ...]:
         # pickle and copy go the usual way, and do not ask __getstate__ below.
         base: Any = super()
         return copyreg.__newobj__, (type(self),), base.__getstate__()  # type: ignore[attr-defined]

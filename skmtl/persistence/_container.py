@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
@@ -93,7 +92,7 @@ def _checksum(arrays: Arrays, metadata: Mapping[str, str]) -> str:
     """SHA-256 of all that a file says, in an order of its own."""
     digest = hashlib.sha256()
 
-    def add(*parts: Any) -> None:
+    def add(*parts: object) -> None:
         for part in parts:
             bytes_ = str(part).encode("utf-8", "surrogatepass")
             digest.update(len(bytes_).to_bytes(8, "little") + bytes_)

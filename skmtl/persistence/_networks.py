@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any, NotRequired, Protocol, TypedDict
 
 import numpy as np
 
 from skmtl.persistence._container import RefusedError
 from skmtl.persistence._values import Node, Reader, Writer
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from skmtl.embedders import GraphSAGEEmbedder
+    from skmtl.rankers import MultiTaskRanker
+    from skmtl.training.net import MultiTaskNet
+    from skmtl.weighting import LossWeighting
 
 # Of a ranker's net, what its constructor takes beside the network and the criterion.
 _SETTINGS = (
@@ -18,11 +29,33 @@ _SETTINGS = (
 )  # fmt: skip
 
 
+class RankerState(TypedDict):
+    """What a file holds of the net of a ranker."""
+
+    settings: dict[str, Node]
+    tensors: Node
+    weighting: Node
+    history: Node
+    optimizers: NotRequired[list[Node]]
+
+
+class GraphState(TypedDict):
+    """What a file holds of the network of a `GraphSAGEEmbedder`."""
+
+    tensors: Node
+
+
+class Network(Protocol):
+    """A network that is written to a file."""
+
+    def write(self, writer: Writer, where: str) -> Node: ...
+
+
 class NoTrainingState:
     """Stands for optimisers that a file does not hold."""
 
     @property
-    def parts(self) -> list[Any]:
+    def parts(self) -> list[torch.optim.Optimizer]:
         raise ValueError(
             "This ranker was saved with include_training_state=False, so that "
             "partial_fit and warm_start cannot continue its training. Save it with "
@@ -30,11 +63,12 @@ class NoTrainingState:
         )
 
 
-def take_network(estimator: Any, fitted: dict[str, Any]) -> Any:
+def take_network(estimator: Any, fitted: dict[str, Any]) -> Network | None:
     """Take the network out of fitted attributes; None where there is none."""
-    for attribute, kind in (("net_", RankerNetwork), ("_net", GraphNetwork)):
-        if attribute in fitted:
-            return kind(estimator, fitted.pop(attribute))
+    if "net_" in fitted:
+        return RankerNetwork(estimator, fitted.pop("net_"))
+    if "_net" in fitted:
+        return GraphNetwork(estimator, fitted.pop("_net"))
     return None
 
 
@@ -47,7 +81,7 @@ def restore_network(estimator: Any, reader: Reader, state: Any) -> None:
 class RankerNetwork:
     """The net of a ranker."""
 
-    def __init__(self, ranker: Any, net: Any) -> None:
+    def __init__(self, ranker: MultiTaskRanker, net: MultiTaskNet) -> None:
         self.ranker, self.net = ranker, net
 
     def write(self, writer: Writer, where: str) -> Node:
@@ -59,7 +93,7 @@ class RankerNetwork:
                 "again."
             )
         settings = {name: getattr(net, name) for name in _SETTINGS}
-        state = {
+        state: dict[str, Node] = {
             "settings": {
                 k: writer.write(v, f"{where}.{k}") for k, v in settings.items()
             },
@@ -78,7 +112,7 @@ class RankerNetwork:
         return state
 
     @staticmethod
-    def restore(ranker: Any, reader: Reader, state: Any) -> None:
+    def restore(ranker: MultiTaskRanker, reader: Reader, state: RankerState) -> None:
         from skmtl.training.computing import without_index
         from skmtl.training.net import MultiTaskNet
 
@@ -113,14 +147,14 @@ class RankerNetwork:
 class GraphNetwork:
     """The network of a `GraphSAGEEmbedder`."""
 
-    def __init__(self, embedder: Any, net: Any) -> None:
+    def __init__(self, embedder: GraphSAGEEmbedder, net: nn.Module) -> None:
         self.embedder, self.net = embedder, net
 
     def write(self, writer: Writer, where: str) -> Node:
         return {"tensors": _write_tensors(writer, self.net.state_dict(), where)}
 
     @staticmethod
-    def restore(embedder: Any, reader: Reader, state: Any) -> None:
+    def restore(embedder: GraphSAGEEmbedder, reader: Reader, state: GraphState) -> None:
         from skmtl.embedders._sage_net import make_net
 
         encoder = embedder._encoder
@@ -137,7 +171,7 @@ class GraphNetwork:
         embedder._net = net.eval()
 
 
-def write_strategy(writer: Writer, strategy: Any, where: str) -> Node:
+def write_strategy(writer: Writer, strategy: LossWeighting, where: str) -> Node:
     """What a loss weighting knows beside its hyperparameters."""
     # One that trains knows its tasks, and keeps all else in its state.
     started = {"tasks": strategy.tasks} if "tasks" in vars(strategy) else {}
@@ -146,7 +180,9 @@ def write_strategy(writer: Writer, strategy: Any, where: str) -> Node:
     ]
 
 
-def restore_strategy(strategy: Any, reader: Reader, state: Any) -> None:
+def restore_strategy(
+    strategy: LossWeighting, reader: Reader, state: tuple[Node, Node]
+) -> None:
     """Give a new loss weighting what one in a file knew."""
     plain, tensors = (_read_tensors(reader, one) for one in state)
     if "tasks" in plain:
@@ -154,7 +190,7 @@ def restore_strategy(strategy: Any, reader: Reader, state: Any) -> None:
     strategy.load_state_dict(tensors)
 
 
-def _module(ranker: Any) -> Any:
+def _module(ranker: MultiTaskRanker) -> nn.Module:
     """The network that a ranker's hyperparameters and encoder describe.
 
     Its numbers are those that were in memory.
@@ -173,14 +209,18 @@ def _module(ranker: Any) -> Any:
         return ranker._make_net(encoder, names, ranker._kinds, pretrained)
 
 
-def without_start() -> Any:
+def without_start() -> AbstractContextManager[object]:
     """Leave out what draws the first numbers of parameters, and the generator alone."""
     from torch.overrides import TorchFunctionMode
 
     class Unset(TorchFunctionMode):
         def __torch_function__(
-            self, func: Any, types: Any, args: Any = (), kwargs: Any = None
-        ) -> Any:
+            self,
+            func: Callable[..., object],
+            types: Sequence[type],
+            args: tuple[object, ...] = (),
+            kwargs: dict[str, object] | None = None,
+        ) -> object:
             if func.__name__ in ("normal_", "uniform_", "kaiming_uniform_"):
                 return args[0] if args else (kwargs or {})["tensor"]
             return func(*args, **(kwargs or {}))
@@ -200,16 +240,16 @@ def _check_device(device: str) -> None:
         ) from error
 
 
-def _outline(module: Any) -> list[Any]:
+def _outline(module: nn.Module) -> list[list[tuple[object, ...]]]:
     """Classes, plain attributes and shapes of a network."""
-    parts = [
+    parts: list[tuple[object, ...]] = [
         (name, type(part).__name__, repr(sorted(_plain_attributes(part).items())))
         for name, part in module.named_modules()
     ]
     return [parts, [(name, t.shape) for name, t in module.state_dict().items()]]
 
 
-def _plain_attributes(part: Any) -> dict[str, Any]:
+def _plain_attributes(part: nn.Module) -> dict[str, object]:
     return {
         name: value
         for name, value in vars(part).items()
@@ -219,7 +259,7 @@ def _plain_attributes(part: Any) -> dict[str, Any]:
     }
 
 
-def _write_tensors(writer: Writer, value: Any, where: str) -> Node:
+def _write_tensors(writer: Writer, value: object, where: str) -> Node:
     return writer.write(_mapped(value, as_array), where)
 
 
@@ -227,7 +267,7 @@ def _read_tensors(reader: Reader, node: Node) -> Any:
     return _mapped(reader.read(node), as_tensor)
 
 
-def _mapped(value: Any, change: Any) -> Any:
+def _mapped(value: Any, change: Callable[[object], object]) -> Any:
     """A nest of dicts, lists and tuples with `change` applied to what they hold."""
     if isinstance(value, dict):
         return {key: _mapped(one, change) for key, one in value.items()}
@@ -236,19 +276,21 @@ def _mapped(value: Any, change: Any) -> Any:
     return change(value)
 
 
-def as_array(value: Any) -> Any:
+def as_array(value: object) -> object:
     import torch
 
-    return value.detach().cpu().numpy() if torch.is_tensor(value) else value
+    return value.detach().cpu().numpy() if isinstance(value, torch.Tensor) else value
 
 
-def as_tensor(value: Any) -> Any:
+def as_tensor(value: object) -> object:
     import torch
 
     return torch.from_numpy(value) if isinstance(value, np.ndarray) else value
 
 
-def _restore_optimizer(optimizer: Any, saved: dict[str, Any]) -> None:
+def _restore_optimizer(
+    optimizer: torch.optim.Optimizer, saved: dict[str, object]
+) -> None:
     optimizer.load_state_dict(saved)
     # torch leaves counts of steps where they are.
     for parameter, state in optimizer.state.items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, NotRequired, Protocol, TypedDict
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -25,6 +25,61 @@ from skmtl.persistence._registry import (
 )
 from skmtl.persistence._values import Node, Reader, Writer
 
+if TYPE_CHECKING:
+    from gensim.models import KeyedVectors
+    from torch import nn
+
+    from skmtl.encoding._vocabulary import Vocabulary
+    from skmtl.metrics._task_scorer import TaskScorer
+    from skmtl.training.checkpoint import Checkpoint
+    from skmtl.weighting import LossWeighting
+
+
+# What the nodes of a file hold. A damaged one may lack anything of it.
+ObjectContent = TypedDict(
+    "ObjectContent",
+    {"class": str, "state": Any, "custom": bool, "part": str},
+    total=False,
+)
+
+
+class EstimatorState(TypedDict):
+    """Hyperparameters, fitted attributes, metadata that is asked for, the network."""
+
+    params: dict[str, Node]
+    fitted: dict[str, Node]
+    requests: NotRequired[dict[str, Node]]
+    network: NotRequired[Node]
+
+
+class ScorerState(TypedDict):
+    """Arguments of `make_task_scorer`, and metadata that is asked for."""
+
+    arguments: Node
+    requests: NotRequired[Node]
+
+
+class StrategyState(TypedDict):
+    """Arguments of a constructor, and what was learnt."""
+
+    params: dict[str, Node]
+    learnt: tuple[Node, Node]
+
+
+class Kind(Protocol):
+    """How objects of some classes are written; each kind has a state of its own."""
+
+    def write(self, writer: Writer, value: Any, where: str) -> Node: ...
+
+    def read(self, reader: Reader, cls: type[Any], state: Any) -> object: ...
+
+
+class Asked(Protocol):
+    """What scikit-learn knows of the metadata that one method asks for."""
+
+    requests: Mapping[str, bool | str | None]
+
+
 # What hyperparameters mean that the first files do not have.
 _FORMERLY = {"interpolate_bins": False, "bin_learning_rate_factor": 1.0}
 
@@ -35,7 +90,7 @@ _ROUTED = (
 )  # fmt: skip
 
 
-def write_object(writer: Writer, value: Any, where: str) -> Node:
+def write_object(writer: Writer, value: object, where: str) -> Node:
     """Name and state of an object.
 
     Raises
@@ -58,7 +113,7 @@ def write_object(writer: Writer, value: Any, where: str) -> Node:
     return {"class": name, "state": state} | ({} if own is None else {"custom": True})
 
 
-def read_object(reader: Reader, content: Any) -> Any:
+def read_object(reader: Reader, content: ObjectContent) -> object:
     """The object of a name and a state, or the class of a part."""
     if "part" in content:
         if content["part"] not in PARTS:
@@ -72,8 +127,7 @@ def read_object(reader: Reader, content: Any) -> Any:
         known = find_class(name)
         return _kind(name).read(reader, known, state)
     cls = reader.custom(name)
-    kind = _kind_of_own(cls) if isinstance(cls, type) else None
-    if kind is None:
+    if not isinstance(cls, type) or (kind := _kind_of_own(cls)) is None:
         raise RefusedError(
             f"custom_objects[{name!r}] is not the class that the file was saved with: "
             f"found {cls!r}."
@@ -81,7 +135,7 @@ def read_object(reader: Reader, content: Any) -> Any:
     return kind.read(reader, cls, state)
 
 
-def _kind_of_own(cls: type) -> Any:
+def _kind_of_own(cls: type) -> Kind | None:
     """How objects of a user's own class are held; None for a class of no known kind."""
     if issubclass(cls, BaseEstimator):
         return _Estimator()
@@ -90,7 +144,7 @@ def _kind_of_own(cls: type) -> Any:
     return _Strategy() if issubclass(cls, LossWeighting) else None
 
 
-def _refusal(value: Any, where: str) -> str:
+def _refusal(value: object, where: str) -> str:
     cls = type(value)
     if callable(value) and not isinstance(value, type) and hasattr(value, "__name__"):
         what = f"the function {value.__name__!r}"
@@ -108,10 +162,10 @@ def _refusal(value: Any, where: str) -> str:
 class _Plain:
     """An object whose attributes are its state."""
 
-    def write(self, writer: Writer, value: Any, where: str) -> Node:
+    def write(self, writer: Writer, value: object, where: str) -> Node:
         return _write_attributes(writer, vars(value), where)
 
-    def read(self, reader: Reader, cls: Any, state: Any) -> Any:
+    def read(self, reader: Reader, cls: type[object], state: dict[str, Node]) -> object:
         found = cls.__new__(cls)
         found.__dict__.update(_read_attributes(reader, cls, state))
         return found
@@ -123,12 +177,12 @@ class _Estimator:
     Networks, which are more than plain values, go their own way.
     """
 
-    def write(self, writer: Writer, value: Any, where: str) -> Node:
+    def write(self, writer: Writer, value: BaseEstimator, where: str) -> Node:
         params = value.get_params(deep=False)
         fitted = {k: v for k, v in vars(value).items() if k not in params}
         requests = fitted.pop("_metadata_request", None)
         network = _networks.take_network(value, fitted)
-        state = {
+        state: dict[str, Node] = {
             "params": _write_attributes(writer, params, where),
             "fitted": _write_attributes(writer, fitted, where),
         }
@@ -141,7 +195,9 @@ class _Estimator:
             state["network"] = network.write(writer, where)
         return state
 
-    def read(self, reader: Reader, cls: type, state: Any) -> Any:
+    def read(
+        self, reader: Reader, cls: type[BaseEstimator], state: EstimatorState
+    ) -> BaseEstimator:
         params = _read_attributes(reader, None, state["params"])
         found = cls(**params)
         formerly = {name: v for name, v in _FORMERLY.items() if name not in params}
@@ -157,11 +213,13 @@ class _Estimator:
 class _Vocabulary:
     """Arrays of ids and counts; look-ups are made again."""
 
-    def write(self, writer: Writer, value: Any, where: str) -> Node:
+    def write(self, writer: Writer, value: Vocabulary, where: str) -> Node:
         arrays = value.arrays()
         return {name: writer.write(array, where) for name, array in arrays.items()}
 
-    def read(self, reader: Reader, cls: Any, state: Any) -> Any:
+    def read(
+        self, reader: Reader, cls: type[Vocabulary], state: dict[str, Node]
+    ) -> Vocabulary:
         arrays = {name: reader.read(one) for name, one in state.items()}
         return cls.from_arrays(arrays)
 
@@ -169,10 +227,10 @@ class _Vocabulary:
 class _Scorer:
     """A scorer with a name; one of an own function is code."""
 
-    def write(self, writer: Writer, value: Any, where: str) -> Node:
+    def write(self, writer: Writer, value: TaskScorer, where: str) -> Node:
         from skmtl.metrics._registry import METRICS
 
-        known: Any = METRICS.get(value.metric.name)
+        known = METRICS.get(value.metric.name)
         if known is not value.metric:
             raise ValueError(_refusal(value, where))
         arguments = {
@@ -182,14 +240,16 @@ class _Scorer:
             "response_method": value.response_method,
             **value.params,
         }
-        state = {"arguments": writer.write(arguments, where)}
+        state: dict[str, Node] = {"arguments": writer.write(arguments, where)}
         requests = getattr(value, "_metadata_request", None)
         if requests is not None:
             asked = dict(_simple_requests(requests))["score"]
             state["requests"] = writer.write(dict(asked.requests), where)
         return state
 
-    def read(self, reader: Reader, cls: type, state: Any) -> Any:
+    def read(
+        self, reader: Reader, cls: type[TaskScorer], state: ScorerState
+    ) -> TaskScorer:
         from skmtl.metrics import make_task_scorer
 
         found = make_task_scorer(**reader.read(state["arguments"]))
@@ -201,11 +261,13 @@ class _Scorer:
 class _KeyedVectors:
     """Words and vectors of gensim."""
 
-    def write(self, writer: Writer, value: Any, where: str) -> Node:
+    def write(self, writer: Writer, value: KeyedVectors, where: str) -> Node:
         words = np.array(value.index_to_key, dtype=object)
         return [writer.write(words, where), writer.write(value.vectors, where)]
 
-    def read(self, reader: Reader, cls: Any, state: Any) -> Any:
+    def read(
+        self, reader: Reader, cls: type[KeyedVectors], state: list[Node]
+    ) -> KeyedVectors:
         words, vectors = map(reader.read, state)
         found = cls(vectors.shape[1])
         found.add_vectors(words.tolist(), vectors)
@@ -215,14 +277,16 @@ class _KeyedVectors:
 class _Strategy:
     """A loss weighting: its constructor's arguments, and what it has learnt."""
 
-    def write(self, writer: Writer, value: Any, where: str) -> Node:
+    def write(self, writer: Writer, value: LossWeighting, where: str) -> Node:
         params = value.get_params()
         return {
             "params": _write_attributes(writer, params, where),
             "learnt": _networks.write_strategy(writer, value, where),
         }
 
-    def read(self, reader: Reader, cls: Any, state: Any) -> Any:
+    def read(
+        self, reader: Reader, cls: type[LossWeighting], state: StrategyState
+    ) -> LossWeighting:
         found = cls(**_read_attributes(reader, None, state["params"]))
         _networks.restore_strategy(found, reader, state["learnt"])
         return found
@@ -234,7 +298,7 @@ class _TorchJD:
     What it remembers is in the state of the loss weighting around it.
     """
 
-    def write(self, writer: Writer, value: Any, where: str) -> Node:
+    def write(self, writer: Writer, value: nn.Module, where: str) -> Node:
         given = {
             name: _argument(value, name, where)
             for name in inspect.signature(type(value)).parameters
@@ -249,7 +313,9 @@ class _TorchJD:
         arrays = {k: _networks.as_array(v) for k, v in given.items()}
         return _write_attributes(writer, arrays, where)
 
-    def read(self, reader: Reader, cls: Any, state: Any) -> Any:
+    def read(
+        self, reader: Reader, cls: type[nn.Module], state: dict[str, Node]
+    ) -> nn.Module:
         arguments = _read_attributes(reader, None, state)
         return cls(**{k: _networks.as_tensor(v) for k, v in arguments.items()})
 
@@ -258,7 +324,7 @@ class _TorchJD:
 _DEFAULT = object()
 
 
-def _argument(solver: Any, name: str, where: str) -> Any:
+def _argument(solver: nn.Module, name: str, where: str) -> object:
     """An argument of a constructor of TorchJD, which it keeps under about its name."""
     from torch import Tensor, nn
 
@@ -275,7 +341,7 @@ def _argument(solver: Any, name: str, where: str) -> Any:
     raise ValueError(f"{where} does not tell its {name}, so that it cannot be saved.")
 
 
-def _settings(solver: Any) -> list[str]:
+def _settings(solver: nn.Module) -> list[str]:
     """What is not plain in a solver, such as what projects for it."""
     parts = [value for part in solver.modules() for value in vars(part).values()]
     return [repr(one) for one in parts if type(one).__module__.startswith("torchjd.")]
@@ -284,15 +350,17 @@ def _settings(solver: Any) -> list[str]:
 class _Checkpoint:
     """Where a fit was saved while it ran, and how often."""
 
-    def write(self, writer: Writer, value: Any, where: str) -> Node:
+    def write(self, writer: Writer, value: Checkpoint, where: str) -> Node:
         return [os.fspath(value.path), value.every]
 
-    def read(self, reader: Reader, cls: Any, state: Any) -> Any:
+    def read(
+        self, reader: Reader, cls: type[Checkpoint], state: tuple[str, str]
+    ) -> Checkpoint:
         path, every = state
         return cls(path, every=every)
 
 
-_KINDS: dict[str, Any] = {
+_KINDS: dict[str, Kind] = {
     **dict.fromkeys(STRATEGIES, _Strategy()),
     **dict.fromkeys(TORCHJD, _TorchJD()),
     **dict.fromkeys(
@@ -310,17 +378,21 @@ _KINDS: dict[str, Any] = {
 }  # fmt: skip
 
 
-def _kind(name: str | None) -> Any:
+def _kind(name: str | None) -> Kind:
     return _KINDS.get(name or "", _Estimator())
 
 
-def _write_attributes(writer: Writer, values: Mapping[str, Any], where: str) -> Node:
+def _write_attributes(
+    writer: Writer, values: Mapping[str, object], where: str
+) -> dict[str, Node]:
     return {
         name: writer.write(value, f"{where}.{name}") for name, value in values.items()
     }
 
 
-def _read_attributes(reader: Reader, cls: type | None, state: Any) -> dict[str, Any]:
+def _read_attributes(
+    reader: Reader, cls: type | None, state: Mapping[str, Node]
+) -> dict[str, Any]:
     """Attributes of an object, none of which hides a method of its class."""
     for name in state:
         hides = callable(getattr(cls, name, None)) if cls else False
@@ -329,7 +401,7 @@ def _read_attributes(reader: Reader, cls: type | None, state: Any) -> dict[str, 
     return {name: reader.read(node) for name, node in state.items()}
 
 
-def _simple_requests(requests: Any) -> list[tuple[str, Any]]:
+def _simple_requests(requests: object) -> list[tuple[str, Asked]]:
     """What scikit-learn's metadata routing was told of the methods of an object."""
     found = [(method, getattr(requests, method)) for method in _ROUTED]
     return [(method, asked) for method, asked in found if asked.requests]

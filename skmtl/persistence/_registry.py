@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
 
 from skmtl.persistence._container import RefusedError
 from skmtl.weighting import get_strategy, get_strategy_names
@@ -92,7 +91,7 @@ CLASSES: dict[str, str] = {
 }
 
 
-def find_class(name: Any) -> type:
+def find_class(name: object) -> type:
     """The class of a name in a file.
 
     Raises

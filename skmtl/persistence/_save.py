@@ -16,11 +16,11 @@ from skmtl.persistence._values import Reader, Writer
 
 
 def save(
-    estimator: Any,
+    estimator: object,
     path: str | PathLike[str],
     *,
     include_training_state: bool = True,
-    custom_objects: Mapping[str, Any] | None = None,
+    custom_objects: Mapping[str, object] | None = None,
 ) -> None:
     """Write an estimator of skmtl to one file that holds no code.
 
@@ -86,7 +86,7 @@ def load(
     path: str | PathLike[str],
     *,
     device: str | None = None,
-    custom_objects: Mapping[str, Any] | None = None,
+    custom_objects: Mapping[str, object] | None = None,
 ) -> Any:
     """Read an estimator from a file of `save`, without running code from it.
 
@@ -132,9 +132,9 @@ def load(
 
 
 def to_bytes(
-    estimator: Any,
+    estimator: object,
     include_training_state: bool = True,
-    custom_objects: Mapping[str, Any] | None = None,
+    custom_objects: Mapping[str, object] | None = None,
 ) -> bytes:
     """The bytes that `save` writes."""
     writer = Writer(write_object, include_training_state, custom_objects or {})
@@ -155,7 +155,7 @@ def to_bytes(
 def from_bytes(
     data: bytes,
     device: str | None = None,
-    custom_objects: Mapping[str, Any] | None = None,
+    custom_objects: Mapping[str, object] | None = None,
 ) -> Any:
     """The estimator that `to_bytes` wrote."""
     arrays, metadata = unpack(data)

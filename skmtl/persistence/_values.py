@@ -7,16 +7,19 @@ says what it is: ``{"array": "3"}`` is the array of that name in the file.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
 
 from skmtl.persistence._container import Arrays, DamagedFileError, RefusedError
 
-Node = Any
+# What `json` writes and reads.
+Node: TypeAlias = (
+    "bool | int | float | str | Sequence[Node] | Mapping[str, Node] | None"
+)
 
 # Types of numbers that safetensors and numpy both have.
 _NUMBERS = frozenset(
@@ -47,17 +50,17 @@ class Writer:
 
     def __init__(
         self,
-        write_object: Callable[[Writer, Any, str], Node],
+        write_object: Callable[[Writer, object, str], Node],
         training_state: bool,
-        custom_objects: Mapping[str, Any],
+        custom_objects: Mapping[str, object],
     ) -> None:
         self.write_object, self.training_state = write_object, training_state
         self._names = {id(one): name for name, one in custom_objects.items()}
         self.arrays: Arrays = {}
         # Kept alive, so that no two have the same id.
-        self._seen: dict[int, tuple[Any, int]] = {}
+        self._seen: dict[int, tuple[object, int]] = {}
 
-    def write(self, value: Any, where: str) -> Node:
+    def write(self, value: object, where: str) -> Node:
         """JSON of a value.
 
         Parameters
@@ -72,21 +75,23 @@ class Writer:
         ValueError
             For what is not plain, and not of a class that is known.
         """
-        kind = type(value)
-        if value is None or kind in (bool, int, str):
+        # By exact type: numpy's scalars are subclasses of some of these.
+        if value is None or type(value) is bool or type(value) is int:
             return value
-        if kind is float:
+        if type(value) is str:
+            return value
+        if type(value) is float:
             return value if math.isfinite(value) else {"float": repr(value)}
         if (name := self.custom_name(value)) is not None:
             return {"custom": name}
-        if kind in (list, tuple):
+        if type(value) is list or type(value) is tuple:
             return _write_list(self, value, where)
         for types, write in _WRITERS:
             if isinstance(value, types):
                 return write(self, value, where)
         return self._object(value, where)
 
-    def custom_name(self, value: Any) -> str | None:
+    def custom_name(self, value: object) -> str | None:
         """The name of one of the custom objects; None for another."""
         return self._names.get(id(value))
 
@@ -96,7 +101,7 @@ class Writer:
         self.arrays[name] = np.array(value, order="C")
         return name
 
-    def _object(self, value: Any, where: str) -> Node:
+    def _object(self, value: object, where: str) -> Node:
         if id(value) in self._seen:
             return {"same": self._seen[id(value)][1]}
         number = len(self._seen)
@@ -122,13 +127,13 @@ class Reader:
     def __init__(
         self,
         arrays: Arrays,
-        read_object: Callable[[Reader, Any], Any],
+        read_object: Callable[[Reader, Any], object],
         device: str | None,
-        custom_objects: Mapping[str, Any],
+        custom_objects: Mapping[str, object],
     ) -> None:
         self.arrays, self.read_object, self.device = arrays, read_object, device
         self.custom_objects = custom_objects
-        self._objects: dict[int, Any] = {}
+        self._objects: dict[int, object] = {}
 
     def read(self, node: Node) -> Any:
         """The value that a JSON stands for."""
@@ -145,7 +150,7 @@ class Reader:
         ((key, content),) = node.items()
         return _READERS[key](self, content)
 
-    def custom(self, name: str) -> Any:
+    def custom(self, name: str) -> object:
         """One of the custom objects.
 
         Raises
@@ -166,12 +171,14 @@ class Reader:
         return self.arrays[name].copy()
 
 
-def _write_list(writer: Writer, value: Any, where: str) -> Node:
+def _write_list(
+    writer: Writer, value: list[object] | tuple[object, ...], where: str
+) -> Node:
     items = [writer.write(one, f"{where}[{i}]") for i, one in enumerate(value)]
     return items if isinstance(value, list) else {"tuple": items}
 
 
-def _write_dict(writer: Writer, value: Mapping[Any, Any], where: str) -> Node:
+def _write_dict(writer: Writer, value: Mapping[object, object], where: str) -> Node:
     return {
         "dict": [
             [writer.write(k, f"a key of {where}"), writer.write(v, f"{where}[{k!r}]")]
@@ -180,7 +187,9 @@ def _write_dict(writer: Writer, value: Mapping[Any, Any], where: str) -> Node:
     }
 
 
-def _read_dict(reader: Reader, content: Any) -> dict[Any, Any]:
+def _read_dict(
+    reader: Reader, content: list[tuple[Node, Node]]
+) -> dict[object, object]:
     return {reader.read(k): reader.read(v) for k, v in content}
 
 
@@ -192,7 +201,7 @@ def _write_scalar(writer: Writer, value: np.generic, where: str) -> Node:
     return {"scalar": [value.dtype.name, writer.write(value.item(), where)]}
 
 
-def _read_scalar(reader: Reader, content: Any) -> np.generic:
+def _read_scalar(reader: Reader, content: tuple[str, Node]) -> np.generic:
     name, item = content
     scalar: np.generic = _number_type(name).type(reader.read(item))
     return scalar
@@ -224,7 +233,9 @@ def _write_text(writer: Writer, cells: list[str]) -> list[str]:
     return [writer.array(text), writer.array(offsets)]
 
 
-def _read_strings(reader: Reader, content: Any) -> np.ndarray:
+def _read_strings(
+    reader: Reader, content: tuple[str, str, list[int], str]
+) -> np.ndarray:
     text, offsets, shape, dtype = content
     if dtype != "object" and not (dtype[:1] == "U" and dtype[1:].isdecimal()):
         raise DamagedFileError(f"The file has strings of the type {dtype!r}.")
@@ -236,12 +247,12 @@ def _read_strings(reader: Reader, content: Any) -> np.ndarray:
     return _filled(cells, shape).astype(dtype, copy=False)
 
 
-def _read_objects(reader: Reader, content: Any) -> np.ndarray:
+def _read_objects(reader: Reader, content: tuple[list[Node], list[int]]) -> np.ndarray:
     cells, shape = content
     return _filled([reader.read(one) for one in cells], shape)
 
 
-def _filled(cells: list[Any], shape: list[int]) -> np.ndarray:
+def _filled(cells: Sequence[object], shape: list[int]) -> np.ndarray:
     """An array of objects; numpy would look into lists."""
     found = np.empty(len(cells), dtype=object)
     found[:] = cells
@@ -262,17 +273,17 @@ def _write_index(writer: Writer, value: pd.Index, where: str) -> Node:
     return {"index": [_write_column(writer, value, where), value.dtype.name, name]}
 
 
-def _write_column(writer: Writer, column: Any, where: str) -> Node:
+def _write_column(writer: Writer, column: pd.Series | pd.Index, where: str) -> Node:
     kept = None if column.dtype.name in _NUMBERS else object
     return _write_array(writer, column.to_numpy(kept), where)
 
 
-def _read_range(reader: Reader, content: Any) -> pd.RangeIndex:
+def _read_range(reader: Reader, content: tuple[int, int, int, Node]) -> pd.RangeIndex:
     start, stop, step, name = content
     return pd.RangeIndex(start, stop, step, name=reader.read(name))
 
 
-def _read_index(reader: Reader, content: Any) -> pd.Index:
+def _read_index(reader: Reader, content: tuple[Node, str, Node]) -> pd.Index:
     cells, dtype, name = content
     return pd.Index(
         reader.read(cells), dtype=_column_type(dtype), name=reader.read(name)
@@ -294,12 +305,14 @@ def _write_frame(writer: Writer, value: pd.DataFrame, where: str) -> Node:
     return {"frame": [*labels, columns, names]}
 
 
-def _read_matrix(reader: Reader, content: Any) -> pd.DataFrame:
+def _read_matrix(reader: Reader, content: list[Node]) -> pd.DataFrame:
     columns, index, cells = map(reader.read, content)
     return pd.DataFrame(cells, index=index, columns=columns)
 
 
-def _read_frame(reader: Reader, content: Any) -> pd.DataFrame:
+def _read_frame(
+    reader: Reader, content: tuple[Node, Node, list[Node], list[str]]
+) -> pd.DataFrame:
     names, index, columns, types = content
     cells = zip(columns, types, strict=True)
     index = reader.read(index)
@@ -321,20 +334,22 @@ def _write_random(writer: Writer, value: np.random.RandomState, where: str) -> N
     return {"random": [writer.array(inner["key"]), int(inner["pos"]), *gauss]}
 
 
-def _read_random(reader: Reader, content: Any) -> np.random.RandomState:
-    key, *rest = content
+def _read_random(
+    reader: Reader, content: tuple[str, int, int, float]
+) -> np.random.RandomState:
+    key, position, has_gauss, gauss = content
     found = np.random.RandomState()
-    found.set_state(("MT19937", reader.array(key), *rest))
+    found.set_state(("MT19937", reader.array(key), position, has_gauss, gauss))
     return found
 
 
-def _number_type(name: str) -> np.dtype[Any]:
+def _number_type(name: str) -> np.dtype[np.generic]:
     if name not in _NUMBERS:
         raise DamagedFileError(f"The file has numbers of the type {name!r}.")
     return np.dtype(name)
 
 
-def _column_type(name: str) -> Any:
+def _column_type(name: str) -> str | np.dtype[np.generic]:
     return name if name in _COLUMN_TYPES else _number_type(name)
 
 
@@ -346,7 +361,7 @@ _WRITERS: list[tuple[type, Callable[[Writer, Any, str], Node]]] = [
     (pd.DataFrame, _write_frame),
     (np.random.RandomState, _write_random),
 ]
-_READERS: dict[str, Callable[[Reader, Any], Any]] = {
+_READERS: dict[str, Callable[[Reader, Any], object]] = {
     "array": lambda reader, name: reader.array(name),
     "custom": lambda reader, name: reader.custom(name),
     "dict": _read_dict,
