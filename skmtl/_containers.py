@@ -14,7 +14,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +25,7 @@ from sklearn.utils import check_array
 
 if TYPE_CHECKING:
     import polars as pl
+    import pyarrow as pa
 
 _EXACT_FLOAT = 2**53
 # Containers that hold a query, by package and name, and what runs it.
@@ -94,7 +95,7 @@ def to_native(values: Any, input_name: str = "X") -> Any:
     return _from_protocol(values)
 
 
-def table_of_tasks(values: Any, n_rows: int, input_name: str = "y") -> Any:
+def table_of_tasks(values: object, n_rows: int, input_name: str = "y") -> Any:
     """Turn labels or weights of tasks into something with a row for each row of `X`.
 
     Parameters
@@ -138,7 +139,7 @@ def table_of_tasks(values: Any, n_rows: int, input_name: str = "y") -> Any:
     return pd.DataFrame(table).set_axis(names, axis=1)
 
 
-def n_rows_of(table: Any) -> int:
+def n_rows_of(table: object) -> int:
     """Rows of a table or array of any kind; -1 where it cannot be told."""
     shape: tuple[int, ...] = getattr(table, "shape", ())
     if len(shape):
@@ -146,7 +147,7 @@ def n_rows_of(table: Any) -> int:
     return len(table) if hasattr(table, "__len__") else -1
 
 
-def _refuse_unread(values: Any, input_name: str) -> None:
+def _refuse_unread(values: object, input_name: str) -> None:
     """Name the call that turns a query or a sparse matrix into a table."""
     if sparse.issparse(values):
         raise TypeError(
@@ -162,7 +163,7 @@ def _refuse_unread(values: Any, input_name: str) -> None:
         )
 
 
-def has_names(values: Any) -> bool:
+def has_names(values: object) -> bool:
     """Whether a container names its columns, so that they can be matched by name."""
     if isinstance(values, np.ndarray):
         return values.dtype.names is not None
@@ -173,13 +174,13 @@ def has_names(values: Any) -> bool:
     return hasattr(values, "__arrow_c_stream__") and _is_table(values)
 
 
-def _is_table(values: Any) -> bool:
+def _is_table(values: object) -> bool:
     """Whether what has an Arrow stream is a table, and not a single column."""
     return hasattr(values, "columns") or hasattr(values, "column_names")
 
 
 def as_frame(
-    values: Any, *, estimator: object = None, input_name: str = "X"
+    values: object, *, estimator: object = None, input_name: str = "X"
 ) -> pd.DataFrame:
     """Turn any table into a pandas DataFrame.
 
@@ -215,7 +216,9 @@ def as_frame(
     return _native_order(pd.DataFrame(array))
 
 
-def checked_array(values: Any, input_name: str, **options: Any) -> npt.NDArray[Any]:
+def checked_array(
+    values: object, input_name: str, **options: Any
+) -> npt.NDArray[np.generic]:
     """What `sklearn.utils.check_array` gives, with cells of any kind.
 
     Parameters
@@ -374,7 +377,7 @@ def infer_column(cells: Iterable[Any]) -> pd.Series:
         return column
 
 
-def _is_sized(cell: Any) -> bool:
+def _is_sized(cell: object) -> bool:
     return isinstance(cell, Sequence | np.ndarray) and not isinstance(cell, str)
 
 
@@ -386,7 +389,7 @@ def _one_by_one(cells: list[Any]) -> npt.NDArray[np.object_]:
     return array
 
 
-def _holds_rows(values: Any) -> bool:
+def _holds_rows(values: object) -> TypeGuard[Sequence[Sequence[object]]]:
     """Whether this is a list of rows that are lists, such as JSON gives."""
     return (
         isinstance(values, list | tuple)
@@ -452,7 +455,7 @@ def _from_mapping(columns: Mapping[Any, Any], input_name: str) -> pd.DataFrame:
     return pd.DataFrame(found)
 
 
-def _from_arrow(values: Any) -> Any:
+def _from_arrow(values: object) -> Any:
     import pyarrow as pa
 
     if isinstance(values, pa.RecordBatch):
@@ -464,7 +467,7 @@ def _from_arrow(values: Any) -> Any:
     return values
 
 
-def _from_protocol(values: Any) -> Any:
+def _from_protocol(values: object) -> Any:
     """Tables of libraries that are not named here, by what they implement."""
     if hasattr(values, "__arrow_c_stream__") and find_spec("pyarrow"):
         import pyarrow as pa
@@ -527,7 +530,7 @@ def _native_order(frame: pd.DataFrame) -> pd.DataFrame:
     return native
 
 
-def _is_native(dtype: Any) -> bool:
+def _is_native(dtype: object) -> bool:
     """Whether numbers have the machine's byte order, and Arrow's a simple layout."""
     if isinstance(dtype, pd.ArrowDtype):
         kind = dtype.pyarrow_dtype
@@ -536,13 +539,14 @@ def _is_native(dtype: Any) -> bool:
 
 
 def _native(column: pd.Series) -> pd.Series:
-    dtype: Any = column.dtype
+    dtype = column.dtype
     if not isinstance(dtype, pd.ArrowDtype):
+        assert isinstance(dtype, np.dtype)
         return column.astype(dtype.newbyteorder("="))
     import pyarrow as pa
 
     simple = _simple_arrow(dtype.pyarrow_dtype)
-    values: Any = pa.table({"column": column.array})["column"]
+    values: pa.ChunkedArray = pa.table({"column": column.array})["column"]
     if simple is None:  # a dictionary or nulls
         found = values.to_pandas()
         if pa.types.is_null(values.type):
@@ -550,13 +554,13 @@ def _native(column: pd.Series) -> pd.Series:
         return found.set_axis(column.index)
     if "list_view" in str(values.type):
         # Arrow's cast of a part of such a column gives wrong offsets.
-        plain: Any = pa.chunked_array([pa.array(values.to_pylist(), simple)])
+        plain = pa.chunked_array([pa.array(values.to_pylist(), simple)])
     else:
         plain = values.cast(simple)
     return pd.Series(pd.arrays.ArrowExtensionArray(plain), index=column.index)
 
 
-def _simple_arrow(kind: Any) -> Any:
+def _simple_arrow(kind: pa.DataType) -> pa.DataType | None:
     """An Arrow type without views; None for what pandas has a type of its own for."""
     from pyarrow import types as arrow
 
@@ -580,5 +584,5 @@ def _simple_arrow(kind: Any) -> Any:
     return pa.large_list(inner)
 
 
-def _native_array(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+def _native_array(array: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
     return array.astype(array.dtype.newbyteorder("="), copy=False)

@@ -40,7 +40,7 @@ try:
 except ImportError:  # before 1.9
     CallbackSupportMixin = None
 
-Method = TypeVar("Method", bound=Callable[..., Any])
+Method = TypeVar("Method", bound=Callable[..., object])
 
 
 class _Bounded(Interval):
@@ -62,29 +62,29 @@ ABOVE_ZERO = _Bounded(Real, 0, sys.float_info.max, closed="right")
 class SilentContext:
     """The context of a fit where scikit-learn has no callbacks: it tells nobody."""
 
-    def subcontext(self, **_: Any) -> "SilentContext":
+    def subcontext(self, **_: object) -> "SilentContext":
         return self
 
-    def call_on_fit_task_begin(self, **_: Any) -> "SilentContext":
+    def call_on_fit_task_begin(self, **_: object) -> "SilentContext":
         return self
 
-    def call_on_fit_task_end(self, **_: Any) -> bool:
+    def call_on_fit_task_end(self, **_: object) -> bool:
         return False
 
-    def propagate_callback_context(self, estimator: Any) -> AbstractContextManager:
+    def propagate_callback_context(self, estimator: object) -> AbstractContextManager:
         return nullcontext()
 
 
 class NoCallbacks:
     """Stands for scikit-learn's ``CallbackSupportMixin`` before 1.9."""
 
-    def set_callbacks(self, *callbacks: Any) -> NoReturn:
+    def set_callbacks(self, *callbacks: object) -> NoReturn:
         raise RuntimeError(
             "set_callbacks needs scikit-learn 1.9 or newer, found "
             f"{sklearn.__version__}. Update scikit-learn, or use verbose=1."
         )
 
-    def _init_callback_context(self, **_: Any) -> SilentContext:
+    def _init_callback_context(self, **_: object) -> SilentContext:
         return SilentContext()
 
 
@@ -119,11 +119,11 @@ class available_unless:  # noqa: N801, a decorator as available_if
     def __init__(self, reason: Callable[[Any], str | None]) -> None:
         self.reason = reason
 
-    def __call__(self, method: Callable[..., Any]) -> "available_unless":
+    def __call__(self, method: Callable[..., object]) -> "available_unless":
         self.method, self.__doc__ = method, method.__doc__
         return self
 
-    def __get__(self, instance: Any, owner: type) -> Any:
+    def __get__(self, instance: object, owner: type) -> Any:
         if instance is None:
             return self.method
         reason = self.reason(instance)
@@ -132,7 +132,9 @@ class available_unless:  # noqa: N801, a decorator as available_if
         return self.method.__get__(instance, owner)
 
 
-def scorer_parts(scorer: Any) -> tuple[Callable[..., float], int, dict[str, Any], Any]:
+def scorer_parts(
+    scorer: BaseScorer,
+) -> tuple[Callable[..., float], int, dict[str, object], tuple[str, ...]]:
     """Metric, sign, parameters of the metric, and response methods of a scorer."""
     responses = scorer._response_method
     if isinstance(responses, str):

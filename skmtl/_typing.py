@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+from pandas.api.extensions import ExtensionDtype
 
 FloatArray: TypeAlias = npt.NDArray[np.float64]
 FloatingArray: TypeAlias = npt.NDArray[np.floating]
@@ -19,6 +20,10 @@ AnyArray: TypeAlias = npt.NDArray[np.generic]
 
 # A DataFrame may name its columns by any hashable value.
 ColumnName: TypeAlias = Hashable
+# Of a column of pandas.
+DType: TypeAlias = np.dtype[np.generic] | ExtensionDtype
+# Names or a mask of the columns that hold ids, or "from_dtype".
+CategoricalFeatures: TypeAlias = str | Sequence[ColumnName] | AnyArray | None
 
 
 class ArrowTable(Protocol):
@@ -27,10 +32,21 @@ class ArrowTable(Protocol):
     def __arrow_c_stream__(self, requested_schema: object = None) -> object: ...
 
 
+class Splitter(Protocol):
+    """Gives pairs of indices to train on and to test on, as those of scikit-learn."""
+
+    def split(
+        self, X: object, y: object = None, groups: object = None
+    ) -> Iterable[tuple[IntArray, IntArray]]: ...
+
+
+# Called with an estimator, rows and labels.
+Scorer: TypeAlias = Callable[[object, object, object], float]
+
 # Whatever `to_native` reads; a mapping goes from names of columns to their values.
 TableLike: TypeAlias = npt.ArrayLike | ArrowTable | Mapping[ColumnName, object]
 LabelsLike: TypeAlias = TableLike
 WeightsLike: TypeAlias = TableLike | None
-# The labels that may come up, those of each task for several.
-ClassesLike: TypeAlias = npt.ArrayLike | Sequence[npt.ArrayLike] | None
+# The labels that may come up, those of each task for several; None for a regression.
+ClassesLike: TypeAlias = npt.ArrayLike | Sequence[npt.ArrayLike | None] | None
 RandomStateLike: TypeAlias = int | np.random.RandomState | None

@@ -251,7 +251,7 @@ class CalibratedTasksCV(
 
     def _set_fitted(
         self,
-        fitted: Any,
+        fitted: object,
         maps: list[CalibrationMap],
         labels: Labels,
         classes: AnyArray | list[AnyArray],

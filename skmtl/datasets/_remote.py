@@ -15,9 +15,9 @@ import threading
 import time
 import zipfile
 from collections.abc import Collection, Iterator
-from http.client import HTTPException, IncompleteRead
+from http.client import HTTPException, HTTPMessage, IncompleteRead
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, cast
 from urllib.error import HTTPError
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
@@ -273,15 +273,21 @@ class _WebOnly(HTTPRedirectHandler):
     """Follows redirects to web addresses only; urllib would take FTP as well."""
 
     def redirect_request(
-        self, req: Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
+        self,
+        req: Request,
+        fp: IO[bytes],
+        code: int,
+        msg: str,
+        headers: HTTPMessage,
+        newurl: str,
     ) -> Request | None:
         if not newurl.lower().startswith(("http://", "https://")):
             raise ValueError(newurl)
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
     def http_error_302(
-        self, req: Request, fp: Any, code: int, msg: str, headers: Any
-    ) -> Any:
+        self, req: Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage
+    ) -> IO[bytes] | None:
         try:
             return super().http_error_302(req, fp, code, msg, headers)
         except BaseException:

@@ -118,7 +118,12 @@ class TaskCalibrationDisplay(Display):
 
     @classmethod
     def from_predictions(
-        cls, y: LabelsLike, proba: Any, *, n_bins: int = 10, strategy: str = "quantile"
+        cls,
+        y: LabelsLike,
+        proba: object,
+        *,
+        n_bins: int = 10,
+        strategy: str = "quantile",
     ) -> TaskCalibrationDisplay:
         """Create the display from predictions.
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from skmtl._typing import ColumnName
+from skmtl._typing import ColumnName, TableLike
 from skmtl.displays._panels import Display, heat_table, name_inches, panels
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class ExpertSimilarityDisplay(Display):
     def __init__(
         self,
         *,
-        similarity: Any,
+        similarity: TableLike,
         expert_names: Sequence[ColumnName] | None = None,
         measure: str = "linear CKA",
     ) -> None:
@@ -83,9 +83,9 @@ class ExpertSimilarityDisplay(Display):
             If `similarity` is not square, or the number of names does not match.
         """
         values = np.asarray(self.similarity, dtype=np.float64)
-        names: Any = self.expert_names
+        names = self.expert_names
         if names is None:
-            names = getattr(self.similarity, "columns", range(len(values)))
+            names = list(getattr(self.similarity, "columns", range(len(values))))
         listed = [str(name) for name in names]
         if values.ndim != 2 or values.shape != (len(listed),) * 2:
             raise ValueError(

@@ -106,7 +106,7 @@ class TaskROCDisplay(Display):
 
     @classmethod
     def from_predictions(
-        cls, y: LabelsLike, score: Any, *, sample_weight: WeightsLike = None
+        cls, y: LabelsLike, score: object, *, sample_weight: WeightsLike = None
     ) -> TaskROCDisplay:
         """Create the display from predictions.
 

@@ -35,7 +35,7 @@ class TaskRows(NamedTuple):
 
 def task_rows(
     y: LabelsLike,
-    score: Any,
+    score: object,
     sample_weight: WeightsLike = None,
     *,
     probability: bool = False,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from numbers import Real
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -149,7 +149,7 @@ class GraphSAGEEmbedder(ItemEmbedder):
         group_column: ColumnName = 0,
         item_column: ColumnName = 1,
         time_column: ColumnName = None,
-        feature_columns: Any = None,
+        feature_columns: Sequence[ColumnName] | None = None,
         embedding_dim: int = 16,
         window: int = 5,
         min_frequency: int = 1,

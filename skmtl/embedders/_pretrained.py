@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 
@@ -65,12 +65,12 @@ class PretrainedEmbedding:
 
     def __init__(
         self,
-        table: Any,
+        table: object,
         *,
         mode: str = "init",
         learning_rate_factor: float = 1.0,
         projection: bool = True,
-        scale: Any = "auto",
+        scale: float | str = "auto",
     ) -> None:
         self.table = table
         self.mode = mode
@@ -78,7 +78,7 @@ class PretrainedEmbedding:
         self.projection = projection
         self.scale = scale
 
-    def __deepcopy__(self, memo: Any) -> Self:
+    def __deepcopy__(self, memo: object) -> Self:
         return self
 
     def __repr__(self) -> str:

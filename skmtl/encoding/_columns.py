@@ -12,7 +12,7 @@ import pandas as pd
 from pandas.api import types
 
 from skmtl._containers import check_names
-from skmtl._typing import ColumnName
+from skmtl._typing import CategoricalFeatures, ColumnName, DType
 from skmtl.encoding._lists import (
     holds_lists,
     holds_vectors,
@@ -20,7 +20,7 @@ from skmtl.encoding._lists import (
     vector_width,
 )
 from skmtl.encoding._numbers import ColumnProfile
-from skmtl.encoding._vocabulary import Counts, Ids, Vocabulary, merged
+from skmtl.encoding._vocabulary import Counts, Ids, RowsOfIds, Vocabulary, merged
 
 # So many columns are held at once.
 _HELD = 1000
@@ -87,7 +87,7 @@ class Columns(Sequence[pd.Series]):
 
 
 def read_roles(
-    frame: pd.DataFrame, categorical_features: Any
+    frame: pd.DataFrame, categorical_features: CategoricalFeatures
 ) -> tuple[pd.DataFrame, Roles]:
     """Say what each column is read as, and spread vectors over columns.
 
@@ -127,11 +127,11 @@ def read_roles(
     return frame, Roles(list(frame.columns), single, lists_at, numeric, widths)
 
 
-def _may_hold_lists(dtype: Any) -> bool:
+def _may_hold_lists(dtype: DType) -> bool:
     return isinstance(dtype, pd.ArrowDtype) or types.is_object_dtype(dtype)
 
 
-def is_by_dtype(categorical_features: Any) -> bool:
+def is_by_dtype(categorical_features: CategoricalFeatures) -> bool:
     """Whether the columns of ids are told by their dtype."""
     return isinstance(categorical_features, str) and (
         categorical_features == "from_dtype"
@@ -139,7 +139,9 @@ def is_by_dtype(categorical_features: Any) -> bool:
 
 
 def select_categorical(
-    columns: Sequence[pd.Series], names: Sequence[ColumnName], categorical_features: Any
+    columns: Columns,
+    names: Sequence[ColumnName],
+    categorical_features: CategoricalFeatures,
 ) -> list[bool]:
     """Say of every column whether it holds ids.
 
@@ -258,7 +260,7 @@ def vocabulary_owners(
     return {name: _owner(share, name) for name in id_names}
 
 
-def _owner(share: dict[ColumnName, object], name: ColumnName) -> Any:
+def _owner(share: Mapping[ColumnName, ColumnName], name: ColumnName) -> ColumnName:
     way = [name]
     while way[-1] in share:
         way.append(share[way[-1]])
@@ -435,7 +437,7 @@ class Reading:
     n_missing: int
     exact: bool = True
 
-    def profile(self, vocabulary: Any, together: int) -> ColumnProfile:
+    def profile(self, vocabulary: RowsOfIds, together: int) -> ColumnProfile:
         """What `TableEncoder.summary` says of the column.
 
         Parameters
@@ -464,7 +466,9 @@ class Reading:
         }
 
 
-def readers_of(owners: Mapping[ColumnName, object]) -> dict[ColumnName, list[Any]]:
+def readers_of(
+    owners: Mapping[ColumnName, ColumnName],
+) -> dict[ColumnName, list[ColumnName]]:
     """From each vocabulary to the columns that read it, in the order of the columns.
 
     Parameters
@@ -472,7 +476,7 @@ def readers_of(owners: Mapping[ColumnName, object]) -> dict[ColumnName, list[Any
     owners : mapping of str or int to str or int
         From each id column to the one whose vocabulary it reads.
     """
-    readers: dict[ColumnName, list[Any]] = {}
+    readers: dict[ColumnName, list[ColumnName]] = {}
     for name, owner in owners.items():
         readers.setdefault(owner, []).append(name)
     return readers
@@ -495,22 +499,22 @@ class Plan:
     """
 
     roles: Roles
-    owners: dict[ColumnName, object]
+    owners: dict[ColumnName, ColumnName]
     hashed: dict[ColumnName, int]
     chains: list[list[int]]
 
     @property
-    def categorical(self) -> list[Any]:
+    def categorical(self) -> list[ColumnName]:
         """Names of the id columns."""
         return [self.roles.names[i] for i in self.roles.single]
 
     @property
-    def bags(self) -> list[Any]:
+    def bags(self) -> list[ColumnName]:
         """Names of the columns of lists."""
         return [self.roles.names[i] for i in self.roles.lists]
 
     @property
-    def numeric(self) -> list[Any]:
+    def numeric(self) -> list[ColumnName]:
         """Names of the numbers."""
         return [self.roles.names[i] for i in self.roles.numeric]
 

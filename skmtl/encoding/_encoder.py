@@ -6,7 +6,7 @@ import copy
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from numbers import Integral
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +24,14 @@ from skmtl._containers import (
 )
 from skmtl._saving import SaveMixin
 from skmtl._sklearn import COUNT, Interval, StrOptions, _fit_context, output_config
-from skmtl._typing import ColumnName, LabelsLike, TableLike, WeightsLike
+from skmtl._typing import (
+    CategoricalFeatures,
+    ColumnName,
+    LabelsLike,
+    ObjectArray,
+    TableLike,
+    WeightsLike,
+)
 from skmtl.encoding._advice import (
     advise_on_arrays,
     advise_on_numbers,
@@ -201,7 +208,7 @@ class TableEncoder(SaveMixin, TransformerMixin, BaseEstimator):
     3     0  2.277770          2
     """
 
-    _frame_names: list[Any] | None = None
+    _frame_names: list[ColumnName] | None = None
     _widths: Mapping[int, int] | None = None
     _profile: Mapping[ColumnName, ColumnProfile] | None = None  # not in the first files
     _parameter_constraints: ClassVar[dict[str, Sequence[object]]] = {
@@ -219,11 +226,11 @@ class TableEncoder(SaveMixin, TransformerMixin, BaseEstimator):
 
     def __init__(
         self,
-        categorical_features: Any = "from_dtype",
+        categorical_features: CategoricalFeatures = "from_dtype",
         *,
         min_frequency: int = 2,
         max_categories: int | None = None,
-        share_embedding: Mapping[ColumnName, object] | None = None,
+        share_embedding: Mapping[ColumnName, ColumnName] | None = None,
         max_length: int | None = None,
         fallback: Mapping[ColumnName, object] | None = None,
         n_buckets: Mapping[ColumnName, int] | None = None,
@@ -372,7 +379,7 @@ class TableEncoder(SaveMixin, TransformerMixin, BaseEstimator):
             "max_categories": self.max_categories,
         }
 
-    def _set_vocabularies(self, vocabularies: list[Any]) -> None:
+    def _set_vocabularies(self, vocabularies: list[Vocabulary | HashedIds]) -> None:
         self._vocabularies = vocabularies
         places = self.vocabulary_places_
         columns = [places[name] for name in self.categorical_names_]
@@ -483,7 +490,9 @@ class TableEncoder(SaveMixin, TransformerMixin, BaseEstimator):
         out.columns = self.get_feature_names_out()
         return out.set_axis(X.index) if isinstance(X, pd.DataFrame) else out
 
-    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
+    def get_feature_names_out(
+        self, input_features: Sequence[str] | ObjectArray | None = None
+    ) -> np.ndarray:
         """Give the names of the columns of `transform`.
 
         Parameters
@@ -499,12 +508,12 @@ class TableEncoder(SaveMixin, TransformerMixin, BaseEstimator):
             and ``<name>_bin`` for each number that has bins.
         """
         check_is_fitted(self)
-        names = check_input_names(
+        given = check_input_names(
             input_features,
             self.n_features_in_,
             getattr(self, "feature_names_in_", None),
         )
-        names = spread_names(names, self._widths or {})
+        names = spread_names(given, self._widths or {})
         ids = [names[i] for i in self._categorical]
         for k, number in zip(
             self.more_hashes_, hash_numbers(self.more_hashes_), strict=True
@@ -545,7 +554,7 @@ class TableEncoder(SaveMixin, TransformerMixin, BaseEstimator):
         check_is_fitted(self)
         return summarize(self)
 
-    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, str]:
+    def _repr_mimebundle_(self, **kwargs: object) -> dict[str, str]:
         bundle: dict[str, str] = super()._repr_mimebundle_(**kwargs)
         if "text/html" in bundle and hasattr(self, "vocabulary_sizes_"):
             bundle["text/html"] += self.summary().to_html()
@@ -644,7 +653,7 @@ class TableEncoder(SaveMixin, TransformerMixin, BaseEstimator):
         before, after = (e._all_ids(frame) for e in (self, encoder))
         return encoder, growth(self.layout_, encoder.layout_, before, after)
 
-    def _all_ids(self, frame: Any) -> npt.NDArray[np.int64]:
+    def _all_ids(self, frame: pd.DataFrame) -> npt.NDArray[np.int64]:
         """Ids of all cells, those of lists first; of single ones the first hash."""
         table = encode_frame(self, frame)
         ids = table.ids[:, : len(self._categorical)]
@@ -752,7 +761,9 @@ class TableEncoder(SaveMixin, TransformerMixin, BaseEstimator):
     def _add_ids(self, k: int, ids: Ids) -> None:
         """Give ids that `fit` did not see, or found too rare, rows of their own."""
         vocabularies = list(self._vocabularies)
-        vocabularies[k] = vocabularies[k].extended(ids)
+        known = vocabularies[k]
+        assert isinstance(known, Vocabulary)  # hashed columns are refused before
+        vocabularies[k] = known.extended(ids)
         self._set_vocabularies(vocabularies)
 
     def _as_frame(self, X: TableLike, *, reset: bool) -> pd.DataFrame:
@@ -783,7 +794,7 @@ class TableEncoder(SaveMixin, TransformerMixin, BaseEstimator):
     def _spread(self, frame: pd.DataFrame) -> pd.DataFrame:
         return spread_vectors(frame, self._widths) if self._widths else frame
 
-    def _matched_names(self) -> list[Any] | None:
+    def _matched_names(self) -> list[ColumnName] | None:
         """What columns of a DataFrame are matched by; None after an array."""
         names = getattr(self, "feature_names_in_", self._frame_names)
         return None if names is None else list(names)

@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import chain
 from operator import attrgetter
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from pandas.api import types
 
-from skmtl._typing import AnyArray, ColumnName
+from skmtl._typing import AnyArray, ColumnName, DType
 from skmtl.encoding._advice import warn_of_other_kind
-from skmtl.encoding._vocabulary import Keys, as_keys
+from skmtl.encoding._vocabulary import Keys, RowsOfIds, as_keys
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 Lengths = npt.NDArray[np.int64]
 
@@ -31,11 +34,11 @@ def holds_lists(column: pd.Series) -> bool:
     return bool(there.any()) and isinstance(column.iloc[there.argmax()], LISTS)
 
 
-def _is_arrow_list(dtype: Any) -> bool:
+def _is_arrow_list(dtype: DType) -> bool:
     return isinstance(dtype, pd.ArrowDtype) and _is_list_type(dtype.pyarrow_dtype)
 
 
-def _is_list_type(kind: Any) -> bool:
+def _is_list_type(kind: pa.DataType) -> bool:
     from pyarrow import types as arrow
 
     return bool(
@@ -114,7 +117,7 @@ def entry_keys(values: pd.Series, name: object) -> Keys:
 
 
 def encode_lists(
-    vocabulary: Any, column: pd.Series, name: object, max_length: int | None
+    vocabulary: RowsOfIds, column: pd.Series, name: object, max_length: int | None
 ) -> tuple[npt.NDArray[np.int64], Lengths]:
     """Rows of the vocabulary for all entries of a column, and the length of each row.
 
@@ -150,8 +153,8 @@ def holds_vectors(column: pd.Series, name: object) -> bool:
     Fractions are never ids. Whole numbers are those of a vector if the type of the
     column says that all lists have one length and hold floats.
     """
-    dtype: Any = column.dtype
-    if _is_arrow_list(dtype):
+    dtype = column.dtype
+    if isinstance(dtype, pd.ArrowDtype) and _is_arrow_list(dtype):
         from pyarrow import types as arrow
 
         kind = dtype.pyarrow_dtype
@@ -171,7 +174,7 @@ def holds_vectors(column: pd.Series, name: object) -> bool:
     return bool((array % 1 != 0).any()) and len(set(there.tolist())) == 1
 
 
-def _first_entry(column: pd.Series) -> list[Any]:
+def _first_entry(column: pd.Series) -> list[object]:
     """The first entry of the first list that has one."""
     for cell in column:
         scalar = isinstance(cell, np.ndarray) and cell.ndim == 0
@@ -236,7 +239,7 @@ def spread_vectors(frame: pd.DataFrame, widths: Mapping[int, int]) -> pd.DataFra
     """
     if not widths:
         return frame
-    parts: list[Any] = []
+    parts: list[pd.Series | pd.DataFrame] = []
     for place, (name, column) in enumerate(frame.items()):
         width = widths.get(place)
         if width is None:
@@ -250,7 +253,9 @@ def spread_vectors(frame: pd.DataFrame, widths: Mapping[int, int]) -> pd.DataFra
     return spread
 
 
-def spread_names(names: Sequence[ColumnName], widths: Mapping[int, int]) -> list[Any]:
+def spread_names(
+    names: Sequence[ColumnName], widths: Mapping[int, int]
+) -> list[ColumnName]:
     """Names of the columns after `spread_vectors`."""
     found: list[ColumnName] = []
     for place, name in enumerate(names):
@@ -298,7 +303,7 @@ def _from_arrow(column: pd.Series) -> tuple[pd.Series, Lengths]:
     import pyarrow as pa
     from pyarrow import compute
 
-    lists: Any = pa.table({"lists": column.array})["lists"]
+    lists = pa.table({"lists": column.array})["lists"]
     counted = compute.fill_null(compute.list_value_length(lists), 0)
     flat = compute.list_flatten(lists)
     if pa.types.is_dictionary(flat.type):

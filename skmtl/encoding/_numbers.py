@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypedDict
+from typing import TypedDict
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from pandas.api import types
+
+from skmtl._typing import ColumnName, DType
 
 Floats = npt.NDArray[np.float64]
 
@@ -48,7 +50,7 @@ def as_float(column: pd.Series, name: object) -> np.ndarray:
     return _finite(values, name)
 
 
-def _cure(dtype: Any) -> str:
+def _cure(dtype: DType) -> str:
     if types.is_datetime64_any_dtype(dtype) or types.is_timedelta64_dtype(dtype):
         return (
             f"found {dtype}. Turn times into numbers, such as days since a date or the "
@@ -192,7 +194,7 @@ def binned(scales: Sequence[NumberScale], bin_sizes: Sequence[int]) -> list[int]
 def encode_numbers(
     n_samples: int,
     columns: Iterable[pd.Series],
-    names: Sequence[Any],
+    names: Sequence[ColumnName],
     scales: Sequence[NumberScale],
     bin_sizes: Sequence[int],
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
@@ -354,11 +356,11 @@ def number_of(text: str) -> int | float:
     return int(text, 16) if "x" in text else float(text)
 
 
-def number_texts(numbers: Iterable[Any]) -> npt.NDArray[np.object_]:
+def number_texts(numbers: Iterable[float | np.floating]) -> npt.NDArray[np.object_]:
     """`number_text` of each; None where it is missing."""
     texts = [None if pd.isna(v) else number_text(_plain(v)) for v in numbers]
     return np.array(texts, dtype=object)
 
 
-def _plain(number: Any) -> int | float:
+def _plain(number: float | np.floating) -> int | float:
     return float(number) if isinstance(number, np.floating) else number

@@ -6,14 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from skmtl._typing import ColumnName
+from skmtl._typing import AnyArray, ColumnName
 from skmtl.encoding._columns import Columns
+from skmtl.encoding._hashing import HashedIds
 from skmtl.encoding._lists import encode_lists
 from skmtl.encoding._numbers import (
     ColumnProfile,
@@ -83,7 +84,7 @@ class RaggedArray:
         RaggedArray
             The selected rows, in the order asked for.
         """
-        chosen: Any = rows if isinstance(rows, slice) else np.asarray(rows)
+        chosen = rows if isinstance(rows, slice) else np.asarray(rows)
         starts, lengths = self.offsets[:-1][chosen], self.lengths[chosen]
         offsets = _offsets(lengths)
         at = np.repeat(starts - offsets[:-1], lengths) + np.arange(offsets[-1])
@@ -159,7 +160,7 @@ class EncodedTable:
             tuple(bag.take(rows) for bag in self.bags),
         )
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, AnyArray | tuple[RaggedArray, ...]]:
         """Name the arrays as the network's ``forward`` does.
 
         Returns
@@ -168,7 +169,7 @@ class EncodedTable:
             ``ids``, ``bins`` and ``numeric``, and ``bags``, the tuple, where there are
             columns of lists.
         """
-        arrays: dict[str, Any] = {
+        arrays: dict[str, AnyArray | tuple[RaggedArray, ...]] = {
             "ids": self.ids,
             "bins": self.bins,
             "numeric": self.numeric,
@@ -362,7 +363,7 @@ class FittedEncoder(Protocol):
     _categorical: list[int]
     _lists: list[int]
     _numeric: list[int]
-    _vocabularies: list[Any]
+    _vocabularies: list[Vocabulary | HashedIds]
     _scales: list[NumberScale]
     _widths: Mapping[int, int] | None
     _profile: Mapping[ColumnName, ColumnProfile] | None
@@ -370,7 +371,7 @@ class FittedEncoder(Protocol):
     @property
     def vocabulary_places_(self) -> dict[ColumnName, int]: ...
 
-    def _matched_names(self) -> list[Any] | None: ...
+    def _matched_names(self) -> list[ColumnName] | None: ...
 
 
 def encode_frame(encoder: FittedEncoder, frame: pd.DataFrame) -> EncodedTable:
@@ -417,6 +418,7 @@ def encode_few_rows(encoder: FittedEncoder, frame: pd.DataFrame) -> EncodedTable
     ids = np.empty((len(frame), len(encoder._categorical)), dtype=_id_type(encoder))
     for k, i in enumerate(encoder._categorical):
         vocabulary = encoder._vocabularies[encoder.layout_.columns[k]]
+        assert isinstance(vocabulary, Vocabulary)  # as _is_plain found
         ids[:, k] = vocabulary.rows_of_cells(cells[i].tolist())
     if encoder.layout_.fallbacks:
         fall_back(ids, encoder.layout_.fallbacks)
@@ -453,6 +455,7 @@ def _with_more_hashes(
         name = encoder.categorical_names_[k]
         keys = as_keys(columns[encoder._categorical[k]], name)
         vocabulary = encoder._vocabularies[encoder.layout_.columns[k]]
+        assert isinstance(vocabulary, HashedIds)
         more.append(vocabulary.rows(keys, number).astype(codes.dtype))
     return np.column_stack([codes, *more]) if more else codes
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -36,7 +35,7 @@ class VectorTable:
     from_words: bool
 
     @classmethod
-    def read(cls, table: Any, column: ColumnName) -> VectorTable:
+    def read(cls, table: object, column: ColumnName) -> VectorTable:
         """Read and check a table.
 
         Parameters
@@ -103,7 +102,9 @@ class VectorTable:
         )
 
 
-def _parts(table: Any, column: ColumnName) -> tuple[Any, Any, bool]:
+def _parts(
+    table: object, column: ColumnName
+) -> tuple[npt.ArrayLike, npt.ArrayLike, bool]:
     """Ids, vectors, and whether ids can only be strings."""
     table = getattr(table, "embeddings_", getattr(table, "wv", table))
     if hasattr(table, "index_to_key") and hasattr(table, "vectors"):  # KeyedVectors
@@ -127,7 +128,7 @@ def _parts(table: Any, column: ColumnName) -> tuple[Any, Any, bool]:
     )
 
 
-def _matrix(matrix: Any, column: ColumnName) -> npt.NDArray[np.float32]:
+def _matrix(matrix: npt.ArrayLike, column: ColumnName) -> npt.NDArray[np.float32]:
     try:
         vectors = np.asarray(matrix, dtype=np.float32)
     except (TypeError, ValueError) as error:

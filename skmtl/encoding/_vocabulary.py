@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 from itertools import pairwise, repeat
-from typing import Any, TypedDict
+from typing import Any, Protocol, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -48,11 +48,11 @@ class Ids:
         self.values, self.numbers = values, numbers
 
     @classmethod
-    def of(cls, uniques: Any, numbers: bool) -> Ids:
+    def of(cls, uniques: AnyArray | pd.Index | pd.Categorical, numbers: bool) -> Ids:
         """Take distinct keys as `pandas.factorize` gives them."""
         if isinstance(uniques, np.ndarray):
             return cls(uniques, numbers)
-        if isinstance(uniques.dtype, pd.CategoricalDtype):
+        if isinstance(uniques, pd.Categorical | pd.CategoricalIndex):
             uniques = uniques.categories.take(uniques.codes)
         kind = "int64" if types.is_integer_dtype(uniques.dtype) else None
         text = not (kind or types.is_float_dtype(uniques.dtype))
@@ -65,7 +65,7 @@ class Ids:
         """Select some, by position or by a mask."""
         return Ids(self.values[at], self.numbers)
 
-    def head(self, n: int) -> list[Any]:
+    def head(self, n: int) -> list[int | float | str]:
         """The first ones, as `tolist`."""
         return Ids(self.values[:n], self.numbers).tolist()
 
@@ -293,6 +293,19 @@ class VocabularyLimits(TypedDict):
     max_categories: int | None
 
 
+class RowsOfIds(Protocol):
+    """The ids of a column: a `Vocabulary` or `HashedIds`."""
+
+    @property
+    def numbers(self) -> bool | None: ...
+
+    def __len__(self) -> int: ...
+
+    def rows_of_few(self, values: pd.Series) -> npt.NDArray[np.int64] | None: ...
+
+    def rows(self, keys: Keys) -> npt.NDArray[np.int64]: ...
+
+
 class Vocabulary:
     """Map the ids of one column to rows 1, 2, …; anything else goes to row 0.
 
@@ -422,7 +435,7 @@ class Vocabulary:
         if isinstance(values.dtype, pd.StringDtype):
             if self.ids.numbers:
                 return None
-            cells: Any = values.to_numpy(object)
+            cells: Iterable[ColumnName] = values.to_numpy(object)
         elif values.dtype == np.int64 and self.ids.values.dtype == np.int64:
             if self._lookup is not None:
                 return self._dense_rows(values.to_numpy())
@@ -431,7 +444,7 @@ class Vocabulary:
             return None
         return self.rows_of_cells(cells)
 
-    def rows_of_cells(self, cells: Iterable[Any]) -> npt.NDArray[np.int64]:
+    def rows_of_cells(self, cells: Iterable[ColumnName]) -> npt.NDArray[np.int64]:
         """Rows of strings or of Python's integers, one by one."""
         return np.fromiter(map(self._row_of.get, cells, repeat(0)), np.int64)
 
@@ -509,7 +522,7 @@ class Vocabulary:
 
 
 def rows_of_column(
-    vocabulary: Any, column: pd.Series, name: object
+    vocabulary: RowsOfIds, column: pd.Series, name: object
 ) -> npt.NDArray[np.int64]:
     """Row of every id of a column in a `Vocabulary` or `HashedIds`."""
     rows = vocabulary.rows_of_few(column) if len(column) <= _SHORT else None

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import accumulate, chain, count
-from typing import Any
 
 import numpy as np
 
 from skmtl._typing import ColumnName
 from skmtl.encoding import TableEncoder
 from skmtl.encoding._hashing import HashedIds
+from skmtl.encoding._numbers import NumberScale
+from skmtl.encoding._vocabulary import Vocabulary
 from skmtl.export._graph import ML, Graph
 
 
@@ -84,11 +85,13 @@ def columns_of(encoder: TableEncoder, taken: set[str]) -> list[Column]:
     return found
 
 
-def _vocabulary(encoder: TableEncoder, name: ColumnName) -> Any:
+def _vocabulary(encoder: TableEncoder, name: ColumnName) -> Vocabulary | HashedIds:
     return encoder._vocabularies[encoder.vocabulary_places_[name]]
 
 
-def _ids(vocabulary: Any, name: ColumnName, is_list: bool) -> tuple[str, Any]:
+def _ids(
+    vocabulary: Vocabulary | HashedIds, name: ColumnName, is_list: bool
+) -> tuple[str, str | int | None]:
     """Type of the ids of a column, and what stands for a missing one.
 
     That is none of the known ids, and in lists also nothing that an unknown id is
@@ -151,9 +154,14 @@ def encoder_graph(
 
 
 def _rows(
-    graph: Graph, vocabulary: Any, x: str, extra: dict[ColumnName, int], first: int = 0
+    graph: Graph,
+    vocabulary: Vocabulary | HashedIds,
+    x: str,
+    extra: dict[ColumnName, int],
+    first: int = 0,
 ) -> str:
     """Row of each id, counted from `first`, which is that of unknown ids."""
+    assert isinstance(vocabulary, Vocabulary)  # others were refused
     keys = np.asarray(vocabulary.keys)
     rows = np.arange(first + 1, first + len(keys) + 1)
     cells = [*extra, *keys.tolist()]
@@ -227,7 +235,7 @@ def _bag(graph: Graph, encoder: TableEncoder, x: str, column: Column) -> list[st
     return [rows, there]
 
 
-def _scaled(graph: Graph, scales: list[Any], x: str) -> str:
+def _scaled(graph: Graph, scales: list[NumberScale], x: str) -> str:
     """Scaled and squashed numbers, missing ones 0, ``(rows, n_numeric)``.
 
     In float64: where a number lies in a narrow bin hangs on its last digits.

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from onnx import NodeProto, TensorProto, ValueInfoProto
 
 ML = "ai.onnx.ml"
 
@@ -27,11 +30,11 @@ class Graph:
 
     def __init__(self, onnx: ModuleType) -> None:
         self.onnx = onnx
-        self.nodes: list[Any] = []
-        self.constants: list[Any] = []
-        self.inputs: list[Any] = []
+        self.nodes: list[NodeProto] = []
+        self.constants: list[TensorProto] = []
+        self.inputs: list[ValueInfoProto] = []
 
-    def input(self, name: str, dtype: str, shape: list[Any]) -> str:
+    def input(self, name: str, dtype: str, shape: list[str | int]) -> str:
         """Add an input; `dtype` is "string" or what numpy calls a type."""
         kinds = self.onnx.TensorProto
         kind = getattr(kinds, {"float64": "DOUBLE"}.get(dtype, dtype.upper()))
@@ -49,11 +52,11 @@ class Graph:
         """Add a node that brings numbers to a type, such as "INT64"."""
         return self.add("Cast", x, to=getattr(self.onnx.TensorProto, dtype))
 
-    def tensor(self, array: np.ndarray) -> Any:
+    def tensor(self, array: np.ndarray) -> TensorProto:
         """A tensor that is an attribute of a node."""
         return self.onnx.numpy_helper.from_array(array)
 
-    def add(self, op: str, *inputs: str, domain: str = "", **more: Any) -> str:
+    def add(self, op: str, *inputs: str, domain: str = "", **more: object) -> str:
         """Add a node of one output, and give its name."""
         output = f"encoder/{op}_{len(self.nodes)}"
         self.nodes.append(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -14,8 +14,11 @@ from skmtl.encoding._lists import flat_keys
 from skmtl.encoding._numbers import as_float
 from skmtl.encoding._vocabulary import Keys, as_keys
 
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
 
-def onnx_inputs(session: Any, X: TableLike) -> dict[str, np.ndarray]:
+
+def onnx_inputs(session: InferenceSession, X: TableLike) -> dict[str, np.ndarray]:
     """Turn a table into the inputs of a file of `to_onnx`.
 
     Parameters

@@ -7,7 +7,7 @@ import logging
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,16 +15,27 @@ import torch
 from sklearn.base import BaseEstimator
 from torch import Tensor, nn
 
-from skmtl.calibration._maps import EDGE, IdentityMap, PriorShiftMap, SigmoidMap
+from skmtl.calibration._maps import (
+    EDGE,
+    CalibrationMap,
+    IdentityMap,
+    PriorShiftMap,
+    SigmoidMap,
+)
 from skmtl.modules import (
     ChainedTowers,
+    MultiTaskModule,
     ParallelTowers,
     PooledTower,
     ProductTowers,
+    TableEmbedding,
     TransferTowers,
 )
 from skmtl.modules.bags import BagColumn, unit
 from skmtl.modules.graph import topological_order
+
+if TYPE_CHECKING:
+    import onnx
 
 OPSET = 20
 # Says that torchvision is not installed.
@@ -51,7 +62,7 @@ class PaddedPooling:
     Shape: rows ``(batch, length)`` and a mask of the same shape, to ``(batch, width)``.
     """
 
-    def __init__(self, embedding: Any) -> None:
+    def __init__(self, embedding: TableEmbedding) -> None:
         self.embedding = embedding
 
     def __call__(
@@ -103,7 +114,10 @@ class Pipeline(nn.Module):
     is_constant: Tensor
 
     def __init__(
-        self, ranker: BaseEstimator, maps: Sequence[Any] | None, after: nn.Module
+        self,
+        ranker: BaseEstimator,
+        maps: Sequence[CalibrationMap] | None,
+        after: nn.Module,
     ):
         super().__init__()
         self.network = _network(ranker.net_.module_)
@@ -121,7 +135,7 @@ class Pipeline(nn.Module):
         ):
             self.register_buffer(name, torch.as_tensor(value))
 
-    def forward(self, inputs: dict[str, list[Tensor]]) -> Any:
+    def forward(self, inputs: dict[str, list[Tensor]]) -> tuple[Tensor, ...]:
         """What the file gives, of "ids", "bins", "numeric" and "bags"."""
         like = next(one for parts in inputs.values() for one in parts)
         ids, bins, numeric = (
@@ -159,7 +173,7 @@ class Pipeline(nn.Module):
         return [kind.graph(z) for kind, z in zip(self.kinds, parts, strict=True)]
 
 
-def _line(one: Any) -> tuple[float, float] | None:
+def _line(one: CalibrationMap) -> tuple[float, float] | None:
     """Slope and intercept of a map of the log-odds; None for none.
 
     Raises
@@ -193,17 +207,18 @@ def _sigmoid(x: Tensor) -> Tensor:
     return 1 / (1 + torch.exp(-x))
 
 
-def _network(module: Any) -> Any:
+def _network(module: nn.Module) -> MultiTaskModule:
     """A copy of a network on the CPU that takes filled lists.
 
     Its logits are in float64: what onnxruntime computes of a tiny probability in
     float32, such as the logarithm of a sigmoid, is wrong in the fourth digit.
     """
-    network = copy.deepcopy(module).cpu().eval()
+    network: Any = copy.deepcopy(module).cpu().eval()
     network.towers = _exact(network.towers)
     network.embedding._pooled = PaddedPooling(network.embedding)
     for parameter in network.parameters():
         parameter.requires_grad_(False)
+    assert isinstance(network, MultiTaskModule)
     return network
 
 
@@ -227,7 +242,7 @@ class InFloat64(nn.Module):
         super().__init__()
         self.inner = inner.double()
 
-    def forward(self, x: Tensor) -> Any:
+    def forward(self, x: Tensor) -> Tensor:
         return self.inner(x.double())
 
 
@@ -277,7 +292,7 @@ def export_network(
     names: dict[str, list[str]],
     widths: dict[str, int],
     what: str = "probabilities",
-) -> Any:
+) -> onnx.ModelProto:
     """Export a module to an ONNX model.
 
     Parameters
@@ -301,7 +316,7 @@ def export_network(
         part: [torch.zeros(7, widths[part], dtype=kind) for _ in names[part]]
         for part, kind in _KINDS.items()
     }
-    shapes: dict[str, list[Any]] = {
+    shapes: dict[str, list[dict[int, torch.export.Dim]]] = {
         part: [{0: rows}] * len(names[part]) for part in _KINDS
     }
     example["bags"], shapes["bags"] = [], []

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from os import PathLike
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -19,15 +19,22 @@ from sklearn.utils.validation import check_is_fitted
 import skmtl
 from skmtl._extras import import_extra
 from skmtl._files import write_whole
-from skmtl._typing import ColumnName, TableLike
+from skmtl._typing import AnyArray, ColumnName, TableLike
 from skmtl.calibration import CalibratedTasksCV
+from skmtl.calibration._maps import CalibrationMap
 from skmtl.encoding import TableEncoder
+from skmtl.encoding._numbers import NumberScale
+from skmtl.encoding._vocabulary import Vocabulary
 from skmtl.export._encoder import Column, columns_of, encoder_graph
 from skmtl.export._graph import ML, Graph
 from skmtl.export._inputs import onnx_inputs
 from skmtl.output_weights._base import BaseOutputWeights
 from skmtl.output_weights._fusion import check_weights, transformed
 from skmtl.rankers import MultiTaskRanker
+
+if TYPE_CHECKING:
+    import onnx
+    from torch import nn
 
 # How far probabilities of the file may be from those of the ranker.
 ABSOLUTE, RELATIVE = 1e-6, 1e-4
@@ -165,9 +172,9 @@ class Parts:
         How they fuse.
     """
 
-    probabilities: Any
+    probabilities: BaseEstimator
     ranker: BaseEstimator
-    maps: list[Any] | None = None
+    maps: list[CalibrationMap] | None = None
     weights: npt.NDArray[np.float64] | None = None
     method: str = "sum"
 
@@ -176,7 +183,7 @@ class Parts:
         """What the predictions are called."""
         return "probabilities" if self.ranker._kinds.all_binary else "predictions"
 
-    def predict(self, X: Any) -> npt.NDArray[np.float64]:
+    def predict(self, X: TableLike) -> npt.NDArray[np.float64]:
         """Predictions as the file gives them."""
         if self.ranker._kinds.all_binary:
             return np.asarray(self.probabilities.predict_task_proba(X))
@@ -224,14 +231,14 @@ def _check_size(ranker: BaseEstimator) -> None:
         )
 
 
-def _model(onnx: ModuleType, parts: Parts, columns: list[Column]) -> Any:
+def _model(onnx: ModuleType, parts: Parts, columns: list[Column]) -> onnx.ModelProto:
     """Encoder and network in one model."""
     from skmtl.export import _network
 
     encoder, weights = parts.ranker.encoder_, parts.weights
     graph = Graph(onnx)
     made = encoder_graph(graph, encoder, columns)
-    after: Any = _network.Probabilities()
+    after: nn.Module = _network.Probabilities()
     if weights is not None:
         base = _base(weights, parts.method)
         after = _network.FusedScore(weights, parts.method, base)
@@ -257,7 +264,7 @@ def _base(weights: npt.NDArray[np.float64], method: str) -> float:
 
 def _join(
     onnx: ModuleType,
-    model: Any,
+    model: onnx.ModelProto,
     graph: Graph,
     made: dict[str, list[str]],
     names: dict[str, list[str]],
@@ -286,7 +293,7 @@ def _join(
 
 
 def _describe(
-    onnx: ModuleType, model: Any, parts: Parts, columns: list[Column]
+    onnx: ModuleType, model: onnx.ModelProto, parts: Parts, columns: list[Column]
 ) -> None:
     """Names, types and versions, for whoever holds the file alone."""
     ranker, weights, method = parts.ranker, parts.weights, parts.method
@@ -310,7 +317,7 @@ def _describe(
 
 
 def _compare(
-    data: bytes, estimator: BaseEstimator, parts: Parts, tables: list[Any]
+    data: bytes, estimator: BaseEstimator, parts: Parts, tables: list[TableLike]
 ) -> None:
     """Refuse a file whose predictions are not those of the estimator."""
     runtime = import_extra("onnxruntime", "onnx", "to_onnx")
@@ -323,7 +330,7 @@ def _compare(
 
 
 def _with_small_tables(
-    onnx: ModuleType, model: Any, parts: Parts, tables: list[TableLike]
+    onnx: ModuleType, model: onnx.ModelProto, parts: Parts, tables: list[TableLike]
 ) -> bytes:
     """The file with embeddings of 8 bits, its largest difference among the metadata.
 
@@ -362,7 +369,7 @@ def _with_small_tables(
     return bytes(small.SerializeToString())
 
 
-def _nodes_of_ranges(model: Any) -> list[str]:
+def _nodes_of_ranges(model: onnx.ModelProto) -> list[str]:
     """Names of what reads where bins lie, which are no embeddings."""
     nodes = model.graph.node
     return [n.name for n in nodes if any("bin_ranges" in x for x in n.input[:1])]
@@ -416,7 +423,7 @@ def trial_rows(encoder: TableEncoder, n_rows: int, seed: int = 0) -> pd.DataFram
         Half of the cells are ordinary, the others missing, unseen or extreme.
     """
     rng = np.random.default_rng(seed)
-    columns: dict[int, Any] = {}
+    columns: dict[int, AnyArray | pd.Series] = {}
     for name, place in zip(
         encoder.categorical_names_, encoder._categorical, strict=True
     ):
@@ -442,6 +449,7 @@ def _ids(
 ) -> pd.Series:
     """Ids of a column: nine in ten known, the others unseen or missing."""
     vocabulary = encoder._vocabularies[encoder.vocabulary_places_[name]]
+    assert isinstance(vocabulary, Vocabulary)  # others were refused
     keys = np.asarray(vocabulary.keys)
     strange = _strange(keys, bool(vocabulary.numbers))
     known = keys if len(keys) else strange
@@ -465,7 +473,7 @@ def _strange(keys: np.ndarray, numbers: bool) -> np.ndarray:
     return np.array([k for k in tries if k not in keys], dtype=object)
 
 
-def _numbers(scale: Any, rng: np.random.Generator, n: int) -> np.ndarray:
+def _numbers(scale: NumberScale, rng: np.random.Generator, n: int) -> np.ndarray:
     """Numbers like those of `fit`, edges of bins and what is next to them, far ones."""
     width = 1 / scale.scale if scale.scale else 1.0
     ordinary = scale.center + width * rng.standard_normal(n)

@@ -6,7 +6,7 @@ import time
 import warnings
 from collections.abc import Mapping, Sequence
 from numbers import Integral
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -28,7 +28,7 @@ Split = tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]
 
 
 def transfer_report(
-    estimators: Any,
+    estimators: Mapping[str, BaseEstimator] | Sequence[BaseEstimator],
     X: TableLike,
     y: LabelsLike,
     cv: object = 5,
@@ -156,7 +156,17 @@ def transfer_report(
 _COSTS = ["fit_time", "n_parameters"]
 
 
-def _named(estimators: Any) -> dict[str, object]:
+class FitResult(TypedDict):
+    """Scores of every task, by metric, and the cost of a fit."""
+
+    values: dict[str, np.ndarray]
+    fit_time: float
+    n_parameters: float
+
+
+def _named(
+    estimators: Mapping[str, BaseEstimator] | Sequence[BaseEstimator],
+) -> dict[str, BaseEstimator]:
     if isinstance(estimators, Mapping):
         return {str(name): estimator for name, estimator in estimators.items()}
     names = [type(estimator).__name__ for estimator in estimators]
@@ -169,7 +179,7 @@ def _named(estimators: Any) -> dict[str, object]:
 
 
 def _check_parameters(
-    named: dict[str, object], reference: str, seeds: list[int], level: float
+    named: Mapping[str, object], reference: str, seeds: list[int], level: float
 ) -> None:
     if reference not in named:
         raise ValueError(
@@ -206,7 +216,7 @@ def _fit_and_score(
     groups: object,
     split: Split,
     n_tasks: int,
-) -> dict[str, object]:
+) -> FitResult:
     """Scores of every task, by metric, and the cost of the fit."""
     train, test = split
     estimator = clone(estimator)
@@ -230,7 +240,11 @@ def _fit_and_score(
     return {"values": values, "fit_time": fit_time, "n_parameters": size}
 
 
-def _tidy(places: Any, results: Any, tasks: list[str]) -> pd.DataFrame:
+def _tidy(
+    places: Sequence[tuple[str, int, int]],
+    results: Sequence[FitResult],
+    tasks: list[str],
+) -> pd.DataFrame:
     rows = [
         {
             "metric": metric,
@@ -239,7 +253,8 @@ def _tidy(places: Any, results: Any, tasks: list[str]) -> pd.DataFrame:
             "fold": fold,
             "random_state": seed,
             "value": value,
-            **{cost: result[cost] for cost in _COSTS},
+            "fit_time": result["fit_time"],
+            "n_parameters": result["n_parameters"],
         }
         for (name, fold, seed), result in zip(places, results, strict=True)
         for metric, values in result["values"].items()

@@ -1,10 +1,11 @@
 """Means over groups, with what they cover, and that of the ROC AUC."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
+from skmtl._typing import FloatArray
 from skmtl.metrics._roc_auc import prepare_areas
 from skmtl.metrics._validation import (
     Labels,
@@ -19,7 +20,11 @@ from skmtl.metrics._validation import (
 GROUP_WEIGHTS = ("impressions", "clicks", "equal")
 
 
-class Coverage(NamedTuple):
+# Of one task, or of all.
+Value = TypeVar("Value", float, np.ndarray, float | FloatArray)
+
+
+class Coverage(NamedTuple, Generic[Value]):
     """Share of the data behind a mean over groups.
 
     Parameters
@@ -39,8 +44,8 @@ class Coverage(NamedTuple):
     0.5
     """
 
-    groups: Any
-    impressions: Any
+    groups: Value
+    impressions: Value
 
 
 def check_group_weights(weights: object) -> None:
@@ -55,7 +60,7 @@ def group_mean(
     impressions: np.ndarray,
     clicks: np.ndarray,
     weights: str,
-) -> tuple[np.ndarray, Coverage]:
+) -> tuple[np.ndarray, Coverage[np.ndarray]]:
     """Mean over the groups whose value is not NaN; arrays ``(n_groups, n_tasks)``."""
     used = ~np.isnan(values)
     if weights == "equal":
@@ -157,13 +162,13 @@ def prepare_group_roc_auc(
     *,
     weights: str = "impressions",
     sample_weight: object = None,
-) -> Callable[[object], tuple[np.ndarray, Coverage]]:
+) -> Callable[[object], tuple[np.ndarray, Coverage[np.ndarray]]]:
     """A function from scores to GAUC ``(n_tasks,)`` and coverage of checked labels."""
     check_group_weights(weights)
     codes = check_groups(groups, len(labels))
     areas = prepare_areas(labels, codes, check_weight(sample_weight, len(labels)))
 
-    def values(score: object) -> tuple[np.ndarray, Coverage]:
+    def values(score: object) -> tuple[np.ndarray, Coverage[np.ndarray]]:
         positives, negatives, auc = areas(check_scores(score, labels))
         gauc, coverage = group_mean(auc, positives + negatives, positives, weights)
         why = "no group has both a positive and a negative label"

@@ -1,16 +1,17 @@
 """What a fitted estimator predicts, as scores of tasks."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator
+from sklearn.utils import Tags
 
 from skmtl.metrics._validation import column_names
 from skmtl.tasks import BinaryTask, TaskKind
 
 
-def _layers(estimator: BaseEstimator) -> Iterator[Any]:
+def _layers(estimator: object) -> Iterator[object]:
     """An estimator, the last step of a pipeline, what a search chose, and so on."""
     while estimator is not None:
         yield estimator
@@ -36,7 +37,7 @@ def final_estimator(estimator: Any, X: Any = None) -> tuple[Any, Any]:
         estimator = best
 
 
-def task_names_of(estimator: Any) -> list[str] | None:
+def task_names_of(estimator: object) -> list[str] | None:
     """``task_names_`` of an estimator or of the last step of a pipeline."""
     for layer in _layers(estimator):
         names = getattr(layer, "task_names_", None)
@@ -127,7 +128,7 @@ class TaskPredictions(BaseEstimator):
         self.estimator = estimator
         self.n_tasks = n_tasks
 
-    def __sklearn_tags__(self) -> Any:
+    def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         # Before 1.9, scikit-learn calls any method of these only as it is.
         tags.estimator_type = "outlier_detector"
@@ -150,7 +151,7 @@ class TaskPredictions(BaseEstimator):
     def ranking_score(self, X: object) -> np.ndarray:
         return np.asarray(self._method("decision_function")(X))
 
-    def _method(self, name: str) -> Any:
+    def _method(self, name: str) -> Callable[[object], object]:
         method = getattr(self.estimator, name, None)
         if method is None:
             raise AttributeError(

@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from inspect import Parameter, Signature
-from typing import Any, cast
+from typing import TypeAlias, cast
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -52,8 +52,12 @@ class _Metadata:
         ]
         self.__signature__ = Signature(parameters)
 
-    def __call__(self, y_true: object, y_pred: Any, **metadata: Any) -> float:
+    def __call__(self, y_true: object, y_pred: object, **metadata: object) -> float:
         raise NotImplementedError
+
+
+# Of an estimator, the name of one of its methods, and rows.
+MethodCaller: TypeAlias = Callable[[object, str, object], object]
 
 
 class TaskScorer(BaseScorer):
@@ -121,11 +125,11 @@ class TaskScorer(BaseScorer):
 
     def _score(
         self,
-        method_caller: Any,
+        method_caller: MethodCaller,
         estimator: BaseEstimator,
         X: object,
         y_true: object,
-        **metadata: Any,
+        **metadata: object,
     ) -> float:
         names = task_names_of(estimator)
         if names is not None:

@@ -223,7 +223,7 @@ the tied rows. Groups without a positive row are left out.
 """,
 }
 
-Function = TypeVar("Function", bound=Callable[..., Any])
+Function = TypeVar("Function", bound=Callable[..., object])
 
 
 def _fill_in(function: Function) -> Function:
@@ -457,7 +457,7 @@ def _grouped(
     mean, coverage = values(score)
     scalar = labels.one_dimensional or gains is not None
 
-    def output(values: np.ndarray) -> Any:
+    def output(values: np.ndarray) -> float | np.ndarray:
         return float(values[0]) if scalar else values
 
     if not return_coverage:

@@ -157,7 +157,7 @@ def check_labels(y: object, names: Sequence[str] | None = None) -> Labels:
     return _with_names(labels, list(names), named=found is not None)
 
 
-def _numbers_of_objects(y: LabelsLike) -> Any:
+def _numbers_of_objects(y: LabelsLike) -> LabelsLike:
     """Columns of Python numbers as columns of floats; all else as given."""
     if not isinstance(y, pd.DataFrame | pd.Series | np.ndarray):
         return y
@@ -173,7 +173,8 @@ def _numbers_of_objects(y: LabelsLike) -> Any:
 def labels_of(targets: Targets, *, one_dimensional: bool) -> Labels:
     """The labels that the reader of `y` has found."""
     classes = targets.classes
-    if not targets.multioutput and len(classes) == 1 and classes[0] not in (0, 1):
+    single = isinstance(classes, np.ndarray) and len(classes) == 1
+    if isinstance(classes, np.ndarray) and single and classes[0] not in (0, 1):
         raise ValueError(
             f"The labels of task {targets.names[0]!r} are all {classes[0]!r}. Which "
             "class that is cannot be known: give labels of 0, 1 or NaN, or of two "
@@ -264,7 +265,7 @@ def check_scores(
     return array
 
 
-def positive_columns(proba: Sequence[Any], what: str) -> np.ndarray:
+def positive_columns(proba: Sequence[npt.ArrayLike], what: str) -> np.ndarray:
     for task, columns in enumerate(proba):
         if np.ndim(columns) != 2 or np.shape(columns)[1] != 2:
             raise ValueError(

@@ -1,8 +1,9 @@
 """Folds that train on the past and test on the future."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,9 @@ from sklearn.model_selection import BaseCrossValidator
 
 from skmtl._containers import n_rows_of
 from skmtl._typing import TableLike
+
+# A number of the unit of the timestamps, or what pandas.Timedelta takes.
+Length: TypeAlias = float | str | timedelta | np.timedelta64
 
 
 class TimeSplit(BaseCrossValidator):
@@ -69,9 +73,9 @@ class TimeSplit(BaseCrossValidator):
         self,
         n_splits: int = 5,
         *,
-        test_size: Any = None,
-        gap: Any = 0,
-        train_size: Any = None,
+        test_size: Length | None = None,
+        gap: Length = 0,
+        train_size: Length | None = None,
     ) -> None:
         whole = isinstance(n_splits, Integral) and not isinstance(n_splits, bool)
         if not whole or n_splits < 1:
@@ -167,7 +171,7 @@ class TimeSplit(BaseCrossValidator):
                     )
             yield np.flatnonzero(train), np.flatnonzero(test)
 
-    def _starts(self, time: np.ndarray) -> list[Any]:
+    def _starts(self, time: np.ndarray) -> list[np.generic]:
         """Times after which the test windows begin."""
         n = self.n_splits
         if self.test_size is not None:
@@ -215,7 +219,7 @@ def _check_timestamps(timestamps: object, n_rows: int) -> np.ndarray:
     return time.astype(np.int64) if time.dtype.kind in "iu" else time
 
 
-def _check_length(length: Any, time: np.ndarray, name: str) -> Any:
+def _check_length(length: Length, time: np.ndarray, name: str) -> Any:
     """A length in time that can be subtracted from the timestamps."""
     dates = time.dtype.kind == "M"
     value: Any
@@ -228,7 +232,9 @@ def _check_length(length: Any, time: np.ndarray, name: str) -> Any:
                 raise ValueError("a number has no unit of time")
             value = pd.Timedelta(length).to_timedelta64()
         else:
-            value = length if isinstance(length, Integral) else float(length)
+            value = (
+                length if isinstance(length, Integral) else float(cast(float, length))
+            )
     except (TypeError, ValueError) as error:
         wanted = "a timedelta or a string such as '1D'" if dates else "a number"
         raise ValueError(

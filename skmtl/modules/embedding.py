@@ -104,7 +104,7 @@ class TableEmbedding(Embedding):
         names: Sequence[Hashable] | None = None,
         binned: Sequence[int] | None = None,
         bin_start: float = 0.1,
-        bin_ranges: Any = None,
+        bin_ranges: object = None,
         bin_rate: float = 1.0,
     ) -> None:
         super().__init__()

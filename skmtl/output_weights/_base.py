@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from skmtl._containers import to_native
 from skmtl._saving import MetaSaveMixin
 from skmtl._sklearn import HasMethods, StrOptions, VisualBlock, estimator_has
+from skmtl._typing import WeightsLike
 from skmtl.metrics import get_task_scorer
 from skmtl.metrics._predictions import (
     FusesTasks,
@@ -111,7 +112,7 @@ class BaseOutputWeights(
         check_is_fitted(self, "estimator_")
         return None
 
-    def _set_inner(self, fitted: Any, labels: Labels) -> None:
+    def _set_inner(self, fitted: object, labels: Labels) -> None:
         """Keep the fitted inner estimator, or, where there is none, the tasks."""
         if fitted is None:
             self.__dict__.pop("estimator_", None)
@@ -133,7 +134,7 @@ class BaseOutputWeights(
         classes = inner.classes_
         return default_names(len(classes) if isinstance(classes, list) else 1)
 
-    def _output_weights(self, names: list[str]) -> np.ndarray:
+    def _output_weights(self, names: list[str]) -> WeightsLike:
         raise NotImplementedError
 
     @property

@@ -3,19 +3,22 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral
-from typing import Any
+from typing import TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from skmtl._typing import ColumnName
 from skmtl.metrics._validation import as_numbers, column_names
 from skmtl.output_weights._fusion import check_values
 
+# Points per axis, the values of each task's axis, or the points themselves.
+GridLike: TypeAlias = int | Mapping[ColumnName, npt.ArrayLike] | npt.ArrayLike
 # A candidate is a row of `cv_results_`, about 1 kB with its dict of parameters.
 MAX_POINTS = 500_000
 
 
-def make_candidates(weights: object, names: Sequence[str]) -> np.ndarray:
+def make_candidates(weights: GridLike, names: Sequence[str]) -> np.ndarray:
     """All points ``(n_candidates, n_tasks)``, without the all-zero point."""
     if isinstance(weights, Integral) and not isinstance(weights, bool):
         if weights < 2:
@@ -39,13 +42,13 @@ def make_candidates(weights: object, names: Sequence[str]) -> np.ndarray:
     return points
 
 
-def n_points(weights: Any, n_tasks: int) -> int:
+def n_points(weights: GridLike, n_tasks: int) -> int:
     """Size of the grid, without making it."""
     if isinstance(weights, Integral):
         return int(weights) ** n_tasks
     if isinstance(weights, Mapping):
         return math.prod(int(np.size(values)) for values in weights.values())
-    return len(weights)
+    return len(np.asarray(weights))
 
 
 def _check_size(count: int) -> None:
@@ -56,7 +59,7 @@ def _check_size(count: int) -> None:
         )
 
 
-def _given_points(weights: object, names: Sequence[str]) -> np.ndarray:
+def _given_points(weights: npt.ArrayLike, names: Sequence[str]) -> np.ndarray:
     """An array of points; the columns of a DataFrame are matched by name."""
     points = as_numbers(weights, "weights")
     columns = column_names(weights) if points.ndim == 2 else None

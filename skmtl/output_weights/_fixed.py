@@ -1,7 +1,7 @@
 """An estimator that ranks by given output weights."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, clone
@@ -12,6 +12,7 @@ from sklearn.utils.metadata_routing import (
 )
 
 from skmtl._sklearn import _fit_context, _routing_enabled
+from skmtl._typing import WeightsLike
 from skmtl.metrics._validation import named_values
 from skmtl.output_weights._base import BaseOutputWeights, check_can_fuse, read_labels
 from skmtl.output_weights._fusion import check_weights
@@ -69,7 +70,10 @@ class FixedOutputWeights(BaseOutputWeights):
     }
 
     def __init__(
-        self, estimator: BaseEstimator, weights: Any = None, method: str = "sum"
+        self,
+        estimator: BaseEstimator,
+        weights: WeightsLike = None,
+        method: str = "sum",
     ) -> None:
         self.estimator = estimator
         self.weights = weights
@@ -112,7 +116,7 @@ class FixedOutputWeights(BaseOutputWeights):
         self._output_weights_checked(list(self.task_names_))
         return self
 
-    def _output_weights(self, names: list[str]) -> Any:
+    def _output_weights(self, names: list[str]) -> WeightsLike:
         return np.ones(len(names)) if self.weights is None else self.weights
 
     def _output_weights_checked(self, names: list[str]) -> np.ndarray:

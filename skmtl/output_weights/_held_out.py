@@ -6,7 +6,6 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from numbers import Integral, Real
 from time import perf_counter
-from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, clone
@@ -17,7 +16,7 @@ from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted
 
 from skmtl._sklearn import params_of_rows, rows_of
-from skmtl._typing import RandomStateLike
+from skmtl._typing import RandomStateLike, Splitter
 from skmtl.metrics._validation import Labels
 from skmtl.model_selection import MultiTaskStratifiedKFold
 from skmtl.output_weights._base import task_table
@@ -25,7 +24,7 @@ from skmtl.output_weights._base import task_table
 
 def find_splitter(
     cv: object, y: object, labels: Labels, random_state: RandomStateLike
-) -> Any:
+) -> Splitter | None:
     """A splitter; None for a fitted estimator."""
     if isinstance(cv, str):
         return None
@@ -103,14 +102,14 @@ class FoldFits:
     n_tasks: int
     params: Mapping[str, object]
     error_score: float | str
-    owner: Any
+    owner: BaseEstimator
 
     def run(
         self,
         X: object,
         y: object,
         splits: Sequence[tuple[np.ndarray, np.ndarray]],
-        contexts: Sequence[Any],
+        contexts: Sequence[CallbackContext],
         n_jobs: object,
     ) -> list[HeldOut]:
         found: list[HeldOut] = Parallel(n_jobs=n_jobs)(
@@ -157,12 +156,12 @@ class FoldFits:
 
 def fit_in(
     context: CallbackContext,
-    caller: Any,
+    caller: BaseEstimator,
     estimator: BaseEstimator,
     X: object,
     y: object,
     params: Mapping[str, object],
-) -> Any:
+) -> BaseEstimator:
     """Fit under a callback context of its own, so that its progress is shown nested."""
     takes_callbacks = hasattr(estimator, "set_callbacks")
     shared = context.propagate_callback_context(estimator) if takes_callbacks else None

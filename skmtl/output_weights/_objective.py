@@ -11,6 +11,7 @@ from joblib import Parallel, delayed, effective_n_jobs
 from sklearn.exceptions import UndefinedMetricWarning
 
 from skmtl._sklearn import rows_of
+from skmtl._typing import AnyArray
 from skmtl.metrics._roc_auc import prepare_roc_auc
 from skmtl.metrics._task_scorer import AVERAGES, TaskScorer
 from skmtl.metrics._validation import Labels, check_groups
@@ -68,13 +69,15 @@ class GivenRows:
     X: object
     y: object
     proba: np.ndarray
-    classes: object
+    classes: AnyArray | list[AnyArray]
 
     def take(self, rows: np.ndarray) -> "GivenRows":
         X, y = rows_of(self.X, rows), rows_of(self.y, rows)
         return GivenRows(X, y, self.proba[rows], self.classes)
 
-    def judge(self, scorer: EstimatorScorer, score: np.ndarray, names: object) -> float:
+    def judge(
+        self, scorer: EstimatorScorer, score: np.ndarray, names: Sequence[str]
+    ) -> float:
         stand_in = FusedPredictions(score, self.proba, self.classes, np.array(names))
         return scorer.of_estimator(stand_in, self.X, self.y)
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from functools import partial
 from inspect import Parameter, signature
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
@@ -11,6 +11,7 @@ from sklearn.metrics import get_scorer, get_scorer_names
 
 from skmtl._containers import n_rows_of
 from skmtl._sklearn import BaseScorer, scorer_parts
+from skmtl._typing import AnyArray, ObjectArray
 from skmtl.metrics import get_task_scorer, get_task_scorer_names, make_task_scorer
 from skmtl.metrics._predictions import FusesTasks
 from skmtl.metrics._registry import Metric, function_name
@@ -26,7 +27,13 @@ class FusedPredictions(FusesTasks, ClassifierMixin, BaseEstimator):
     the scorer was given.
     """
 
-    def __init__(self, score: Any, proba: Any, classes_: Any, task_names_: Any) -> None:
+    def __init__(
+        self,
+        score: np.ndarray,
+        proba: np.ndarray,
+        classes_: AnyArray | list[AnyArray],
+        task_names_: ObjectArray,
+    ) -> None:
         self.score_of_rows = score
         self.proba = proba
         self.classes_ = classes_
@@ -35,7 +42,7 @@ class FusedPredictions(FusesTasks, ClassifierMixin, BaseEstimator):
     def decision_function(self, X: object) -> np.ndarray:
         return self._checked(X, self.score_of_rows)
 
-    def predict_proba(self, X: object) -> Any:
+    def predict_proba(self, X: object) -> np.ndarray | list[np.ndarray]:
         both = [np.column_stack([1 - p, p]) for p in self._checked(X, self.proba).T]
         return both if isinstance(self.classes_, list) else both[0]
 
@@ -66,7 +73,7 @@ class EstimatorScorer(TaskScorer):
         return float(self.function(estimator, X, y))
 
 
-def _no_preparation(*args: Any, **kwargs: Any) -> Any:
+def _no_preparation(*args: object, **kwargs: object) -> NoReturn:
     raise NotImplementedError("A scorer f(estimator, X, y) needs an estimator.")
 
 
@@ -135,7 +142,7 @@ def _named(scoring: str) -> TaskScorer:
         ) from error
 
 
-def _of_scikit_learn(scorer: Any, shown: str) -> TaskScorer:
+def _of_scikit_learn(scorer: BaseScorer, shown: str) -> TaskScorer:
     """A scorer of scikit-learn, whose metric then judges every task."""
     function, sign, params, responses = scorer_parts(scorer)
     if THRESHOLD not in responses:

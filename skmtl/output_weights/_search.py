@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from numbers import Integral, Real
 from time import perf_counter
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import ClassVar, NamedTuple, Self
 
 import numpy as np
 import pandas as pd
@@ -29,11 +29,12 @@ from skmtl._sklearn import (
     rows_of,
     with_callbacks,
 )
-from skmtl._typing import RandomStateLike
+from skmtl._typing import RandomStateLike, Splitter
 from skmtl.metrics._predictions import check_same_tasks, task_names_of
 from skmtl.metrics._task_scorer import TaskScorer
 from skmtl.metrics._validation import Labels, check_labels, check_length
 from skmtl.output_weights._base import BaseOutputWeights, check_can_fuse, read_labels
+from skmtl.output_weights._candidates import GridLike
 from skmtl.output_weights._fixed import FixedOutputWeights
 from skmtl.output_weights._fusion import transformed
 from skmtl.output_weights._held_out import (
@@ -244,7 +245,7 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
         self,
         estimator: BaseEstimator,
         *,
-        weights: Any = 11,
+        weights: GridLike = 11,
         scoring: object = None,
         method: str = "sum",
         search: str = "grid",
@@ -331,8 +332,8 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
         return self
 
     def _of_source(
-        self, X: object, y: object, params: dict[str, Any]
-    ) -> tuple[Any, dict[str, Any]]:
+        self, X: object, y: object, params: dict[str, object]
+    ) -> tuple[object, dict[str, object]]:
         """Labels, groups and weights of a source; its other columns stay on disk."""
         if self.cv != "prefit":
             raise ValueError(
@@ -395,7 +396,7 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
 
     def _predict_held_out(
         self,
-        splitter: Any,
+        splitter: Splitter | None,
         X: object,
         y: object,
         labels: Labels,
@@ -444,13 +445,13 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
 
     def _final(
         self,
-        splitter: Any,
+        splitter: Splitter | None,
         held_out: list[HeldOut],
         X: object,
         y: object,
         routed: RoutedMetadata,
         context: CallbackContext,
-    ) -> Any:
+    ) -> BaseEstimator | None:
         """The estimator that predicts; None without a refit of several folds."""
         if splitter is None or (not self.refit and len(held_out) == 1):
             return held_out[0].estimator
@@ -537,7 +538,7 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
             self.estimator_, weights=self.best_weights_, method=self.method
         )
 
-    def _inner(self) -> Any:
+    def _inner(self) -> BaseEstimator:
         if hasattr(self, "best_weights_") and not hasattr(self, "estimator_"):
             raise NotFittedError(
                 "refit=False keeps no estimator of several folds, so nothing can be "
@@ -546,7 +547,7 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
             )
         return super()._inner()
 
-    def _output_weights(self, names: list[str]) -> Any:
+    def _output_weights(self, names: list[str]) -> np.ndarray:
         check_is_fitted(self, "best_weights_")
         return self.best_weights_
 

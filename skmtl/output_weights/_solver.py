@@ -5,14 +5,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Real
 from time import perf_counter
-from typing import Any
+from typing import Protocol
 
 import numpy as np
 from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.utils import check_random_state
 
+from skmtl._typing import RandomStateLike
 from skmtl.metrics._task_scorer import TaskScorer
 from skmtl.output_weights._candidates import (
+    GridLike,
     directions,
     make_candidates,
     n_points,
@@ -146,6 +148,16 @@ class Evaluated:
     columns: dict[str, np.ndarray]
 
 
+class SearchSettings(Protocol):
+    """The hyperparameters of a search."""
+
+    weights: GridLike
+    search: str
+    constraints: Mapping[str, object] | None
+    n_jobs: int | None
+    random_state: RandomStateLike
+
+
 class WeightSearch:
     """Finds the best output weights; its inputs are checked before anything is fitted.
 
@@ -154,7 +166,7 @@ class WeightSearch:
 
     def __init__(
         self,
-        owner: Any,
+        owner: SearchSettings,
         names: list[str],
         scorers: Mapping[str, TaskScorer],
         chosen: str | None,

@@ -39,6 +39,7 @@ from skmtl.modules import (
     with_thresholds,
 )
 from skmtl.rankers._network import (
+    Maker,
     bag_columns,
     belongs_to_part,
     check_embedding_dim,
@@ -80,7 +81,7 @@ from skmtl.training.starts import NextTable, Start, WarmStart
 _ANY_WIDTH = 64
 
 
-def _why_without_classes(ranker: Any) -> str | None:
+def _why_without_classes(ranker: MultiTaskRanker) -> str | None:
     """Why a ranker has no probabilities of classes; None where it has."""
     who = type(ranker).__name__
     if not ranker._is_fitted():
@@ -148,12 +149,16 @@ class MultiTaskRanker(
     _layers: ClassVar[dict[str, int]] = {"tower_units": 0}
 
     # What rankers have whose constructors do not ask for it.
-    sharing = cast(Any, SharedBottom)
-    towers = cast(Any, ParallelTowers)
+    sharing = cast(Maker, SharedBottom)
+    towers = cast(Maker, ParallelTowers)
     _of_parts = cast(dict[str, object], {})
 
     def __init__(
-        self, *, sharing: Any = SharedBottom, towers: Any = ParallelTowers, **more: Any
+        self,
+        *,
+        sharing: Maker = SharedBottom,
+        towers: Maker = ParallelTowers,
+        **more: Any,
     ) -> None:
         of_parts = {name: more.pop(name) for name in [*more] if belongs_to_part(name)}
         super().__init__(**more)
@@ -175,7 +180,7 @@ class MultiTaskRanker(
             Names and values; ``sharing__*``, ``towers__*`` and ``optimizer__*`` as far
             as they were set. If `deep`, ``callbacks__*`` too.
         """
-        params: dict[str, Any] = super().get_params(deep=deep)
+        params: dict[str, object] = super().get_params(deep=deep)
         if deep:
             params |= callback_params(self.callbacks)
         return params | self._of_parts

@@ -7,7 +7,7 @@ import functools
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from numbers import Integral
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from torch import nn
@@ -145,7 +145,7 @@ def check_pooling(pooling: object) -> None:
         )
 
 
-def _is_attention(one: Any) -> bool:
+def _is_attention(one: object) -> bool:
     return isinstance(one, tuple) and len(one) == 2 and one[0] == "attention"
 
 
@@ -340,16 +340,20 @@ def make_part(
     return made
 
 
-def takes(given: Callable[..., object] | nn.Module, name: str) -> bool:
+# A class or function that makes a part of a network, or the part.
+Maker: TypeAlias = Callable[..., nn.Module] | nn.Module
+
+
+def takes(given: Maker, name: str) -> bool:
     """Whether what makes a part takes a parameter; a module is trusted to."""
     return isinstance(given, nn.Module) or name in _accepted(given)
 
 
-def _accepted(given: Callable[..., Any]) -> set[str]:
+def _accepted(given: Callable[..., object]) -> set[str]:
     """Names of parameters, those of base classes too where a class takes ``**more``."""
     if isinstance(given, functools.partial):
         return _accepted(given.func)
-    makers: list[Any] = [given]
+    makers: list[Callable[..., object]] = [given]
     if isinstance(given, type):
         makers = [vars(c)["__init__"] for c in given.__mro__ if "__init__" in vars(c)]
     names: set[str] = set()
@@ -372,9 +376,9 @@ def _bound(given: Callable[..., object]) -> set[str]:
     return set(given.keywords) | _bound(given.func)
 
 
-def part_name(given: Callable[..., Any]) -> str:
+def part_name(given: Maker) -> str:
     """What a class or function that makes a part is called."""
     if isinstance(given, functools.partial):
         return part_name(given.func)
     named = inspect.isroutine(given) or inspect.isclass(given)
-    return given.__name__ if named else repr(given)
+    return str(given.__name__) if named else repr(given)

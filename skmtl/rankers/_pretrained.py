@@ -15,6 +15,7 @@ from skmtl._warnings import warn
 from skmtl.embedders import PretrainedEmbedding
 from skmtl.encoding import EncodedTable, TableEncoder
 from skmtl.encoding._vectors import VectorTable
+from skmtl.encoding._vocabulary import Vocabulary
 from skmtl.modules import Pretrained
 
 # Share of the training rows with a vector below which something is likely wrong.
@@ -33,7 +34,7 @@ class ColumnVectors:
         """Vectors for a column of width `dim`."""
         vectors = self.table.vectors
         factor = self.spec.scale
-        if factor == "auto":
+        if isinstance(factor, str):  # "auto"
             size = np.sqrt(np.square(vectors, dtype=np.float64).mean())
             factor = dim**-0.5 / size if size else 1.0
         return (vectors * factor).astype(np.float32)
@@ -66,13 +67,13 @@ class PretrainedTables:
         self.places = [_place(encoder, one.column) for one in self.columns]
         _refuse_two_for_one(self.places, [one.column for one in self.columns])
         keys = [
-            one.table.ids_for(encoder._vocabularies[k], one.column)
+            one.table.ids_for(_vocabulary(encoder, k), one.column)
             for k, one in zip(self.places, self.columns, strict=True)
         ]
         for k, ids in zip(self.places, keys, strict=True):
             encoder._add_ids(k, ids)
         self.rows = [
-            encoder._vocabularies[k].rows_of_ids(ids)
+            _vocabulary(encoder, k).rows_of_ids(ids)
             for k, ids in zip(self.places, keys, strict=True)
         ]
         self.offsets = [sum(encoder.vocabulary_sizes_[:k]) for k in self.places]
@@ -159,6 +160,12 @@ def _place(encoder: TableEncoder, column: ColumnName) -> int:
         f"embeddings names {column!r}, which is not a column of X. The columns are "
         f"{names}."
     )
+
+
+def _vocabulary(encoder: TableEncoder, place: int) -> Vocabulary:
+    found = encoder._vocabularies[place]
+    assert isinstance(found, Vocabulary)  # `_place` refuses hashed columns
+    return found
 
 
 def _refuse_two_for_one(places: list[int], columns: list[ColumnName]) -> None:

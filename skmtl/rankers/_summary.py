@@ -126,7 +126,7 @@ def _shapes_of_pass(
     module, device = ranker.net_.module_, ranker.net_.device
     shapes: dict[int, list[tuple[int, ...]]] = {}
 
-    def note(one: nn.Module, _: Any, output: Any) -> None:
+    def note(one: nn.Module, _: object, output: object) -> None:
         parts = output if isinstance(output, (list, tuple)) else (output,)
         shapes[id(one)] = [tuple(p.shape) for p in parts if torch.is_tensor(p)]
 

@@ -25,7 +25,7 @@ Predict = Callable[[Any], npt.NDArray[np.float64]]
 
 def write_predictions(
     predict: Predict,
-    X: Any,
+    X: object,
     features: Sequence[str],
     tasks: Sequence[str],
     to: str | os.PathLike[str],
@@ -85,7 +85,7 @@ def write_predictions(
 
 
 def _blocks(
-    X: Any, features: list[str], keep: list[str]
+    X: object, features: list[str], keep: list[str]
 ) -> Iterator[tuple[pa.Table, Any]]:
     """Columns to keep, and rows to predict."""
     import pyarrow as pa

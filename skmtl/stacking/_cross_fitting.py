@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from numbers import Integral
-from typing import Any, TypeAlias, cast
+from typing import TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -108,7 +108,9 @@ def make_classifier(estimator: str | BaseEstimator, seed: int) -> BaseEstimator:
     return cast(BaseEstimator, made)
 
 
-def fit_model(model: Any, X: pd.DataFrame, y: Floats, weight: Floats) -> Any:
+def fit_model(
+    model: BaseEstimator, X: pd.DataFrame, y: Floats, weight: Floats
+) -> BaseEstimator | None:
     """Fit to the rows with a weight; None where they have labels of one class."""
     rows = weight > 0
     label = y[rows].astype(np.int64)
@@ -120,7 +122,7 @@ def fit_model(model: Any, X: pd.DataFrame, y: Floats, weight: Floats) -> Any:
     return model.fit(X[rows], label, sample_weight=w)
 
 
-def log_odds(model: Any, X: pd.DataFrame, prior: float) -> Floats:
+def log_odds(model: BaseEstimator | None, X: pd.DataFrame, prior: float) -> Floats:
     """Log-odds of a positive."""
     p = np.full(len(X), prior) if model is None else model.predict_proba(X)[:, 1]
     return np.asarray(logit(np.clip(p, _EDGE, 1 - _EDGE)), dtype=np.float64)

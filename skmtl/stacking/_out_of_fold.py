@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from numbers import Integral
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from skmtl._containers import as_frame, has_names, select_columns, to_native
 from skmtl._sklearn import HasMethods, Interval, StrOptions, _fit_context
-from skmtl._typing import TableLike
+from skmtl._typing import CategoricalFeatures, TableLike
 from skmtl.encoding import TableEncoder
 from skmtl.sources.opening import check_in_memory
 from skmtl.stacking._cross_fitting import (
@@ -152,7 +152,7 @@ default="hist_gradient_boosting"
         cv: object = 5,
         refit: bool | str = "auto",
         passthrough: bool = True,
-        categorical_features: object = "from_dtype",
+        categorical_features: CategoricalFeatures = "from_dtype",
         n_jobs: int | None = None,
         random_state: object = None,
     ) -> None:
@@ -312,7 +312,7 @@ default=None
         folds: list[Fold],
         seed: int,
         refit: bool,
-    ) -> list[list[Any]]:
+    ) -> list[list[BaseEstimator | None]]:
         """For each task the models of the folds, then that of all rows."""
         parts = [train for train, _ in folds]
         if refit:

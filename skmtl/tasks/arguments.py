@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +13,7 @@ from skmtl._containers import table_of_tasks
 from skmtl._typing import AnyArray, ColumnName
 
 
-def by_task(value: object, names: Iterable[ColumnName], what: str) -> Any:
+def by_task(value: object, names: Iterable[ColumnName], what: str) -> object:
     """Bring a mapping or a Series to a list in the order of the tasks; leave all else.
 
     Parameters

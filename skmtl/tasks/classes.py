@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -12,10 +12,14 @@ import pandas as pd
 from scipy.special import expit, softmax
 from sklearn.utils.multiclass import check_classification_targets
 
+from skmtl._typing import AnyArray
 from skmtl.tasks.kinds import FARTHEST, Floats, Part, TaskKind, shift_of_log_odds
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+# What may be a class.
+Label: TypeAlias = str | float | np.generic
 
 # More classes than this are numbers or ids that were mistaken for classes.
 _MOST_CLASSES = 1000
@@ -26,12 +30,12 @@ _ROUNDS = 30
 class ClassesTask(TaskKind):
     """Base of kinds with several classes."""
 
-    classes_: npt.NDArray[Any] | None = None
+    classes_: AnyArray | None = None
 
-    def __init__(self, *, classes: Sequence[Any] | None = None) -> None:
+    def __init__(self, *, classes: Sequence[Label] | None = None) -> None:
         self.classes = classes
         if classes is not None:
-            found = pd.Index(classes)
+            found = pd.Index(list(classes))
             if len(found) < 2 or found.has_duplicates or found.hasnans:
                 raise ValueError(
                     "classes must be at least two different labels, found "
@@ -39,7 +43,7 @@ class ClassesTask(TaskKind):
                 )
 
     @property
-    def labels(self) -> npt.NDArray[Any]:
+    def labels(self) -> AnyArray:
         """The classes, which are known once labels were read."""
         if self.classes_ is None:
             raise ValueError(f"The classes of {self!r} are known after fit.")
@@ -81,12 +85,17 @@ class ClassesTask(TaskKind):
         return kind, labels, observed
 
     def _find(
-        self, column: Any, observed: npt.NDArray[np.bool_], task: str
-    ) -> npt.NDArray[Any]:
+        self,
+        column: npt.ArrayLike | pd.Series,
+        observed: npt.NDArray[np.bool_],
+        task: str,
+    ) -> AnyArray:
         """The classes: as declared, else those of a categorical, else those found."""
         if self.classes is not None:
             return _numbers_of_objects(np.asarray(self.classes))
-        if isinstance(getattr(column, "dtype", None), pd.CategoricalDtype):
+        if isinstance(column, pd.Series) and isinstance(
+            column.dtype, pd.CategoricalDtype
+        ):
             return _numbers_of_objects(np.asarray(column.dtype.categories))
         values = _numbers_of_objects(np.asarray(column)[observed])
         if not len(values):
@@ -104,9 +113,7 @@ class ClassesTask(TaskKind):
         self._check(values, found, task)
         return found
 
-    def _check(
-        self, values: npt.NDArray[Any], found: npt.NDArray[Any], task: str
-    ) -> None:
+    def _check(self, values: AnyArray, found: AnyArray, task: str) -> None:
         """Refuse what can hardly be classes."""
         if found.dtype.kind == "f" and np.isinf(found).any():
             raise ValueError(
@@ -120,7 +127,7 @@ class ClassesTask(TaskKind):
                 "numbers."
             )
 
-    def decide(self, levels: Floats) -> npt.NDArray[Any]:
+    def decide(self, levels: Floats) -> AnyArray:
         proba = self.probabilities(levels)
         return np.stack([self.labels[p.argmax(axis=1)] for p in proba], axis=1)
 
@@ -128,7 +135,7 @@ class ClassesTask(TaskKind):
         return bool(labels.min(initial=np.inf) < labels.max(initial=-np.inf))
 
 
-def _numbers_of_objects(labels: npt.NDArray[Any]) -> npt.NDArray[Any]:
+def _numbers_of_objects(labels: AnyArray) -> AnyArray:
     """Objects that are all numbers, as in a table beside strings, as numbers."""
     if labels.dtype.kind != "O":
         return labels
@@ -197,8 +204,11 @@ class OrdinalTask(ClassesTask):
         return max(self.n_classes - 1, 1)
 
     def _find(
-        self, column: Any, observed: npt.NDArray[np.bool_], task: str
-    ) -> npt.NDArray[Any]:
+        self,
+        column: npt.ArrayLike | pd.Series,
+        observed: npt.NDArray[np.bool_],
+        task: str,
+    ) -> AnyArray:
         dtype = getattr(column, "dtype", None)
         if isinstance(dtype, pd.CategoricalDtype) and not dtype.ordered:
             column = np.asarray(column)  # its categories have no order that counts
@@ -374,9 +384,7 @@ class MulticlassTask(ClassesTask):
     def column_names(self, task: str) -> list[str]:
         return [f"{task}_{label}" for label in self.labels]
 
-    def _check(
-        self, values: npt.NDArray[Any], found: npt.NDArray[Any], task: str
-    ) -> None:
+    def _check(self, values: AnyArray, found: AnyArray, task: str) -> None:
         super()._check(values, found, task)
         check_classification_targets(values)
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from skmtl._typing import AnyArray
 from skmtl.tasks.arguments import check_names
 from skmtl.tasks.classes import ClassesTask, MulticlassTask, OrdinalTask
 from skmtl.tasks.kinds import BinaryTask, TaskKind, TaskKinds
@@ -17,13 +18,16 @@ from skmtl.tasks.regression import RegressionTask
 # A kind, or its name, for all tasks or by task.
 TaskKindsLike: TypeAlias = str | TaskKind | Mapping[str, str | TaskKind] | None
 
+# The labels of one task.
+Column: TypeAlias = AnyArray | pd.Series
+
 NAMED: dict[str, type[TaskKind]] = {
     kind.name: kind
     for kind in (BinaryTask, RegressionTask, OrdinalTask, MulticlassTask)
 }
 
 
-def kinds_by_task(given: TaskKindsLike, names: Sequence[Any]) -> list[TaskKind]:
+def kinds_by_task(given: TaskKindsLike, names: Sequence[object]) -> list[TaskKind]:
     """Bring `task_kinds` to a kind for each task.
 
     Parameters
@@ -81,7 +85,7 @@ def are_many_classes(given: TaskKindsLike) -> bool:
 
 
 def read_columns(
-    columns: Sequence[npt.ArrayLike], names: Sequence[str], kinds: Sequence[TaskKind]
+    columns: Sequence[Column], names: Sequence[str], kinds: Sequence[TaskKind]
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_], TaskKinds]:
     """Read the labels of each task by its kind.
 
@@ -102,7 +106,7 @@ def read_columns(
     return np.stack(labels, axis=1), np.stack(observed, axis=1), TaskKinds(read)
 
 
-def columns_of(y: Any) -> list[Any]:
+def columns_of(y: npt.ArrayLike | pd.DataFrame) -> list[Column]:
     """Columns of a table of labels, each with its own type; one of a vector."""
     if isinstance(y, pd.DataFrame):
         return [_plain(y.iloc[:, task]) for task in range(y.shape[1])]
@@ -112,7 +116,7 @@ def columns_of(y: Any) -> list[Any]:
     return [array] if array.ndim == 1 else list(array.T)
 
 
-def _plain(column: pd.Series) -> Any:
+def _plain(column: pd.Series) -> Column:
     """A column as numpy has it, NaN where missing; categoricals as they are."""
     if isinstance(column.dtype, pd.CategoricalDtype):
         return column

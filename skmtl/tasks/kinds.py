@@ -13,6 +13,8 @@ import numpy.typing as npt
 from scipy.optimize import brentq
 from scipy.special import expit
 
+from skmtl._typing import AnyArray, ClassesLike, ColumnName
+
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
@@ -77,7 +79,7 @@ class TaskKind(ABC):
         return f"{type(self).__name__}({shown})"
 
     @property
-    def labels(self) -> npt.NDArray[Any] | None:
+    def labels(self) -> AnyArray | None:
         """The labels of a kind with classes; None for numbers."""
         return None
 
@@ -147,7 +149,7 @@ class TaskKind(ABC):
             For labels that are not of the kind.
         """
 
-    def with_classes(self, classes: Any, task: str) -> Self:
+    def with_classes(self, classes: ClassesLike, task: str) -> Self:
         """Give the kind that has classes which were announced; as it is without."""
         return self
 
@@ -215,7 +217,7 @@ class TaskKind(ABC):
         raise ValueError(f"A {self.name} has no classes.")
 
     @abstractmethod
-    def decide(self, levels: Floats) -> npt.NDArray[Any]:
+    def decide(self, levels: Floats) -> AnyArray:
         """Give the label to predict, ``(n_samples, n_tasks)``."""
 
     def judged(self, levels: Floats) -> npt.NDArray[Any]:
@@ -322,7 +324,7 @@ class BinaryTask(TaskKind):
     has_label_weight = True
 
     @property
-    def labels(self) -> npt.NDArray[Any]:
+    def labels(self) -> AnyArray:
         """0 and 1."""
         return np.array([0, 1])
 
@@ -521,7 +523,7 @@ class TaskKinds:
             [k.expected(levels[:, own]) for k, own in self._with_outputs()], axis=1
         )
 
-    def column_names(self, names: npt.NDArray[Any]) -> list[Any]:
+    def column_names(self, names: AnyArray) -> list[ColumnName]:
         """Name the columns of the expected labels."""
         if self.all_binary:
             return list(names)
@@ -532,7 +534,7 @@ class TaskKinds:
         """Give the probability of each class, ``(n_samples, n_classes)`` by task."""
         return [k.probabilities(levels[:, own])[0] for k, own in self._with_outputs()]
 
-    def decide(self, levels: Floats) -> npt.NDArray[Any]:
+    def decide(self, levels: Floats) -> AnyArray:
         """Give the labels to predict, ``(n_samples, n_tasks)``."""
         found = [g.kind.decide(self.outputs_of(g, levels)) for g in self.groups]
         if any(part.dtype.kind not in "biuf" for part in found) and len(found) > 1:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
 
+from skmtl._typing import AnyArray
 from skmtl.tasks.kinds import Floats, Part, TaskKind, read_numbers
 
 if TYPE_CHECKING:
@@ -256,15 +257,17 @@ default="squared"
             factor = 1.0
             if self.transform is None:  # the deviance in the unit of the labels
                 factor = self.scale_ ** (2 - self._power)
-            loss: Any = losses.HalfDeviance(self._power)
-            return losses.ScaledLoss(loss, center=0.0, scale=self.scale_, factor=factor)
-        loss = {
+            deviance = losses.HalfDeviance(self._power)
+            return losses.ScaledLoss(
+                deviance, center=0.0, scale=self.scale_, factor=factor
+            )
+        by_name: dict[str, losses.Elementwise] = {
             "squared": losses.squared,
             "huber": losses.Huber(self.delta),
             "quantile": losses.Pinball(self.quantile),
-        }[self.loss]
+        }
         return losses.ScaledLoss(
-            loss,
+            by_name[self.loss],
             center=self.center_ or 0.0,
             scale=self.scale_,
             log1p=self.transform == "log1p",
@@ -285,7 +288,7 @@ default="squared"
         t = (self.center_ or 0.0) + self.scale_ * outputs
         return t.clamp(-_BOUND, _BOUND).expm1() if self.transform == "log1p" else t
 
-    def decide(self, levels: Floats) -> npt.NDArray[Any]:
+    def decide(self, levels: Floats) -> AnyArray:
         return levels
 
     def has_score(self, labels: npt.NDArray[np.floating]) -> bool:
@@ -322,12 +325,12 @@ default="squared"
         return float(sum(means))
 
 
-def _check_choice(name: str, value: Any, allowed: Sequence[Any]) -> None:
+def _check_choice(name: str, value: object, allowed: Sequence[object]) -> None:
     if value not in allowed:
         raise ValueError(f"{name} must be one of {list(allowed)}, found {value!r}.")
 
 
-def _check_between(name: str, value: Any, low: float, high: float) -> None:
+def _check_between(name: str, value: float, low: float, high: float) -> None:
     try:
         inside = low < value < high
     except TypeError:

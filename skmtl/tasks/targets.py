@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,7 @@ import pandas as pd
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
 from skmtl._containers import checked_array, to_native
+from skmtl._typing import AnyArray, ClassesLike, ObjectArray
 from skmtl._warnings import warn
 from skmtl.tasks.columns import columns_of, read_columns
 from skmtl.tasks.kinds import BinaryTask, TaskKind, TaskKinds, binary_kinds
@@ -47,8 +48,8 @@ class Targets:
 
     labels: npt.NDArray[np.float32]
     observed: npt.NDArray[np.bool_]
-    names: npt.NDArray[Any]
-    classes: Any
+    names: ObjectArray
+    classes: AnyArray | Sequence[AnyArray | None] | None
     multioutput: bool
     named: bool
     kinds: TaskKinds
@@ -63,7 +64,7 @@ class Targets:
         """Select rows."""
         return replace(self, labels=self.labels[rows], observed=self.observed[rows])
 
-    def in_order(self, names: npt.NDArray[Any]) -> Targets:
+    def in_order(self, names: ObjectArray) -> Targets:
         """Columns in the order of tasks that were fitted, where both have names.
 
         Raises
@@ -114,7 +115,7 @@ class Targets:
         found = [k.strata(own, known) for k, own, known in columns]
         return np.stack(found, axis=1)
 
-    def as_given(self) -> npt.NDArray[Any]:
+    def as_given(self) -> AnyArray:
         """Labels as the caller gave them, for scorers."""
         if not self.kinds.all_binary:
             return self._of_kinds()
@@ -122,19 +123,20 @@ class Targets:
             if self.observed.all():
                 return self.labels.astype(np.int64)
             return np.where(self.observed, self.labels, np.nan)
-        labels: npt.NDArray[Any] = self.classes[
+        assert isinstance(self.classes, np.ndarray)  # those of one task
+        labels: AnyArray = self.classes[
             np.minimum(self.labels[:, 0].astype(int), len(self.classes) - 1)
         ]
         if self.observed.all():
             return labels
         return np.where(self.observed[:, 0], labels, np.nan)
 
-    def _of_kinds(self) -> npt.NDArray[Any]:
-        columns: list[npt.NDArray[Any]] = []
+    def _of_kinds(self) -> AnyArray:
+        columns: list[AnyArray] = []
         for kind, own, known in zip(
             self.kinds, self.labels.T, self.observed.T, strict=True
         ):
-            given: npt.NDArray[Any] = own.astype(np.float64)
+            given: AnyArray = own.astype(np.float64)
             if kind.labels is not None:
                 given = kind.labels[own.astype(int)]
             if not known.all():
@@ -149,7 +151,7 @@ class Targets:
         return np.stack([c.astype(kind_of_all) for c in columns], axis=1)
 
 
-def _as_array(y: Any) -> npt.NDArray[Any]:
+def _as_array(y: object) -> AnyArray:
     """Labels of any type and number; what they hold is looked at afterwards."""
     return checked_array(
         y, "y", ensure_2d=False, ensure_min_samples=0, ensure_min_features=0
@@ -157,7 +159,7 @@ def _as_array(y: Any) -> npt.NDArray[Any]:
 
 
 def check_targets(
-    y: object, classes: Any = None, kinds: Sequence[TaskKind] | None = None
+    y: object, classes: ClassesLike = None, kinds: Sequence[TaskKind] | None = None
 ) -> Targets:
     """Check `y` and bring it to one form.
 
@@ -201,7 +203,7 @@ def check_targets(
     return _single(array.ravel(), names, classes)
 
 
-def task_names(y: Any) -> list[str]:
+def task_names(y: object) -> list[str]:
     """Names of the tasks of `y`, before its labels are read."""
     y = to_native(y, "y")
     names = _names(y)
@@ -211,14 +213,17 @@ def task_names(y: Any) -> list[str]:
     return names
 
 
-def _filled(y: np.ma.MaskedArray[Any, Any]) -> npt.NDArray[Any]:
+def _filled(y: np.ma.MaskedArray[tuple[int, ...], np.dtype[np.generic]]) -> AnyArray:
     """Labels of any type, NaN where they are masked."""
     kind = object if y.dtype.kind in "OUS" else np.float64
     return np.ma.filled(y.astype(kind), np.nan)
 
 
 def _of_kinds(
-    y: Any, names: list[str] | None, kinds: Sequence[TaskKind], announced: Any
+    y: object,
+    names: list[str] | None,
+    kinds: Sequence[TaskKind],
+    announced: ClassesLike,
 ) -> Targets:
     """Read tasks that are not all binary."""
     if isinstance(y, np.ma.MaskedArray):
@@ -238,20 +243,20 @@ def _of_kinds(
     kinds = _with_classes(kinds, announced, names)
     labels, observed, read = read_columns(columns, names, kinds)
     multioutput = len(names) > 1
-    classes: Any = [kind.labels for kind in read]
-    if not multioutput:
-        classes = classes[0]
+    of_tasks = [kind.labels for kind in read]
+    classes = of_tasks if multioutput else of_tasks[0]
     array = np.array(names, dtype=object)
     return Targets(labels, observed, array, classes, multioutput, named, read)
 
 
 def _with_classes(
-    kinds: Sequence[TaskKind], classes: Any, names: Sequence[str]
+    kinds: Sequence[TaskKind], classes: ClassesLike, names: Sequence[str]
 ) -> list[TaskKind]:
     """Kinds that know the announced classes; one list for one task, or one by task."""
     if classes is None:
         return list(kinds)
-    of_tasks = [classes] if len(kinds) == 1 else list(classes)
+    several = len(kinds) > 1
+    of_tasks = list(cast(Iterable[ClassesLike], classes)) if several else [classes]
     if len(of_tasks) != len(kinds):
         raise ValueError(
             f"classes has {len(of_tasks)} entries, but there are {len(kinds)} tasks. "
@@ -273,7 +278,7 @@ def _plain(y: pd.DataFrame) -> bool:
     )
 
 
-def _names(y: Any) -> list[str] | None:
+def _names(y: object) -> list[str] | None:
     if isinstance(y, pd.DataFrame):
         return [str(name) for name in y.columns]
     name = getattr(y, "name", None)
@@ -330,11 +335,11 @@ def _check_numbers(array: np.ndarray, names: list[str]) -> None:
             ) from error
 
 
-def _check_zero_one(classes: Any, names: npt.NDArray[Any]) -> None:
+def _check_zero_one(classes: ClassesLike, names: AnyArray) -> None:
     """With several tasks, classes can only say what is known."""
     if classes is None:
         return
-    of_tasks = list(classes)
+    of_tasks: list[Any] = list(cast(Iterable[npt.ArrayLike], classes))
     if not any(np.ndim(one) for one in of_tasks):
         # The labels of the whole table, such as scikit-learn's np.unique(y).
         of_tasks = [of_tasks] * len(names)
@@ -358,7 +363,7 @@ def _known(classes: Any) -> np.ndarray:
     return known
 
 
-def _within(found: np.ndarray, classes: Any, name: Any) -> np.ndarray:
+def _within(found: np.ndarray, classes: ClassesLike, name: object) -> np.ndarray:
     """The classes that were announced, for labels that are among them."""
     announced = np.unique(_known(classes))
     unknown = found[~np.isin(found, announced)]
@@ -372,7 +377,7 @@ def _within(found: np.ndarray, classes: Any, name: Any) -> np.ndarray:
 
 
 def _single(
-    array: np.ndarray, names: list[str] | None, announced: Any = None
+    array: np.ndarray, names: list[str] | None, announced: ClassesLike = None
 ) -> Targets:
     name = np.array(names or ["0"], dtype=object)
     observed = np.ones(len(array), dtype=bool)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice, pairwise
 from typing import Any, TypeAlias
 
@@ -62,7 +62,7 @@ class RowTable(Dataset[Batch], ABC):
         """Values of tasks, NaN for those without a label here."""
 
     @abstractmethod
-    def state(self) -> list[Inputs | Tensor | None]:
+    def state(self) -> Sequence[Inputs | Tensor | None]:
         """Tensors, in dicts and lists, that tell the rows from others."""
 
 
@@ -119,7 +119,7 @@ class TensorTable(RowTable):
         stride = -(-len(self) // n_rows)
         return self.take(torch.arange(0, len(self), stride, device=self.y.device))
 
-    def state(self) -> list[Inputs | Tensor | None]:
+    def state(self) -> Sequence[Inputs | Tensor | None]:
         return [self.X, self.y, self.weight]
 
     def where_labelled(self, values: Tensor) -> Tensor:
@@ -187,7 +187,7 @@ class Mean:
     """Weighted mean of tensors, kept on the device."""
 
     def __init__(self) -> None:
-        self.total: Any = 0.0
+        self.total: Tensor | float = 0.0
         self.weight = 0.0
 
     def add(self, value: Tensor | None, weight: float = 1.0) -> None:
@@ -199,8 +199,8 @@ class Mean:
     @property
     def value(self) -> Tensor:
         """The mean."""
-        mean: Tensor = self.total / self.weight
-        return mean
+        assert isinstance(self.total, Tensor)  # it is asked for after a step
+        return self.total / self.weight
 
 
 class EpochPass:

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from skorch import NeuralNet
+from torch import Tensor
 
 from skmtl.encoding import EncodedTable
 from skmtl.modules import Bags, MultiTaskModule, Ragged
@@ -141,7 +142,7 @@ def seeded(seed: int, device: str) -> Iterator[None]:
         yield
 
 
-def send(parts: Any, device: Any, *, pin: bool = False) -> Any:
+def send(parts: Any, device: str | torch.device, *, pin: bool = False) -> Any:
     """Move tensors, in dicts and tuples, to a device.
 
     Parameters
@@ -349,9 +350,9 @@ def blocks(
         return
     chosen = None if rows is None else torch.from_numpy(rows)
     for start in range(0, len(table) if rows is None else len(rows), BLOCK):
-        at: Any = slice(start, start + BLOCK)
+        at: slice | Tensor = slice(start, start + BLOCK)
         if chosen is not None:
-            at = chosen[at]
+            at = chosen[start : start + BLOCK]
         yield {name: x[at].to(device) for name, x in tensors.items()}
 
 

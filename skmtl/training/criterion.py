@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from numbers import Real
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from skmtl._typing import AnyArray
 from skmtl.tasks import TaskKinds
 from skmtl.tasks.arguments import by_task
 from skmtl.weighting import LossWeighting, StaticWeighting, get_strategy
@@ -96,8 +97,8 @@ class Criterion(nn.Module):
 
 
 def label_weights(
-    value: Any,
-    names: npt.NDArray[Any],
+    value: object,
+    names: AnyArray,
     rates: Floats,
     kinds: TaskKinds | None = None,
 ) -> Floats:
@@ -141,14 +142,15 @@ def label_weights(
 
 
 def _of_binary_tasks(
-    value: Any, names: npt.NDArray[Any], rates: Floats, kinds: TaskKinds
+    value: object, names: AnyArray, rates: Floats, kinds: TaskKinds
 ) -> Floats:
     """Label weights where some tasks are not binary, which have none."""
     weights = np.ones(len(names))
     if value is None:
         return weights
-    by_name = isinstance(value, Mapping | pd.Series)
-    given = {str(name): one for name, one in value.items()} if by_name else {}
+    given: set[str] = set()
+    if by_name := isinstance(value, Mapping | pd.Series):
+        given = set(map(str, value.keys()))
     binary = [task for task, kind in enumerate(kinds) if kind.has_label_weight]
     for task, kind in enumerate(kinds):
         if task not in binary and (not by_name or str(names[task]) in given):
@@ -183,7 +185,7 @@ def _ratio(text: str, name: str) -> float:
     return positive / negative
 
 
-def loss_weighting(value: Any, names: npt.NDArray[Any], rates: Floats) -> LossWeighting:
+def loss_weighting(value: object, names: AnyArray, rates: Floats) -> LossWeighting:
     """Make the weighting that `loss_weight` asks for, ready to train.
 
     Parameters
@@ -255,7 +257,7 @@ def inverse_ratio(rates: Floats) -> Floats:
 
 
 def check_per_task(
-    value: Any, names: npt.NDArray[Any], what: str, *, positive: bool
+    value: object, names: AnyArray, what: str, *, positive: bool
 ) -> npt.NDArray[np.float64]:
     """Bring a number, a list or a mapping to one number for each task.
 

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import torch
 from skorch import NeuralNet
 
+from skmtl._typing import AnyArray
 from skmtl.encoding import EncodedTable
 from skmtl.metrics import roc_auc
 from skmtl.tasks import TaskKinds
@@ -31,7 +32,7 @@ class EncodedNet(NeuralNet):
         return kinds
 
     @property
-    def classes_(self) -> npt.NDArray[Any] | list[npt.NDArray[Any]]:
+    def classes_(self) -> AnyArray | list[AnyArray]:
         """Labels of the task, or of each of several; 0 and 1 if it is binary."""
         classes = [np.asarray(kind.labels) for kind in self._kinds]
         return classes if len(classes) > 1 else classes[0]
@@ -41,7 +42,7 @@ class EncodedNet(NeuralNet):
         tags.estimator_type = "classifier"
         return tags
 
-    def get_dataset(self, X: Any, y: Any = None) -> RowTable:
+    def get_dataset(self, X: object, y: object = None) -> RowTable:
         """Take an encoded table as rows to predict.
 
         Parameters
@@ -81,7 +82,7 @@ class EncodedNet(NeuralNet):
             )
         return TensorTable(tensors, torch.empty(n_rows, 0), None)
 
-    def predict_proba(self, X: Any) -> Any:
+    def predict_proba(self, X: object) -> Any:
         """Probabilities as of the ranker, but before its ``intercept_``.
 
         Parameters
@@ -97,7 +98,7 @@ class EncodedNet(NeuralNet):
         proba = self._kinds.probabilities(self._levels(X))
         return proba if len(proba) > 1 else proba[0]
 
-    def predict(self, X: Any) -> npt.NDArray[Any]:
+    def predict(self, X: object) -> AnyArray:
         """Give the more probable label, for each of several tasks.
 
         Parameters
@@ -113,7 +114,7 @@ class EncodedNet(NeuralNet):
         labels = self._kinds.decide(self._levels(X))
         return labels if labels.shape[1] > 1 else labels[:, 0]
 
-    def score(self, X: Any, y: Any) -> float:
+    def score(self, X: object, y: object) -> float:
         """Mean ROC AUC over the tasks; NaN in `y` is not observed.
 
         Parameters
@@ -140,14 +141,14 @@ class EncodedNet(NeuralNet):
             )
         return float(np.nanmean(roc_auc(y, self._levels(X))))
 
-    def fit(self, X: Any, y: Any = None, **_: Any) -> NoReturn:
+    def fit(self, X: object, y: object = None, **_: Any) -> NoReturn:
         """Refuse: a net that starts anew would forget what the ranker has learnt."""
         raise TypeError(
             "The net of a ranker is trained by the ranker: call ranker.fit or "
             "ranker.partial_fit."
         )
 
-    def _levels(self, X: Any) -> npt.NDArray[np.float64]:
+    def _levels(self, X: object) -> npt.NDArray[np.float64]:
         # By skorch's forward_iter, in whose place scoring callbacks put outputs that
         # they have seen.
         n_rows = len(X) if isinstance(X, TensorTable | EncodedTable) else 0
@@ -156,5 +157,5 @@ class EncodedNet(NeuralNet):
         return self._kinds.predict(np.concatenate(found))
 
 
-def _as_tensor(values: Any) -> Any:
+def _as_tensor(values: object) -> Any:
     return torch.from_numpy(values) if isinstance(values, np.ndarray) else values

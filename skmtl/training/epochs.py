@@ -7,7 +7,7 @@ import shutil
 import sys
 from collections.abc import Mapping, Sized
 from time import perf_counter
-from typing import Any, TextIO
+from typing import TextIO
 
 import numpy as np
 import pandas as pd
@@ -58,7 +58,7 @@ class EpochScores(Callback):
     def on_batch_end(
         self,
         net: NeuralNet,
-        batch: Any,
+        batch: tuple[Inputs, Tensor],
         weight: Tensor | None,
         training: bool,
         y_pred: Tensor,
@@ -253,7 +253,9 @@ class EpochLine(Callback):
         return f"{speed:,.0f} rows/s  {duration(left)} left"
 
 
-def task_text(epoch: Mapping[str, Any], names: ObjectArray, kinds: TaskKinds) -> str:
+def task_text(
+    epoch: Mapping[str, list[float]], names: ObjectArray, kinds: TaskKinds
+) -> str:
     """Loss and score of every task, on the validation part where there is one."""
     part = "valid" if "valid_task_loss" in epoch else "train"
     tasks = []
@@ -312,7 +314,9 @@ def history_frame(history: History, names: ObjectArray) -> pd.DataFrame:
     return pd.DataFrame(table)
 
 
-def _gradients(epochs: list[Any], names: ObjectArray) -> dict[str, FloatingArray]:
+def _gradients(
+    epochs: list[Mapping[str, object]], names: ObjectArray
+) -> dict[str, FloatingArray]:
     """Root mean square norms, and cosines of the epoch's gradients put end to end."""
     unknown = np.full((len(names), len(names)), np.nan)
     gramians = np.array([epoch.get("gramian", unknown) for epoch in epochs])

@@ -5,7 +5,7 @@ Nothing is written to the ranker before all has gone well.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sized
+from collections.abc import Callable, Mapping, Sized
 from dataclasses import dataclass
 from typing import Any
 
@@ -288,7 +288,7 @@ class Fit:
         ):
             return self._run(context)
 
-    def _run(self, context: Any) -> dict[str, Any]:
+    def _run(self, context: CallbackContext | None) -> dict[str, object]:
         ranker, start = self.ranker, self.start
         encoded, rows = self._rows()
         valid, kinds = rows.valid, self.targets.kinds
@@ -453,18 +453,22 @@ class Fit:
             return []
         return [EpochLine(self.targets.names, self.targets.kinds)]
 
-    def _valid_score(self, fitted: dict[str, Any], valid: ValidationPart) -> Any:
+    def _valid_score(
+        self, fitted: dict[str, object], valid: ValidationPart
+    ) -> Callable[[MultiTaskNet], float]:
         kinds = self.targets.kinds
-        check_scorer(self.scorer, valid.labels, self.data.names, kinds)
-        X: Any = valid.rows
-        y: Any = valid.labels
-        if not judges_predictions(self.scorer):
+        scorer = self.scorer
+        assert scorer is not None
+        check_scorer(scorer, valid.labels, self.data.names, kinds)
+        X: object = valid.rows
+        y: Sized = valid.labels
+        if not judges_predictions(scorer):
             X = self._given_rows()
             y = self._given_labels(valid.labels, X)
 
         def score(net: MultiTaskNet) -> float:
             ranker = self.ranker._snapshot({**fitted, "net_": net})
-            return validation_score(self.scorer, ranker, X, y)
+            return validation_score(scorer, ranker, X, y)
 
         return score
 

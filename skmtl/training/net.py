@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from typing import Any, NotRequired, TypedDict, cast
+from typing import NotRequired, TypedDict, cast
 
 import torch
 from skorch import NeuralNet
@@ -135,7 +135,7 @@ class MultiTaskNet(EncodedNet):
         record_batches: bool = False,
         unknown_ids: Callable[[Tensor], Tensor] | None = None,
         n_threads: int | str | None = None,
-        **kwargs: Any,
+        **kwargs: object,
     ) -> None:
         self.embedding_optimizer = embedding_optimizer
         self.dense_optimizer = dense_optimizer
@@ -193,7 +193,7 @@ class MultiTaskNet(EncodedNet):
         X: RowTable,
         y: LabelsLike | None = None,
         epochs: int | None = None,
-        **params: Any,
+        **params: object,
     ) -> MultiTaskNet:
         """Train for some epochs, less those that a checkpoint has already."""
         left = self.max_epochs if epochs is None else epochs
@@ -470,7 +470,7 @@ class MultiTaskNet(EncodedNet):
         self.history.record(f"{key}_best", loss < min(before, default=math.inf))
 
 
-def _as_skorch_has_it(batch: Any) -> tuple[dict[str, Any], Tensor]:
+def _as_skorch_has_it(batch: Batch) -> tuple[Inputs, Tensor]:
     """A batch of two: inputs, and labels with NaN for those without a weight."""
     Xi, (yi, wi) = batch
     return Xi, yi if wi is None else yi.masked_fill(wi == 0, math.nan)

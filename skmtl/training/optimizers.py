@@ -28,7 +28,7 @@ _NEGLIGIBLE = 1e-30
 ParamGroup: TypeAlias = dict[str, Any]
 
 # Not public, and may be gone from a later torch.
-_FUSED: Any = getattr(torch, "_fused_adamw_", None)
+_FUSED: Callable[..., None] | None = getattr(torch, "_fused_adamw_", None)
 
 
 def touched_rows(gradient: Tensor) -> tuple[Tensor, Tensor]:

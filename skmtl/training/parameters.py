@@ -24,7 +24,7 @@ from skmtl._sklearn import (
     Interval,
     StrOptions,
 )
-from skmtl._typing import AnyArray, ColumnName
+from skmtl._typing import CategoricalFeatures, ColumnName, Splitter
 from skmtl.encoding import TableEncoder
 from skmtl.tasks import TaskKind, TaskKindsLike
 from skmtl.tasks.columns import NAMED
@@ -122,13 +122,13 @@ def _declared(cls: type[Parameters]) -> dict[str, Parameter]:
 
 
 def _constructor(parameters: dict[str, Parameter]) -> Callable[..., None]:
-    def __init__(self: Any, **params: Any) -> None:  # noqa: N807
+    def __init__(self: Parameters, **params: object) -> None:  # noqa: N807
         nested = {name: params.pop(name) for name in [*params] if _nests(self, name)}
         for name in params:
             if name not in parameters:
                 raise TypeError(unexpected(type(self).__name__, name, parameters))
         if nested:
-            self._of_parts = nested
+            vars(self)["_of_parts"] = nested
         for name, one in parameters.items():
             setattr(self, name, params.get(name, one.default))
 
@@ -141,7 +141,7 @@ def _constructor(parameters: dict[str, Parameter]) -> Callable[..., None]:
     return __init__
 
 
-def _nests(owner: Any, name: str) -> bool:
+def _nests(owner: Parameters, name: str) -> bool:
     """Whether a name such as ``optimizer__betas`` is one of a hyperparameter's own."""
     part, _, own = name.partition("__")
     return bool(own) and part in type(owner)._nested
@@ -149,13 +149,13 @@ def _nests(owner: Any, name: str) -> bool:
 
 def _list_the_rest(cls: type[Parameters], inherited: dict[str, Parameter]) -> None:
     """Put what a hand-written constructor takes as ``**shared`` into its signature."""
-    init: Any = vars(cls)["__init__"]
+    init: Callable[..., None] = vars(cls)["__init__"]
     signature = inspect.signature(init)
     named = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
     if len(named) < len(signature.parameters):
         known = {p.name for p in named}
         named += _keywords({k: v for k, v in inherited.items() if k not in known})
-        init.__signature__ = signature.replace(parameters=named)
+        vars(init)["__signature__"] = signature.replace(parameters=named)
 
 
 def _keywords(parameters: Mapping[str, Parameter]) -> list[inspect.Parameter]:
@@ -496,7 +496,7 @@ class SharedParameters(Parameters):
         default="auto",
         allowed=[Interval(Real, 0, 1, closed="neither"), StrOptions({"auto"})],
     )
-    validation_split: Any = parameter(
+    validation_split: Splitter | list[Sequence[npt.ArrayLike]] | None = parameter(
         default=None,
         allowed=[HasMethods("split"), list, None],
     )
@@ -512,7 +512,7 @@ class SharedParameters(Parameters):
         default=0.0,
         allowed=[NOT_NEGATIVE],
     )
-    categorical_features: str | Sequence[Any] | AnyArray | None = parameter(
+    categorical_features: CategoricalFeatures = parameter(
         default="from_dtype",
         allowed=ENCODER["categorical_features"],
     )

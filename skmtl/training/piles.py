@@ -14,6 +14,7 @@ import zlib
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from io import RawIOBase
 from itertools import islice
 from typing import Any, Protocol
 
@@ -26,8 +27,15 @@ from skmtl.encoding import EncodedTable, RaggedArray
 from skmtl.encoding.blocks import EncodedBlocks
 from skmtl.modules import Bags, Ragged
 from skmtl.modules.draws import generator_of
+from skmtl.modules.ragged import Inputs
 from skmtl.sources.space import size_text
-from skmtl.training.batches import GATHERED_ROWS, RowBatches, RowTable, TensorTable
+from skmtl.training.batches import (
+    GATHERED_ROWS,
+    Batch,
+    RowBatches,
+    RowTable,
+    TensorTable,
+)
 
 Floats = npt.NDArray[np.float64]
 Words = npt.NDArray[np.int32]
@@ -101,7 +109,9 @@ class RecordLayout:
         entries = sum(len(bag.values) for bag in table.bags)
         return 4 * (self.width + (1 + self.long) * entries / max(len(table), 1))
 
-    def pack(self, table: EncodedTable, labels: Any, weight: Any) -> Words:
+    def pack(
+        self, table: EncodedTable, labels: npt.NDArray[np.float32], weight: Floats
+    ) -> Words:
         """Write rows as records."""
         parts = {
             "ids": table.ids,
@@ -212,7 +222,7 @@ class Piles(EncodedBlocks):
         table: EncodedTable,
         labels: npt.NDArray[np.float32],
         weight: Floats,
-        pile: npt.NDArray[np.integer[Any]],
+        pile: npt.NDArray[np.integer],
     ) -> None:
         """Write rows, each to its pile; within a pile they stay in order.
 
@@ -285,7 +295,7 @@ class Piles(EncodedBlocks):
             yield rows.encoded
 
 
-def _write_all(file: Any, data: Any) -> None:
+def _write_all(file: RawIOBase, data: memoryview) -> None:
     """Write to an unbuffered file, which may take a part only."""
     done = 0
     while done < len(data):
@@ -389,13 +399,13 @@ class PileTable(RowTable):
         labelled = torch.from_numpy(self.mean_weight > 0).to(values.device)
         return values.where(labelled, torch.nan)
 
-    def state(self) -> list[Any]:
+    def state(self) -> list[Tensor]:
         return [torch.from_numpy(x) for x in (self.piles.sizes, self.piles.checksums)]
 
     def tensors(self, rows: PileRows) -> TensorTable:
         """Some rows as tensors, weights scaled."""
         table = rows.encoded
-        X: dict[str, Any] = {
+        X: Inputs = {
             "ids": torch.from_numpy(table.ids),
             "bins": torch.from_numpy(table.bins),
             "numeric": torch.from_numpy(table.numeric),
@@ -426,7 +436,7 @@ class PileBatches(RowBatches):
         self.table: PileTable = table
         self.batch_size, self.shuffle = batch_size, shuffle
 
-    def after(self, n_batches: int) -> Iterator[Any]:
+    def after(self, n_batches: int) -> Iterator[Batch]:
         sizes = self.table.piles.sizes.tolist()
         order = list(range(len(sizes)))
         rows: Iterator[Tensor] | None = None
@@ -441,7 +451,9 @@ class PileBatches(RowBatches):
             rows = (torch.randperm(sizes[p], generator=own) for p in order)
         return islice(self._pass(order, rows), n_batches, None)
 
-    def _pass(self, order: list[int], orders: Iterator[Tensor] | None) -> Iterator[Any]:
+    def _pass(
+        self, order: list[int], orders: Iterator[Tensor] | None
+    ) -> Iterator[Batch]:
         rest: PileRows | None = None
         for rows in self._piles(order, orders):
             if rest is not None:
@@ -452,7 +464,7 @@ class PileBatches(RowBatches):
         if rest is not None:
             yield from self._batches(rest)
 
-    def _batches(self, rows: PileRows) -> Iterator[Any]:
+    def _batches(self, rows: PileRows) -> Iterator[Batch]:
         # Fields of several batches are taken apart at once, which takes half the time.
         step = max(GATHERED_ROWS // self.batch_size, 1) * self.batch_size
         for start in range(0, len(rows), step):

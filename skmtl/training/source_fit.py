@@ -7,13 +7,13 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from sklearn.callback import CallbackContext
 
 from skmtl._containers import to_native
-from skmtl._typing import LabelsLike, TableLike, WeightsLike
+from skmtl._typing import ClassesLike, LabelsLike, TableLike, WeightsLike
 from skmtl.encoding import EncodedTable, TableEncoder
 from skmtl.encoding.blocks import WeightedBlock
 from skmtl.sources.opening import column_names, is_source, open_source
@@ -166,7 +166,7 @@ class SourceFit(Fit):
                 "block. Give X_val, or a scorer of skmtl.metrics or scikit-learn."
             )
 
-    def _run(self, context: Any) -> dict[str, Any]:
+    def _run(self, context: CallbackContext | None) -> dict[str, object]:
         with ExitStack() as self.folders:
             return super()._run(context)
 
@@ -234,7 +234,7 @@ class SourceFit(Fit):
         kinds = LabelKinds(self.targets, np.array(self.counts.counts))
         return HeldOut(kinds, self.ranker.validation_fraction, self.rng)
 
-    def _classes(self) -> Any:
+    def _classes(self) -> ClassesLike:
         return None if self.targets.multioutput else self.targets.classes
 
     def _scatter(

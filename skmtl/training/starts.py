@@ -79,7 +79,7 @@ def random_numbers(
     return own_generators(seed, ranker.device)
 
 
-def _values(given: Any) -> Iterator[Any]:
+def _values(given: object) -> Iterator[object]:
     if isinstance(given, Mapping):
         given = list(given.values())
     if not isinstance(given, list | tuple):
@@ -89,7 +89,7 @@ def _values(given: Any) -> Iterator[Any]:
         yield from _values(one)
 
 
-def _is_known(one: Any) -> bool:
+def _is_known(one: object) -> bool:
     """Whether an object, or a class or function that is given, is of known packages."""
     home: str | None = getattr(one, "__module__", None)
     return (home or type(one).__module__).partition(".")[0] in _KNOWN
@@ -100,7 +100,7 @@ class EncodedInput:
     """An encoder of the input, and what came with it."""
 
     encoder: TableEncoder
-    attributes: dict[str, Any] = field(default_factory=dict)
+    attributes: dict[str, object] = field(default_factory=dict)
     growth: Growth | None = None
 
 
@@ -165,7 +165,7 @@ class Start:
         encoder: TableEncoder,
         tables: Iterable[EncodedTable],
         pretrained: PretrainedRows,
-    ) -> dict[str, Any]:
+    ) -> dict[str, object]:
         """Attributes that say how much of the encoded rows has pretrained vectors."""
         return {"embedding_coverage_": pretrained.coverage(encoder, tables)}
 
@@ -269,7 +269,7 @@ class WarmStart(Start):
             )
         check_same_strategy(ranker.net_.criterion_.weighting, weighting, self.what)
         one = not ranker._multioutput
-        if one and not np.array_equal(ranker.classes_, targets.classes):
+        if one and not np.array_equal(ranker.classes_, np.asarray(targets.classes)):
             raise ValueError(
                 f"{self.what} continues with the classes {ranker.classes_}, but y has "
                 f"{targets.classes}."
@@ -291,7 +291,7 @@ class WarmStart(Start):
         encoder: TableEncoder,
         tables: Iterable[EncodedTable],
         pretrained: PretrainedRows,
-    ) -> dict[str, Any]:
+    ) -> dict[str, object]:
         return {}
 
     def net(

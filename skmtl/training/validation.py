@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sized
-from typing import Any
+from collections.abc import Sequence, Sized
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +11,7 @@ from sklearn.base import BaseEstimator
 from sklearn.metrics import check_scoring, get_scorer_names
 
 from skmtl._sklearn import BaseScorer
-from skmtl._typing import AnyArray, LabelsLike, TableLike
+from skmtl._typing import AnyArray, LabelsLike, Scorer, Splitter, TableLike
 from skmtl.metrics import get_task_scorer
 from skmtl.metrics._mixed import KindScore
 from skmtl.metrics._task_scorer import TaskScorer
@@ -28,7 +27,7 @@ _WRONG_FOR_TASKS = {"neg_log_loss": "mean_log_loss", "neg_brier_score": "mean_br
 _FEWEST, _MOST = 1000, 10_000
 
 
-def find_scorer(ranker: BaseEstimator, n_tasks: int) -> Any:
+def find_scorer(ranker: BaseEstimator, n_tasks: int) -> Scorer:
     """The scorer of `scoring`: scikit-learn's names, then those of `skmtl.metrics`."""
     scoring = ranker.scoring
     if n_tasks > 1 and isinstance(scoring, str) and scoring in _WRONG_FOR_TASKS:
@@ -36,6 +35,7 @@ def find_scorer(ranker: BaseEstimator, n_tasks: int) -> Any:
             f"scoring={scoring!r} takes the tasks for the classes of one problem. For "
             f"{n_tasks} tasks give scoring={_WRONG_FOR_TASKS[scoring]!r}."
         )
+    scorer: Scorer
     if isinstance(scoring, str) and scoring not in get_scorer_names():
         try:
             scorer = get_task_scorer(scoring)
@@ -57,7 +57,7 @@ def find_scorer(ranker: BaseEstimator, n_tasks: int) -> Any:
 
 
 def check_scorer(
-    scorer: Any, labels: npt.NDArray[Any], names: list[str], kinds: TaskKinds
+    scorer: object, labels: AnyArray, names: list[str], kinds: TaskKinds
 ) -> None:
     """Refuse tasks and labels that a task scorer cannot judge, before training."""
     if not isinstance(scorer, TaskScorer):
@@ -68,7 +68,7 @@ def check_scorer(
     KindScore(scorer.metric, scorer.params).chosen(scorer.task, names, list(kinds))
 
 
-def judges_predictions(scorer: Any) -> bool:
+def judges_predictions(scorer: object) -> bool:
     """Whether a scorer reads nothing of the rows but what is predicted for them.
 
     It gets them encoded, once for all epochs. Others get the caller's table.
@@ -77,7 +77,7 @@ def judges_predictions(scorer: Any) -> bool:
 
 
 def validation_score(
-    scorer: Any, ranker: BaseEstimator, X: object, labels: Sized
+    scorer: Scorer, ranker: BaseEstimator, X: object, labels: Sized
 ) -> float:
     value = float(scorer(ranker, X, labels))
     if np.isnan(value):
@@ -113,7 +113,10 @@ def check_validation_arguments(
 
 
 def split_rows(
-    split: Any, X: TableLike, y: LabelsLike, n_rows: int
+    split: Splitter | list[Sequence[npt.ArrayLike]],
+    X: TableLike,
+    y: LabelsLike,
+    n_rows: int,
 ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
     """Rows to train on and rows for validation, by the last pair of a split.
 
@@ -122,7 +125,9 @@ def split_rows(
     train, valid : ndarray of shape (n_samples,), dtype bool
         Rows may be in neither.
     """
-    pairs = list(split.split(X, y) if hasattr(split, "split") else split)
+    pairs: list[Sequence[npt.ArrayLike]] = list(
+        split if isinstance(split, list) else split.split(X, y)
+    )
     parts = []
     for at in pairs[-1] if pairs and len(pairs[-1]) == 2 else ():
         rows = np.zeros(n_rows, dtype=bool)

@@ -7,6 +7,7 @@ import importlib
 import io
 import warnings
 from collections.abc import Callable, Sequence
+from types import ModuleType
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -28,7 +29,7 @@ _OF_EVERY_MODULE = frozenset(vars(nn.Module()))
 _PLAIN = (Tensor, bool, int, float, str, type(None), torch.dtype, torch.device)
 
 
-def aggregation() -> Any:
+def aggregation() -> ModuleType:
     """``torchjd.aggregation``, which is an extra."""
     return importlib.import_module("torchjd.aggregation")
 
@@ -283,7 +284,7 @@ class _Solver:
     Its buffers come and go, which ``load_state_dict`` does not allow.
     """
 
-    def __init__(self, solver: Any) -> None:
+    def __init__(self, solver: nn.Module) -> None:
         jd = aggregation()
         weighting, of_matrix = solver, False
         if isinstance(solver, jd.WeightedAggregator):
@@ -340,11 +341,11 @@ def _kinds(module: nn.Module) -> set[str]:
     return {one.__name__ for part in module.modules() for one in type(part).__mro__}
 
 
-def _takes_matrix(weighting: Any) -> bool:
+def _takes_matrix(weighting: nn.Module) -> bool:
     """Whether a weighting takes gradients, where others take their Gramian."""
     names = {one.__name__ for one in type(weighting).__mro__}
     if "CRMOGMWeighting" in names:  # it hands on what it is given
-        return _takes_matrix(weighting.weighting)
+        return _takes_matrix(weighting.get_submodule("weighting"))
     return bool(_OF_MATRICES & names)
 
 
