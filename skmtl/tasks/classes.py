@@ -93,10 +93,9 @@ class ClassesTask(TaskKind):
         """The classes: as declared, else those of a categorical, else those found."""
         if self.classes is not None:
             return _numbers_of_objects(np.asarray(self.classes))
-        if isinstance(column, pd.Series) and isinstance(
-            column.dtype, pd.CategoricalDtype
-        ):
-            return _numbers_of_objects(np.asarray(column.dtype.categories))
+        dtype = getattr(column, "dtype", None)
+        if isinstance(dtype, pd.CategoricalDtype):
+            return _numbers_of_objects(np.asarray(dtype.categories))
         values = _numbers_of_objects(np.asarray(column)[observed])
         if not len(values):
             raise ValueError(
