@@ -4,12 +4,14 @@
     python benchmarks/bench_out_of_core.py --rows 2000000 --memory
     python benchmarks/bench_out_of_core.py --rows 300000 --order
 
-Logs come from ``make_funnel`` in parts, so that no log is ever whole in memory. Each
-fit has a process of its own. Peak memory is that of the process, less what it has after
-its imports. With ``--memory`` the same rows are also fitted in memory: epochs from
-piles are compared with epochs there, by processor time. With ``--order`` the log is
-sorted by label and user, and the AUC on other rows is compared with that of fits on a
-shuffled table in memory, over ten seeds each.
+Logs come from ``make_funnel`` in parts; a fit on a source never has its log whole in
+memory. Each fit has a process of its own. Peak memory is that of the process, less what
+it has before the fit: for a fit in memory, the table is not counted. With ``--memory``
+the same rows are also fitted in memory: epochs from piles are compared with epochs
+there, by processor time. With ``--order`` the log is sorted by label and user, and
+there are several piles (``--pile-bytes``). The AUC on other rows is compared with that
+of fits on the same table in memory, which shuffle it whole, over ``--seeds`` seeds each,
+all in one process.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ from skorch.callbacks import Callback
 from skmtl import MMoE, ShareBottom
 from skmtl.datasets import make_funnel
 from skmtl.sources import ParquetFiles
-from skmtl.training import source_fit
+from skmtl.training import piles, source_fit
 
 sys.path.insert(0, str(Path(__file__).parent / "speed"))
 from measure import start_of_peak, status_mib
@@ -105,9 +107,8 @@ def timed(name: str, found: dict[str, float]) -> None:
         out = method(self, *args)
         found[name] = time.process_time() - begun
         if name == "_scatter":
-            piles = out[0]
-            found["row_bytes"] = 4.0 * piles.layout.width
-            found["n_piles"] = len(piles.sizes)
+            found["row_bytes"] = 4.0 * out[0].layout.width
+            found["n_piles"] = len(out[0].sizes)
         return out
 
     setattr(source_fit.SourceFit, name, timed_method)
@@ -145,7 +146,11 @@ def growth(options: argparse.Namespace) -> None:
 
 
 def order(options: argparse.Namespace) -> None:
-    """Compare fits on a sorted log with fits on a shuffled table in memory."""
+    """Compare fits on a sorted log with fits on the same table in memory."""
+    passes: dict[str, float] = {}
+    timed("_scatter", passes)
+    # One pile would be the fit in memory, to the last bit.
+    piles.PILE_BYTES = options.pile_bytes
     both = make_part(0, options.rows[0] + 200_000)
     both = both.sample(frac=1.0, random_state=0, ignore_index=True)
     test, frame = both[:200_000], both[200_000:]
@@ -169,6 +174,7 @@ def order(options: argparse.Namespace) -> None:
                     ranker.fit(frame.drop(columns=TASKS), frame[TASKS])
                 proba = ranker.predict_task_proba(test.drop(columns=TASKS))
                 aucs.append([auc(test[t], proba[:, k]) for k, t in enumerate(TASKS)])
+        print(f"{passes['n_piles']} piles")
         for where, aucs in found.items():
             mean, sd = np.mean(aucs, axis=0), np.std(aucs, axis=0, ddof=1)
             parts = (
@@ -197,6 +203,7 @@ def main() -> None:
     parser.add_argument("--memory", action="store_true", help="compare with memory")
     parser.add_argument("--order", action="store_true", help="a sorted log")
     parser.add_argument("--seeds", type=int, default=10, help="of --order")
+    parser.add_argument("--pile-bytes", type=int, default=2**20, help="of --order")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     parser.add_argument("--folder", help=argparse.SUPPRESS)
     options = parser.parse_args()

@@ -14,6 +14,7 @@ LAYERS = {
     "_sklearn": 0,
     "_extras": 0,
     "_files": 0,
+    "_memory": 0,
     "_saving": 0,
     "_typing": 0,
     "_versions": 0,

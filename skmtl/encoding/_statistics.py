@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from skmtl._containers import as_frame
+from skmtl._memory import free_memory
 from skmtl._typing import ColumnName
 from skmtl.encoding._columns import Plan, Reading, joined_ids, readers_of
 from skmtl.encoding._hashing import HashedIds
@@ -25,7 +26,7 @@ from skmtl.encoding._numbers import (
     profile_numbers,
 )
 from skmtl.encoding._vocabulary import Vocabulary, VocabularyLimits, as_keys
-from skmtl.sources.space import free_memory, size_text
+from skmtl.sources.space import size_text
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
-
 import torch
+
+from skmtl._memory import free_memory
 
 # A parameter with fewer numbers is taken without asking.
 _SMALL = 2**24
@@ -37,16 +37,4 @@ def free_bytes(device: str) -> int | None:
     kind = torch.device(device).type
     if kind == "cuda":
         return int(torch.cuda.mem_get_info(torch.device(device))[0])
-    if kind != "cpu":
-        return None
-    try:
-        with open("/proc/meminfo") as file:
-            for line in file:
-                if line.startswith("MemAvailable:"):
-                    return 1024 * int(line.split()[1])
-    except OSError:
-        pass
-    try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, OSError, ValueError):  # Windows
-        return None
+    return free_memory() if kind == "cpu" else None

@@ -1,24 +1,9 @@
-"""How much memory and disk space there is."""
+"""Disk space, and sizes for readers."""
 
 from __future__ import annotations
 
 import os
 import shutil
-
-
-def free_memory() -> int | None:
-    """Bytes of memory that may be taken, or None where nobody says."""
-    try:
-        with open("/proc/meminfo") as file:
-            for line in file:
-                if line.startswith("MemAvailable:"):
-                    return 1024 * int(line.split()[1])
-    except OSError:
-        pass
-    try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, OSError, ValueError):  # Windows
-        return None
 
 
 def check_scratch(folder: str, n_bytes: int) -> None:

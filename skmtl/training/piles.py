@@ -2,8 +2,8 @@
 
 Rows are scattered at random over the piles, so that every pile is a random sample of
 the table. An epoch takes one pile after the other, in a new order, and shuffles the
-rows within. A shuffling buffer, which only mixes rows that are near each other, trains
-much worse on a log that is sorted by user or by label.
+rows within. A shuffling buffer only mixes rows that are near each other: the batches of
+a log that is sorted by user or by label would not be random samples of it.
 """
 
 from __future__ import annotations
@@ -25,9 +25,7 @@ from torch import Tensor
 
 from skmtl.encoding import EncodedTable, RaggedArray
 from skmtl.encoding.blocks import EncodedBlocks
-from skmtl.modules import Bags, Ragged
 from skmtl.modules.draws import generator_of
-from skmtl.modules.ragged import Inputs
 from skmtl.sources.space import size_text
 from skmtl.training.batches import (
     GATHERED_ROWS,
@@ -36,6 +34,7 @@ from skmtl.training.batches import (
     RowTable,
     TensorTable,
 )
+from skmtl.training.computing import as_tensors
 
 Floats = npt.NDArray[np.float64]
 Words = npt.NDArray[np.int32]
@@ -404,18 +403,7 @@ class PileTable(RowTable):
 
     def tensors(self, rows: PileRows) -> TensorTable:
         """Some rows as tensors, weights scaled."""
-        table = rows.encoded
-        X: Inputs = {
-            "ids": torch.from_numpy(table.ids),
-            "bins": torch.from_numpy(table.bins),
-            "numeric": torch.from_numpy(table.numeric),
-        }
-        if table.bags:
-            X["bags"] = Bags(
-                Ragged(torch.from_numpy(bag.values), torch.from_numpy(bag.offsets))
-                for bag in table.bags
-            )
-        y = torch.from_numpy(rows.labels)
+        X, y = as_tensors(rows.encoded), torch.from_numpy(rows.labels)
         return TensorTable(X, y, self._scaled(rows)).to(self.device)
 
     def _scaled(self, rows: PileRows) -> Tensor | None:
