@@ -13,9 +13,11 @@ import pandas as pd
 import polars as pl
 import pyarrow.dataset as ds
 import pytest
+from scipy import stats
 
 from skmtl import ESMM, Checkpoint, MMoE, ShareBottom
 from skmtl.datasets import make_funnel
+from skmtl.encoding import EncodedTable, RaggedArray
 from skmtl.sources import ParquetFiles
 from skmtl.training import piles as piles_module
 from tests.sources.makers import IDS, SHARED, TASKS, features
@@ -167,33 +169,76 @@ def test_warm_start_keeps_the_vocabulary(log):
     assert ranker.n_iter_ == 4
 
 
+def scattered(folder, n_rows):
+    """Piles of rows that come in order, in blocks; the id of a row is its place."""
+    table = EncodedTable(
+        np.arange(n_rows, dtype=np.int32)[:, None],
+        np.empty((n_rows, 0), np.int32),
+        np.zeros((n_rows, 1), np.float32),
+    )
+
+    def new_piles(table, n_rows, *, weighted):
+        layout = piles_module.RecordLayout.of(table, 1, weighted=weighted)
+        return piles_module.Piles(str(folder), layout), layout.row_bytes(table)
+
+    rng = np.random.default_rng(0)
+    writer = piles_module.PileWriter(new_piles, False, n_rows, rng)
+    for at in np.array_split(np.arange(n_rows), 7):
+        labels = np.zeros((len(at), 1), np.float32)
+        writer.add(table.take(at), labels, np.ones((len(at), 1)))
+    return writer.piles
+
+
 @pytest.mark.usefixtures("small_piles")
-def test_every_pile_is_a_random_sample_and_no_row_is_lost(log, monkeypatch):
-    folder, frame = log
-    seen = []
-    original = piles_module.PileTable.tensors
+def test_every_pile_is_a_random_sample_and_no_row_is_lost(tmp_path):
+    n_rows = 40_000
+    piles = scattered(tmp_path, n_rows)
+    n_piles = len(piles.sizes)
+    assert n_piles >= 20
+    pile_of = np.full(n_rows, -1)
+    for p in range(n_piles):
+        at = piles.read(p).encoded.ids[:, 0]
+        assert (pile_of[at] == -1).all()
+        pile_of[at] = p
+    assert (pile_of >= 0).all()
+    # Each pile takes its share of each tenth of the table.
+    tenth = np.arange(n_rows) * 10 // n_rows
+    counts = np.zeros((10, n_piles))
+    np.add.at(counts, (tenth, pile_of), 1)
+    assert stats.chi2_contingency(counts).pvalue > 1e-4
+    # A row says nothing of the next.
+    pairs = np.zeros((n_piles, n_piles))
+    np.add.at(pairs, (pile_of[:-1], pile_of[1:]), 1)
+    assert stats.chi2_contingency(pairs).pvalue > 1e-4
 
-    def spy(self, rows):
-        seen.append(rows)
-        return original(self, rows)
 
-    monkeypatch.setattr(piles_module.PileTable, "tensors", spy)
-    ranker = ShareBottom(early_stopping=False, **SHARED).set_params(max_iter=1)
-    ranker.fit(folder, y=TASKS, sample_weight="w")
-    seen = seen[1:] if len(seen[0]) != len(seen[1]) else seen
-    records = np.concatenate([rows.records for rows in seen])
-    expected = ranker.encoder_.encode(features(frame))
-    whole = np.hstack([expected.ids, expected.bins])
-    width = whole.shape[1]
-    found = np.unique(records[:, :width], axis=0, return_counts=True)
-    wanted = np.unique(whole, axis=0, return_counts=True)
-    np.testing.assert_array_equal(found[0], wanted[0])
-    assert (found[1] >= wanted[1]).all()
+@pytest.mark.usefixtures("small_piles")
+def test_each_epoch_takes_piles_and_their_rows_in_a_new_order(tmp_path):
+    piles = scattered(tmp_path, 40_000)
+    table = piles_module.PileTable(piles, None, "cpu")
+    orders = [
+        np.concatenate([X["ids"][:, 0] for X, _ in table.batches(100, shuffle=shuffle)])
+        for shuffle in (False, True, True)
+    ]
+    pile_of = np.empty(40_000, dtype=int)
+    for p in range(len(piles.sizes)):
+        pile_of[piles.read(p).encoded.ids[:, 0]] = p
+    as_written, *shuffled = orders
+    ends = np.cumsum(piles.sizes)[:-1]
+    assert all((np.diff(one) > 0).all() for one in np.split(as_written, ends))
+    first_piles = []
+    for order in shuffled:
+        assert sorted(order) == list(range(40_000))
+        starts = [0, *(np.flatnonzero(np.diff(pile_of[order])) + 1)]
+        assert len(starts) == len(piles.sizes)  # one pile after the other
+        first_piles.append(pile_of[order][starts].tolist())
+        for rows in np.split(order, starts[1:]):
+            assert abs(stats.spearmanr(rows, np.arange(len(rows))).statistic) < 0.15
+    assert first_piles[0] != first_piles[1]
+    assert first_piles[0] != sorted(first_piles[0])
 
 
 def test_piles_keep_lists_and_labels(tmp_path):
-    from skmtl.encoding import EncodedTable, RaggedArray
-
     rng = np.random.default_rng(0)
     n = 1000
     lengths = rng.integers(0, 4, n)
