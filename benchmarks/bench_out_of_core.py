@@ -10,8 +10,8 @@ it has before the fit: for a fit in memory, the table is not counted. With ``--m
 the same rows are also fitted in memory: epochs from piles are compared with epochs
 there, by processor time. With ``--order`` the log is sorted by label and user, and
 there are several piles (``--pile-bytes``). The AUC on other rows is compared with that
-of fits on the same table in memory, which shuffle it whole, over ``--seeds`` seeds each,
-all in one process.
+of fits on the same table in memory, which shuffle it whole, over ``--seeds`` seeds
+each, all in one process.
 """
 
 from __future__ import annotations

@@ -73,6 +73,7 @@ from skmtl.training.starts import (
     random_numbers,
 )
 from skmtl.training.validation import (
+    check_parts,
     check_scorer,
     check_validation_arguments,
     find_scorer,
@@ -242,9 +243,18 @@ class Fit:
             strata = targets.strata()
             rows = validation_rows(strata, targets.observed, fraction, self.rng)
             kept = ~rows
+        self._check_parts(self.weight[kept].any(), self.weight[rows].any())
         return Validation(
             targets.take(rows), self.weight[rows], held_out=rows, kept=kept
         )
+
+    def _check_parts(self, trains: bool | np.bool_, validates: bool | np.bool_) -> None:
+        """Refuse parts of which one has no label that counts."""
+        ranker = self.ranker
+        argument = f"validation_fraction={ranker.validation_fraction!r}"
+        if ranker.validation_split is not None:
+            argument = "validation_split"
+        check_parts(trains=bool(trains), validates=bool(validates), argument=argument)
 
     def _given_validation(self, X: TableLike, y: object, weight: object) -> Validation:
         # Rows for validation may have only one of the two labels.

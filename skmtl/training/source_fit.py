@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 from sklearn.callback import CallbackContext
 
 from skmtl._containers import to_native
@@ -179,6 +180,7 @@ class SourceFit(Fit):
         piles, masses, aside = self._scatter(encoder, held_out)
         if aside is not None:
             valid = self._part(aside)
+            self._check_parts(masses[1].any(), pd.notna(valid.labels).any())
         attributes = self.start.coverage(encoder, piles.tables(), self.pretrained)
         rows = PileRowsToTrain(piles, masses, valid, self.device)
         return EncodedInput(encoder, attributes), rows

@@ -154,6 +154,30 @@ def split_rows(
     return train, valid
 
 
+def check_parts(*, trains: bool, validates: bool, argument: str) -> None:
+    """Refuse to train on, or to validate with, rows of which no label counts.
+
+    Parameters
+    ----------
+    trains, validates : bool
+        Whether each part has an observed label with a weight above 0.
+    argument : str
+        The argument that tells the parts, for the error.
+
+    Raises
+    ------
+    ValueError
+        If one of them has none.
+    """
+    if trains and validates:
+        return
+    use = "validate with" if trains else "train on"
+    raise ValueError(
+        f"{argument} leaves no observed label with a weight above 0 to {use}. Give "
+        "more labels, or X_val and y_val, or turn early_stopping off."
+    )
+
+
 def n_validation_rows(fraction: float | str, n_rows: int) -> int:
     """How many rows to set aside."""
     if isinstance(fraction, str):

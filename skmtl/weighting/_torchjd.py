@@ -328,9 +328,10 @@ class _Solver:
 
     def remember(self, state: Tensor, n_tasks: int) -> None:
         self.weighting.reset()
-        with torch.random.fork_rng(devices=[]):
-            # Some state their program at the first use, and only then.
-            self.weights(torch.eye(n_tasks, dtype=torch.float64))
+        if n_tasks > 1:  # a single task is never weighed, and some solvers fail on it
+            with torch.random.fork_rng(devices=[]):
+                # Some state their program at the first use, and only then.
+                self.weights(torch.eye(n_tasks, dtype=torch.float64))
         _remember(self.weighting, state)
 
 

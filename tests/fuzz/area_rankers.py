@@ -87,7 +87,7 @@ def labels(c, n, m, rng):
         "short": y[:-1],
         "text": np.where(y == 1, "yes", "no"),
     }
-    if rarely(c.draw):
+    if rarely(c.draw) and rarely(c.draw):
         return bad[c.draw(st.sampled_from(sorted(bad)))]
     return good[c.draw(st.sampled_from(sorted(good)))]
 
@@ -96,7 +96,7 @@ def weights(c, n, m, rng):
     """Sample weights of n rows, or of rows and tasks."""
     good = [None, np.ones(n), rng.random(n), rng.random((n, m)), np.full(n, 1e308)]
     bad = [-np.ones(n), np.ones(n + 1), np.full(n, np.nan), "x"]
-    choices = bad if rarely(c.draw) else good
+    choices = bad if rarely(c.draw) and rarely(c.draw) else good
     return choices[c.draw(st.integers(0, len(choices) - 1))]
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from skmtl import ShareBottom, TableEncoder
 from skmtl.calibration import CalibratedTasksCV
+from skmtl.sources import ParquetFiles
 from skmtl.stacking import OutOfFoldScores
 from tests.sources.makers import SHARED, TASKS, features
 
@@ -89,3 +90,14 @@ def test_splits_and_tables_part_by_part_are_refused(log):
         ranker.partial_fit(str(folder), y=TASKS)
     with pytest.raises(TypeError, match=r"Pass X\.collect\(\)"):
         ShareBottom(**SHARED).fit(pl.scan_parquet(folder), frame[TASKS])
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_parts_without_labels_are_refused(tmp_path, seed):
+    pl.DataFrame({"x": [1.0, 2.0], "y": [0.0, None]}).write_parquet(tmp_path / "a")
+    ranker = ShareBottom(max_iter=1, early_stopping=True, random_state=seed)
+    with pytest.raises(ValueError, match=r"^validation_fraction=.auto. leaves no obs"):
+        ranker.fit(ParquetFiles(tmp_path / "a"), y="y")
+    pl.DataFrame({"x": [1.0, 2.0], "y": ["no", "no"]}).write_parquet(tmp_path / "b")
+    with pytest.warns(UserWarning, match="only"):
+        ranker.fit(ParquetFiles(tmp_path / "b"), y="y")

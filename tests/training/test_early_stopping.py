@@ -70,3 +70,29 @@ def test_bad_labels_for_validation_are_refused(impressions, spoil, message):
     named = y["click"].map({0: "no", 1: "yes"})
     with pytest.raises(ValueError, match=message):
         small_mmoe().fit(X, named, X_val=X, y_val=spoil(y["click"]))
+
+
+@pytest.mark.parametrize(
+    ("labels", "weight", "use"),
+    [
+        ([0.0, np.nan], None, "train on|validate with"),
+        ([0.0, 1.0], [1.0, 0.0], "train on|validate with"),
+        ([1.0] * 9 + [np.nan] * 91, [0.0] * 8 + [1.0] + [0.0] * 91, "validate with"),
+    ],
+)
+@pytest.mark.parametrize("seed", range(3))
+def test_parts_without_labels_are_refused(labels, weight, use, seed):
+    X = np.arange(len(labels))[:, None]
+    ranker = small_mmoe(max_iter=2, early_stopping=True, random_state=seed)
+    with pytest.raises(
+        ValueError, match=rf"^validation_fraction='auto' leaves no .* to ({use})\."
+    ):
+        ranker.fit(X, labels, sample_weight=weight)
+    assert not hasattr(ranker, "net_")
+
+
+def test_splits_without_labels_to_train_on_are_refused():
+    X, y = np.arange(4)[:, None], [np.nan, np.nan, 0, 1]
+    ranker = small_mmoe(early_stopping=True, validation_split=[([0, 1], [2, 3])])
+    with pytest.raises(ValueError, match=r"^validation_split leaves no .* to train on"):
+        ranker.fit(X, y)
