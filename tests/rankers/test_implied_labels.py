@@ -14,14 +14,14 @@ from skmtl.modules import ProductTowers
 from skmtl.rankers._task_order import with_implied_labels
 from skmtl.tasks import check_targets
 
-PARAMS = {"max_iter": 6, "random_state": 0, "tower_units": (8,)}
+PARAMS = {"max_iter": 2, "random_state": 0, "tower_units": (8,), "batch_size": 256}
 
 
 @pytest.fixture(scope="module")
 def log():
     """A funnel, and its labels as a conversion log has them."""
     rng = np.random.default_rng(0)
-    X = pd.DataFrame(rng.normal(size=(8000, 4)), columns=list("abcd"))
+    X = pd.DataFrame(rng.normal(size=(4000, 4)), columns=list("abcd"))
     p_click = expit(X["a"] - 2)
     p_given = expit(X["b"] - X["a"] - 1)
     click = rng.random(len(X)) < p_click
