@@ -68,6 +68,22 @@ def test_skops_builds_nothing_else(trap):
     assert not trap.exists()
 
 
+def test_only_a_fit_writes_to_the_paths_of_a_file(table, tmp_path):
+    """And `set_params` keeps it from there."""
+    folder, scratch = tmp_path / "run", tmp_path / "scratch"
+    given = {"callbacks": [Checkpoint(folder)], "scratch_dir": str(scratch)}
+    ShareBottom(**SMALL).fit(*table).set_params(**given).save(tmp_path / "model")
+    loaded = skmtl.load(tmp_path / "model")
+    loaded.predict_task_proba(table[0])
+    assert loaded.scratch_dir == str(scratch)
+    assert not folder.exists()
+    loaded.set_params(callbacks=None, scratch_dir=None).fit(*table)
+    assert not folder.exists()
+    skmtl.load(tmp_path / "model").set_params(scratch_dir=None).fit(*table)
+    assert folder.exists()
+    assert not scratch.exists()
+
+
 def _torch_bytes(state):
     buffer = io.BytesIO()
     torch.save(state, buffer)

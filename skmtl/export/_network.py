@@ -96,7 +96,7 @@ _POOLINGS = {"mean": _mean, "sum": _sum, "max": _max}
 
 
 class Pipeline(nn.Module):
-    """From encoded rows to probabilities or expected labels, in float64 from towers on.
+    """From encoded rows to probabilities or expected labels, in float64 from logits on.
 
     Parameters
     ----------

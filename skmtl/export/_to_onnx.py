@@ -80,9 +80,14 @@ OutputWeightSearchCV
     ------
     ValueError
         For what ONNX operators cannot express: columns that are hashed
-        (``n_buckets``), ids beyond 64 bits, output weights with ``method="rank"``,
-        isotonic calibration and ``precision="bf16"``; for tables of more than 2 GiB;
-        and for another `table_dtype`. The message names it.
+        (``n_buckets``), columns of vectors, ids beyond 64 bits, integers and fractions
+        in one column of ids, output weights with ``method="rank"``, isotonic
+        calibration and ``precision="bf16"``; for networks of more than 2 GiB; for an
+        estimator that is not one of those above, such as a pipeline; for another
+        `table_dtype`; and for ``table_dtype="int8"`` where a task is not binary. The
+        message names it.
+    NotFittedError
+        If `estimator` is not fitted.
     RuntimeError
         If predictions of the file differ from those of `estimator` by more than 1e-6,
         or by more than 1e-4 of their size; with ``table_dtype="int8"``, by more than
@@ -313,7 +318,8 @@ def _describe(
     onnx.helper.set_model_props(model, text)
     model.producer_name, model.producer_version = "skmtl", skmtl.__version__
     model.graph.name = type(ranker).__name__
-    model.doc_string = "Raw columns in, a probability for each task out."
+    outputs = parts.what if weights is None else f"{parts.what} and score"
+    model.doc_string = f"Raw columns in, {outputs} out."
 
 
 def _compare(
@@ -370,7 +376,7 @@ def _with_small_tables(
 
 
 def _nodes_of_ranges(model: onnx.ModelProto) -> list[str]:
-    """Names of what reads where bins lie, which are no embeddings."""
+    """Names of nodes that read the ranges of bins, which are not embeddings."""
     nodes = model.graph.node
     return [n.name for n in nodes if any("bin_ranges" in x for x in n.input[:1])]
 

@@ -14,6 +14,7 @@ from skmtl.persistence import _networks
 from skmtl.persistence._container import DamagedFileError, RefusedError
 from skmtl.persistence._registry import (
     CALIBRATION_MAPS,
+    OPTIMIZERS,
     PARTS,
     SPLITTERS,
     STRATEGIES,
@@ -80,6 +81,8 @@ class Asked(Protocol):
     requests: Mapping[str, bool | str | None]
 
 
+# Classes that are hyperparameters themselves; no file holds an object of theirs.
+_AS_CLASSES = frozenset([*PARTS, *OPTIMIZERS])
 # What hyperparameters mean that the first files do not have.
 _FORMERLY = {"interpolate_bins": False, "bin_learning_rate_factor": 1.0}
 
@@ -100,14 +103,14 @@ def write_object(writer: Writer, value: object, where: str) -> Node:
     """
     if isinstance(value, type):
         name = name_of(value)
-        if name not in PARTS:
+        if name not in _AS_CLASSES:
             raise ValueError(_refusal(value, where))
         return {"part": name}
     cls = type(value)
     own = writer.custom_name(cls)
     name = own or name_of(cls)
     kind = _kind(name) if own is None else _kind_of_own(cls)
-    if name is None or name in PARTS or kind is None:
+    if name is None or name in _AS_CLASSES or kind is None:
         raise ValueError(_refusal(value, where))
     state = kind.write(writer, value, where)
     return {"class": name, "state": state} | ({} if own is None else {"custom": True})
@@ -116,7 +119,7 @@ def write_object(writer: Writer, value: object, where: str) -> Node:
 def read_object(reader: Reader, content: ObjectContent) -> object:
     """The object of a name and a state, or the class of a part."""
     if "part" in content:
-        if content["part"] not in PARTS:
+        if content["part"] not in _AS_CLASSES:
             raise UnknownClassError(
                 f"The file names the part {content['part']!r}, which this skmtl does "
                 "not know."
@@ -124,6 +127,11 @@ def read_object(reader: Reader, content: ObjectContent) -> object:
         return find_class(content["part"])
     name, state = content["class"], content["state"]
     if "custom" not in content:
+        if isinstance(name, str) and name in _AS_CLASSES:
+            raise RefusedError(
+                f"The file has an object of {name!r}, of which it may only hold the "
+                "class."
+            )
         known = find_class(name)
         return _kind(name).read(reader, known, state)
     cls = reader.custom(name)
@@ -320,7 +328,7 @@ class _TorchJD:
         return cls(**{k: _networks.as_tensor(v) for k, v in arguments.items()})
 
 
-# Stands for an argument that is no plain value, and was not given.
+# Stands for an argument that is not a plain value and was not given.
 _DEFAULT = object()
 
 

@@ -42,6 +42,14 @@ PARTS = [
     "ProgressiveExtraction", "SharedBottom", "SoftlySharedBottoms", "TaskBottoms",
     "TransferTowers",
 ]  # fmt: skip
+# Optimisers of torch, which may be hyperparameters as classes.
+OPTIMIZERS = [
+    f"torch.optim.{name}"
+    for name in (
+        "ASGD", "Adadelta", "Adafactor", "Adagrad", "Adam", "AdamW", "Adamax", "Muon",
+        "NAdam", "RAdam", "RMSprop", "Rprop", "SGD",
+    )
+]  # fmt: skip
 # What TorchJD has with weights for the tasks.
 _AGGREGATORS = [
     "AlignedMTL", "CAGrad", "Constant", "DualProj", "FairGrad", "GradVac", "IMTLG",
@@ -65,6 +73,7 @@ CLASSES: dict[str, str] = {
     **dict.fromkeys(RANKERS, "skmtl.rankers"),
     **dict.fromkeys(STRATEGIES, "skmtl.weighting"),
     **dict.fromkeys(PARTS, "skmtl.modules"),
+    **dict.fromkeys(OPTIMIZERS, "torch.optim"),
     **TORCHJD,
     **dict.fromkeys(SPLITTERS, "sklearn.model_selection"),
     **dict.fromkeys(CALIBRATION_MAPS, "skmtl.calibration._maps"),
@@ -112,8 +121,9 @@ def find_class(name: object) -> type:
 def name_of(cls: type) -> str | None:
     """The name that a file has for a class; None for one that is not in the list."""
     name = cls.__name__
-    if cls.__module__.startswith("torchjd."):
-        name = ".".join([*cls.__module__.split(".")[:2], name])
+    package = cls.__module__.split(".")[:2]
+    if package[0] == "torchjd" or package == ["torch", "optim"]:
+        name = ".".join([*package, name])
     return name if name in CLASSES and find_class(name) is cls else None
 
 

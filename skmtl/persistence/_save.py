@@ -27,8 +27,8 @@ def save(
     Parameters
     ----------
     estimator : estimator
-        A ranker, `TableEncoder`, an embedder, `FixedOutputWeights` or
-        `OutputWeightSearchCV` around a ranker; fitted or not.
+        A ranker, `TableEncoder`, an embedder, or `CalibratedTasksCV`,
+        `FixedOutputWeights` or `OutputWeightSearchCV` around a ranker; fitted or not.
     path : str or path-like
         Where to write. A file that is there is replaced, at once and whole: after a
         crash there is the old one or the new one.
@@ -48,7 +48,8 @@ def save(
         For what a file without code cannot hold: callables, such as those in
         `callbacks` and `scoring`, and objects of other classes than those of skmtl, of
         plain Python, numpy and pandas, unless they are among `custom_objects`. The
-        message names the attribute.
+        splitters of scikit-learn, the optimisers of `torch.optim` and the solvers of
+        TorchJD are known too. The message names the attribute.
     ImportError
         If safetensors is not installed, which comes with the extra ``safe``.
 
@@ -62,6 +63,10 @@ def save(
     The file is in the safetensors format, which libraries in many languages read: all
     arrays are tensors, strings among them as bytes in UTF-8; everything else is JSON in
     the metadata, with the version of the format and a SHA-256 of all the file says.
+
+    Hyperparameters are saved with the rest. Two of them are paths to which a later fit
+    of the loaded ranker writes: `scratch_dir`, and that of a `Checkpoint` among the
+    callbacks.
 
     Examples
     --------

@@ -414,9 +414,9 @@ class WeightAverage:
 
 # A name, a name with parameters, or a class or function that makes the optimiser. Names
 # can be saved in files.
-MadeBy: TypeAlias = (
-    str | tuple[str, dict[str, Any]] | Callable[..., torch.optim.Optimizer]
-)
+_Maker: TypeAlias = str | Callable[..., torch.optim.Optimizer]
+# A pair has parameters of the optimiser, by name.
+MadeBy: TypeAlias = _Maker | tuple[_Maker, dict[str, Any]]
 # Optimisers by name, each with what it is called with here.
 _NAMED: dict[str, Callable[..., torch.optim.Optimizer]] = {
     # AdamW without decay is Adam; with it, the decay does not pass the moments.
@@ -425,11 +425,12 @@ _NAMED: dict[str, Callable[..., torch.optim.Optimizer]] = {
 }
 
 
-def _maker(made: MadeBy) -> Callable[..., torch.optim.Optimizer]:
-    if callable(made):
-        return made
-    name, own = (made, {}) if isinstance(made, str) else made
-    return partial(_NAMED[name], **own)
+def _maker(made: MadeBy) -> tuple[Callable[..., torch.optim.Optimizer], bool]:
+    """What makes an optimiser, and whether it is one of those with a name."""
+    make, own = made if isinstance(made, tuple) else (made, {})
+    is_named = isinstance(make, str)
+    found = _NAMED[make] if isinstance(make, str) else make
+    return (partial(found, **own) if own else found), is_named
 
 
 def dense_optimizer(
@@ -439,8 +440,8 @@ def dense_optimizer(
     weight_decay: float,
 ) -> torch.optim.Optimizer:
     """Optimiser of the parameters, or groups of them, that every batch touches."""
-    make = _maker(made)
-    if not callable(made) or weight_decay:
+    make, is_named = _maker(made)
+    if is_named or weight_decay:
         return make(params, lr=lr, weight_decay=weight_decay)
     return make(params, lr=lr)
 
@@ -459,7 +460,7 @@ def with_own_parameters(
 
     Returns
     -------
-    str, tuple of str and dict, or callable
+    str, callable, or tuple of either and dict
         What `dense_optimizer` takes.
 
     Raises
@@ -492,9 +493,7 @@ def with_own_parameters(
                 f"optimizer__{name} is not a parameter of {_name(kind)}, which takes "
                 f"{sorted(set(known) - {'lr', 'weight_decay'})}."
             )
-    if not own:
-        return made
-    return (made, dict(own)) if isinstance(made, str) else partial(make, **own)
+    return (made, dict(own)) if own else made
 
 
 def _name(made: object) -> str:

@@ -95,6 +95,28 @@ def test_parts_of_ours(network, table, unseen, tmp_path):
     assert loaded.towers is ranker.towers
 
 
+@pytest.mark.parametrize("name", ["ASGD", "Adafactor", "NAdam", "RMSprop", "SGD"])
+def test_optimizers_of_torch(name, table, unseen, tmp_path):
+    cls = getattr(torch.optim, name)
+    ranker = MultiTaskRanker(optimizer=cls, **FEW).fit(*table)
+    assert same(ranker, unseen, tmp_path / "ranker").optimizer is cls
+
+
+def test_optimizers_with_parameters_of_their_own(table, unseen, tmp_path):
+    params = {"optimizer": torch.optim.NAdam, "optimizer__betas": (0.8, 0.9)}
+    ranker = MultiTaskRanker(**params, **FEW).fit(*table)
+    loaded = same(ranker, unseen, tmp_path / "ranker")
+    assert loaded.get_params()["optimizer__betas"] == (0.8, 0.9)
+
+
+def test_own_optimizers_are_named(tmp_path):
+    class NAdam(torch.optim.NAdam):
+        pass
+
+    with pytest.raises(ValueError, match="optimizer is the class 'NAdam'"):
+        MultiTaskRanker(optimizer=NAdam).save(tmp_path / "ranker")
+
+
 def test_parts_that_are_not_known_are_named(tmp_path):
     class Other(ExpertMixture):
         pass

@@ -108,10 +108,23 @@ def _object_array(state):
     state["object"]["state"]["fitted"]["prior_"] = {"scalar": ["object", 1]}
 
 
+def _object_of_a_part(state):
+    made = {"class": "ExpertMixture", "state": {"params": {}, "fitted": {}}}
+    state["object"]["state"]["params"]["towers"] = {"object": made, "number": 99}
+
+
+def _optimizer(state):
+    made = {"class": "torch.optim.SGD", "state": {"params": {}, "fitted": {}}}
+    state["object"]["state"]["params"]["optimizer"] = {"object": made, "number": 99}
+
+
 @pytest.mark.parametrize(
     "forge",
-    [_set_method, _set_class, _unknown_parameter, _unknown_value, _object_array],
-)
+    [
+        _set_method, _set_class, _unknown_parameter, _unknown_value, _object_array,
+        _object_of_a_part, _optimizer,
+    ],
+)  # fmt: skip
 def test_forged_files_are_refused(fitted, forge):
     with pytest.raises(ValueError, match="The file"):
         skmtl.persistence.from_bytes(_changed(fitted, forge))

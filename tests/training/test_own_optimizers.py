@@ -63,8 +63,12 @@ def test_named_optimizers_with_parameters_can_be_saved(impressions, tmp_path):
         same.partial_fit(X, y).predict_task_proba(X),
         ranker.partial_fit(X, y).predict_task_proba(X),
     )
-    own = MMoE(optimizer=torch.optim.NAdam, **SMALL).fit(X, y)
-    with pytest.raises(ValueError, match=r"MMoE\.optimizer is the class 'NAdam'"):
+
+    class Own(torch.optim.NAdam):
+        pass
+
+    own = MMoE(optimizer=Own, **SMALL).fit(X, y)
+    with pytest.raises(ValueError, match=r"MMoE\.optimizer is the class 'Own'"):
         own.save(tmp_path / "own")
 
 
