@@ -31,7 +31,7 @@ ParquetFiles(files).n_rows
 # %%
 # Labels are columns of the files. Ids are counted in a first pass; a second one encodes
 # the rows into random piles on disk, from which the epochs read.
-tasks = ["click", "cart", "order"]
+tasks = ["click", "order"]
 ranker = MMoE(
     categorical_features=["user_id", "item_id", "category_id", "device", "hour"],
     max_iter=6,

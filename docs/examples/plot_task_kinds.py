@@ -41,8 +41,8 @@ y.loc[~click, ["stars", "dwell"]] = np.nan
 y.head()
 
 # %%
-# ``task_kinds`` says what the labels are. Dwell times are positive and spread the more
-# the longer they are, which the loss of a gamma distribution takes into account.
+# ``task_kinds`` says what the labels are. Dwell times are positive, and long ones vary
+# more than short ones: the loss of a gamma distribution takes this into account.
 train, test = slice(0, 30_000), slice(30_000, None)
 ranker = MMoE(
     task_kinds={"stars": "ordinal", "dwell": RegressionTask("gamma")},
