@@ -24,7 +24,8 @@ from skmtl.datasets import make_funnel
 from skmtl.export import to_onnx
 from skmtl.stacking import OutOfFoldScores
 
-# A classifier for which cross-fitting makes no difference where folds keep the shares of
+
+# Cross-fitting makes no difference to this classifier where folds keep the shares of
 # the classes: the checks ask transform for what fit_transform gave.
 @parametrize_with_checks([OutOfFoldScores(DummyClassifier(), cv=3, random_state=0)])
 def test_common_checks(estimator, check):
