@@ -8,7 +8,7 @@ import secrets
 from pathlib import Path
 
 
-def write_whole(path: str | os.PathLike[str], data: bytes) -> None:
+def write_whole(path: str | os.PathLike[str], *parts: bytes | memoryview) -> None:
     """Write a file so that a crash leaves the old one, or the new one, never a part.
 
     The bytes go to a temporary file beside it, which takes its name when all of them
@@ -18,14 +18,15 @@ def write_whole(path: str | os.PathLike[str], data: bytes) -> None:
     ----------
     path : str or path-like
         Where to write.
-    data : bytes
-        What to write.
+    *parts : bytes or memoryview
+        What to write, one after the other.
     """
     target = Path(path)
     part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
     try:
         with open(part, "xb") as file:
-            file.write(data)
+            for one in parts:
+                file.write(one)
             file.flush()
             os.fsync(file.fileno())
         os.replace(part, target)

@@ -63,7 +63,8 @@ class Checkpoint(Callback):
     differs. `random_state` must be an integer, so that the fit can be repeated. Objects
     among the hyperparameters are compared by their content. Functions are compared by
     their own code, not by that of other functions which they call, and classes by
-    their names.
+    their names. Of `callbacks`, skorch's `EarlyStopping`, `GradientNormClipping` and
+    `LRScheduler` are compared; the others may differ.
 
     Not saved are the end of a last epoch, which ends the fit, and what a callback of
     your own keeps under other names. A fit takes one `Checkpoint`.
@@ -218,15 +219,15 @@ class Checkpoint(Callback):
             self._save(net)
 
     def _save(self, net: Any) -> None:
-        data = _to_bytes({"fingerprint": self.fingerprint, **_state_of(net)})
+        parts = _to_bytes({"fingerprint": self.fingerprint, **_state_of(net)})
         if not self.is_readable:
-            _check_readable(data)
+            _check_readable(parts[-1])
             self.is_readable = True
         folder = Path(self.path)
         folder.mkdir(parents=True, exist_ok=True)
         if (folder / _LAST).exists() and not self.is_damaged:
             os.replace(folder / _LAST, folder / _PREVIOUS)
-        write_whole(folder / _LAST, data)
+        write_whole(folder / _LAST, *parts)
         self.is_damaged = False
         self.saved_at = monotonic()
 
@@ -417,12 +418,12 @@ def _from_plain(value: object) -> Any:
     return value
 
 
-def _to_bytes(state: Mapping[str, Any]) -> bytes:
-    """A format, a checksum, and what torch writes."""
+def _to_bytes(state: Mapping[str, Any]) -> tuple[bytes, memoryview]:
+    """A format and a checksum, and what torch writes, which is not copied again."""
     buffer = io.BytesIO()
     torch.save(_without_numpy(state), buffer)
-    data = buffer.getvalue()
-    return _FORMAT + hashlib.blake2b(data).hexdigest().encode() + b"\n" + data
+    data = buffer.getbuffer()
+    return _FORMAT + hashlib.blake2b(data).hexdigest().encode() + b"\n", data
 
 
 def _without_numpy(value: Any) -> Any:
@@ -439,13 +440,11 @@ def _without_numpy(value: Any) -> Any:
     return value
 
 
-def _check_readable(data: bytes) -> None:
+def _check_readable(data: memoryview) -> None:
     """Refuse a state that could be written and never be read."""
-    start = data.index(b"\n", len(_FORMAT)) + 1
     try:
         # Without the numbers of tensors, which take memory.
-        file = io.BytesIO(memoryview(data)[start:])
-        torch.load(file, weights_only=True, map_location="meta")
+        torch.load(io.BytesIO(data), weights_only=True, map_location="meta")
     except Exception as error:
         raise ValueError(
             "Checkpoint cannot save this fit: its optimiser, loss weighting or network "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copyreg
 import enum
 import hashlib
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from numbers import Number
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import torch
 from sklearn.base import BaseEstimator
+from skorch.callbacks import EarlyStopping, GradientNormClipping, LRScheduler
 from torch import Tensor
 
 from skmtl.modules import Bags, Ragged
@@ -21,6 +22,11 @@ from skmtl.training.batches import RowTable
 
 # On these the bits of a fit do not depend.
 _APART = {"callbacks", "verbose", "n_threads", "scratch_dir", "warm_start"}
+# Callbacks of skorch that change the steps. Others may differ: a bar that shows
+# progress, or one of the user's own, of which nobody knows what it changes.
+_STEERING = (EarlyStopping, GradientNormClipping, LRScheduler)
+# Of their attributes: what training sets, and where they print.
+_LEFT_OUT = ("_", "sink")
 # Longer texts are kept as their beginning and a hash.
 _LONGEST = 1000
 _SHOWN = 60
@@ -52,9 +58,10 @@ def settings_of(ranker: BaseEstimator) -> dict[str, str]:
     """
     kind = type(ranker)
     found = {"class": f"{kind.__module__}.{kind.__qualname__}"}
-    for name, value in sorted(ranker.get_params(deep=False).items()):
-        if name in _APART:
-            continue
+    given = ranker.get_params(deep=False)
+    settings = {k: v for k, v in sorted(given.items()) if k not in _APART}
+    settings["callbacks"] = _steering(given["callbacks"])
+    for name, value in settings.items():
         try:
             found[name] = as_text(value)
         except _UnknownError as error:
@@ -64,6 +71,16 @@ def settings_of(ranker: BaseEstimator) -> dict[str, str]:
                 "the Checkpoint."
             ) from error
     return found
+
+
+def _steering(callbacks: Sequence[Any] | None) -> list[tuple[type, dict[str, Any]]]:
+    """Classes and parameters of the callbacks that change the steps."""
+    plain = [one[1] if isinstance(one, tuple) else one for one in callbacks or []]
+    steering = [one for one in plain if isinstance(one, _STEERING)]
+    return [
+        (type(one), {k: v for k, v in vars(one).items() if not k.endswith(_LEFT_OUT)})
+        for one in steering
+    ]
 
 
 def as_text(value: object, around: _Around = ()) -> str:

@@ -133,10 +133,10 @@ def watch_writes(board: Board) -> None:
     """Have writes of this process told to the board."""
     write, replace = checkpoint.write_whole, os.replace
 
-    def write_whole(path, data):
+    def write_whole(path, *parts):
         board["writes"] += 1
         board["phase"] = _WRITING
-        write(path, data)
+        write(path, *parts)
 
     def rename(source, target):
         replace(source, target)

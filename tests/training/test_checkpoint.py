@@ -295,7 +295,7 @@ def test_a_damaged_file_never_replaces_the_one_before(
     last = interrupted / "last.checkpoint"
     last.write_bytes(last.read_bytes()[:-10])
 
-    def dies(path, data):
+    def dies(path, *parts):
         raise KilledError
 
     ranker = ShareBottom(callbacks=[Checkpoint(interrupted)], **SMALL_BOTTOM)
@@ -326,7 +326,8 @@ def test_saves_wait_for_their_time(impressions, tmp_path, monkeypatch):
     monkeypatch.setattr("skmtl.training.checkpoint.monotonic", lambda: now[0])
     written = []
     monkeypatch.setattr(
-        "skmtl.training.checkpoint.write_whole", lambda path, data: written.append(path)
+        "skmtl.training.checkpoint.write_whole",
+        lambda path, *parts: written.append(path),
     )
 
     class Clock(Callback):

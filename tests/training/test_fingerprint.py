@@ -11,7 +11,13 @@ import pytest
 import torch
 from sklearn.metrics import make_scorer, roc_auc_score
 from sklearn.model_selection import KFold, TimeSeriesSplit
-from skorch.callbacks import Callback
+from skorch.callbacks import (
+    Callback,
+    EarlyStopping,
+    GradientNormClipping,
+    LRScheduler,
+    PrintLog,
+)
 from torch import nn
 
 from skmtl import (
@@ -275,6 +281,17 @@ CASES = [
     ("compile", lambda: False, lambda: True),
     ("record_gradients", lambda: False, lambda: np.True_),
     ("random_state", lambda: np.int64(0), lambda: np.int64(1)),
+    (
+        "callbacks",
+        lambda: [GradientNormClipping(1.0)],
+        lambda: [GradientNormClipping(np.float32(2.0))],
+    ),
+    (
+        "callbacks",
+        lambda: [("rate", LRScheduler("StepLR", step_size=np.int64(2)))],
+        lambda: [("rate", LRScheduler("StepLR", step_size=3))],
+    ),
+    ("callbacks", lambda: [EarlyStopping()], lambda: [PrintLog()]),
     ("sharing", lambda: SharedBottom, lambda: ExpertMixture),
     (
         "sharing",
@@ -313,7 +330,7 @@ def test_another_value_is_refused_and_named(name, value, other, tmp_path):
 
 def test_every_hyperparameter_is_tried():
     tried = {case[0] for case in CASES}
-    left_out = {"callbacks", "verbose", "n_threads", "scratch_dir", "warm_start"}
+    left_out = {"verbose", "n_threads", "scratch_dir", "warm_start"}
     assert MultiTaskRanker().get_params().keys() == {
         name for name in tried | left_out if "__" not in name
     }
@@ -327,6 +344,16 @@ def test_numbers_of_numpy_are_those_of_python():
         average_weights=np.True_,
     )
     assert settings_of(one) == settings_of(other)
+
+
+def test_callbacks_that_show_or_are_used_again_do_not_count(impressions):
+    steers = [GradientNormClipping(1.0), LRScheduler("StepLR", step_size=1)]
+    shows = [PrintLog(sink=lambda line: None), Kill()]
+    one = ShareBottom(**SMALL, callbacks=[*steers, *shows])
+    before = settings_of(one)
+    with pytest.raises(KilledError):
+        one.fit(*impressions)
+    assert settings_of(ShareBottom(**SMALL, callbacks=steers)) == before
 
 
 def test_what_cannot_be_compared_is_refused_and_named(impressions, tmp_path):
