@@ -88,3 +88,49 @@ def test_weights_and_biases(impressions):
     seen = [values["valid_auc_cart"] for values in Run.logged]
     assert seen == wanted(ranker, "valid_auc_cart")
     assert not set(LISTS) & set(Run.logged[0])
+
+
+@pytest.mark.filterwarnings("ignore")  # of the trackers themselves
+class TestRealTrackers:
+    """The trackers are not in the test extra; where one is installed, it is run."""
+
+    def test_mlflow(self, impressions, tmp_path):
+        mlflow = pytest.importorskip("mlflow")
+        client = mlflow.MlflowClient(f"sqlite:///{tmp_path}/runs.db")
+        run = client.create_run(client.create_experiment("skmtl"))
+        callback = MlflowLogger(run, client, create_artifact=False, keys_ignored=LISTS)
+        ranker = fitted(impressions, callback)
+        logged = client.get_metric_history(run.info.run_id, "valid_auc_cart")
+        values = [m.value for m in sorted(logged, key=lambda m: m.step)]
+        assert values == pytest.approx(wanted(ranker, "valid_auc_cart"))
+
+    def test_weights_and_biases(self, impressions, tmp_path):
+        wandb = pytest.importorskip("wandb")
+        with wandb.init(mode="offline", dir=tmp_path) as run:
+            callback = WandbLogger(run, save_model=False, keys_ignored=LISTS)
+            ranker = fitted(impressions, callback)
+            last = run.summary["valid_auc_cart"]
+        assert last == pytest.approx(wanted(ranker, "valid_auc_cart")[-1])
+
+    def test_sacred(self, impressions):
+        sacred = pytest.importorskip("sacred")
+        from skorch.callbacks import SacredLogger
+
+        class Seen(sacred.observers.RunObserver):
+            logged: dict[str, list[float]] = {}  # noqa: RUF012
+
+            def log_metrics(self, metrics_by_name, info):
+                for name, metric in metrics_by_name.items():
+                    self.logged.setdefault(name, []).extend(metric["values"])
+
+        experiment = sacred.Experiment("skmtl", save_git_info=False)
+        experiment.observers.append(Seen())
+        rankers = []
+
+        @experiment.main
+        def main():
+            callback = SacredLogger(experiment, keys_ignored=LISTS)
+            rankers.append(fitted(impressions, callback))
+
+        experiment.run()
+        assert Seen.logged["valid_auc_cart"] == wanted(rankers[0], "valid_auc_cart")
