@@ -8,7 +8,6 @@ from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clo
 from sklearn.utils import Tags, get_tags, indexable
 from sklearn.utils.metadata_routing import (
     MetadataRouter,
-    MethodMapping,
     process_routing,
 )
 from sklearn.utils.validation import check_is_fitted
@@ -28,14 +27,13 @@ from skmtl._sklearn import (
 from skmtl._typing import AnyArray, RandomStateLike
 from skmtl._warnings import warn
 from skmtl.calibration._maps import MAPS, CalibrationMap, IdentityMap
-from skmtl.metrics import get_task_scorer
 from skmtl.metrics._predictions import (
     check_binary_tasks,
     check_same_tasks,
     task_names_of,
 )
 from skmtl.metrics._validation import Labels, check_labels
-from skmtl.output_weights._base import read_labels, task_table
+from skmtl.output_weights._base import fit_router, mean_area, read_labels, task_table
 from skmtl.output_weights._held_out import (
     FoldFits,
     HeldOut,
@@ -337,12 +335,7 @@ class CalibratedTasksCV(
         float
             The mean area.
         """
-        proba = self.predict_task_proba(X)
-        labels, _ = read_labels(y)
-        found: float = get_task_scorer("auc").evaluate(
-            labels, proba, sample_weight=sample_weight
-        )
-        return found
+        return mean_area(y, self.predict_task_proba(X), sample_weight)
 
     def get_metadata_routing(self) -> MetadataRouter:
         """Routing of metadata to the inner estimator and the splitter.
@@ -352,16 +345,7 @@ class CalibratedTasksCV(
         MetadataRouter
             The routing.
         """
-        router = MetadataRouter(owner=self).add(
-            estimator=self.estimator,
-            method_mapping=MethodMapping().add(caller="fit", callee="fit"),
-        )
-        if hasattr(self.cv, "split"):
-            router.add(
-                splitter=self.cv,
-                method_mapping=MethodMapping().add(caller="fit", callee="split"),
-            )
-        return router
+        return fit_router(self)
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

@@ -257,20 +257,21 @@ def vocabulary_owners(
                 f"share_embedding names {name!r}, which is read as numbers. Name the "
                 "column in categorical_features, or cast it to 'category'."
             )
-    return {name: _owner(share, name) for name in id_names}
+    cure = "One of the columns must have a table of its own."
+    return {name: _chain(name, share, "share_embedding", cure)[-1] for name in id_names}
 
 
-def _owner(share: Mapping[ColumnName, ColumnName], name: ColumnName) -> ColumnName:
-    way = [name]
-    while way[-1] in share:
-        way.append(share[way[-1]])
-        if way[-1] in way[:-1]:
-            raise ValueError(
-                "share_embedding goes in a circle: "
-                f"{' -> '.join(repr(step) for step in way)}. One of the columns must "
-                "have a table of its own."
-            )
-    return way[-1]
+def _chain(
+    name: ColumnName, follows: Mapping[ColumnName, ColumnName], what: str, cure: str
+) -> list[ColumnName]:
+    """A column, the one that it names, and so on; refuses a circle."""
+    chain = [name]
+    while chain[-1] in follows:
+        chain.append(follows[chain[-1]])
+        if chain[-1] in chain[:-1]:
+            circle = " -> ".join(map(repr, chain))
+            raise ValueError(f"{what} goes in a circle of columns: {circle}. {cure}")
+    return chain
 
 
 def joined_ids(readings: Sequence[Reading]) -> tuple[Ids, Counts]:
@@ -396,20 +397,11 @@ def fallback_chains(
                 f"{owners[name]!r} (share_embedding). Let {owners[name]!r} fall back."
             )
     places = {name: k for k, name in enumerate(names)}
-    chains = []
-    for name in names:
-        chain = [name]
-        while chain[-1] in follows:
-            following = follows[chain[-1]]
-            if following in chain:
-                cycle = " -> ".join(repr(n) for n in [*chain, following])
-                raise ValueError(
-                    f"fallback goes in a circle of columns: {cycle}. Remove one of "
-                    "these pairs."
-                )
-            chain.append(following)
-        chains.append([places[n] for n in chain[1:]])
-    return chains
+    chains = [
+        _chain(name, follows, "fallback", "Remove one of these pairs.")
+        for name in names
+    ]
+    return [[places[n] for n in chain[1:]] for chain in chains]
 
 
 @dataclass(frozen=True)

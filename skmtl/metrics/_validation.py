@@ -304,7 +304,7 @@ def in_order_of_tasks(
         return array
     if sorted(names) != sorted(tasks):
         raise ValueError(
-            f"The columns of {what} are {names}, but the tasks of y are {tasks}."
+            f"The columns of {what} are {names}, but the tasks are {tasks}."
         )
     return array[:, [names.index(name) for name in tasks]]
 

@@ -7,6 +7,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin
 from sklearn.exceptions import DataConversionWarning, NotFittedError
 from sklearn.utils import Tags, get_tags
+from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
@@ -51,6 +52,30 @@ def read_labels(y: object) -> tuple[Labels, Any]:
             "needs two classes."
         )
     return labels_of(targets, one_dimensional=True), targets.classes
+
+
+def mean_area(y: object, score: object, sample_weight: object) -> float:
+    """Give the mean ROC AUC of the tasks, as the estimators' `score`."""
+    labels, _ = read_labels(y)
+    found: float = get_task_scorer("auc").evaluate(
+        labels, score, sample_weight=sample_weight
+    )
+    return found
+
+
+def fit_router(owner: BaseEstimator) -> MetadataRouter:
+    """Routing from `fit` to the inner estimator, and to `cv` if it is a splitter."""
+    router = MetadataRouter(owner=owner).add(
+        estimator=owner.estimator,
+        method_mapping=MethodMapping().add(caller="fit", callee="fit"),
+    )
+    splitter = getattr(owner, "cv", None)
+    if hasattr(splitter, "split"):
+        router.add(
+            splitter=splitter,
+            method_mapping=MethodMapping().add(caller="fit", callee="split"),
+        )
+    return router
 
 
 def task_table(estimator: BaseEstimator, X: object, n_tasks: int) -> np.ndarray:
@@ -251,12 +276,7 @@ class BaseOutputWeights(
         float
             The mean area.
         """
-        labels, _ = read_labels(y)
-        score = self.decision_function(X)
-        found: float = get_task_scorer("auc").evaluate(
-            labels, score, sample_weight=sample_weight
-        )
-        return found
+        return mean_area(y, self.decision_function(X), sample_weight)
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

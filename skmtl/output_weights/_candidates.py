@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from skmtl._typing import ColumnName
-from skmtl.metrics._validation import as_numbers, column_names
+from skmtl.metrics._validation import as_numbers, column_names, in_order_of_tasks
 from skmtl.output_weights._fusion import check_values
 
 # Points per axis, the values of each task's axis, or the points themselves.
@@ -69,13 +69,7 @@ def _given_points(weights: npt.ArrayLike, names: Sequence[str]) -> np.ndarray:
             f"values, or an array (n_points, {len(names)}) for the tasks "
             f"{list(names)}; got shape {points.shape}."
         )
-    if columns is None or columns == [str(i) for i in range(len(names))]:
-        return points
-    if sorted(columns) != sorted(names):
-        raise ValueError(
-            f"The columns of weights are {columns}, but the tasks are {list(names)}."
-        )
-    return points[:, [columns.index(name) for name in names]]
+    return in_order_of_tasks(points, columns, list(names), "weights")
 
 
 def _axes(

@@ -7,14 +7,18 @@ import numpy as np
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils.metadata_routing import (
     MetadataRouter,
-    MethodMapping,
     process_routing,
 )
 
 from skmtl._sklearn import _fit_context, _routing_enabled
 from skmtl._typing import WeightsLike
 from skmtl.metrics._validation import named_values
-from skmtl.output_weights._base import BaseOutputWeights, check_can_fuse, read_labels
+from skmtl.output_weights._base import (
+    BaseOutputWeights,
+    check_can_fuse,
+    fit_router,
+    read_labels,
+)
 from skmtl.output_weights._fusion import check_weights
 
 
@@ -130,7 +134,4 @@ class FixedOutputWeights(BaseOutputWeights):
         MetadataRouter
             The routing.
         """
-        return MetadataRouter(owner=self).add(
-            estimator=self.estimator,
-            method_mapping=MethodMapping().add(caller="fit", callee="fit"),
-        )
+        return fit_router(self)

@@ -33,7 +33,12 @@ from skmtl._typing import RandomStateLike, Splitter
 from skmtl.metrics._predictions import check_same_tasks, task_names_of
 from skmtl.metrics._task_scorer import TaskScorer
 from skmtl.metrics._validation import Labels, check_labels, check_length
-from skmtl.output_weights._base import BaseOutputWeights, check_can_fuse, read_labels
+from skmtl.output_weights._base import (
+    BaseOutputWeights,
+    check_can_fuse,
+    fit_router,
+    read_labels,
+)
 from skmtl.output_weights._candidates import GridLike
 from skmtl.output_weights._fixed import FixedOutputWeights
 from skmtl.output_weights._fusion import transformed
@@ -624,15 +629,7 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
         MetadataRouter
             The routing.
         """
-        router = MetadataRouter(owner=self).add(
-            estimator=self.estimator,
-            method_mapping=MethodMapping().add(caller="fit", callee="fit"),
-        )
-        if hasattr(self.cv, "split"):
-            router.add(
-                splitter=self.cv,
-                method_mapping=MethodMapping().add(caller="fit", callee="split"),
-            )
+        router = fit_router(self)
         for name, scorer in find_scorers(self.scoring).items():
             router.add(
                 **{f"scorer_{name}": scorer},
