@@ -25,3 +25,13 @@ def pytest_xdist_auto_num_workers(config):
     from joblib import cpu_count
 
     return min(cpu_count(), MAX_WORKERS)
+
+
+@pytest.fixture
+def set_threads():
+    """Set the number of torch's threads until the test ends."""
+    import torch
+
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)

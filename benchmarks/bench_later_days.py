@@ -11,7 +11,7 @@ rate
 MMoE, LightGBM
     Fits with defaults to the first part.
 known, new
-    MMoE, on the rows all of whose ids it knows, and on the others.
+    MMoE, on the rows whose ids are all known, and on the other rows.
 unknown_share
     ``MMoE(unknown_share=0.3)``.
 both parts

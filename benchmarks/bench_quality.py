@@ -74,7 +74,7 @@ FORMER: dict[str, Any] = {
     "bin_learning_rate_factor": 1.0,
     "bin_flags": True,
 }
-# Tasks, and columns that are no inputs.
+# Tasks, and columns that are not inputs.
 PARQUET: dict[str, tuple[list[str], list[str]]] = {
     "movielens_small": (["liked", "loved"], ["timestamp"]),
     "nyc_flights": (["dep_late", "arr_late", "cancelled"], ["date"]),

@@ -3,7 +3,7 @@
 python benchmarks/bench_service.py              # 1,000,000 predictions
 python benchmarks/bench_service.py --n 100000
 
-The first table shows the memory of the process as predictions go on. The second shows
+The first table shows the memory of the process as it predicts. The second shows
 the time of a prediction after a ranker has been trained on more and more tables, each
 with new ids.
 """

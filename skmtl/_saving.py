@@ -31,8 +31,8 @@ class SaveMixin:
             Where to write. A file that is there is replaced, at once and whole.
         include_training_state : bool, default=True
             Whether the file holds what optimisers know, so that `partial_fit` and
-            ``warm_start`` can continue from it. Without, it has about a third of the
-            size. Estimators that are not trained by optimisers have no such state.
+            ``warm_start`` can continue from it. If False, the file has about a third of
+            the size. Estimators that are not trained by optimisers have no such state.
         custom_objects : mapping of str to object, default=None
             What is your own in the estimator, by names that the file holds instead. See
             :func:`skmtl.save`.

@@ -56,7 +56,7 @@ def alike(found, shown):
 
 
 def test_mlflow(tmp_path, monkeypatch):
-    """MLflow is no part of the test extra; where it is installed, its block runs."""
+    """MLflow is not part of the test extra; where it is installed, its block runs."""
     mlflow = pytest.importorskip("mlflow")
     from skmtl import MMoE
     from skmtl.datasets import make_funnel

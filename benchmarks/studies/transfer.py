@@ -5,7 +5,7 @@
     python benchmarks/studies/transfer.py funnel
 
 - census: Census-Income (KDD) with the MMoE paper's protocol (education and marital
-  status are no inputs); training rows of the published split, its test half.
+  status are not inputs); training rows of the published split, its test half.
 - taobao: the head of Taobao UserBehavior; the last day is the test; AUC within users.
 - funnel: `make_funnel`, click, cart and order, where an order needs a cart and a cart a
   click; 5 folds.

@@ -131,8 +131,8 @@ def make_funnel(
         device})),
 
     with the drift `d` over the log's time `t` from 0 to 1, effects of the user and the
-    item, factors of both, and non-linear functions of the context. Of the effects of
-    stages, a part is common to the three and a part is their own. An item's effect and
+    item, factors of both, and non-linear functions of the context. The effects of
+    stages are partly common to the three and partly their own. An item's effect and
     factors come half from its category, so that a category tells something of a new
     item. The intercept `b` of each stage is solved for: the mean of the true
     probability is the requested rate.

@@ -77,7 +77,7 @@ class _Room:
 
 
 class _Limited:
-    """A file of which no more can be read than there is room for."""
+    """A file that stops a reader before it has read more than there is room for."""
 
     def __init__(self, file: IO[bytes], room: _Room) -> None:
         self.file, self.room = file, room

@@ -89,7 +89,7 @@ def warn_of_other_kind(numbers: bool | None, now: bool | None, name: object) -> 
 
 
 def warn_of_unknown(numbers: bool | None, column: pd.Series, name: object) -> None:
-    """As `warn_of_other_kind`, for a column of single ids, none of which is known."""
+    """As `warn_of_other_kind`, for a column of single ids that are all unknown."""
     dtype = column.dtype
     same = (
         types.is_numeric_dtype(dtype) if numbers else isinstance(dtype, pd.StringDtype)

@@ -243,7 +243,7 @@ def vocabulary_owners(
     Raises
     ------
     ValueError
-        For names that are no columns or hold no ids, and for circles.
+        For names that are not columns or hold no ids, and for circles.
     """
     share = dict(share_embedding or {})
     for name in (*share, *share.values()):
@@ -323,7 +323,7 @@ def check_buckets(
     Raises
     ------
     ValueError
-        For columns that are no id columns or share another's rows, numbers below 1, and
+        For columns that hold no ids or share another's rows, numbers below 1, and
         several hashes of lists.
     """
     found = dict(n_buckets or {})
@@ -376,8 +376,8 @@ def fallback_chains(
     Raises
     ------
     ValueError
-        For columns that are no id columns or are hashed, for one that falls back though
-        it reads another's vocabulary, and for cycles.
+        For columns that hold no ids or are hashed, for one that falls back although it
+        reads another's vocabulary, and for circles.
     """
     follows = dict(fallback or {})
     for name in (*follows, *follows.values()):

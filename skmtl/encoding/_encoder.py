@@ -709,7 +709,7 @@ class TableEncoder(SaveMixin, TransformerMixin, BaseEstimator):
         Returns
         -------
         ndarray of shape (n_rows_of_tables,), dtype int64
-            0 for rows that are no id's own: unknown ids, fallbacks, buckets.
+            0 for rows that do not belong to one id: unknown ids, fallbacks, buckets.
         """
         check_is_fitted(self)
         n_rows = sum(self.layout_.totals)

@@ -48,7 +48,7 @@ class VectorTable:
         Raises
         ------
         ValueError, TypeError
-            For what is no such table, and ids or vectors that cannot be used.
+            For anything else, and for ids or vectors that cannot be used.
         """
         ids, matrix, from_words = _parts(table, column)
         vectors = _matrix(matrix, column)

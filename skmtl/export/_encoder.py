@@ -94,8 +94,8 @@ def _ids(
 ) -> tuple[str, str | int | None]:
     """Type of the ids of a column, and what stands for a missing one.
 
-    That is none of the known ids, and in lists also nothing that an unknown id is
-    likely to be: these count in a list, and missing ones do not.
+    It is not one of the known ids. In lists it is also not what an unknown id is
+    likely to be, since unknown ids count in a list and missing ones do not.
     """
     if isinstance(vocabulary, HashedIds):
         raise ValueError(
@@ -238,7 +238,7 @@ def _bag(graph: Graph, encoder: TableEncoder, x: str, column: Column) -> list[st
 def _scaled(graph: Graph, scales: list[NumberScale], x: str) -> str:
     """Scaled and squashed numbers, missing ones 0, ``(rows, n_numeric)``.
 
-    In float64: where a number lies in a narrow bin hangs on its last digits.
+    In float64: the place of a number in a narrow bin depends on its last digits.
     """
     center, scale = (
         graph.constant(np.array([[getattr(one, name) for one in scales]], np.float64))

@@ -203,7 +203,7 @@ def check_finite(predicted: np.ndarray) -> None:
 
 
 def number_targets(y: Any) -> Targets:
-    """Labels that are numbers, of which nothing else is known."""
+    """Labels that are numbers; nothing else is known about them."""
     names = task_names(y)
     return check_targets(y, kinds=[RegressionTask()] * len(names))
 

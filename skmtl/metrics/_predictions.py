@@ -47,7 +47,7 @@ def task_names_of(estimator: object) -> list[str] | None:
 
 
 def check_binary_tasks(estimator: Any, does: str, instead: str) -> None:
-    """Refuse an estimator of which a task is not binary.
+    """Refuse an estimator with a task that is not binary.
 
     A fitted one knows the kinds of its tasks; one that is not says them by its
     parameter `task_kinds`.

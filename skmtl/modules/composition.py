@@ -195,7 +195,7 @@ class MultiTaskModule(nn.Module):
         return found.float()
 
     def id_tables(self) -> list[tuple[nn.Parameter, float]]:
-        """Tables of ids, of whose rows a batch touches few.
+        """Embedding tables; a batch touches few of their rows.
 
         Each with the factor of its learning rate.
         """

@@ -318,7 +318,7 @@ _WIDE = 256
 def linear(
     x: Tensor, weight: Tensor, bias: Tensor | None, *, relu: bool = False
 ) -> Tensor:
-    """``x @ weight + bias``, or what of it is above 0.
+    """``x @ weight + bias``, with negative values set to 0 if asked for.
 
     Parameters
     ----------
@@ -371,7 +371,7 @@ def _available() -> bool:
 def product(
     x: Tensor, weight: Tensor, bias: Tensor | None = None, relu: bool = False
 ) -> Tensor:
-    """``x @ weight + bias`` of matrices, or what of it is above 0."""
+    """``x @ weight + bias`` of matrices, with negative values set to 0 if asked for."""
     if len(x) == 1 and weight.numel() <= SMALL:
         out = (x.t() * weight).sum(dim=0, keepdim=True)
         out = out if bias is None else out + bias

@@ -1,4 +1,4 @@
-"""A table of ids of which some have pretrained vectors, kept apart from the others."""
+"""A table of ids, with pretrained vectors for some of them in a table of their own."""
 
 from __future__ import annotations
 

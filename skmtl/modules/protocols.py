@@ -185,7 +185,7 @@ class Embedding(Part):
         raise NotImplementedError
 
     def id_tables(self) -> list[tuple[nn.Parameter, float]]:
-        """Embedding tables of ids, of whose rows a batch touches few.
+        """Embedding tables; a batch touches few of their rows.
 
         Returns
         -------

@@ -34,8 +34,8 @@ def save(
         crash there is the old one or the new one.
     include_training_state : bool, default=True
         Whether the file holds what optimisers know, so that `partial_fit` and
-        ``warm_start`` continue as if nothing had happened. Without, it has about a
-        third of the size, and they raise an error.
+        ``warm_start`` continue as if nothing had happened. If False, the file has
+        about a third of the size, and both raise an error after loading.
     custom_objects : mapping of str to object, default=None
         What is your own in the estimator, by names of your choice: functions, callbacks
         and modules that are hyperparameters, classes of parts, and classes of its loss

@@ -225,8 +225,8 @@ class PooledTask(BottomRanker):
     own, fitted last: the mean prediction of a task is its observed rate. How steeply a
     task's probability rises with the score is not fitted.
 
-    A label that was not observed (NaN) is no positive; a row without an observed
-    positive is a 0 as far as any of its labels was observed. ``loss_weight`` multiplies
+    A label that was not observed (NaN) is not a positive; a row without an observed
+    positive is a 0 if any of its labels was observed. ``loss_weight`` multiplies
     a task's positives and its share of the rows without any.
 
     Examples

@@ -27,8 +27,8 @@ class ESMM(BottomRanker):
     Tasks share the embeddings; each has dense layers of its own. The network of
     conversion estimates its probability *given* a click, but is trained by the labels
     of click and of conversion over all impressions, through the product of both
-    probabilities. So it suffers neither from the selection of clicked rows nor from
-    their small number. Along a longer funnel, such as click, cart, order, each task's
+    probabilities. Neither the selection of clicked rows nor their small number affects
+    it. Along a longer funnel, such as click, cart, order, each task's
     network is given the task before.
 
     Parameters

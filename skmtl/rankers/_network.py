@@ -271,7 +271,7 @@ def belongs_to_part(name: str) -> bool:
 
 
 def own_parameters(part: str, params: Mapping[str, object]) -> dict[str, object]:
-    """Of all hyperparameters those of a part, under the names that it has for them."""
+    """The hyperparameters of a part, under the part's own names for them."""
     prefix = f"{part}__"
     return {
         name.removeprefix(prefix): value
@@ -323,7 +323,7 @@ def make_part(
     given : callable or torch.nn.Module
         What makes it, or what is copied.
     offered : mapping
-        What it gets as far as its signature names it.
+        What it is called with, except for what its signature does not name.
     own : mapping
         What it gets in any case.
 

@@ -51,7 +51,7 @@ class ArrowDataset(Source):
 
 
 class PolarsQuery(Source):
-    """A query of polars, which runs anew for each pass.
+    """A query of polars, which runs again for each pass.
 
     Parameters
     ----------

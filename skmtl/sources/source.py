@@ -122,7 +122,7 @@ class Source(ABC):
     def check_columns(
         self, columns: Sequence[str], argument: str = "", table: str = "X"
     ) -> None:
-        """Refuse names that are no columns.
+        """Refuse names that are not columns.
 
         Parameters
         ----------

@@ -142,7 +142,7 @@ def check_sample_weight(
 
 
 def check_some_weight(highest: float, of: str) -> None:
-    """Refuse weights of which none is above 0.
+    """Refuse weights that are all 0.
 
     Parameters
     ----------

@@ -90,7 +90,7 @@ class TaskKind(ABC):
 
     @property
     def n_scores(self) -> int:
-        """Numbers that the tower gives, of which `n_thresholds` make the outputs."""
+        """Numbers that the tower gives; `n_thresholds` make the outputs of them."""
         return 1
 
     @property

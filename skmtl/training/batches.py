@@ -55,7 +55,7 @@ class RowTable(Dataset[Batch], ABC):
 
     @abstractmethod
     def spread(self, n_rows: int) -> TensorTable:
-        """About so many rows that stand for all; all, if there are no more."""
+        """About so many rows, which represent all rows; all rows if there are fewer."""
 
     @abstractmethod
     def where_labelled(self, values: Tensor) -> Tensor:

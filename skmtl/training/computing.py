@@ -1,7 +1,7 @@
 """How torch computes: devices, defaults, random numbers, threads, blocks of rows.
 
-Results do not depend on the number of threads, to the last bit. So it may be chosen by
-the clock, and chosen again while training runs.
+Results do not depend on the number of threads, to the last bit. The number can
+therefore be chosen by the clock, and again while training runs.
 """
 
 from __future__ import annotations
@@ -128,8 +128,8 @@ def seeded(seed: int, device: str) -> Iterator[None]:
     """Seed torch within, and leave its generators as they were found.
 
     All threads share the generators, and so wait for each other here. Code in another
-    thread that draws from them without asking disturbs what is drawn here, and goes on
-    from where the generators were before.
+    thread that draws from them without asking disturbs what is drawn here, and
+    continues from where the generators were before.
     """
     kind = torch.device(device).type
     # `torch.manual_seed` seeds every GPU.
@@ -153,7 +153,7 @@ def send(parts: Any, device: str | torch.device, *, pin: bool = False) -> Any:
         Where to.
     pin : bool, default=False
         Whether to go through pinned memory, from which a GPU takes the tensors while
-        the processor goes on with the next ones.
+        the processor prepares the next ones.
 
     Returns
     -------
@@ -190,7 +190,7 @@ def keep_freed_memory() -> None:
     """Let the C library keep memory for the next step of training.
 
     glibc gives the top of the heap back to the system where more is free than twice
-    the largest block that was ever mapped and released, and fetches it anew, page by
+    the largest block that was ever mapped and released, and fetches it again, page by
     page, at the next step: 6 to 9 % of a fit with batches of 8192. This block is
     released without being touched, and raises the bound to 64 MiB (``mallopt``,
     M_MMAP_THRESHOLD). Other C libraries take no notice.
@@ -359,8 +359,8 @@ def blocks(
 def _after_fork() -> None:
     """Keep to one thread in a child process, with a lock of its own.
 
-    OpenMP's threads do not survive a fork: a child that asks for them waits for ever.
-    So does one for a lock that another thread of its parent held.
+    OpenMP's threads do not survive a fork: a child that asks for them waits for ever,
+    as it does for a lock that another thread of its parent held.
     """
     global _forked, _GENERATORS
     _forked, _GENERATORS, _FLOAT32.lock = True, RLock(), Lock()

@@ -142,7 +142,7 @@ class EncodedNet(NeuralNet):
         return float(np.nanmean(roc_auc(y, self._levels(X))))
 
     def fit(self, X: object, y: object = None, **_: Any) -> NoReturn:
-        """Refuse: a net that starts anew would forget what the ranker has learnt."""
+        """Refuse: a net that starts again would forget what the ranker has learnt."""
         raise TypeError(
             "The net of a ranker is trained by the ranker: call ranker.fit or "
             "ranker.partial_fit."

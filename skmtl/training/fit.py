@@ -249,7 +249,7 @@ class Fit:
         )
 
     def _check_parts(self, trains: bool | np.bool_, validates: bool | np.bool_) -> None:
-        """Refuse parts of which one has no label that counts."""
+        """Refuse a training or validation part without a label that counts."""
         ranker = self.ranker
         argument = f"validation_fraction={ranker.validation_fraction!r}"
         if ranker.validation_split is not None:

@@ -104,7 +104,7 @@ class LazyAdam(torch.optim.Optimizer):
     """Adam on what a batch touches: some rows of a table, or the whole of a layer.
 
     A parameter with a sparse gradient is a table. The moments of a row that no batch
-    touches stay as they are, where dense Adam lets them decay and goes on moving the
+    touches stay as they are, where dense Adam lets them decay and keeps moving the
     row. Bias correction counts all steps, as in ``torch.optim.SparseAdam``; weight
     decay is decoupled, and applies to the rows touched. A parameter with a dense
     gradient is updated as by ``torch.optim.AdamW``, at half the cost of a call.
@@ -395,7 +395,7 @@ class WeightAverage:
         self._swap(shown=True)
 
     def hide(self) -> None:
-        """Put back the weights that training goes on from."""
+        """Put back the weights that training continues from."""
         self._swap(shown=False)
 
     @torch.no_grad()
@@ -517,7 +517,7 @@ def replace_parameter(
     rows: Tensor,
     fresh: Tensor,
 ) -> None:
-    """Put a table with more rows in the place of one, and keep what is known of rows.
+    """Replace a table by one with more rows, and keep what is known of its rows.
 
     Parameters
     ----------

@@ -277,7 +277,7 @@ class SharedParameters(Parameters):
     scoring : str, callable or None, default=None
         What early stopping watches: ``None`` for the training loss without dropout; the
         name of a scorer of :func:`skmtl.metrics.get_task_scorer`, such as
-        ``"auc:order"`` or ``"min_auc"``, or of scikit-learn, which has the first say
+        ``"auc:order"`` or ``"min_auc"``, or of scikit-learn, which takes precedence
         where both know a name; or a callable ``scorer(estimator, X, y)``. It gets the
         validation rows as they were given to `fit`, and their labels. Greater is
         better.

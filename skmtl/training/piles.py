@@ -50,8 +50,8 @@ class RecordLayout:
     Attributes
     ----------
     ids, bins, numeric, bags : int
-        Number of columns of each kind. Of a column of lists a record holds the length;
-        the entries are in a file of their own.
+        Number of columns of each kind. A record holds the length of each list; the
+        entries are in a file of their own.
     tasks : int
         Number of tasks.
     weighted : bool

@@ -56,7 +56,7 @@ class TrainingRows(ABC):
         Parameters
         ----------
         constant : ndarray of shape (n_tasks,), dtype bool
-            Tasks of which nothing can be learnt, whose labels get weight 0.
+            Tasks from which nothing can be learnt; their labels get weight 0.
         """
 
     @abstractmethod

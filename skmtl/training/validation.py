@@ -155,7 +155,7 @@ def split_rows(
 
 
 def check_parts(*, trains: bool, validates: bool, argument: str) -> None:
-    """Refuse to train on, or to validate with, rows of which no label counts.
+    """Refuse to train on, or to validate with, rows without a label that counts.
 
     Parameters
     ----------

@@ -35,7 +35,7 @@ def check_number(
     name : str
         Its name.
     above, at_least : float or None
-        The lower bound, of which one is given.
+        The lower bound; exactly one of the two is given.
     whole : bool
         Whether it must be an integer.
     optional : bool

@@ -109,7 +109,7 @@ class TorchJDWeighting(GradientWeighting):
                 f"{type(self).__name__} needs TorchJD and what it solves with. Install "
                 'them: pip install "skmtl[jd]"'
             ) from error
-        if self.solver is not None:  # a user's own, of which nothing is known
+        if self.solver is not None:  # a user's own, about which nothing is known
             self.inner.try_on(len(self.tasks))
         return self
 

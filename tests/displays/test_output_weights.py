@@ -40,7 +40,7 @@ def test_heat_map_holds_the_scores():
     (ax,) = display.axes_
     (mesh,) = ax.collections
     shown = np.ma.filled(mesh.get_array(), np.nan)
-    assert np.isnan(shown[0, 0])  # the all-zero point is no candidate
+    assert np.isnan(shown[0, 0])  # the all-zero point is not a candidate
     for (click, order), score in zip(weights, scores, strict=True):
         row, column = np.searchsorted(STEPS, [order, click])
         assert shown[row, column] == score

@@ -12,14 +12,9 @@ from skmtl import MMoE
 from skmtl.inspection import cold_start_report
 from skmtl.metrics import task_report
 from tests.rankers.conftest import make_impressions
+from tests.rankers.makers import ON_IMPRESSIONS
 
-GIVEN = {
-    "n_experts": 2,
-    "expert_units": (8,),
-    "max_iter": 1,
-    "categorical_features": ["user", "item"],
-    "random_state": 0,
-}
+GIVEN = {**ON_IMPRESSIONS, "n_experts": 2, "expert_units": (8,), "max_iter": 1}
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +39,7 @@ def test_equals_a_naive_count(tables):
     found = report.set_index(keys).to_dict("index")
     assert len(found) == len(report) == 3 * 2 + 4 * 2  # no user is missing
     for column in ("user", "item"):
-        # A row without any label is no training row.
+        # A row without any label is not a training row.
         seen = Counter(X[column][y.notna().any(axis=1)])
         kinds = [kind_of(value, seen, 6) for value in X_new[column]]
         for kind in set(kinds):

@@ -13,14 +13,9 @@ from skmtl import PLE, MMoE, ShareBottom, rankers
 from skmtl.inspection import GateWarning, expert_similarity, gate_report
 from skmtl.inspection._gates import _linear_cka
 from tests.rankers.conftest import make_impressions
+from tests.rankers.makers import ON_IMPRESSIONS
 
-SMALL = {
-    "max_iter": 2,
-    "random_state": 0,
-    "categorical_features": ["user", "item"],
-    "tower_units": (8,),
-    "expert_units": (16,),
-}
+SMALL = {**ON_IMPRESSIONS, "max_iter": 2, "tower_units": (8,), "expert_units": (16,)}
 
 
 KINDS = [getattr(rankers, name) for name in rankers.__all__]

@@ -19,14 +19,9 @@ from skmtl import MMoE
 from skmtl.inspection import task_classifier
 from skmtl.metrics import roc_auc
 from tests.rankers.conftest import make_impressions
+from tests.rankers.makers import ON_IMPRESSIONS
 
-SMALL = {
-    "max_iter": 1,
-    "random_state": 0,
-    "categorical_features": ["user", "item"],
-    "expert_units": (8,),
-    "tower_units": (4,),
-}
+SMALL = {**ON_IMPRESSIONS, "max_iter": 1, "expert_units": (8,), "tower_units": (4,)}
 
 
 @pytest.fixture(scope="module")

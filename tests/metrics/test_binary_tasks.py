@@ -96,7 +96,9 @@ def test_binary_kinds_by_name_are_taken(table):
     X, y = table
     ranker = ShareBottom(**BUDGET, task_kinds={"click": "binary"})
     two = pd.DataFrame({"click": y["click"], "often": 1 - y["click"]})
-    assert FixedOutputWeights(ranker).fit(X, two).score(X, two) >= 0.0
+    found = FixedOutputWeights(ranker).fit(X, two).decision_function(X)
+    plain = FixedOutputWeights(ShareBottom(**BUDGET)).fit(X, two)
+    np.testing.assert_array_equal(found, plain.decision_function(X))
 
 
 @pytest.mark.parametrize("wrapped", [lambda r: r, make_pipeline])

@@ -147,8 +147,10 @@ def test_polars_table():
 
 
 def test_shapes_of_the_result():
-    assert isinstance(roc_auc([0, 1], [0.1, 0.2]), float)
-    assert roc_auc([[0], [1]], [0.1, 0.2]).shape == (1,)
+    area = roc_auc([0, 1], [0.1, 0.2])
+    assert isinstance(area, float)
+    assert area == 1.0
+    np.testing.assert_array_equal(roc_auc([[0], [1]], [0.1, 0.2]), [1.0], strict=True)
 
 
 def test_inputs_are_left_alone():

@@ -370,7 +370,13 @@ def test_groups_in_grid_search_of_a_pipeline(data):
         cv=GroupKFold(3),
         error_score="raise",
     ).fit(X, y, groups=groups)
-    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+    expected = []
+    for train, test in GroupKFold(3).split(X, y, groups):
+        model = make_pipeline(StandardScaler(), Ranker(C=0.01))
+        p = model.fit(X[train], y.iloc[train]).predict_proba(X[test])[2][:, 1]
+        expected.append(group_roc_auc(y["order"].iloc[test], p, groups[test]))
+    found = search.cv_results_["mean_test_score"][0]
+    assert found == pytest.approx(np.mean(expected))
     assert clone(search).scoring is not search.scoring
 
 

@@ -6,13 +6,6 @@ import torch
 from skmtl.modules.layers import Dense
 
 
-@pytest.fixture
-def threads():
-    before = torch.get_num_threads()
-    yield torch.set_num_threads
-    torch.set_num_threads(before)
-
-
 def step(layer, x, direction):
     layer.zero_grad()
     out = layer(x)
@@ -22,7 +15,7 @@ def step(layer, x, direction):
 
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("n_units", range(1, 20))
-def test_equals_linear_and_itself_on_other_threads(n_units, bias, threads):
+def test_equals_linear_and_itself_on_other_threads(n_units, bias, set_threads):
     torch.manual_seed(n_units)
     layer = Dense(50, n_units, bias=bias)
     linear = torch.nn.Linear(50, n_units, bias=bias)
@@ -31,9 +24,9 @@ def test_equals_linear_and_itself_on_other_threads(n_units, bias, threads):
         if bias:
             linear.bias.copy_(layer.bias)
     x, direction = torch.randn(32, 50), torch.randn(32, n_units)
-    threads(1)
+    set_threads(1)
     one = step(layer, x, direction)
-    threads(2)
+    set_threads(2)
     for found, expected in zip(step(layer, x, direction), one, strict=True):
         assert torch.equal(found, expected)
     out, weight, *rest = step(linear, x, direction)

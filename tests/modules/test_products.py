@@ -17,13 +17,6 @@ available = pytest.mark.skipif(
 )
 
 
-@pytest.fixture
-def threads():
-    before = torch.get_num_threads()
-    yield torch.set_num_threads
-    torch.set_num_threads(before)
-
-
 def gradients(function, arguments, out_gradient):
     out = function(*arguments)
     return out, *torch.autograd.grad(out, arguments, out_gradient)
@@ -154,13 +147,13 @@ def test_views_and_broadcast_gradients(ours, theirs, make):
 @pytest.mark.parametrize(
     "shape", [*SHAPES[1:], (1024, 338, 10), (1500, 256, 128), *LONG]
 )
-def test_same_bits_on_any_number_of_threads(ours, theirs, make, shape, threads):
+def test_same_bits_on_any_number_of_threads(ours, theirs, make, shape, set_threads):
     generator = torch.Generator().manual_seed(sum(shape))
     arguments = [a.requires_grad_() for a in make(*shape, generator)]
     g = torch.randn(ours(*arguments).shape, generator=generator)
     results = []
     for n in (1, 2):
-        threads(n)
+        set_threads(n)
         results.append(gradients(ours, arguments, g))
     for a, b in zip(*results, strict=True):
         assert torch.equal(a, b)

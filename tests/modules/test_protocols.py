@@ -92,7 +92,7 @@ class Negative(ExpertMixture):
 
 
 class Halving:
-    """A mixin, which is no part itself."""
+    """A mixin, which is not a part itself."""
 
     def forward(self, x):
         return super().forward(x) / 2

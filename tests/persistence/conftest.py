@@ -70,6 +70,18 @@ def make_table(n_rows, seed):
 IDS = ["item", "category", "user", "history", "seen"]
 
 
+def check_equal(loaded, ranker, unseen):
+    """Compare predictions, before and after more training of both."""
+    np.testing.assert_array_equal(
+        loaded.predict_task_proba(unseen), ranker.predict_task_proba(unseen)
+    )
+    more = make_table(200, 2)
+    np.testing.assert_array_equal(
+        loaded.partial_fit(*more).predict_task_proba(unseen),
+        ranker.partial_fit(*more).predict_task_proba(unseen),
+    )
+
+
 @pytest.fixture(scope="session")
 def table():
     return make_table(400, 0)

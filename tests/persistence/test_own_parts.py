@@ -19,7 +19,7 @@ from skmtl.modules import (
     TransferTowers,
 )
 from skmtl.weighting import LossWeighting, TorchJDWeighting
-from tests.persistence.conftest import IDS, make_table, small_ranker
+from tests.persistence.conftest import IDS, check_equal, make_table, small_ranker
 
 FEW = {
     "categorical_features": IDS,
@@ -35,14 +35,7 @@ def same(ranker, unseen, path, *, custom_objects=None):
     """Save, load, and compare predictions before and after more training."""
     ranker.save(path, custom_objects=custom_objects)
     loaded = type(ranker).load(path, custom_objects=custom_objects)
-    np.testing.assert_array_equal(
-        loaded.predict_task_proba(unseen), ranker.predict_task_proba(unseen)
-    )
-    more = make_table(200, 2)
-    np.testing.assert_array_equal(
-        loaded.partial_fit(*more).predict_task_proba(unseen),
-        ranker.partial_fit(*more).predict_task_proba(unseen),
-    )
+    check_equal(loaded, ranker, unseen)
     return loaded
 
 

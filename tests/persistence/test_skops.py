@@ -6,7 +6,12 @@ import pytest
 from skmtl import FixedOutputWeights, OutputWeightSearchCV
 from skmtl.calibration import CalibratedTasksCV
 from skmtl.persistence import trusted_types
-from tests.persistence.conftest import IDS, RANKERS, make_table, small_ranker
+from tests.persistence.conftest import (
+    IDS,
+    RANKERS,
+    check_equal,
+    small_ranker,
+)
 
 io = pytest.importorskip("skops.io")
 
@@ -22,14 +27,7 @@ def round_trip(estimator):
 def test_rankers(name, table, unseen):
     ranker = small_ranker(name, categorical_features=IDS).fit(*table)
     loaded = round_trip(ranker)
-    np.testing.assert_array_equal(
-        loaded.predict_task_proba(unseen), ranker.predict_task_proba(unseen)
-    )
-    more = make_table(200, 2)
-    np.testing.assert_array_equal(
-        loaded.partial_fit(*more).predict_task_proba(unseen),
-        ranker.partial_fit(*more).predict_task_proba(unseen),
-    )
+    check_equal(loaded, ranker, unseen)
 
 
 def test_encoder(fitted, unseen):

@@ -4,13 +4,8 @@ import inspect
 
 from skmtl import rankers
 
-SMALL = {
-    "max_iter": 3,
-    "random_state": 0,
-    "categorical_features": ["user", "item"],
-    "tower_units": (8,),
-    "batch_size": 64,
-}
+ON_IMPRESSIONS = {"random_state": 0, "categorical_features": ["user", "item"]}
+SMALL = {**ON_IMPRESSIONS, "max_iter": 3, "tower_units": (8,), "batch_size": 64}
 
 OWN = {"bottom_units": (16,), "expert_units": (16,), "n_experts": 3}
 

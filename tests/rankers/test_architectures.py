@@ -15,11 +15,11 @@ from skmtl import (
     SoftSharing,
 )
 from tests.rankers.conftest import make_impressions
+from tests.rankers.makers import ON_IMPRESSIONS
 
 SMALL = {
+    **ON_IMPRESSIONS,
     "max_iter": 3,
-    "random_state": 0,
-    "categorical_features": ["user", "item"],
     "tower_units": (8,),
     "bottom_units": (16,),
     "batch_size": 64,

@@ -61,7 +61,7 @@ def eight_units(width):
 
 
 class ProductOfTwo(ProductTowers):
-    """Towers of one's own, which multiply along the order of the columns."""
+    """Custom towers that multiply along the order of the columns."""
 
     def __init__(self, n_tasks, width, units, dropout):
         parents = [[t - 1] if t else [] for t in range(n_tasks)]

@@ -5,18 +5,15 @@ import pytest
 from skmtl.datasets import make_funnel
 
 
+def small_funnel(n_rows, **sizes):
+    rates = {"cart_rate": 0.05, "order_rate": 0.02}
+    return make_funnel(n_rows, history_length=5, random_state=0, **rates, **sizes)
+
+
 @pytest.fixture
 def parts(tmp_path):
     """A log in three files, and the same log in memory."""
-    log = make_funnel(
-        6000,
-        n_users=300,
-        n_items=200,
-        history_length=5,
-        cart_rate=0.05,
-        order_rate=0.02,
-        random_state=0,
-    )
+    log = small_funnel(6000, n_users=300, n_items=200)
     frame = log.data.join(log.target)
     frame["user_id"] = frame["user_id"].astype(np.int64)
     frame["item_id"] = "item" + frame["item_id"].astype(str)
@@ -37,15 +34,7 @@ def write_parts(frame: pd.DataFrame, folder, n_parts: int = 3):
 def log(tmp_path_factory):
     """A folder of a log, and its table; labels have gaps."""
     folder = tmp_path_factory.mktemp("log")
-    made = make_funnel(
-        3000,
-        n_users=200,
-        n_items=100,
-        history_length=5,
-        cart_rate=0.05,
-        order_rate=0.02,
-        random_state=0,
-    )
+    made = small_funnel(3000, n_users=200, n_items=100)
     frame = made.data.join(made.target.astype(float))
     rng = np.random.default_rng(0)
     frame["device"] = frame["device"].astype(str)

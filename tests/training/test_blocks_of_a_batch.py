@@ -226,17 +226,13 @@ def test_weights_that_are_not_finite(small_blocks):
         ranker.fit(X, y)
 
 
-def test_same_bits_on_any_number_of_threads():
+def test_same_bits_on_any_number_of_threads(set_threads):
     # So many rows, that those of a batch taken whole are other ones on two threads.
     X, y = make_impressions(70_000)
     ranker = ShareBottom(**FEW, dropout=0.1, batch_size=70_000)
     expected = ranker.set_params(max_iter=2).fit(X, y).predict_task_proba(X)
-    before = torch.get_num_threads()
-    try:
-        torch.set_num_threads(1 if before > 1 else 2)
-        assert_array_equal(ranker.fit(X, y).predict_task_proba(X), expected)
-    finally:
-        torch.set_num_threads(before)
+    set_threads(1 if torch.get_num_threads() > 1 else 2)
+    assert_array_equal(ranker.fit(X, y).predict_task_proba(X), expected)
 
 
 def test_a_step_taken_has_no_gradients_apart():

@@ -35,12 +35,12 @@ from skorch.callbacks import (
 
 from skmtl import MMoE
 from skmtl.metrics import get_task_scorer, roc_auc
+from tests.rankers.makers import ON_IMPRESSIONS
 
 PAGE = Path(__file__).parents[2] / "docs" / "user_guide" / "skorch.rst"
 SMALL = {
+    **ON_IMPRESSIONS,
     "max_iter": 3,
-    "random_state": 0,
-    "categorical_features": ["user", "item"],
     "expert_units": (8,),
     "tower_units": (4,),
     "batch_size": 256,

@@ -20,16 +20,11 @@ from skmtl.weighting import (
     get_strategy_names,
 )
 from tests.rankers.conftest import make_impressions
+from tests.rankers.makers import ON_IMPRESSIONS
 
 NAMES = np.array(["click", "order"], dtype=object)
 RATES = np.array([0.4, 0.01])
-SMALL = {
-    "max_iter": 2,
-    "random_state": 0,
-    "categorical_features": ["user", "item"],
-    "tower_units": (8,),
-    "batch_size": 64,
-}
+SMALL = {**ON_IMPRESSIONS, "max_iter": 2, "tower_units": (8,), "batch_size": 64}
 
 
 def small_mmoe(**params):

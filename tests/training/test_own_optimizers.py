@@ -10,15 +10,9 @@ from sklearn.model_selection import GridSearchCV, KFold
 
 from skmtl import MMoE, MultiTaskRanker, load
 from skmtl.training.optimizers import LazyAdam
-from tests.rankers.makers import MAKERS
+from tests.rankers.makers import MAKERS, ON_IMPRESSIONS
 
-SMALL = {
-    "max_iter": 2,
-    "random_state": 0,
-    "categorical_features": ["user", "item"],
-    "expert_units": (8,),
-    "tower_units": (4,),
-}
+SMALL = {**ON_IMPRESSIONS, "max_iter": 2, "expert_units": (8,), "tower_units": (4,)}
 
 
 def dense(ranker):

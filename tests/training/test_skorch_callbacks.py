@@ -19,11 +19,11 @@ from skorch.callbacks import Checkpoint as SkorchCheckpoint
 from torch.optim.lr_scheduler import ExponentialLR
 
 from skmtl import MMoE
+from tests.rankers.makers import ON_IMPRESSIONS
 
 SMALL = {
+    **ON_IMPRESSIONS,
     "max_iter": 2,
-    "random_state": 0,
-    "categorical_features": ["user", "item"],
     "expert_units": (8,),
     "tower_units": (4,),
     "batch_size": 256,
