@@ -233,7 +233,7 @@ class Checkpoint(Callback):
 
     def remove(self) -> None:
         """Remove the files, after a fit that came to its end."""
-        for name in (_LAST, _PREVIOUS):
+        for name in (_PREVIOUS, _LAST):  # a crash in between leaves the last
             (Path(self.path) / name).unlink(missing_ok=True)
         remove_parts(Path(self.path) / _LAST)
 

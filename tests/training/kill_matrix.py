@@ -11,12 +11,14 @@ before a save   no save had come to its end: the second fit starts from the begi
 in training     a save had, and none was being made
 in a save       while the state was collected, or after its file was whole
 in the write    between the first byte of a temporary file and its new name
+at the end      while a fit that is complete removes its files, or after that
 
 Three of ten kills wait until a write begins and strike within its usual time; the
 others wait for a step drawn from all steps and strike within the time of a step. A
 second child then fits with the same folder. It must resume exactly at the last whole
-save, and leave the predictions, history, loss weights and states of optimisers of a
-fit that was never interrupted, to the last bit.
+save (or start again, if the first had removed its files), and leave the predictions,
+history, loss weights and states of optimisers of a fit that was never interrupted, to
+the last bit.
 """
 
 from __future__ import annotations
@@ -63,9 +65,9 @@ SMALL = {
 OPTIMIZERS = list(itertools.product(["adam", "sgd"], ["lazy_adam", "adagrad", "adam"]))
 EVERY = {"epoch": 0.4, "0.03s": 0.4, "0.000001s": 0.2}  # and how often
 AIMED = 0.3
-PLACES = ["before a save", "in training", "in a save", "in the write"]
+PLACES = ["before a save", "in training", "in a save", "in the write", "at the end"]
 COUNTS = [*PLACES, "resumed", "differ", "stopped early"]
-_TRAINING, _SAVING, _WRITING = range(3)
+_TRAINING, _SAVING, _WRITING, _ENDING = range(4)
 
 
 class Board:
@@ -127,6 +129,10 @@ class Watched(Checkpoint):
         board["saved_at"] = board["saving_at"]
         board["saves"] += 1
         board["phase"] = _TRAINING
+
+    def remove(self):
+        self.board["phase"] = _ENDING
+        super().remove()
 
 
 def watch_writes(board: Board) -> None:
@@ -260,10 +266,13 @@ class Matrix:
         """Where the child was when it died."""
         phase = self.board["phase"]
         self.possible = {self.board["saved_at"]}
-        if phase != _TRAINING:  # its file may be whole
+        if phase in (_SAVING, _WRITING):  # its file may be whole
             self.possible.add(self.board["saving_at"])
         if phase == _WRITING:
             return "in the write"
+        if phase == _ENDING:  # its files may be there
+            self.possible.add(0)
+            return "at the end"
         if self.board["saves"] == 0 and self.board["saved_at"] == 0:
             return "before a save"
         return "in a save" if phase == _SAVING else "in training"
@@ -296,7 +305,7 @@ def main() -> None:
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
-    X, y = make_impressions(800)
+    X, y = make_impressions(500)
     for name in [None, *get_strategy_names()]:  # imports what they need
         MMoE(**{**SMALL, "max_iter": 1}, loss_weight=name).fit(X, y)
     gc.collect()

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -319,6 +320,13 @@ def test_two_damaged_files_are_an_error(impressions, interrupted):
     with pytest.raises(ValueError, match="Remove them to train from the start"):
         ranker.fit(*impressions)
     assert len(list(interrupted.iterdir())) == 2
+
+
+def test_a_crash_while_files_are_removed_leaves_the_last(interrupted, monkeypatch):
+    removed = []
+    monkeypatch.setattr(Path, "unlink", lambda self, **_: removed.append(self.name))
+    Checkpoint(interrupted).remove()
+    assert removed == ["previous.checkpoint", "last.checkpoint"]
 
 
 def test_saves_wait_for_their_time(impressions, tmp_path, monkeypatch):
