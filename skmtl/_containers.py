@@ -147,6 +147,28 @@ def n_rows_of(table: object) -> int:
     return len(table) if hasattr(table, "__len__") else -1
 
 
+def check_same_length(**n_rows: int) -> None:
+    """Refuse arguments that differ in their numbers of rows.
+
+    Parameters
+    ----------
+    **n_rows : int
+        The rows of each argument; below 0 where it cannot be told.
+
+    Raises
+    ------
+    ValueError
+        The message names the arguments.
+    """
+    known = {name: n for name, n in n_rows.items() if n >= 0}
+    if len(set(known.values())) > 1:
+        found = ", ".join(f"{name} has {n:,}" for name, n in known.items())
+        raise ValueError(
+            "Found input variables with inconsistent numbers of samples: of rows, "
+            f"{found}. Give all of them the same rows."
+        )
+
+
 def _refuse_unread(values: object, input_name: str) -> None:
     """Name the call that turns a query or a sparse matrix into a table."""
     if sparse.issparse(values):

@@ -12,7 +12,7 @@ from sklearn.utils.metadata_routing import (
 )
 from sklearn.utils.validation import check_is_fitted
 
-from skmtl._containers import n_rows_of, table_of_tasks
+from skmtl._containers import check_same_length, n_rows_of, table_of_tasks
 from skmtl._saving import MetaSaveMixin
 from skmtl._sklearn import (
     CallbackSupportMixin,
@@ -199,7 +199,9 @@ class CalibratedTasksCV(
             "CalibratedTasksCV calibrates",
             "Calibrate a ranker of the binary tasks alone.",
         )
-        X, y = indexable(X, table_of_tasks(y, n_rows_of(X)))
+        y = table_of_tasks(y, n_rows_of(X))
+        check_same_length(X=n_rows_of(X), y=n_rows_of(y))
+        X, y = indexable(X, y)
         labels, classes = read_labels(y)
         fit_params, split_params = self._routed(params)
         splitter = find_splitter(self.cv, y, labels, self.random_state)

@@ -22,8 +22,8 @@ from skmtl.encoding._lists import (
 from skmtl.encoding._numbers import ColumnProfile
 from skmtl.encoding._vocabulary import Counts, Ids, RowsOfIds, Vocabulary, merged
 
-# So many columns are held at once.
-_HELD = 1000
+# So many columns are held at once. With more, fits of wide tables take longer.
+_HELD = 64
 # Rows of all columns are counted in 64 bits.
 _MOST_BUCKETS = 2**48
 
@@ -50,10 +50,10 @@ class Roles:
 
 
 class Columns(Sequence[pd.Series]):
-    """The columns of a table; if they are many, each is made when it is asked for.
+    """The columns of a table, some of which are there as Series at a time.
 
-    Thousands of Series that are there at once keep Python's garbage collector busy for
-    longer than it takes to encode them.
+    To take them one by one is slow. Thousands that are there at once keep Python's
+    garbage collector busy for longer than it takes to encode them.
 
     Parameters
     ----------
@@ -62,28 +62,27 @@ class Columns(Sequence[pd.Series]):
     """
 
     def __init__(self, frame: pd.DataFrame) -> None:
-        self.frame, self.held = frame, None
-        if frame.shape[1] <= _HELD:
-            self.held = [column for _, column in frame.items()]
+        self.frame = frame
+        self.start, self.held = 0, self._from(0)
 
     def __len__(self) -> int:
         return self.frame.shape[1]
 
     def __getitem__(self, place: Any) -> Any:
-        if self.held is not None:
-            return self.held[place]
-        return self.frame.iloc[:, place]
+        start = place - place % _HELD
+        if start != self.start:
+            self.start, self.held = start, self._from(start)
+        return self.held[place - start]
 
-    def __iter__(self) -> Iterator[pd.Series]:
-        if self.held is not None:
-            return iter(self.held)
-        return (column for _, column in self.frame.items())
+    def _from(self, start: int) -> list[pd.Series]:
+        some = self.frame
+        if some.shape[1] > _HELD:
+            some = some.iloc[:, start : start + _HELD]
+        return [column for _, column in some.items()]
 
     def at(self, places: Iterable[int]) -> Iterator[pd.Series]:
-        """Columns at ascending places, in one pass, which is quicker than by place."""
-        columns = enumerate(self)
-        for place in places:
-            yield next(column for i, column in columns if i == place)
+        """Columns at ascending places."""
+        return (self[place] for place in places)
 
 
 def read_roles(

@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from sklearn.base import BaseEstimator
-from sklearn.utils.validation import check_consistent_length, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 
+from skmtl._containers import check_same_length, n_rows_of
 from skmtl._typing import LabelsLike, TableLike
 from skmtl.encoding import TableEncoder
 from skmtl.metrics import roc_auc
@@ -103,7 +104,7 @@ def cold_start_report(
     encoder = ranker.encoder_
     chosen = _chosen(columns, encoder)
     labels = _task_labels(y, [str(name) for name in ranker.task_names_])
-    check_consistent_length(X, labels.positive[0])
+    check_same_length(X=n_rows_of(X), y=len(labels))
     # A DataFrame under set_output; columns in the order of the tasks either way.
     proba = np.asarray(ranker.predict_task_proba(X))
     frequencies = encoder.frequencies(X)

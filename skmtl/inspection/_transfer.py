@@ -15,8 +15,8 @@ from scipy import stats
 from sklearn.base import BaseEstimator, clone
 from sklearn.model_selection import check_cv
 from sklearn.utils.parallel import Parallel, delayed
-from sklearn.utils.validation import check_consistent_length
 
+from skmtl._containers import check_same_length, n_rows_of
 from skmtl._sklearn import rows_of
 from skmtl._typing import LabelsLike, TableLike
 from skmtl.metrics import group_roc_auc, roc_auc
@@ -139,7 +139,8 @@ def transfer_report(
             "the task, such as scoring='rmse:dwell'.",
         )
     labels = check_labels(y)
-    check_consistent_length(X, y, groups)
+    n_groups = -1 if groups is None else n_rows_of(groups)
+    check_same_length(X=n_rows_of(X), y=len(labels), groups=n_groups)
     splits = _splits(cv, X, y, groups, seeds[0])
     places = [(n, f, s) for f in range(len(splits)) for s in seeds for n in named]
     results = Parallel(n_jobs=n_jobs)(

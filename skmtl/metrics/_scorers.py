@@ -190,7 +190,7 @@ def get_task_scorer(scoring: str | Callable[..., float], **params: Any) -> Any:
     average, metric, k, task = found.groups() if found else (None, None, None, None)
     if metric not in METRICS:
         raise ValueError(
-            f"Unknown scorer {scoring!r}. The known names are "
+            f"scoring={scoring!r} is not a known scorer. The known names are "
             f"{get_task_scorer_names()} and, for tasks that are not binary, "
             f"{sorted(KIND_METRICS)}, with '@k' after a rank metric and ':task' at "
             "the end, such as 'recall@20:order'."

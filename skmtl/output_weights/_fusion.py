@@ -179,7 +179,7 @@ def check_values(points: np.ndarray, names: Sequence[str]) -> None:
         point = int(far.argmax())
         where = f" (point {point})" if len(points) > 1 else ""
         raise ValueError(
-            f"The weights {points[point].tolist()}{where} are too "
+            f"weights={points[point].tolist()}{where} are too "
             f"{'large' if total[point] > 1 else 'small'} for float64 sums. Only the "
             "ratios of output weights matter for a ranking: scale them so that the "
             "largest is about 1."

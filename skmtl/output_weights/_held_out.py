@@ -36,6 +36,11 @@ def find_splitter(
         return kind(1, test_size=cv, random_state=random_state)
     if cv is None or isinstance(cv, Integral):
         n_splits = 5 if cv is None else int(cv)
+        if n_splits > len(labels):
+            raise ValueError(
+                f"cv={cv} asks for {n_splits} folds of {len(labels)} rows. Ask for "
+                "fewer, or give more rows."
+            )
         if not (one and complete):
             return MultiTaskStratifiedKFold(n_splits)
     return check_cv(cv, y=y if one and complete else None, classifier=one and complete)

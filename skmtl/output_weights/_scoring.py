@@ -132,10 +132,10 @@ def _named(scoring: str) -> TaskScorer:
     except ValueError as error:
         if scoring in get_scorer_names():
             return _of_scikit_learn(get_scorer(scoring), repr(scoring))
-        if "Unknown scorer" not in str(error):
+        if "is not a known scorer" not in str(error):
             raise
         raise ValueError(
-            f"Unknown scorer {scoring!r}. The known names are "
+            f"scoring={scoring!r} is not a known scorer. The known names are "
             f"{get_task_scorer_names()}, with '@k' after a rank metric and ':task' at "
             "the end, such as 'recall@20:order', and those of scikit-learn's scorers "
             "that judge a ranking score, such as 'roc_auc' and 'average_precision'."

@@ -18,7 +18,7 @@ from sklearn.utils.metadata_routing import (
 )
 from sklearn.utils.validation import check_is_fitted
 
-from skmtl._containers import n_rows_of, table_of_tasks
+from skmtl._containers import check_same_length, n_rows_of, table_of_tasks
 from skmtl._sklearn import (
     CallbackSupportMixin,
     Interval,
@@ -306,7 +306,9 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
         if is_source(X):
             y, params = self._of_source(X, y, params)
         else:
-            X, y = indexable(X, table_of_tasks(y, n_rows_of(X)))
+            y = table_of_tasks(y, n_rows_of(X))
+            check_same_length(X=n_rows_of(X), y=n_rows_of(y))
+            X, y = indexable(X, y)
         labels, _ = read_labels(y)
         scorers = find_scorers(self.scoring)
         chosen = self._chosen_metric(list(scorers))

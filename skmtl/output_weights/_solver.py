@@ -237,8 +237,9 @@ class WeightSearch:
     def _undefined(self, metric: str | None) -> ValueError:
         return ValueError(
             f"The metric {metric!r} is not defined in any fold: the tasks that it "
-            "judges have labels of one class only there. Use fewer folds, or a "
-            "splitter that spreads the positives such as MultiTaskStratifiedKFold."
+            f"judges, of {list(self.names)}, have labels of one class only there. Use "
+            "fewer folds, or a splitter that spreads the positives such as "
+            "MultiTaskStratifiedKFold."
         )
 
     def _limits(self, folds: Sequence[Fold]) -> np.ndarray:

@@ -12,9 +12,16 @@ import pandas as pd
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import ClassifierTags, Tags, check_random_state
 from sklearn.utils.parallel import Parallel, delayed
-from sklearn.utils.validation import check_consistent_length, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 
-from skmtl._containers import as_frame, has_names, select_columns, to_native
+from skmtl._containers import (
+    as_frame,
+    check_same_length,
+    has_names,
+    n_rows_of,
+    select_columns,
+    to_native,
+)
 from skmtl._sklearn import HasMethods, Interval, StrOptions, _fit_context
 from skmtl._typing import CategoricalFeatures, TableLike
 from skmtl.encoding import TableEncoder
@@ -230,7 +237,7 @@ default=None
         _check_table(X)
         targets = check_targets(y)
         X = to_native(X)
-        check_consistent_length(X, targets.labels)
+        check_same_length(X=n_rows_of(X), y=len(targets.labels))
         given = check_sample_weight(sample_weight, targets.labels.shape, targets.names)
         weight = targets.observed * (np.ones(1) if given is None else given)
         encoder = TableEncoder(

@@ -14,10 +14,14 @@ import numpy.typing as npt
 import pandas as pd
 import torch
 from sklearn.callback import CallbackContext
-from sklearn.utils.validation import check_consistent_length
 from skorch.helper import predefined_split
 
-from skmtl._containers import n_rows_of, table_of_tasks, to_native
+from skmtl._containers import (
+    check_same_length,
+    n_rows_of,
+    table_of_tasks,
+    to_native,
+)
 from skmtl._sklearn import rows_of
 from skmtl._typing import AnyArray, ClassesLike, LabelsLike, TableLike, WeightsLike
 from skmtl.encoding import EncodedTable, TableEncoder
@@ -152,7 +156,7 @@ class Fit:
         y = table_of_tasks(y, n_rows_of(X))
         kinds = start.kinds(kinds_by_task(ranker.task_kinds, task_names(y)))
         targets = check_targets(y, start.classes(classes), kinds)
-        check_consistent_length(X, targets.labels)
+        check_same_length(X=n_rows_of(X), y=len(targets.labels))
         if not targets.observed.any():
             raise ValueError(
                 f"y holds only NaN for the tasks {list(targets.names)}. Give at "
@@ -269,7 +273,7 @@ class Fit:
                 f"y_val holds only NaN for the tasks {list(targets.names)}, so that no "
                 "epoch is better than another. Give observed labels."
             )
-        check_consistent_length(X, targets.labels)
+        check_same_length(X_val=n_rows_of(X), y_val=len(targets.labels))
         if list(targets.names) != list(self.targets.names):
             raise ValueError(
                 f"y_val has the tasks {list(targets.names)}, y has "

@@ -468,7 +468,7 @@ def test_flags_have_bins_where_they_are_asked_for():
 
 
 def test_a_table_of_many_columns_is_encoded_as_parts_of_it():
-    """Beyond so many columns, Series are made one by one."""
+    """Beyond so many columns, Series are made some at a time."""
     rng = np.random.default_rng(0)
     X = pd.DataFrame(rng.integers(0, 3, (6, 1200))).add_prefix("c")
     X[["c3", "c700"]] = X[["c3", "c700"]].astype("category")

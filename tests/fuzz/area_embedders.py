@@ -5,7 +5,6 @@ import pickle
 import numpy as np
 
 from skmtl.embedders import Word2VecEmbedder
-from tests.fuzz.area_encoding import WORDS
 from tests.fuzz.strategies import SEEDS, as_polars, in_other_bytes, options, tables
 
 GOOD = {
@@ -38,7 +37,8 @@ def case(c):
     params = {"embedding_dim": 2, "max_iter": 1, "random_state": 0, "min_frequency": 1}
     params |= options(c.draw, GOOD, BAD)
     embedder = Word2VecEmbedder(**params)
-    c.naming(*frame.columns, *WORDS, *embedder.get_params(), "items", "item", "groups")
+    c.values(*frame.columns)
+    c.naming("X", *embedder.get_params())
     c.note(frame=frame, kinds=frame.attrs["kinds"], params=params)
     c.tried(embedder.fit, frame)
     vectors = c.must("what fit took", embedder.transform, frame)
@@ -61,6 +61,6 @@ def case(c):
     ):
         c.equal("polars", c.must("polars", embedder.transform, polars), vectors)
     other = c.draw(tables(max_rows=3))
-    c.naming(*other.columns)
+    c.values(*other.columns)
     c.allowed(embedder.transform, other)
     c.equal("after another table", embedder.transform(frame), vectors)

@@ -79,9 +79,8 @@ def case(c):
     name = c.draw(st.sampled_from([*PLAIN, *BY_GROUP]))
     metric = getattr(metrics, name)
     known = inspect.signature(metric).parameters
-    c.naming(
-        *known, "label", "labels", "row", "rows", "task", "class", "classes", "complex"
-    )
+    c.naming(*known)
+    c.values(*range(m), *map(str, range(m)))
     w = (
         WEIGHTS[c.draw(st.sampled_from(sorted(WEIGHTS)))](rng, n)
         if "sample_weight" in known

@@ -9,16 +9,6 @@ from skmtl import OutputWeightSearchCV, fuse
 from tests.fuzz.area_metrics import SCORES
 from tests.fuzz.strategies import SEEDS, WRITINGS, rarely
 
-WORDS = [
-    "proba",
-    "probabilities",
-    "weights",
-    "Weights",
-    "weight",
-    "task",
-    "tasks",
-    "method",
-]
 METHODS = ["sum", "product", "rank", "logit"]
 
 
@@ -35,7 +25,8 @@ def fusing(c):
             st.sampled_from([-1.0, np.nan, np.inf, 1e308, 10**400, "a", None])
         )
     method = c.draw(st.sampled_from([*METHODS, *["x"] * rarely(c.draw)]))
-    c.naming(*WORDS, *map(str, range(m)), "Complex")
+    c.naming("proba", "probabilities", "weights", "method")
+    c.values(*map(str, range(m)))
     c.note(proba=proba, weights=weights, method=method)
     score = c.tried(fuse, proba, weights, method)
     c.holds("scores are finite", np.isfinite(score).all())
@@ -96,22 +87,11 @@ def searching(c):
             st.sampled_from([0, -1, 10**9, "x", None, [], {}, np.nan, 10**30])
         )
     groups = rng.integers(0, 4, n + (rarely(c.draw) and rarely(c.draw)))
-    c.naming(
-        *params, *WORDS, "y", "groups", "metric", "label", "labels", "class", "fold"
-    )
-    c.naming(
-        "n_splits",
-        "folds",
-        "samples",
-        "test",
-        "train",
-        "grid",
-        "points",
-        "rows",
-        "search",
-    )
-    c.note(X=X, y=y, params=params, groups=groups)
     model = Given().fit(X, y)
+    c.naming("X", "y", "groups", *OutputWeightSearchCV(model).get_params())
+    c.naming("n_splits", "test_size")  # what scikit-learn makes of `cv`
+    c.values(*map(str, range(m)))
+    c.note(X=X, y=y, params=params, groups=groups)
 
     def search(X=X, y=y, groups=groups):
         found = OutputWeightSearchCV(model, random_state=0, **params)

@@ -11,7 +11,7 @@ from sklearn.base import clone
 
 import skmtl
 from skmtl.weighting import get_strategy_names
-from tests.fuzz.area_encoding import WORDS, parameters
+from tests.fuzz.area_encoding import parameters
 from tests.fuzz.strategies import (
     SEEDS,
     as_polars,
@@ -111,21 +111,8 @@ def case(c):
     params = SMALL | {"min_frequency": 1} | parameters(c, frame)
     params |= options(c.draw, GOOD, BAD)
     ranker = kind(**params)
-    c.naming(*frame.columns, *WORDS, *ranker.get_params(), *map(str, range(m)))
-    c.naming(
-        "y",
-        "samples",
-        "task",
-        "tasks",
-        "label",
-        "labels",
-        "rows",
-        "t0",
-        "t1",
-        "t2",
-        "layer",
-        "class",
-    )
+    c.values(*frame.columns, *map(str, range(m)), "t0", "t1", "t2")
+    c.naming("X", "y", "sample_weight", *ranker.get_params())
     c.note(kind=kind.__name__, params=params, frame=frame, y=y, weight=weight)
     try:
         c.tried(ranker.fit, frame, y, sample_weight=weight)
@@ -178,6 +165,6 @@ def _kept(c, ranker, frame, proba):
         loaded = c.must("a saved file", type(ranker).load, file.name)
         c.equal("a saved file", loaded.predict_task_proba(frame), proba)
     other = c.draw(tables(max_rows=3))
-    c.naming(*other.columns)
+    c.values(*other.columns)
     c.allowed(ranker.predict_task_proba, other)
     c.equal("after another table", ranker.predict_task_proba(frame), proba)

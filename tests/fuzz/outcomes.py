@@ -45,11 +45,15 @@ class Case:
     """
 
     def __init__(self, draw):
-        self.draw, self.names, self.notes = draw, set(), []
+        self.draw, self.quoted, self.arguments, self.notes = draw, set(), set(), []
+
+    def values(self, *names):
+        """Add columns and tasks that an error may name, as Python shows them."""
+        self.quoted |= {repr(name) for name in names}
 
     def naming(self, *names):
-        """Add columns, tasks, arguments and parameters that an error may name."""
-        self.names |= {str(name) for name in names}
+        """Add arguments and parameters that an error may name."""
+        self.arguments |= set(names)
 
     def note(self, **values):
         """Keep what a reader of a fault needs to know."""
@@ -98,11 +102,32 @@ class Case:
         return (
             isinstance(error, _KINDS)
             and raised_in.startswith(_OURS)
-            and any(
-                re.search(rf"(?<!\w){re.escape(n)}(?!\w)", str(error))
-                for n in self.names
-            )
+            and self.is_named(str(error))
         )
+
+    def is_named(self, text):
+        """Whether a message names a column, task, argument or parameter.
+
+        A column or task has to be shown as Python shows it, behind a word that says
+        what it is: "column 'price'", "tasks ['t0', 't1']". An argument that may also be
+        a word of the sentence, such as "groups", has to be quoted, or given a value, or
+        to begin a sentence or clause.
+        """
+        for name in self.quoted:
+            what = r"\b(columns?|tasks?|features|names|lacks)\b[^.]*"
+            if re.search(rf"(?i:{what})(?<!\w){re.escape(name)}(?!\w)", text):
+                return True
+        for name in self.arguments:
+            word = rf"(?<!\w){re.escape(name)}(?!\w)"
+            if name in ("X", "y") or "_" in name:
+                found = re.search(word, text)
+            else:
+                quoted = rf"'{re.escape(name)}' (parameter|argument)"
+                begins = rf"(^|[.,:;] |\band )({re.escape(name)})(?!\w)"
+                found = re.search(rf"{quoted}|{word}=|{begins}", text)
+            if found:
+                return True
+        return False
 
     def _told(self, error):
         return "\n".join([f"{type(error).__name__}: {error!s:.400}", *self.notes])

@@ -6,7 +6,7 @@ import pytest
 from skmtl.metrics import roc_auc
 from tests.fuzz import campaign
 from tests.fuzz.machine import RankerLife
-from tests.fuzz.outcomes import ClearError, FaultError, Tally, outcome
+from tests.fuzz.outcomes import Case, ClearError, FaultError, Tally, outcome
 
 # Inputs that take a second or two of each area.
 IN_SUITE = {
@@ -37,17 +37,18 @@ def unexplained(c):
 
 
 def nameless(c):
-    c.naming("price")
+    c.values("price")
+    c.naming("score")
     c.tried(roc_auc, [0, 1], [0.5, np.nan])
 
 
 def clear(c):
-    c.naming("score")
+    c.values("0")
     c.tried(roc_auc, [0, 1], [0.5, np.nan])
 
 
 def refuses_an_equal_input(c):
-    c.naming("score")
+    c.values("0")
     c.must("again", roc_auc, [0, 1], [0.5, np.nan])
 
 
@@ -81,6 +82,29 @@ def test_outcomes(area, kind):
     found, fault = outcome(area, draw=None)
     assert found == kind
     assert (fault is None) == (kind in ("ok", "clear error"))
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("Column 'price' must hold numbers.", True),
+        ("Columns ['id', 'price'] share a name.", True),
+        ("The price must be a number.", False),
+        ("Task '0' holds the labels [2].", True),
+        ("A label in row 0 is not 0 or 1.", False),
+        ("The 'groups' parameter must be an array.", True),
+        ("groups has 3 rows, and X_new 4.", True),
+        ("Give groups=None.", True),
+        ("All groups are empty.", False),
+        ("Give a larger n_splits.", True),
+        ("Found arrays with inconsistent numbers of samples: [3, 2]", False),
+    ],
+)
+def test_what_names_an_input(text, named):
+    case = Case(None)
+    case.values("price", "0")
+    case.naming("groups", "n_splits")
+    assert case.is_named(text) == named
 
 
 def test_faults_are_counted_raised_and_shown(monkeypatch):

@@ -478,12 +478,12 @@ def test_a_scorer_is_returned_as_it_is():
 
 
 BAD_NAMES = {
-    "acc": r"Unknown scorer 'acc'. The known names are \['auc', 'brier'",
+    "acc": r"scoring='acc' is not a known scorer. The known names are \['auc', 'brier'",
     "auc@3": "the metric 'auc' has no '@k'",
     "mean_auc:order": "names both an average over tasks and the task 'order'",
-    "AUC": "Unknown scorer 'AUC'",
-    "recall@": "Unknown scorer",
-    3: "Unknown scorer 3",
+    "AUC": "scoring='AUC' is not a known scorer",
+    "recall@": "is not a known scorer",
+    3: "scoring=3 is not a known scorer",
 }
 
 

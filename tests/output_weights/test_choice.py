@@ -192,6 +192,6 @@ def test_task_without_a_positive():
 def test_a_failed_fit_leaves_the_search_as_it_was():
     search = searched()
     before = search.best_params_
-    with pytest.raises(ValueError, match="Unknown scorer"):
+    with pytest.raises(ValueError, match="is not a known scorer"):
         search.set_params(scoring="none").fit(PROBA, Y)
     assert search.best_params_ == before

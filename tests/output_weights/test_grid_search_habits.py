@@ -102,7 +102,7 @@ def test_scorers_that_judge_no_ranking_are_refused(scoring):
 
 
 def test_unknown_name_lists_both_kinds():
-    with pytest.raises(ValueError, match=r"Unknown scorer 'nothing'.*'roc_auc'"):
+    with pytest.raises(ValueError, match=r"scoring='nothing' is not .*'roc_auc'"):
         searched(scoring="nothing")
 
 
