@@ -2,6 +2,7 @@
 
 import datetime
 import pickle
+import time
 from decimal import Decimal
 
 import numpy as np
@@ -484,3 +485,33 @@ def test_a_table_of_many_columns_is_encoded_as_parts_of_it():
     parts = TableEncoder(min_frequency=1).fit(X[:3]).partial_fit(X[3:])
     known = parts.encode(X).ids > np.array(parts.layout_.column_first)
     assert known.all()
+
+
+def seconds(work):
+    """Processor time of the quickest of five calls."""
+    times = []
+    for _ in range(5):
+        start = time.process_time()
+        work()
+        times.append(time.process_time() - start)
+    return min(times)
+
+
+@pytest.mark.parametrize("kind", ["numbers", "ids", "lists"])
+def test_time_is_linear_in_the_number_of_columns(kind):
+    """Four times the columns take four times as long, and not sixteen."""
+    rng = np.random.default_rng(0)
+    fit, one_row = [], []
+    for n_columns in (750, 3000):
+        cells = rng.normal(size=(4, n_columns))
+        if kind != "numbers":
+            cells = cells.astype(int)
+        X = pd.DataFrame(cells).add_prefix("c")
+        if kind == "lists":
+            X = X.astype(object).map(lambda cell: [cell])
+        features = None if kind == "numbers" else list(X)
+        encoder = TableEncoder(features, min_frequency=1)
+        fit.append(seconds(lambda e=encoder, X=X: e.fit(X)))
+        one_row.append(seconds(lambda e=encoder, X=X[:1]: e.encode(X)))
+    assert fit[1] / fit[0] < 8
+    assert one_row[1] / one_row[0] < 8

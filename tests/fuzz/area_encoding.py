@@ -105,7 +105,7 @@ def _writings(c, encoder, frame, params, expected):
         ("wider types", in_wider_types),
     ):
         other = write(frame)
-        if other is None or (what != "byte order" and not _plain(frame)):
+        if other is None or (what != "byte order" and not is_plain(frame)):
             continue
         c.equal(what, flat(c.must(what, encoder.encode, other)), expected)
         if what in ("byte order", "polars"):
@@ -114,7 +114,7 @@ def _writings(c, encoder, frame, params, expected):
             c.equal(f"fit on {what}", flat(fitted.encode(frame)), expected)
 
 
-def _plain(frame):
+def is_plain(frame):
     """Whether other containers hold the same values, and not what they made of them."""
     return not {"mixed", "NA", "surrogates", "nested", "objects", "timedelta"} & set(
         frame.attrs["kinds"]

@@ -11,10 +11,11 @@ from sklearn.base import clone
 
 import skmtl
 from skmtl.weighting import get_strategy_names
-from tests.fuzz.area_encoding import parameters
+from tests.fuzz.area_encoding import is_plain, parameters
 from tests.fuzz.strategies import (
     SEEDS,
     as_polars,
+    in_other_bytes,
     in_wider_types,
     options,
     rarely,
@@ -152,6 +153,12 @@ def _rows(c, ranker, frame, proba, rng):
     c.equal("order of columns", turned, proba)
     wide = ranker.predict_task_proba(in_wider_types(frame))
     c.equal("wider types", wide, proba)
+    swapped = ranker.predict_task_proba(in_other_bytes(frame))
+    c.equal("byte order", swapped, proba)
+    polars = as_polars(frame)
+    if polars is not None and is_plain(frame):
+        other = c.must("polars", ranker.predict_task_proba, polars)
+        c.equal("polars", other, proba)
 
 
 def _kept(c, ranker, frame, proba):
