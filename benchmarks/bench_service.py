@@ -5,7 +5,7 @@ python benchmarks/bench_service.py --n 100000
 
 The first table shows the memory of the process as it predicts. The second shows
 the time of a prediction after a ranker has been trained on more and more tables, each
-with new ids.
+with new ids, beside that of a ranker fitted on all of these tables at once.
 """
 
 from __future__ import annotations
@@ -68,14 +68,21 @@ def main() -> None:
     for done in range(n // 10, n + 1, n // 10):
         each = seconds(ranker, rows, n // 10)
         print(f"{done:>12,}{resident():>9.2f}{1e6 * each:>9.0f}", flush=True)
-    print(f"\n{'tables':>12}{'ids':>9}{'µs each':>9}")
+    print(f"\n{'tables':>12}{'ids':>9}{'µs each':>9}{'µs fitted at once':>19}")
+    given = [(X, y)]
     for tables in range(0, 101):
         if tables:
-            ranker.partial_fit(*table(2000, 1000 * tables))
+            given.append(table(2000, 1000 * tables))
+            ranker.partial_fit(*given[-1])
         if tables in (0, 1, 10, 100):
+            at_once = ShareBottom(max_iter=1, random_state=0)
+            at_once.fit(*(pd.concat(part) for part in zip(*given, strict=True)))
             n_ids = sum(ranker.encoder_.vocabulary_sizes_)
-            each = min(seconds(ranker, rows, 500) for _ in range(5))
-            print(f"{tables:>12}{n_ids:>9,}{1e6 * each:>9.0f}", flush=True)
+            times = [
+                [seconds(one, rows, 500) for one in (ranker, at_once)] for _ in range(7)
+            ]
+            each, fresh = 1e6 * np.median(times, axis=0)
+            print(f"{tables:>12}{n_ids:>9,}{each:>9.0f}{fresh:>19.0f}", flush=True)
 
 
 if __name__ == "__main__":
