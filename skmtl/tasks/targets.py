@@ -183,6 +183,11 @@ def check_targets(
         raise ValueError(
             "This ranker requires y to be passed, but the target y is None."
         )
+    if isinstance(classes, str) or not (classes is None or np.iterable(classes)):
+        raise ValueError(
+            f"classes must list the labels that may come up, such as [0, 1], found "
+            f"{classes!r}."
+        )
     y = to_native(y, "y")
     names = _names(y)
     if kinds and not all(isinstance(kind, BinaryTask) for kind in kinds):

@@ -267,8 +267,10 @@ def test_what_partial_fit_cannot_do_is_said():
         ShareBottom(**SMALL).partial_fit(X, y, classes=[[0, 1]] * 3)
     with pytest.raises(ValueError, match=r"classes of task 'click' are \[0, 1, 2\]"):
         ShareBottom(**SMALL).partial_fit(X, y, classes=[0, 1, 2])
-    with pytest.raises(ValueError, match=r"not one of the classes \[3\]"):
-        ShareBottom(**SMALL).partial_fit(X, y, classes=3)
+    for labels in (y, y["click"]):
+        for classes in (3, "yes"):
+            with pytest.raises(ValueError, match=f"classes must list .*{classes!r}"):
+                ShareBottom(**SMALL).partial_fit(X, labels, classes=classes)
     ranker = MMoE(loss_weight="uncertainty", **SMALL).partial_fit(X, y)
     with pytest.raises(ValueError, match="partial_fit continues with loss_weight"):
         ranker.set_params(loss_weight=None).partial_fit(X, y)
