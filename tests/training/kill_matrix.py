@@ -301,6 +301,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--points", type=int, default=20)
     parser.add_argument("--settings", type=int, default=None, help="only so many")
+    parser.add_argument("--strategies", nargs="+", default=None, help="only these")
     parser.add_argument("--csv", type=Path, default=None)
     options = parser.parse_args()
     warnings.simplefilter("ignore")
@@ -312,6 +313,9 @@ def main() -> None:
     gc.freeze()  # or each child copies the pages
     start, rows = time.perf_counter(), []
     chosen = list(settings())
+    if options.strategies is not None:
+        names = options.strategies
+        chosen = [one for one in chosen if (one["loss_weight"] or "fixed") in names]
     if options.settings is not None:
         order = np.random.default_rng(0).permutation(len(chosen))
         chosen = [chosen[k] for k in sorted(order[: options.settings])]
