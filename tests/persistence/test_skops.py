@@ -72,6 +72,27 @@ def test_around_other_classifiers(table):
     )
 
 
+def test_scores_of_trees_before_a_ranker(table):
+    """A pipeline with models of other libraries, whose types have to be trusted too."""
+    from sklearn.pipeline import make_pipeline
+
+    from skmtl.stacking import OutOfFoldScores
+
+    X = table[0][["price", "age"]].fillna(0).to_numpy()
+    pipeline = make_pipeline(
+        OutOfFoldScores(cv=2, random_state=0), small_ranker("MMoE")
+    ).fit(X, table[1])
+    data = io.dumps(pipeline)
+    untrusted = io.get_untrusted_types(data=data)
+    others = {t.rpartition(".")[2] for t in untrusted if t not in trusted_types()}
+    assert others == {"OutOfFoldScores", "TreePredictor"}
+    loaded = io.loads(data, trusted=untrusted)
+    for one, other in zip(
+        loaded.predict_proba(X), pipeline.predict_proba(X), strict=True
+    ):
+        np.testing.assert_array_equal(one, other)
+
+
 def test_untrusted_is_refused(fitted):
     with pytest.raises(io.exceptions.UntrustedTypesFoundException, match="MMoE"):
         io.loads(io.dumps(fitted))
