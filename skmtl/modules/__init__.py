@@ -4,6 +4,7 @@ from skmtl.modules.aitm import TransferTowers
 from skmtl.modules.bags import BagColumn
 from skmtl.modules.composition import MultiTaskModule, ParallelTowers, PooledTower
 from skmtl.modules.cross_stitch import CrossStitchBottoms
+from skmtl.modules.draws import Dropout
 from skmtl.modules.embedding import Pretrained, TableEmbedding, TaskEmbedding
 from skmtl.modules.esmm import ProductTowers
 from skmtl.modules.graph import ChainedTowers
@@ -28,6 +29,7 @@ __all__ = [
     "ChainedTowers",
     "ColumnSlices",
     "CrossStitchBottoms",
+    "Dropout",
     "Embedding",
     "EmbeddingExperts",
     "ExpertMixture",

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any, Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from skmtl.modules.draws import in_blocks, n_rows_of
 from skmtl.modules.heads import OutputPlaces
 from skmtl.modules.layers import (
     Dense,
@@ -175,9 +177,9 @@ class MultiTaskModule(nn.Module):
                 self._compiled[how] = torch.compile(method)
             share = self._compiled[how]
         size = self.block_rows if x.device.type == "cpu" else None
-        if size is None or x.shape[-2] <= size:
+        if size is None or n_rows_of(x, -2) <= size:
             return self._in_precision(share, x)
-        found = [self._in_precision(share, part) for part in x.split(size, dim=-2)]
+        found = in_blocks(partial(self._in_precision, share), x, size)
         if torch.is_tensor(found[0]):
             return _joined(found)
         representation, mixture = zip(*found, strict=True)

@@ -6,9 +6,11 @@ numbers whatever other threads draw, and leaves theirs alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +18,106 @@ from torch import Tensor, nn
 # By the type of their device. A context variable has a value for each thread.
 Generators = dict[str, torch.Generator]
 _OWN: ContextVar[Generators | None] = ContextVar("_OWN", default=None)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class RowsHere:
+    """Rows of a batch that are here, where several processes share it.
+
+    Attributes
+    ----------
+    first, count : int
+        The rows ``first, ..., first + count - 1``. Those from `n` on stand for the last
+        one.
+    n : int
+        Rows of the whole batch.
+    """
+
+    first: int
+    count: int
+    n: int
+
+    def take(self, x: Tensor, dim: int) -> Tensor:
+        """Of a tensor with all rows along an axis, those that are here."""
+        if self.first + self.count <= self.n:
+            return x.narrow(dim, self.first, self.count)
+        at = torch.arange(self.first, self.first + self.count, device=x.device)
+        return x.index_select(dim, at.clamp_(max=self.n - 1))
+
+    def blocks(self, size: int) -> Iterator[tuple[slice, RowsHere]]:
+        """Blocks of the batch, each with which of the rows here are in it, if any."""
+        for start in range(0, self.n, size):
+            stop = min(start + size, self.n)
+            a = self._place(start)
+            b = self.count if stop == self.n else self._place(stop)
+            yield slice(a, b), RowsHere(self.first + a - start, b - a, stop - start)
+
+    def _place(self, row: int) -> int:
+        return min(max(row - self.first, 0), self.count)
+
+
+# None where all rows are here.
+_HERE: ContextVar[RowsHere | None] = ContextVar("_HERE", default=None)
+
+
+@contextmanager
+def drawn_for(rows: RowsHere | None) -> Iterator[None]:
+    """Draw within for a whole batch of which some rows are here.
+
+    The numbers of a row are then the same however many processes share the batch.
+    """
+    token = _HERE.set(rows)
+    try:
+        yield
+    finally:
+        _HERE.reset(token)
+
+
+def drawn(
+    draw: Callable[[Sequence[int]], Tensor], shape: Sequence[int], dim: int
+) -> Tensor:
+    """Random numbers of the rows here, whose axis is `dim`."""
+    here = _HERE.get()
+    if here is None:
+        return draw(shape)
+    whole = list(shape)
+    whole[dim] = here.n
+    return here.take(draw(whole), dim)
+
+
+def in_blocks(function: Callable[[Tensor], T], x: Tensor, size: int) -> list[T]:
+    """Call a function of rows, along the last axis but one, on so many at once.
+
+    Where some rows are elsewhere, the blocks are those of the whole batch: a block of
+    which no row is here is drawn for all the same.
+    """
+    here = _HERE.get()
+    if here is None:
+        return [function(part) for part in x.split(size, dim=-2)]
+    found = []
+    for at, rows in here.blocks(size):
+        if at.start < at.stop:
+            with drawn_for(rows):
+                found.append(function(x[..., at, :]))
+        else:
+            with elsewhere(rows):
+                function(x[..., :1, :])
+    return found
+
+
+@contextmanager
+def elsewhere(rows: RowsHere) -> Iterator[None]:
+    """Draw within what a block needs that is elsewhere; any one row stands for it."""
+    with drawn_for(RowsHere(0, 1, rows.n)), torch.no_grad():
+        yield
+
+
+def n_rows_of(x: Tensor, dim: int) -> int:
+    """Rows of the whole batch of which `x` has those that are here."""
+    here = _HERE.get()
+    return x.shape[dim] if here is None else here.n
 
 
 def generator_of(device: torch.device | str) -> torch.Generator | None:
@@ -90,14 +192,39 @@ def draws_from_here(device: str) -> Callable[[], AbstractContextManager[None]]:
 class Dropout(nn.Dropout):
     """``torch.nn.Dropout``, whose numbers come from the generators of the fit.
 
-    On the CPU the same seed gives the same numbers.
+    Parameters
+    ----------
+    p : float, default=0.5
+        Share of the units that are dropped in training.
+    inplace : bool, default=False
+        Has no effect in a fit.
+
+    Notes
+    -----
+    Shape: ``(..., batch, units)`` to the same. On the CPU the same seed gives the same
+    numbers as ``torch.nn.Dropout``. Where several processes share a batch, a row has
+    the numbers that it has in one process.
+
+    Examples
+    --------
+    >>> from torch import nn
+    >>> from skmtl.modules import Dropout
+    >>> bottom = nn.Sequential(nn.Linear(8, 4), nn.ReLU(), Dropout(0.1))
     """
 
     def forward(self, input: Tensor) -> Tensor:
-        generator = generator_of(input.device) if self.training and self.p else None
-        if generator is None:
+        if not (self.training and self.p):
             return super().forward(input)
-        kept = torch.empty_like(input).bernoulli_(1 - self.p, generator=generator)
+        generator, here = generator_of(input.device), _HERE.get()
+        if generator is None and here is None:
+            return super().forward(input)
+        if here is None:
+            kept = torch.empty_like(input)
+        else:
+            kept = input.new_empty(*input.shape[:-2], here.n, input.shape[-1])
+        kept.bernoulli_(1 - self.p, generator=generator)
+        if here is not None:
+            kept = here.take(kept, -2)
         if self.p < 1:  # else all is dropped, and 0 / 0 would be NaN
             kept.div_(1 - self.p)
         return input * kept

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from skmtl.modules.draws import generator_of
+from skmtl.modules.draws import drawn, generator_of
 from skmtl.modules.layers import (
     Dense,
     before_relu,
@@ -331,7 +332,8 @@ class ExpertMixture(Mixture):
         if self.training and self.gate_dropout:
             # In float32 also under bf16, whose random numbers are multiples of 1/256.
             generator, device = generator_of(logits.device), logits.device
-            chance = torch.rand(logits.shape, generator=generator, device=device)
+            draw = partial(torch.rand, generator=generator, device=device)
+            chance = drawn(draw, logits.shape, 0)
             dropped = chance < self.gate_dropout
             dropped &= ~dropped.all(dim=2, keepdim=True)
             logits = logits.masked_fill(dropped, -torch.inf)

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils import RegressorTags, Tags, check_random_state
+from sklearn.utils import RegressorTags, Tags
 from sklearn.utils.validation import check_is_fitted
 
 from skmtl._containers import table_of_tasks
@@ -767,7 +767,3 @@ default=None
         ranker = copy.copy(self)
         ranker.__dict__.update(fitted)
         return ranker
-
-    def _seed(self) -> tuple[np.random.RandomState, int]:
-        rng = check_random_state(self.random_state)
-        return rng, int(rng.randint(2**31 - 1))

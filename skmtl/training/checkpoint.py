@@ -158,6 +158,11 @@ class Checkpoint(Callback):
             "skmtl": sys.modules["skmtl"].__version__,
         }
         state = self._read()
+        net.processes_.check_same(
+            {"the checkpoint": state and state["time"]},
+            f"All of them read it from {self.path}, where the first one writes it: "
+            "give a folder that they share.",
+        )
         if state is None:
             return 0
         self._check(state["fingerprint"])
@@ -219,6 +224,8 @@ class Checkpoint(Callback):
             self._save(net)
 
     def _save(self, net: Any) -> None:
+        if not net.processes_.is_first:
+            return
         parts = _to_bytes({"fingerprint": self.fingerprint, **_state_of(net)})
         if not self.is_readable:
             _check_readable(parts[-1])

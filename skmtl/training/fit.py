@@ -67,6 +67,7 @@ from skmtl.training.loop import (
 )
 from skmtl.training.net import MultiTaskNet
 from skmtl.training.parameters import Callbacks
+from skmtl.training.processes import current
 from skmtl.training.ranker import TrainableRanker
 from skmtl.training.rows import TableRows, TrainingRows, ValidationPart
 from skmtl.training.starts import (
@@ -173,7 +174,7 @@ class Fit:
         weights = self._weights(targets.means(self.weight))
         start.check(targets, weights.loss)
         # A new row order per fit, but the same for the same seed.
-        self.rng, seed = ranker._seed()
+        self.rng, seed = self.processes.random_numbers(ranker.random_state)
         self.data = TrainingInput(
             X, targets, self.weight, self.pretrained, start.seed(seed)
         )
@@ -197,6 +198,7 @@ class Fit:
         """Take what is not read of the arguments."""
         check_validation_arguments(X_val, y_val, sample_weight_val)
         self.ranker, self.start, self.y = ranker, start, y
+        self.processes = current()
         self.device = without_index(ranker.device)
         # What callbacks and scorers of the caller's own see.
         self.given, self.given_val = X, X_val
@@ -330,13 +332,16 @@ class Fit:
             callbacks=[late, *self._callbacks(context, fitted, valid)],
             unknown_ids=unknown_ids(ranker, encoded.encoder),
             record_batches=bool(ranker.callbacks),
-            verbose=int(bool(ranker.verbose) or prints(ranker.callbacks)),
+            verbose=int(self.processes.is_first and self._prints()),
         )
         net.initialize_callbacks()
+        net.processes_ = self.processes
         net.task_names_ = list(self.targets.names)  # for scorers of one task
         fitted["net_"] = net
         epochs_before = len(net.history)
         with random_numbers(self.data.seed ^ 1, ranker, weights.loss):
+            in_valid = None if valid is None else valid.tensors
+            self.processes.begin(net, train_table, in_valid, self.data.seed)
             complete = train(net, train_table, self.targets.names)
         n_epochs = len(net.history) - epochs_before
         fitted["intercept_"] = start.intercept(
@@ -345,7 +350,7 @@ class Fit:
             net,
             lambda: self._intercept(net, rows, prior, late, n_epochs),
         )
-        if complete:
+        if complete and self.processes.is_first:
             for one in self.checkpoints:
                 one.remove()
         return fitted | self._close(net, valid, epochs_before)
@@ -369,6 +374,7 @@ class Fit:
             train_split=None, callbacks=self.ranker.callbacks, unknown_ids=None
         )
         net.callbacks_ = []
+        del net.processes_
         new = net.history[epochs_before:]
         marked = [epoch["epoch"] for epoch in new if epoch.get("valid_best")]
         final = net.criterion_.weighting.current().detach().cpu().numpy()
@@ -442,7 +448,8 @@ class Fit:
         ranker = self.ranker
         given, saving = checkpoints_apart(ranker.callbacks)
         progress = FitProgress(ranker, context, self.given, self.y, fitted)
-        callbacks: Callbacks = [LastGood(), progress, self._scores()]
+        same: Callbacks = self.processes.callbacks()
+        callbacks = [*same, LastGood(), progress, self._scores()]
         monitor = "valid_loss"
         if valid is not None and self.scorer is not None:
             monitor = "valid_score"
@@ -456,14 +463,17 @@ class Fit:
             )
         # What saves the outcome comes after the best weights, and what saves the state
         # of the others last.
-        return [*callbacks, StopWhenAsked(progress), *ends, *saving]
+        return [*callbacks, StopWhenAsked(progress, self.processes), *ends, *saving]
+
+    def _prints(self) -> bool:
+        return bool(self.ranker.verbose) or prints(self.ranker.callbacks)
 
     def _scores(self) -> EpochScores:
         scalars = bool(self.ranker.callbacks)
         return EpochScores(self.targets.names, self.targets.kinds, scalars=scalars)
 
     def _lines(self) -> list[EpochLine]:
-        if not self.ranker.verbose:
+        if not (self.ranker.verbose and self.processes.is_first):
             return []
         return [EpochLine(self.targets.names, self.targets.kinds)]
 
@@ -531,7 +541,8 @@ class PartialFit(Fit):
         valid: ValidationPart | None,
     ) -> Callbacks:
         given, saving = checkpoints_apart(self.ranker.callbacks)
-        return [self._scores(), *self._lines(), *given, *saving]
+        same = self.processes.callbacks()
+        return [*same, self._scores(), *self._lines(), *given, *saving]
 
 
 def _ratio(part: Floats, whole: Floats) -> Floats:

@@ -17,6 +17,7 @@ from skmtl._typing import LabelsLike, ObjectArray, TableLike
 from skmtl._warnings import warn
 from skmtl.training.batches import RowTable
 from skmtl.training.net import DivergedError, MultiTaskNet
+from skmtl.training.processes import Processes
 
 
 class ValidScore(Callback):
@@ -133,11 +134,11 @@ class FitProgress(Callback):
 class StopWhenAsked(Callback):
     """End training when scikit-learn's callbacks said so; the last of all to run."""
 
-    def __init__(self, progress: FitProgress) -> None:
-        self.progress = progress
+    def __init__(self, progress: FitProgress, processes: Processes) -> None:
+        self.progress, self.processes = progress, processes
 
     def on_epoch_end(self, net: NeuralNet, **_: object) -> None:
-        if self.progress.stop:
+        if self.processes.any(self.progress.stop):
             raise KeyboardInterrupt  # skorch's way to end training early
 
 

@@ -42,6 +42,7 @@ from skmtl.training.optimizers import (
     table_optimizer,
     touched_rows,
 )
+from skmtl.training.processes import OwnRows, Processes
 from skmtl.weighting import LossWeighting, Step
 from skmtl.weighting._step import StepTaken
 
@@ -121,6 +122,7 @@ class MultiTaskNet(EncodedNet):
     optimizer_: JointOptimizer
     average_: WeightAverage | None = None  # while training runs
     pass_: EpochPass | None = None  # of the epoch that runs
+    processes_: Processes = Processes()  # that share a fit
 
     def __init__(
         self,
@@ -258,24 +260,28 @@ class MultiTaskNet(EncodedNet):
         if self.unknown_ids is not None:
             Xi = {**Xi, "ids": self.unknown_ids(cast(Tensor, Xi["ids"]))}
         self._forget_gradients()
-        weighting = self.criterion_.weighting
-        ahead = self._weights_ahead(len(yi))
+        weighting, processes = self.criterion_.weighting, self.processes_
+        part = processes.part(TensorTable(Xi, yi, wi))
+        ahead = self._weights_ahead(part.n_rows)
         again = None
         if weighting.looks_back:
-            rows = len(yi) if ahead is None else _even(len(yi))
-            again = self._again(TensorTable(Xi, yi, wi), rows)
+            rows = part.n_rows if ahead is None else _even(part.n_rows)
+            again = self._again(part, rows)
         if ahead is None:
-            step, logits = self._forward(Xi, yi, wi)
+            step, logits = part.whole(self._forward)
+            step.losses, logits = processes.join(part, step.losses, logits)
+            step.over_processes = processes.total
         else:
-            step, logits = self._block_by_block(TensorTable(Xi, yi, wi), ahead)
+            step, logits = self._block_by_block(part, ahead)
         losses = step.losses.detach()
         step.again = again
         if self.device == "cpu":
             _check_finite(losses)  # elsewhere this would wait for the device
         penalty = self.module_.penalty(logits, wi)
         if penalty is not None:
-            step.add(penalty)
+            step.add(processes.penalty(penalty))
         weighting.backward(step)
+        processes.reduce(self.module_.parameters())
         self.notify(
             "on_grad_computed",
             named_parameters=TeeGenerator(self._with_gradients()),
@@ -321,9 +327,7 @@ class MultiTaskNet(EncodedNet):
         weights: Tensor | None = self.criterion_.weighting.ahead()
         return weights
 
-    def _block_by_block(
-        self, table: TensorTable, weights: Tensor
-    ) -> tuple[Step, Tensor]:
+    def _block_by_block(self, part: OwnRows, weights: Tensor) -> tuple[Step, Tensor]:
         """Go forward and back with one block of rows of a batch after the other.
 
         What a block computes is gone before the next one, so that memory hardly grows
@@ -333,9 +337,9 @@ class MultiTaskNet(EncodedNet):
         tables = [ids for ids, _ in self.module_.id_tables()]
         gradients: list[list[Tensor]] = [[] for _ in tables]
         losses, logits, gramian = Mean(), [], None
-        for Xi, (yi, wi) in Batches(table, _even(len(table)), shuffle=False):
+        for Xi, (yi, wi) in part.blocks(_even(part.n_rows), self._forward):
             step, z = self._forward(Xi, yi, wi)
-            share = len(yi) / len(table)
+            share = len(yi) / part.n_rows
             losses.add(step.losses.detach(), len(yi))
             step.through_towers(share * weights)
             if self.record_gradients:
@@ -349,18 +353,21 @@ class MultiTaskNet(EncodedNet):
                     ids.grad = None
         for ids, found in zip(tables, gradients, strict=True):
             ids.grad = join_rows(found) if found else None
-        return StepTaken(losses.value, weights, gramian), torch.cat(logits)
+        of_all = self.processes_.join(part, losses.value, torch.cat(logits))
+        if gramian is not None:
+            gramian = self.processes_.total(gramian)
+        return StepTaken(of_all[0], weights, gramian), of_all[1]
 
-    def _again(self, table: TensorTable, rows: int) -> Callable[[], Tensor]:
+    def _again(self, part: OwnRows, rows: int) -> Callable[[], Tensor]:
         """Give a way to take the losses of a batch again, with the same dropout."""
         same_draws = draws_from_here(self.device)
 
         def measure() -> Tensor:
             losses = Mean()
             with same_draws(), torch.no_grad():
-                for Xi, (yi, wi) in Batches(table, rows, shuffle=False):
+                for Xi, (yi, wi) in part.blocks(rows, self._forward):
                     losses.add(self._forward(Xi, yi, wi)[0].losses, len(yi))
-            return losses.value
+            return self.processes_.total(part.share * losses.value)
 
         return measure
 
@@ -410,7 +417,7 @@ class MultiTaskNet(EncodedNet):
         """Evaluate one batch."""
         Xi, (yi, wi) = batch
         with torch.inference_mode():
-            logits = self.module_(**Xi)
+            logits = self.processes_.outputs(self.module_, Xi, len(yi))
             losses = self.criterion_.task_losses(logits, yi, wi)
             loss = self.criterion_.weighting.reference() @ losses
         return {"loss": loss, "y_pred": logits, "task_losses": losses}

@@ -113,7 +113,3 @@ class TrainableRanker(SharedParameters, FittedAttributes, ABC):
     @abstractmethod
     def _snapshot(self, fitted: dict[str, object]) -> Self:
         """A ranker as if training had ended here, for scorers within `fit`."""
-
-    @abstractmethod
-    def _seed(self) -> tuple[np.random.RandomState, int]:
-        """Random numbers of one fit, and a seed for torch."""

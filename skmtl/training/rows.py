@@ -112,7 +112,7 @@ class TableRows(TrainingRows):
         return tensor_table(self.table, labels, self.weight, self.device)
 
     def outputs(self, net: MultiTaskNet) -> Part:
-        z = logits(net, self.table)
+        z = self._logits(net)
         return np.ones(z.shape[1]), z, self.weight
 
     def some_outputs(
@@ -121,5 +121,12 @@ class TableRows(TrainingRows):
         if n_rows >= len(self.table):
             return self.outputs(net)
         chosen = np.sort(rng.choice(len(self.table), n_rows, replace=False))
-        z = logits(net, self.table, chosen)
+        z = self._logits(net, chosen)
         return np.ones(z.shape[1]), z, self.weight[chosen]
+
+    def _logits(
+        self, net: MultiTaskNet, rows: npt.NDArray[np.int64] | None = None
+    ) -> npt.NDArray[np.float32]:
+        return net.processes_.outputs_of(
+            lambda own: logits(net, self.table, own), rows, len(self.table)
+        )

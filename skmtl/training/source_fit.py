@@ -155,7 +155,7 @@ class SourceFit(Fit):
         self.scratch = os.fspath(ranker.scratch_dir or tempfile.gettempdir())
         n_columns = len(self.columns.features) + len(names)
         check_scratch(self.scratch, 4 * n_columns * (self.source.n_rows or 0))
-        self.rng, seed = ranker._seed()
+        self.rng, seed = self.processes.random_numbers(ranker.random_state)
         self.seed = start.seed(seed)
 
     def _check_scorer_rows(self) -> None:

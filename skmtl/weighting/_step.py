@@ -10,6 +10,10 @@ from torch import Tensor
 from skmtl.modules import MultiTaskModule
 
 
+def _itself(x: Tensor) -> Tensor:
+    return x
+
+
 class Step:
     """Losses of one batch, and the two halves of the way back from them.
 
@@ -68,6 +72,8 @@ class Step:
     losses: Tensor
     # Set by the trainer for a weighting that looks back.
     again: Callable[[], Tensor] | None = None
+    # Sum over the processes that share the batch, also set by the trainer.
+    over_processes: Callable[[Tensor], Tensor] = staticmethod(_itself)
 
     def __init__(
         self,
@@ -171,7 +177,7 @@ class Step:
         """
         self._check_apart()
         if at == "representation":
-            weighted = self._at_representation()
+            weighted = self.over_processes(self._at_representation())
         else:
             taken = {
                 "last_shared_layer": self.module.last_shared_layer,
@@ -252,7 +258,10 @@ class Step:
             known = next((g for g in gradients if g is not None), None)
             if known is not None:  # a parameter may serve some of the tasks only
                 none = torch.zeros_like(known)
-                rows = [_flat(none if g is None else g) for g in gradients]
+                rows = [
+                    _flat(self.over_processes(none if g is None else g))
+                    for g in gradients
+                ]
                 gramian += torch.stack(rows) @ torch.stack(rows).t()
         return gramian
 

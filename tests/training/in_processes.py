@@ -1,0 +1,268 @@
+"""Fits of every kind in the processes that torchrun starts, and in one process.
+
+    torchrun --nproc-per-node 2 -m tests.training.in_processes FOLDER
+
+Each process writes what its fits came to into the folder.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import sys
+import time
+import warnings
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import torch
+import torch.distributed as dist
+from skorch.callbacks import Callback
+from torch import nn
+
+from skmtl import Checkpoint, MMoE, MultiTaskRanker
+from skmtl.datasets import make_funnel
+from skmtl.modules import ModuleBottom
+from skmtl.weighting import MGDA, get_strategy_names
+from tests.rankers.conftest import make_impressions
+from tests.rankers.makers import MAKERS
+
+# Of a prime number of rows, so that last batches do not divide.
+X, Y = make_impressions(431, n_tasks=3)
+OWN = {"batch_size": 96, "max_iter": 2, "embedding_dim": 4}
+RNG = np.random.default_rng(0)
+PARTLY = Y.mask(RNG.random(Y.shape) < 0.3)
+WEIGHT = RNG.uniform(0.5, 2, len(X))
+LOG = make_funnel(5000, history_length=3, random_state=0)
+
+
+def small(name="MMoE", **params):
+    return MAKERS[name](**{**OWN, **params})
+
+
+def fitted(*args, **params):
+    return small(*args, **params).fit(X, Y)
+
+
+def weighted():
+    ranker = small("AITM", label_weight="1:2", max_iter=4, optimizer="sgd")
+    return ranker.fit(X, PARTLY, sample_weight=WEIGHT)
+
+
+def connected():
+    return fitted("ChainedMMoE", loss_weight="mgda", record_gradients=True)
+
+
+def warm():
+    ranker = small(scoring="mean_auc", max_iter=3, warm_start=True)
+    for _ in range(2):
+        ranker.fit(X, Y, X_val=X[:90], y_val=Y[:90])
+    return ranker
+
+
+def in_parts():
+    ranker = small(dropout=0.1)
+    for rows in np.array_split(np.arange(len(X)), 2):
+        ranker.partial_fit(X.iloc[rows], Y.iloc[rows])
+    return ranker
+
+
+def of_kinds():
+    ranker = small(task_kinds={"cart": "regression"})
+    return ranker.fit(X, Y.assign(cart=WEIGHT))
+
+
+def on_source():
+    source = pl.from_pandas(pd.concat([X, Y], axis=1)).lazy()
+    return small().fit(source, y=list(Y))
+
+
+def large(**params):
+    """Batches that one process takes in blocks, and lists of ids."""
+    sizes = {"batch_size": 4500, "expert_units": (8, 4), "n_experts": 2}
+    random = {"dropout": 0.1, "gate_dropout": 0.1, "random_state": 0}
+    return MMoE(max_iter=1, **sizes, **random, **params).fit(LOG.data, LOG.target)
+
+
+def mgda(at):
+    return MGDA(at=at, normalization="none")
+
+
+# For each name what fits a ranker.
+FITS = {
+    **{name: partial(fitted, name, dropout=0.1) for name in MAKERS},
+    **{
+        name: partial(fitted, loss_weight=name, dropout=0.1)
+        for name in get_strategy_names()
+    },
+    **{
+        at: partial(fitted, loss_weight=mgda(at))
+        for at in ("last_shared_layer", "shared_parameters")
+    },
+    **{
+        name: partial(fitted, "ShareBottom", embedding_optimizer=name)
+        for name in ("adam", "adagrad")
+    },
+    "gates": partial(fitted, expert_units=(8, 8), gate_dropout=0.2),
+    "no average": partial(fitted, average_weights=False),
+    "early stopping": partial(fitted, early_stopping=True, max_iter=5),
+    "connected towers": connected,
+    "weights": weighted,
+    "warm start": warm,
+    "partial fit": in_parts,
+    "kinds": of_kinds,
+    "source": on_source,
+    "large": partial(large, record_gradients=True),
+    "large famo": partial(large, loss_weight="famo"),
+    "large gradnorm": partial(large, loss_weight="gradnorm"),
+}
+
+
+def outcome(ranker):
+    """Numbers that a fit comes to."""
+    rows = X if "user" in ranker.feature_names_in_ else LOG.data[:500]
+    history = ranker.history_.drop(columns=["epoch", "task"]).to_numpy(float)
+    return {
+        "levels": ranker._levels(rows),
+        "intercept": ranker.intercept_,
+        "loss_weight": ranker.loss_weight_,
+        "history": history,
+    }
+
+
+def all_outcomes():
+    """For each fit its numbers, under the name of the fit and theirs."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return {
+            f"{name}/{key}": value
+            for name, fit in FITS.items()
+            for key, value in outcome(fit()).items()
+        }
+
+
+class Sleeps(Callback):
+    """One process does not answer in time."""
+
+    def on_epoch_end(self, net, **_):
+        if dist.get_rank():
+            time.sleep(7)
+
+
+class Dies(Callback):
+    """One process ends in the middle of a fit."""
+
+    def on_epoch_end(self, net, **_):
+        if dist.get_rank():
+            os._exit(0)
+
+
+def own_bottom(width, n_tasks, layer):
+    bottom = nn.Sequential(nn.Linear(width, 8), layer)
+    return ModuleBottom(module=bottom, n_tasks=n_tasks, width=width)
+
+
+def with_layer(layer):
+    return MultiTaskRanker(sharing=own_bottom, sharing__layer=layer, random_state=0)
+
+
+def refused(folder):
+    """What is refused, before any step."""
+    rank = dist.get_rank()
+    apart = Checkpoint(folder / f"of-{rank}")
+    (folder / f"of-{rank}").mkdir()
+    return {
+        "table": lambda: small().fit(X[rank:], Y[rank:]),
+        "labels": lambda: small().fit(X, Y if rank else 1 - Y),
+        "rate": lambda: small(learning_rate=0.01 * (rank + 1)).fit(X, Y),
+        "seed": lambda: small(random_state=rank).fit(X, Y),
+        "batch norm": lambda: with_layer(nn.BatchNorm1d(8)).fit(X, Y),
+        "dropout": lambda: with_layer(nn.Dropout(0.2)).fit(X, Y),
+        "compiled": lambda: small(compile=True, dropout=0.1).fit(X, Y),
+        "folder": lambda: resumed(apart),
+    }
+
+
+def resumed(checkpoint):
+    """A fit that was interrupted after an epoch, and is resumed."""
+    ranker = small(max_iter=4, callbacks=[checkpoint, ("stop", Stops())])
+    with contextlib.suppress(ZeroDivisionError):
+        ranker.fit(X, Y)
+    return ranker.set_params(callbacks=[checkpoint]).fit(X, Y)
+
+
+class Stops(Callback):
+    def on_epoch_begin(self, net, **_):
+        if len(net.history) == 3:
+            raise ZeroDivisionError
+
+
+def message_of(call):
+    """What is raised, or nothing."""
+    try:
+        call()
+    except (RuntimeError, TypeError, ValueError) as error:
+        return f"{type(error).__name__}: {error}"
+    return ""
+
+
+def join_again(store, seconds):
+    """Leave the group, and join another."""
+    dist.destroy_process_group()
+    dist.init_process_group(
+        "gloo",
+        init_method=f"file://{store}",
+        rank=int(os.environ["RANK"]),
+        world_size=2,
+        timeout=timedelta(seconds=seconds),
+    )
+
+
+def run(folder):
+    """All that one process of several does; the last is to lose another."""
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", timeout=timedelta(seconds=60))
+    rank = dist.get_rank()
+    np.savez(folder / f"fits-{rank}.npz", **all_outcomes())
+    again = outcome(fitted(dropout=0.1))
+    drawn = outcome(fitted(random_state=None))
+    went_on = outcome(resumed(Checkpoint(folder / "shared")))
+    for name, found in {"again": again, "drawn": drawn, "resumed": went_on}.items():
+        np.savez(folder / f"{name}-{rank}.npz", **found)
+    found = {name: message_of(call) for name, call in refused(folder).items()}
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        small(verbose=1).fit(X, Y)
+    found["printed"] = printed.getvalue()
+    join_again(folder / "slow", 4)
+    found["slow"] = message_of(lambda: small(callbacks=[Sleeps()]).fit(X, Y))
+    join_again(folder / "lost", 60)
+    (folder / f"found-{rank}.json").write_text(json.dumps(found))
+    found["lost"] = message_of(lambda: small(callbacks=[Dies()]).fit(X, Y))
+    (folder / f"found-{rank}.json").write_text(json.dumps(found))
+
+
+def run_on_ray(folder):
+    """One of the fits, in two workers of a local Ray."""
+    import ray
+    from ray.train import RunConfig, ScalingConfig
+    from ray.train.torch import TorchTrainer
+
+    def train():
+        file = folder / f"ray-{dist.get_rank()}.npz"
+        np.savez(file, **outcome(fitted(dropout=0.1)))
+
+    ray.init(num_cpus=2, include_dashboard=False)
+    run_config = RunConfig(storage_path=str(folder / "ray"))
+    workers = ScalingConfig(num_workers=2)
+    TorchTrainer(train, scaling_config=workers, run_config=run_config).fit()
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("ignore")
+    (run_on_ray if sys.argv[2:] == ["ray"] else run)(Path(sys.argv[1]))

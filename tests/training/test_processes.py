@@ -1,0 +1,141 @@
+"""A fit in several processes is the same as in one, or is refused."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_array_equal
+
+from skmtl.modules.draws import Dropout, RowsHere, drawn_for, in_blocks, own_generators
+from tests.training.in_processes import all_outcomes, fitted, outcome
+
+ROOT = Path(__file__).parents[2]
+SAME = "Every process must call fit with equal hyperparameters and the same table"
+
+
+def start(*command):
+    """Run a module in a process, or several."""
+    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    subprocess.run(
+        [sys.executable, "-m", *map(str, command)],
+        check=True,
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
+        timeout=400,
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """What two processes of torchrun have written."""
+    folder = tmp_path_factory.mktemp("processes")
+    launch = ["torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    start(*launch, "-m", "tests.training.in_processes", folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def found(folder):
+    """What each of the two processes has found out."""
+    files = [folder / f"found-{rank}.json" for rank in (0, 1)]
+    return [json.loads(file.read_text()) for file in files]
+
+
+def read(folder, name):
+    return [np.load(folder / f"{name}-{rank}.npz") for rank in (0, 1)]
+
+
+def test_fits_are_those_of_one_process(folder):
+    first, second = read(folder, "fits")
+    expected = all_outcomes()
+    assert set(first) == set(expected)
+    differ = {}
+    for name, value in expected.items():
+        assert_array_equal(first[name], second[name], err_msg=name)
+        tolerance = 1e-5 if name.endswith("/levels") else 1e-3
+        if not np.allclose(first[name], value, rtol=0, atol=tolerance, equal_nan=True):
+            differ[name] = np.nanmax(np.abs(first[name] - value))
+    assert not differ
+
+
+def test_a_fit_again_has_the_same_bits(folder):
+    name = "MMoE"
+    for fits, again in zip(read(folder, "fits"), read(folder, "again"), strict=True):
+        for key in again:
+            assert_array_equal(fits[f"{name}/{key}"], again[key])
+
+
+def test_ray_starts_the_same_fit(folder):
+    """Ray is not part of the test extra; where it is installed, it runs."""
+    pytest.importorskip("ray")
+    start("tests.training.in_processes", folder, "ray")
+    for again, on_ray in zip(read(folder, "again"), read(folder, "ray"), strict=True):
+        for key in again:
+            assert_array_equal(again[key], on_ray[key])
+
+
+def test_without_a_seed_all_processes_draw_that_of_the_first(folder):
+    first, second = read(folder, "drawn")
+    for key in first:
+        assert_array_equal(first[key], second[key])
+    of_zero = read(folder, "again")[0]
+    assert np.abs(first["levels"] - of_zero["levels"]).max() > 1e-3
+
+
+def test_a_checkpoint_of_all_processes_resumes_a_fit(folder):
+    through = outcome(fitted(max_iter=4))
+    for resumed in read(folder, "resumed"):
+        np.testing.assert_allclose(resumed["levels"], through["levels"], atol=1e-5)
+        assert len(resumed["history"]) == len(through["history"])
+    assert not list((folder / "shared").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("table", f"ValueError: .* differ in \\['the rows to train on'.*{SAME}"),
+        ("labels", f"ValueError: .* differ in \\['the rows to train on'.*{SAME}"),
+        ("rate", f"ValueError: .* differ in \\['the settings of training'\\].*{SAME}"),
+        ("seed", f"ValueError: .* differ in \\['random_state', 'the first.*{SAME}"),
+        ("batch norm", "ValueError: .*BatchNorm1d, whose statistics.*LayerNorm"),
+        ("dropout", "ValueError: .*Dropout of torch.*skmtl.modules.Dropout"),
+        ("compiled", "ValueError: compile=True with dropout draws other numbers"),
+        ("folder", "ValueError: .* differ in .'the checkpoint'.*a folder that they s"),
+        ("slow", "RuntimeError: Process . of 2 waits for others that have ended, th"),
+    ],
+)
+def test_every_process_says_what_is_wrong(found, name, message):
+    for of_process in found:
+        assert re.match(message, of_process[name])
+
+
+def test_a_process_says_that_another_has_ended(found):
+    assert re.match("RuntimeError: Process 0 of 2 waits for others", found[0]["lost"])
+
+
+def test_the_first_process_prints(found):
+    first, second = (of_process["printed"] for of_process in found)
+    assert first.startswith("epoch 1/2")
+    assert not second
+
+
+@pytest.mark.parametrize(("n", "count", "size"), [(7, 4, 3), (9, 2, 4), (6, 3, 6)])
+def test_rows_draw_the_same_wherever_they_are(n, count, size):
+    x = torch.ones(2, n, 5)
+    layer = Dropout(0.4)
+
+    def draws(rows, x):
+        with own_generators(0, "cpu"), drawn_for(rows):
+            return torch.cat(in_blocks(lambda x: layer(layer(x)), x, size), dim=1)
+
+    whole = draws(None, x)
+    for first in range(0, n, count):
+        at = torch.arange(first, first + count).clamp(max=n - 1)
+        here = draws(RowsHere(first, count, n), x[:, at])
+        torch.testing.assert_close(here, whole[:, at])
