@@ -162,10 +162,10 @@ def check_same_length(**n_rows: int) -> None:
     """
     known = {name: n for name, n in n_rows.items() if n >= 0}
     if len(set(known.values())) > 1:
-        found = ", ".join(f"{name} has {n:,}" for name, n in known.items())
+        found = ", ".join(f"{name} has {n:,} rows" for name, n in known.items())
         raise ValueError(
-            "Found input variables with inconsistent numbers of samples: of rows, "
-            f"{found}. Give all of them the same rows."
+            f"Found input variables with inconsistent numbers of samples: {found}. "
+            "Give the same rows to all of them."
         )
 
 

@@ -8,7 +8,7 @@ from tests.rankers.makers import small_mmoe
 
 BAD = [
     (lambda X, y: (X[:0], y[:0]), "empty|0 sample"),
-    (lambda X, y: (X, y[:-1]), "inconsistent numbers of samples"),
+    (lambda X, y: (X, y[:-1]), "inconsistent numbers of samples: X has .* rows, y has"),
     (lambda X, y: (X, y.replace({"cart": {1: 2}})), "'cart' holds the labels"),
     (lambda X, y: (X.assign(price=np.inf), y), "column 'price'"),
     (lambda X, y: (X.assign(item=[{1}] * len(X)), y), "'item' holds a set"),
