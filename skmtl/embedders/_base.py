@@ -121,6 +121,7 @@ class ItemEmbedder(
         self._vocabulary = vocabulary
         self._n_features_out = self.embedding_dim
         self.item_name_ = names[item]
+        self._columns, self._has_names = names, has_names(X)
         self.n_iter_ = self.max_iter
         self.embeddings_ = pd.DataFrame(
             vectors,
@@ -161,7 +162,7 @@ class ItemEmbedder(
 
     def _items(self, frame: pd.DataFrame) -> tuple[Codes, Ids]:
         """The item of each row, -1 for none, and the distinct items."""
-        at = list(frame.columns).index(self.item_name_)
+        at = self._columns.index(self.item_name_)
         keys = as_keys(frame.iloc[:, at], self.item_name_)
         return keys.codes, keys.distinct
 
@@ -177,7 +178,6 @@ class ItemEmbedder(
         return Log.of(codes, group, frame.iloc[:, time])
 
     def _as_frame(self, X: TableLike, *, reset: bool) -> pd.DataFrame:
-        seen = getattr(self, "feature_names_in_", None)
         frame = as_frame(X, estimator=self)
         repeated = frame.columns[frame.columns.duplicated()]
         if len(repeated):
@@ -185,21 +185,16 @@ class ItemEmbedder(
                 f"X has several columns named {repeated[0]!r}. Rename them, or pass an "
                 "array and give columns by index."
             )
-        if has_names(X) and not reset and seen is not None:
-            missing = [n for n in seen if n not in set(frame.columns)]
-            if missing:
-                raise ValueError(
-                    f"X lacks columns that were there in fit: {missing}. Found "
-                    f"{list(frame.columns)}."
-                )
-            frame = frame[list(seen)]
+        if not reset and self._has_names and has_names(X):
+            frame = _matched(frame, self._columns)
         if not len(frame):
             raise ValueError(
                 f"Found array with 0 sample(s) (shape={frame.shape}) while a minimum "
                 f"of 1 is required by {type(self).__name__}."
             )
         validate_data(self, frame, skip_check_array=True, reset=reset)
-        return frame
+        # Where only one of the two tables has names, columns go by position.
+        return frame if reset else frame.set_axis(self._columns, axis=1)
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
@@ -214,3 +209,15 @@ def _with_zeros(table: pd.DataFrame) -> npt.NDArray[np.float32]:
     """Vectors of a table, and a last row of zeros, which code -1 reads."""
     vectors = table.to_numpy(np.float32)
     return np.concatenate([vectors, np.zeros((1, vectors.shape[1]), np.float32)])
+
+
+def _matched(frame: pd.DataFrame, names: Sequence[ColumnName]) -> pd.DataFrame:
+    """The columns of these names, in this order."""
+    places: dict[ColumnName, int] = {n: k for k, n in enumerate(frame.columns)}
+    missing = [name for name in names if name not in places]
+    if missing:
+        raise ValueError(
+            f"X lacks columns that were there in fit: {missing}. Found "
+            f"{list(frame.columns)}."
+        )
+    return frame.take([places[name] for name in names], axis=1)

@@ -84,6 +84,23 @@ def test_polars_and_column_order(kind, log):
     np.testing.assert_array_equal(embedder.transform(turned), embedder.transform(plain))
 
 
+@pytest.mark.filterwarnings("ignore:X (does not have|has)")
+@pytest.mark.parametrize("kind", KINDS)
+def test_columns_go_by_name_and_those_of_arrays_by_position(kind, log):
+    plain = log[["user_id", "item_id", "day"]].set_axis([7, ("a", 1), True], axis=1)
+    place = {"group_column": 0, "item_column": 1, "max_iter": 1}
+    embedder = quick(kind, **place).fit(plain)
+    expected = embedder.transform(plain)
+    np.testing.assert_array_equal(embedder.transform(plain.iloc[:, ::-1]), expected)
+    array = plain.to_numpy(object)
+    np.testing.assert_array_equal(embedder.transform(array), expected)
+    other = plain.set_axis(["x", "y", "z"], axis=1)
+    with pytest.raises(ValueError, match="X lacks columns that were there in fit"):
+        embedder.transform(other)
+    of_array = quick(kind, **place).fit(array)
+    np.testing.assert_array_equal(of_array.transform(other), of_array.transform(array))
+
+
 @pytest.mark.parametrize("exponent", [10**400, -(10**400), np.inf, np.nan])
 def test_exponents_that_no_float_can_hold(log, exponent):
     embedder = quick(Word2VecEmbedder, ns_exponent=exponent)
