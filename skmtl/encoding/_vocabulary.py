@@ -201,6 +201,8 @@ def as_keys(values: pd.Series, name: object) -> Keys:
     """
     dtype = values.dtype
     if isinstance(dtype, pd.CategoricalDtype):
+        if len(values) < len(dtype.categories):  # as in a few rows of a table
+            values = values.cat.remove_unused_categories()
         keys = as_keys(pd.Series(values.cat.categories), name)
         categories = pd.Index(keys.cells, dtype=keys.cells.dtype)
         cells = pd.Categorical.from_codes(
@@ -525,13 +527,31 @@ def rows_of_column(
     vocabulary: RowsOfIds, column: pd.Series, name: object
 ) -> npt.NDArray[np.int64]:
     """Row of every id of a column in a `Vocabulary` or `HashedIds`."""
-    rows = vocabulary.rows_of_few(column) if len(column) <= _SHORT else None
+    rows = _rows_of_few(vocabulary, column) if len(column) <= _SHORT else None
     if rows is None:
         rows = vocabulary.rows(as_keys(column, name))
     if not rows.any():
         warn_of_unknown(vocabulary.numbers, column, name)
     found: npt.NDArray[np.int64] = rows
     return found
+
+
+def _rows_of_few(
+    vocabulary: RowsOfIds, column: pd.Series
+) -> npt.NDArray[np.int64] | None:
+    """Rows of a short column; a categorical is read without its other categories."""
+    if not isinstance(column.dtype, pd.CategoricalDtype):
+        return vocabulary.rows_of_few(column)
+    codes = column.array.codes
+    known = codes >= 0
+    found = vocabulary.rows_of_few(
+        pd.Series(column.dtype.categories.take(codes[known]))
+    )
+    if found is None:
+        return None
+    rows = np.zeros(len(codes), dtype=np.int64)
+    rows[known] = found
+    return rows
 
 
 def merged(first: tuple[Ids, Counts], more: tuple[Ids, Counts]) -> tuple[Ids, Counts]:

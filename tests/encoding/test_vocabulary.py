@@ -171,3 +171,41 @@ def test_very_long_integers_are_ids():
     encoder = TableEncoder(min_frequency=1).fit(X)
     assert encoder.encode(X).ids.ravel().tolist() == [1, 2, 3]
     assert encoder.encode(pd.DataFrame({"a": [3, 4]})).ids.ravel().tolist() == [3, 0]
+
+
+@pytest.mark.parametrize("n_buckets", [None, {"id": 16}])
+@pytest.mark.parametrize(
+    "ids",
+    [
+        np.arange(40) * 1000,
+        [f"id{k}" for k in range(40)],
+        pd.Series([f"id{k}" for k in range(40)], dtype=object),
+        np.arange(40) / 2,
+        np.arange(40.0),
+        pd.array(range(40), dtype="Int64"),
+        2**63 + np.arange(40, dtype=np.uint64),
+    ],
+    ids=["int", "str", "object", "fractions", "whole floats", "Int64", "uint64"],
+)
+def test_few_rows_of_a_categorical_are_those_of_the_whole(ids, n_buckets):
+    rng = np.random.default_rng(0)
+    cells = pd.Series(ids).take(rng.integers(0, 40, 3000)).reset_index(drop=True)
+    column = cells.astype("category")
+    column[rng.random(3000) < 0.1] = None
+    encoder = TableEncoder(["id"], n_buckets=n_buckets)
+    encoder.fit(pd.DataFrame({"id": column[:2000]}))
+    whole = encoder.encode(pd.DataFrame({"id": column})).ids
+    assert len(np.unique(whole)) > 10
+    for rows in (slice(3, 4), slice(190, 210), slice(250, 289)):
+        few = encoder.encode(pd.DataFrame({"id": column[rows]})).ids
+        assert_array_equal(few, whole[rows])
+
+
+def test_few_rows_do_not_read_all_categories(monkeypatch):
+    column = pd.Series(range(1000)).astype("category")
+    encoder = TableEncoder().fit(pd.DataFrame({"id": column.repeat(2)}))
+    seen = []
+    monkeypatch.setattr(Ids, "positions", lambda ids, others: seen.append(len(others)))
+    found = encoder.encode(pd.DataFrame({"id": column[700:703]})).ids
+    assert_array_equal(found[:, 0], [701, 702, 703])
+    assert not seen
