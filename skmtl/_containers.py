@@ -11,6 +11,8 @@ them into floats, so it is not used here.
 
 from __future__ import annotations
 
+import os
+import sys
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.util import find_spec
@@ -199,6 +201,64 @@ def has_names(values: object) -> bool:
 def _is_table(values: object) -> bool:
     """Whether what has an Arrow stream is a table, and not a single column."""
     return hasattr(values, "columns") or hasattr(values, "column_names")
+
+
+def is_source(values: object) -> bool:
+    """Whether a table is read block by block: paths, datasets and queries.
+
+    Parameters
+    ----------
+    values : object
+        What the caller gave as `X`.
+    """
+    if isinstance(values, str | os.PathLike):
+        return True
+    if isinstance(values, list | tuple):
+        return bool(values) and all(isinstance(v, str | os.PathLike) for v in values)
+    source = _of_module("skmtl.sources.source", "Source")
+    return isinstance(values, source) or is_dataset(values) or is_query(values)
+
+
+def is_query(values: object) -> bool:
+    """Whether a table is a query of polars."""
+    return isinstance(values, _of_module("polars", "LazyFrame"))
+
+
+def is_dataset(values: object) -> bool:
+    """Whether a table is a dataset of pyarrow."""
+    return isinstance(values, _of_module("pyarrow.dataset", "Dataset"))
+
+
+def check_in_memory(values: object, argument: str, why: str) -> None:
+    """Refuse a source where a table in memory is needed.
+
+    Queries are left to `to_native`, which names the call that runs them.
+
+    Parameters
+    ----------
+    values : object
+        The argument.
+    argument : str
+        Its name, for the error.
+    why : str
+        What needs a table, for the error.
+
+    Raises
+    ------
+    TypeError
+        For a source.
+    """
+    if is_source(values) and not is_query(values):
+        raise TypeError(
+            f"{argument} is a source (a {type(values).__name__}), but {why}. Read it "
+            "into memory first, such as with skmtl.sources.ParquetFiles(path).read()."
+        )
+
+
+def _of_module(module: str, name: str) -> tuple[type, ...]:
+    """A class of a module, if anyone has imported that: else nothing is of it."""
+    loaded = sys.modules.get(module)
+    return () if loaded is None else (getattr(loaded, name),)
 
 
 def as_frame(

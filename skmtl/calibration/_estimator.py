@@ -12,7 +12,12 @@ from sklearn.utils.metadata_routing import (
 )
 from sklearn.utils.validation import check_is_fitted
 
-from skmtl._containers import check_same_length, n_rows_of, table_of_tasks
+from skmtl._containers import (
+    check_in_memory,
+    check_same_length,
+    n_rows_of,
+    table_of_tasks,
+)
 from skmtl._saving import MetaSaveMixin
 from skmtl._sklearn import (
     CallbackSupportMixin,
@@ -41,7 +46,6 @@ from skmtl.output_weights._held_out import (
     fit_in,
     predict_prefit,
 )
-from skmtl.sources.opening import check_in_memory
 from skmtl.tasks import check_sample_weight
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,10 +19,9 @@ from skmtl.encoding._lists import (
     vector_width,
 )
 from skmtl.encoding._numbers import ColumnProfile
+from skmtl.encoding._table import Columns
 from skmtl.encoding._vocabulary import Counts, Ids, RowsOfIds, Vocabulary, merged
 
-# So many columns are held at once. With more, fits of wide tables take longer.
-_HELD = 64
 # Rows of all columns are counted in 64 bits.
 _MOST_BUCKETS = 2**48
 
@@ -47,42 +45,6 @@ class Roles:
     lists: list[int]
     numeric: list[int]
     widths: dict[int, int]
-
-
-class Columns(Sequence[pd.Series]):
-    """The columns of a table, some of which are there as Series at a time.
-
-    To take them one by one is slow. Thousands that are there at once keep Python's
-    garbage collector busy for longer than it takes to encode them.
-
-    Parameters
-    ----------
-    frame : DataFrame
-        The table.
-    """
-
-    def __init__(self, frame: pd.DataFrame) -> None:
-        self.frame = frame
-        self.start, self.held = 0, self._from(0)
-
-    def __len__(self) -> int:
-        return self.frame.shape[1]
-
-    def __getitem__(self, place: Any) -> Any:
-        start = place - place % _HELD
-        if start != self.start:
-            self.start, self.held = start, self._from(start)
-        return self.held[place - start]
-
-    def _from(self, start: int) -> list[pd.Series]:
-        some = self.frame
-        if some.shape[1] > _HELD:
-            some = some.iloc[:, start : start + _HELD]
-        return [column for _, column in some.items()]
-
-    def at(self, places: Iterable[int]) -> Iterator[pd.Series]:
-        """Columns at ascending places."""
-        return (self[place] for place in places)
 
 
 def read_roles(

@@ -17,9 +17,11 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skmtl._containers import (
     as_frame,
+    check_in_memory,
     check_names,
     has_columns,
     has_names,
+    is_source,
     select_columns,
 )
 from skmtl._saving import SaveMixin
@@ -72,12 +74,7 @@ from skmtl.encoding._table import (
 )
 from skmtl.encoding._vocabulary import Ids, Vocabulary, VocabularyLimits, as_keys
 from skmtl.encoding.blocks import EncodedBlocks, WeightedBlock
-from skmtl.sources.opening import (
-    check_in_memory,
-    column_names,
-    is_source,
-    open_source,
-)
+from skmtl.sources.opening import column_names, open_source
 from skmtl.sources.source import Source
 from skmtl.tasks import check_row_weight
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from skmtl._typing import AnyArray, ColumnName
-from skmtl.encoding._columns import Columns
 from skmtl.encoding._hashing import HashedIds
 from skmtl.encoding._lists import encode_lists
 from skmtl.encoding._numbers import (
@@ -27,6 +26,8 @@ from skmtl.encoding._vocabulary import Vocabulary, as_keys, rows_of_column
 
 IdArray = npt.NDArray[np.signedinteger]
 
+# So many columns are held at once. With more, fits of wide tables take longer.
+_HELD = 64
 # Rows of a table whose cells are fetched at once.
 _AT_ONCE = 128
 
@@ -372,6 +373,42 @@ class FittedEncoder(Protocol):
     def vocabulary_places_(self) -> dict[ColumnName, int]: ...
 
     def _matched_names(self) -> list[ColumnName] | None: ...
+
+
+class Columns(Sequence[pd.Series]):
+    """The columns of a table, some of which are there as Series at a time.
+
+    To take them one by one is slow. Thousands that are there at once keep Python's
+    garbage collector busy for longer than it takes to encode them.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        The table.
+    """
+
+    def __init__(self, frame: pd.DataFrame) -> None:
+        self.frame = frame
+        self.start, self.held = 0, self._from(0)
+
+    def __len__(self) -> int:
+        return self.frame.shape[1]
+
+    def __getitem__(self, place: Any) -> Any:
+        start = place - place % _HELD
+        if start != self.start:
+            self.start, self.held = start, self._from(start)
+        return self.held[place - start]
+
+    def _from(self, start: int) -> list[pd.Series]:
+        some = self.frame
+        if some.shape[1] > _HELD:
+            some = some.iloc[:, start : start + _HELD]
+        return [column for _, column in some.items()]
+
+    def at(self, places: Iterable[int]) -> Iterator[pd.Series]:
+        """Columns at ascending places."""
+        return (self[place] for place in places)
 
 
 def encode_frame(encoder: FittedEncoder, frame: pd.DataFrame) -> EncodedTable:

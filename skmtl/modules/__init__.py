@@ -2,13 +2,19 @@
 
 from skmtl.modules.aitm import TransferTowers
 from skmtl.modules.bags import BagColumn
-from skmtl.modules.composition import MultiTaskModule, ParallelTowers, PooledTower
+from skmtl.modules.composition import (
+    MultiTaskModule,
+    OrderedThresholds,
+    ParallelTowers,
+    PooledTower,
+    TowersWithHeads,
+    with_thresholds,
+)
 from skmtl.modules.cross_stitch import CrossStitchBottoms
 from skmtl.modules.draws import Dropout
 from skmtl.modules.embedding import Pretrained, TableEmbedding, TaskEmbedding
 from skmtl.modules.esmm import ProductTowers
 from skmtl.modules.graph import ChainedTowers
-from skmtl.modules.heads import OrderedThresholds, TowersWithHeads, with_thresholds
 from skmtl.modules.layers import TaskLinear, dense_stack
 from skmtl.modules.ple import ProgressiveExtraction
 from skmtl.modules.protocols import ColumnSlices, Embedding, Sharing, Towers

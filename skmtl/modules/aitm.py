@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from skmtl.modules.composition import OutputPlaces
 from skmtl.modules.graph import topological_order
-from skmtl.modules.heads import OutputPlaces
 from skmtl.modules.layers import Dense, TaskLinear, side_by_side
 from skmtl.modules.protocols import Towers
 

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from skmtl.modules.bags import BagColumn, pool
 from skmtl.modules.draws import generator_of
-from skmtl.modules.memory import room_for
+from skmtl.modules.layers import room_for
 from skmtl.modules.pretrained_rows import Grown, PretrainedRows, grown
 from skmtl.modules.protocols import ColumnSlices, Embedding
 from skmtl.modules.ragged import Ragged

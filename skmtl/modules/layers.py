@@ -19,10 +19,35 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from skmtl._memory import free_memory
 from skmtl.modules.draws import Dropout, generator_of
-from skmtl.modules.memory import room_for
 
 L = TypeVar("L", bound=nn.Module)
+
+# A parameter with fewer numbers is taken without asking whether memory has room.
+_SMALL = 2**24
+
+
+def room_for(*shape: int) -> tuple[int, ...]:
+    """Give a parameter's shape back if there is memory for it, before it is taken.
+
+    Raises
+    ------
+    MemoryError
+        Where the parameter, its gradient and two moments take more than is free.
+    """
+    size = 1
+    for n in shape:
+        size *= n
+    free = None if size < _SMALL else free_memory()
+    if free is None or 16 * size <= free:
+        return shape
+    raise MemoryError(
+        f"A layer of {' x '.join(f'{n:,}' for n in shape)} numbers, its gradient and "
+        f"its optimiser's moments take {16 * size // 2**30:,} GiB, but "
+        f"{free / 2**30:,.1f} GiB are free. Give layers fewer units (expert_units, "
+        "tower_units), fewer experts, or narrower embeddings (embedding_dim, bin_dim)."
+    )
 
 
 class Dense(nn.Module):

@@ -18,7 +18,12 @@ from sklearn.utils.metadata_routing import (
 )
 from sklearn.utils.validation import check_is_fitted
 
-from skmtl._containers import check_same_length, n_rows_of, table_of_tasks
+from skmtl._containers import (
+    check_same_length,
+    is_source,
+    n_rows_of,
+    table_of_tasks,
+)
 from skmtl._sklearn import (
     CallbackSupportMixin,
     Interval,
@@ -64,7 +69,7 @@ from skmtl.output_weights._results import (
 )
 from skmtl.output_weights._scoring import EstimatorScorer, find_scorers
 from skmtl.output_weights._solver import Evaluated, WeightSearch, mean_scores
-from skmtl.sources.opening import is_source, named_columns
+from skmtl.sources.opening import named_columns
 
 
 class RoutedMetadata(NamedTuple):

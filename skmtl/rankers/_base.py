@@ -14,7 +14,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import RegressorTags, Tags
 from sklearn.utils.validation import check_is_fitted
 
-from skmtl._containers import table_of_tasks
+from skmtl._containers import is_query, is_source, table_of_tasks
 from skmtl._saving import SaveMixin
 from skmtl._sklearn import (
     CallbackSupportMixin,
@@ -33,21 +33,17 @@ from skmtl.modules import (
     ParallelTowers,
     SharedBottom,
     Sharing,
-    TableEmbedding,
-    TaskEmbedding,
     Towers,
     with_thresholds,
 )
 from skmtl.rankers._network import (
     Maker,
-    bag_columns,
     belongs_to_part,
     check_embedding_dim,
-    check_memory,
     check_part,
     check_pooling,
     check_units,
-    embedding_dims,
+    make_embedding,
     make_part,
     own_parameters,
     part_name,
@@ -57,7 +53,7 @@ from skmtl.rankers._pretrained import PretrainedTables
 from skmtl.rankers._summary import summary_text, visual_block
 from skmtl.rankers._task_order import clip_to_parents, with_implied_labels
 from skmtl.rankers._written import write_predictions
-from skmtl.sources.opening import are_names, is_query, is_source, named_columns
+from skmtl.sources.opening import are_names, named_columns
 from skmtl.tasks import (
     BinaryTask,
     Targets,
@@ -75,7 +71,7 @@ from skmtl.training.fit import Fit, PartialFit
 from skmtl.training.optimizers import MadeBy, with_own_parameters
 from skmtl.training.ranker import PretrainedRows, TrainableRanker
 from skmtl.training.source_fit import SourceFit
-from skmtl.training.starts import NextTable, Start, WarmStart
+from skmtl.training.starts import NextTable, NoPretrainedRows, Start, WarmStart
 
 # Of the representation, for towers that are made only to be asked about their tasks.
 _ANY_WIDTH = 64
@@ -181,7 +177,7 @@ class MultiTaskRanker(
             as they were set. If `deep`, ``callbacks__*`` too.
         """
         params: dict[str, object] = super().get_params(deep=deep)
-        if deep:
+        if deep and self.callbacks:
             params |= callback_params(self.callbacks)
         return params | self._of_parts
 
@@ -427,8 +423,9 @@ default=None
         own = own_parameters("optimizer", self._of_parts)
         return with_own_parameters(self.optimizer, own)
 
-    def _pretrained_rows(self) -> PretrainedTables:
-        return PretrainedTables(self.embeddings)
+    def _pretrained_rows(self) -> PretrainedRows:
+        given = self.embeddings
+        return PretrainedTables(given) if given else NoPretrainedRows()
 
     def _make_net(
         self,
@@ -438,7 +435,7 @@ default=None
         pretrained: PretrainedRows,
     ) -> MultiTaskModule:
         n_sets = self._n_embeddings(names)
-        embedding = self._make_embedding(encoder, n_sets, pretrained)
+        embedding = make_embedding(self, encoder, n_sets, pretrained)
         sharing = self._make_sharing(embedding, names)
         towers = with_thresholds(
             self._make_towers(sharing.width, names, kinds),
@@ -452,48 +449,6 @@ default=None
             precision=self.precision,
             compile=self.compile,
         )
-
-    def _make_embedding(
-        self,
-        encoder: TableEncoder,
-        n_sets: int | None,
-        pretrained: PretrainedRows,
-    ) -> Embedding:
-        """From encoded rows to the input."""
-        names, sizes = encoder.vocabulary_names_, encoder.vocabulary_sizes_
-        dims = embedding_dims(self.embedding_dim, names, sizes)
-        places = encoder.vocabulary_places_
-        check_memory(
-            names,
-            sizes,
-            [(n_sets or 1) * dim for dim in dims],
-            optimizer=self.embedding_optimizer,
-            device=self.device,
-        )
-        arguments: dict[str, Any] = {
-            "vocabulary_sizes": sizes,
-            "bin_sizes": encoder.bin_sizes_,
-            "binned": encoder.binned_,
-            "n_numeric": len(encoder.numeric_names_),
-            "embedding_dim": dims,
-            "bin_dim": int(self.bin_dim),
-            "bin_start": float(self.bin_start),
-            "bin_rate": float(self.bin_learning_rate_factor),
-            "bin_ranges": encoder.bin_ranges_ if self.interpolate_bins else None,
-            "sparse": self.embedding_optimizer != "adam",
-            "pretrained": pretrained.for_network(dims),
-            "vocabularies": [places[name] for name in encoder.categorical_names_],
-            "names": [
-                *encoder.categorical_names_,
-                *encoder.bag_names_,
-                *encoder.numeric_names_,
-            ],
-            "bags": bag_columns(self.pooling, encoder, dims),
-            "more_hashes": encoder.more_hashes_,
-        }
-        if n_sets is None:
-            return TableEmbedding(**arguments)
-        return TaskEmbedding(n_sets=n_sets, **arguments)
 
     @property
     def n_parameters_(self) -> int:

@@ -7,19 +7,23 @@ import functools
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from numbers import Integral
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from torch import nn
 
 from skmtl._typing import ColumnName
 from skmtl.encoding import TableEncoder
-from skmtl.modules import BagColumn
-from skmtl.modules.memory import free_bytes
+from skmtl.modules import BagColumn, Embedding, TableEmbedding, TaskEmbedding
+from skmtl.training.computing import free_bytes
+from skmtl.training.parameters import SharedParameters
+from skmtl.training.ranker import PretrainedRows
 
 # Width of the columns that a mapping does not name: the default of the rankers.
 DEFAULT = 16
 _LARGEST_AUTO = 64
+# Tables of fewer bytes are made without asking whether memory has room.
+_SMALL = 2**26
 
 # The name of a pooling, or attention and the column to compare with.
 Pooling: TypeAlias = str | tuple[str, str]
@@ -239,7 +243,7 @@ def check_memory(
     needed = [
         table_bytes(size, dim, optimizer) for size, dim in zip(sizes, dims, strict=True)
     ]
-    free = free_bytes(device)
+    free = None if sum(needed) < _SMALL else free_bytes(device)
     if free is None or sum(needed) <= free:
         return
     largest = max(range(len(names)), key=needed.__getitem__)
@@ -252,6 +256,49 @@ def check_memory(
         "narrower (embedding_dim, which takes a mapping by column), or keep less per "
         "row (embedding_optimizer='adagrad')."
     )
+
+
+def make_embedding(
+    ranker: SharedParameters,
+    encoder: TableEncoder,
+    n_sets: int | None,
+    pretrained: PretrainedRows,
+) -> Embedding:
+    """The embedding of encoded rows; with `n_sets`, so many sets side by side."""
+    names, sizes = encoder.vocabulary_names_, encoder.vocabulary_sizes_
+    dims = embedding_dims(ranker.embedding_dim, names, sizes)
+    places = encoder.vocabulary_places_
+    check_memory(
+        names,
+        sizes,
+        [(n_sets or 1) * dim for dim in dims],
+        optimizer=ranker.embedding_optimizer,
+        device=ranker.device,
+    )
+    arguments: dict[str, Any] = {
+        "vocabulary_sizes": sizes,
+        "bin_sizes": encoder.bin_sizes_,
+        "binned": encoder.binned_,
+        "n_numeric": len(encoder.numeric_names_),
+        "embedding_dim": dims,
+        "bin_dim": int(ranker.bin_dim),
+        "bin_start": float(ranker.bin_start),
+        "bin_rate": float(ranker.bin_learning_rate_factor),
+        "bin_ranges": encoder.bin_ranges_ if ranker.interpolate_bins else None,
+        "sparse": ranker.embedding_optimizer != "adam",
+        "pretrained": pretrained.for_network(dims),
+        "vocabularies": [places[name] for name in encoder.categorical_names_],
+        "names": [
+            *encoder.categorical_names_,
+            *encoder.bag_names_,
+            *encoder.numeric_names_,
+        ],
+        "bags": bag_columns(ranker.pooling, encoder, dims),
+        "more_hashes": encoder.more_hashes_,
+    }
+    if n_sets is None:
+        return TableEmbedding(**arguments)
+    return TaskEmbedding(n_sets=n_sets, **arguments)
 
 
 def table_bytes(size: int, dim: int, optimizer: str) -> int:

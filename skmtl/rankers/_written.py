@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from skmtl._containers import as_frame, select_columns
+from skmtl._containers import as_frame, is_source, select_columns
 from skmtl._extras import import_extra
 from skmtl.sources import ParquetFiles
-from skmtl.sources.opening import is_source, open_source
+from skmtl.sources.opening import open_source
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -2,29 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Sequence
 from typing import Any, TypeGuard
 
+from skmtl._containers import is_dataset, is_query, is_source
 from skmtl.sources.parquet import ParquetFiles
 from skmtl.sources.queries import ArrowDataset, PolarsQuery
 from skmtl.sources.source import Source
-
-
-def is_source(values: object) -> bool:
-    """Whether a table is read block by block: paths, datasets and queries.
-
-    Parameters
-    ----------
-    values : object
-        What the caller gave as `X`.
-    """
-    if isinstance(values, str | os.PathLike | Source):
-        return True
-    if isinstance(values, list | tuple):
-        return bool(values) and all(isinstance(v, str | os.PathLike) for v in values)
-    return _is_dataset(values) or is_query(values)
 
 
 def open_source(values: Any) -> Source:
@@ -37,26 +21,11 @@ def open_source(values: Any) -> Source:
     """
     if isinstance(values, Source):
         return values
-    if _is_dataset(values):
+    if is_dataset(values):
         return ArrowDataset(values)
     if is_query(values):
         return PolarsQuery(values)
     return ParquetFiles(values)
-
-
-def _of_module(module: str, name: str) -> tuple[type, ...]:
-    """A class of a module, if anyone has imported that: else nothing is of it."""
-    loaded = sys.modules.get(module)
-    return () if loaded is None else (getattr(loaded, name),)
-
-
-def _is_dataset(values: object) -> bool:
-    return isinstance(values, _of_module("pyarrow.dataset", "Dataset"))
-
-
-def is_query(values: object) -> bool:
-    """Whether a table is a query of polars."""
-    return isinstance(values, _of_module("polars", "LazyFrame"))
 
 
 def are_names(values: object) -> TypeGuard[str | Sequence[str]]:
@@ -66,32 +35,6 @@ def are_names(values: object) -> TypeGuard[str | Sequence[str]]:
     if not isinstance(values, list | tuple):
         return False
     return bool(values) and all(isinstance(v, str) for v in values)
-
-
-def check_in_memory(values: object, argument: str, why: str) -> None:
-    """Refuse a source where a table in memory is needed.
-
-    Queries are left to `to_native`, which names the call that runs them.
-
-    Parameters
-    ----------
-    values : object
-        The argument.
-    argument : str
-        Its name, for the error.
-    why : str
-        What needs a table, for the error.
-
-    Raises
-    ------
-    TypeError
-        For a source.
-    """
-    if is_source(values) and not is_query(values):
-        raise TypeError(
-            f"{argument} is a source (a {type(values).__name__}), but {why}. Read it "
-            "into memory first, such as with skmtl.sources.ParquetFiles(path).read()."
-        )
 
 
 def column_names(values: object, argument: str, table: str = "X") -> list[str]:

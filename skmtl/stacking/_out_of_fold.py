@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skmtl._containers import (
     as_frame,
+    check_in_memory,
     check_same_length,
     has_names,
     n_rows_of,
@@ -25,7 +26,6 @@ from skmtl._containers import (
 from skmtl._sklearn import HasMethods, Interval, StrOptions, _fit_context
 from skmtl._typing import CategoricalFeatures, TableLike
 from skmtl.encoding import TableEncoder
-from skmtl.sources.opening import check_in_memory
 from skmtl.stacking._cross_fitting import (
     MAX_CATEGORIES,
     Floats,

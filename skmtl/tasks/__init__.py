@@ -4,16 +4,19 @@ from skmtl.tasks.arguments import (
     check_row_weight,
     check_sample_weight,
     check_some_weight,
+    kinds_by_task,
     task_weights,
 )
 from skmtl.tasks.classes import MulticlassTask, OrdinalTask
-from skmtl.tasks.columns import (
+from skmtl.tasks.kinds import (
+    BinaryTask,
+    TaskKind,
+    TaskKinds,
     TaskKindsLike,
     all_have_classes,
     are_many_classes,
-    kinds_by_task,
+    binary_kinds,
 )
-from skmtl.tasks.kinds import BinaryTask, TaskKind, TaskKinds, binary_kinds
 from skmtl.tasks.regression import RegressionTask
 from skmtl.tasks.targets import (
     Targets,

@@ -30,6 +30,7 @@ _ROUNDS = 30
 class ClassesTask(TaskKind):
     """Base of kinds with several classes."""
 
+    many_classes: ClassVar[bool] = True
     classes_: AnyArray | None = None
 
     def __init__(self, *, classes: Sequence[Label] | None = None) -> None:

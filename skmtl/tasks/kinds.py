@@ -6,7 +6,7 @@ import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -48,10 +48,14 @@ class TaskKind(ABC):
         Name of the kind.
     has_label_weight : bool
         Whether there are positives, which a label weight multiplies.
+    has_classes, many_classes : bool
+        Whether labels are classes, and whether there may be more than two.
     """
 
     name: ClassVar[str]
     has_label_weight: ClassVar[bool] = False
+    has_classes: ClassVar[bool] = True
+    many_classes: ClassVar[bool] = False
 
     def __eq__(self, other: object) -> bool:
         if type(self) is not type(other):
@@ -593,3 +597,23 @@ class TaskKinds:
 def binary_kinds(n_tasks: int) -> TaskKinds:
     """Give the kinds of tasks that are all binary."""
     return TaskKinds([BinaryTask()] * n_tasks)
+
+
+# A kind, or its name, for all tasks or by task.
+TaskKindsLike: TypeAlias = str | TaskKind | Mapping[str, str | TaskKind] | None
+
+
+def all_have_classes(given: TaskKindsLike) -> bool:
+    """Whether `task_kinds`, before anything is checked, names no regression."""
+    values = given.values() if isinstance(given, Mapping) else [given]
+    return all(
+        value.has_classes if isinstance(value, TaskKind) else value != "regression"
+        for value in values
+    )
+
+
+def are_many_classes(given: TaskKindsLike) -> bool:
+    """Whether `task_kinds`, before anything is checked, has several classes by task."""
+    if isinstance(given, TaskKind):
+        return given.many_classes
+    return given in ("ordinal", "multiclass")

@@ -105,6 +105,7 @@ default="squared"
     """
 
     name: ClassVar[str] = "regression"
+    has_classes: ClassVar[bool] = False
     center_: float | None = None
     scale_: float = 1.0
     low_: float = np.inf

@@ -21,10 +21,10 @@ import torch
 from skorch import NeuralNet
 from torch import Tensor
 
+from skmtl._memory import free_memory
 from skmtl.encoding import EncodedTable
 from skmtl.modules import Bags, MultiTaskModule, Ragged
 from skmtl.modules.composition import BLOCK
-from skmtl.modules.memory import free_bytes
 from skmtl.modules.ragged import Inputs
 
 # The largest block whose release changes what glibc keeps, a little less.
@@ -178,6 +178,14 @@ def size_in_bytes(parts: Any) -> int:
     if isinstance(parts, tuple):
         return sum(size_in_bytes(part) for part in parts)
     return 0 if parts is None else int(parts.nbytes)
+
+
+def free_bytes(device: str) -> int | None:
+    """Memory that may be taken, or None where nobody says."""
+    kind = torch.device(device).type
+    if kind == "cuda":
+        return int(torch.cuda.mem_get_info(torch.device(device))[0])
+    return free_memory() if kind == "cpu" else None
 
 
 def fits(n_bytes: int, device: str) -> bool:

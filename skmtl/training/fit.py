@@ -17,6 +17,7 @@ from sklearn.callback import CallbackContext
 from skorch.helper import predefined_split
 
 from skmtl._containers import (
+    check_in_memory,
     check_same_length,
     n_rows_of,
     table_of_tasks,
@@ -25,7 +26,6 @@ from skmtl._containers import (
 from skmtl._sklearn import rows_of
 from skmtl._typing import AnyArray, ClassesLike, LabelsLike, TableLike, WeightsLike
 from skmtl.encoding import EncodedTable, TableEncoder
-from skmtl.sources.opening import check_in_memory
 from skmtl.tasks import (
     Targets,
     check_targets,
@@ -37,12 +37,14 @@ from skmtl.tasks import (
 )
 from skmtl.training.batches import tensor_table, unknown_ids
 from skmtl.training.callbacks import (
+    Entry,
     check_callbacks,
     check_watched,
     checkpoints_apart,
     ends_apart,
     prints,
 )
+from skmtl.training.checkpoint import Checkpoint
 from skmtl.training.computing import (
     keep_freed_memory,
     on_threads,
@@ -182,7 +184,7 @@ class Fit:
             len(targets.labels), given=X_val is not None
         )
         self.validation = self._validation(X_val, y_val, sample_weight_val)
-        if self.validation is None:
+        if self.validation is None and ranker.callbacks:
             check_watched(ranker.callbacks)
 
     def _begin(
@@ -206,8 +208,11 @@ class Fit:
     def _take_parts(self, n_tasks: int) -> None:
         """Check callbacks, pretrained vectors and the scorer of the ranker."""
         ranker = self.ranker
-        check_callbacks(ranker.callbacks)
-        self.checkpoints = checkpoints_apart(ranker.callbacks)[1]
+        self.own_callbacks: list[Entry] = []
+        self.checkpoints: list[Checkpoint] = []
+        if ranker.callbacks:
+            check_callbacks(ranker.callbacks)
+            self.own_callbacks, self.checkpoints = checkpoints_apart(ranker.callbacks)
         for one in self.checkpoints:
             one.begin(ranker)
         self.pretrained = ranker._pretrained_rows()
@@ -446,7 +451,6 @@ class Fit:
         valid: ValidationPart | None,
     ) -> Callbacks:
         ranker = self.ranker
-        given, saving = checkpoints_apart(ranker.callbacks)
         progress = FitProgress(ranker, context, self.given, self.y, fitted)
         same: Callbacks = self.processes.callbacks()
         callbacks = [*same, LastGood(), progress, self._scores()]
@@ -454,7 +458,10 @@ class Fit:
         if valid is not None and self.scorer is not None:
             monitor = "valid_score"
             callbacks.append(ValidScore(self._valid_score(fitted, valid)))
-        given, ends = ends_apart(given)
+        given = self.own_callbacks
+        ends: list[Entry] = []
+        if given:
+            given, ends = ends_apart(given)
         callbacks += [*self._lines(), *given]
         if valid is not None:
             patience = ranker.n_iter_no_change if self.stops_early else None
@@ -463,10 +470,12 @@ class Fit:
             )
         # What saves the outcome comes after the best weights, and what saves the state
         # of the others last.
-        return [*callbacks, StopWhenAsked(progress, self.processes), *ends, *saving]
+        ends = [*ends, *self.checkpoints]
+        return [*callbacks, StopWhenAsked(progress, self.processes), *ends]
 
     def _prints(self) -> bool:
-        return bool(self.ranker.verbose) or prints(self.ranker.callbacks)
+        given = self.ranker.callbacks
+        return bool(self.ranker.verbose or (given and prints(given)))
 
     def _scores(self) -> EpochScores:
         scalars = bool(self.ranker.callbacks)
@@ -540,9 +549,8 @@ class PartialFit(Fit):
         fitted: dict[str, object],
         valid: ValidationPart | None,
     ) -> Callbacks:
-        given, saving = checkpoints_apart(self.ranker.callbacks)
-        same = self.processes.callbacks()
-        return [*same, self._scores(), *self._lines(), *given, *saving]
+        own = [*self.own_callbacks, *self.checkpoints]
+        return [*self.processes.callbacks(), self._scores(), *self._lines(), *own]
 
 
 def _ratio(part: Floats, whole: Floats) -> Floats:

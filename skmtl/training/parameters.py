@@ -27,7 +27,7 @@ from skmtl._sklearn import (
 from skmtl._typing import CategoricalFeatures, ColumnName, Splitter
 from skmtl.encoding import TableEncoder
 from skmtl.tasks import TaskKind, TaskKindsLike
-from skmtl.tasks.columns import NAMED
+from skmtl.tasks.arguments import NAMED
 from skmtl.training.names import unexpected
 
 # Callbacks of skorch, with or without a name.

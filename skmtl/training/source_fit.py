@@ -13,11 +13,11 @@ import numpy.typing as npt
 import pandas as pd
 from sklearn.callback import CallbackContext
 
-from skmtl._containers import to_native
+from skmtl._containers import is_source, to_native
 from skmtl._typing import ClassesLike, LabelsLike, TableLike, WeightsLike
 from skmtl.encoding import EncodedTable, TableEncoder
 from skmtl.encoding.blocks import WeightedBlock
-from skmtl.sources.opening import column_names, is_source, open_source
+from skmtl.sources.opening import column_names, open_source
 from skmtl.sources.source import Source
 from skmtl.sources.space import check_scratch
 from skmtl.tasks import (

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
+import pandas as pd
 import torch
 
 from skmtl._typing import ClassesLike, TableLike
 from skmtl.encoding import EncodedTable, TableEncoder
 from skmtl.encoding._table import Growth
 from skmtl.encoding.blocks import WeightedBlock
+from skmtl.modules import Pretrained
 from skmtl.modules.draws import own_generators
 from skmtl.tasks import Targets, TaskKind
 from skmtl.training.computing import seeded, without_index
@@ -110,6 +112,21 @@ class TaskWeights:
 
     label: Floats
     loss: LossWeighting
+
+
+class NoPretrainedRows:
+    """What training asks of pretrained vectors where there are none."""
+
+    def add_to(self, encoder: TableEncoder) -> None:
+        pass
+
+    def for_network(self, dims: Sequence[int]) -> Mapping[int, Pretrained]:
+        return {}
+
+    def coverage(
+        self, encoder: TableEncoder, tables: Iterable[EncodedTable]
+    ) -> pd.DataFrame:
+        return pd.DataFrame([], index=[], columns=["ids", "rows", "unseen"])
 
 
 class Start:

@@ -10,12 +10,12 @@ import pandas as pd
 from sklearn.base import BaseEstimator
 from sklearn.metrics import check_scoring, get_scorer_names
 
+from skmtl._containers import is_source
 from skmtl._sklearn import BaseScorer
 from skmtl._typing import AnyArray, LabelsLike, Scorer, Splitter, TableLike
 from skmtl.metrics import get_task_scorer
 from skmtl.metrics._mixed import KindScore
 from skmtl.metrics._task_scorer import TaskScorer
-from skmtl.sources.opening import is_source
 from skmtl.tasks import TaskKinds
 
 # scikit-learn's names that take the tasks' probabilities for those of one multiclass

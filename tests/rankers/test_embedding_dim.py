@@ -95,6 +95,7 @@ def test_too_large_tables_are_refused_before_they_are_made(table, monkeypatch):
     X, y = table
     ranker = MMoE(max_iter=1, random_state=0).fit(X, y)
     before = ranker.predict_task_proba(X)
+    monkeypatch.setattr(_network, "_SMALL", 0)
     monkeypatch.setattr(_network, "free_bytes", lambda device: 10_000)
     with pytest.raises(MemoryError, match=r"'user': 301 rows of 16.*max_categories"):
         ranker.fit(X, y)

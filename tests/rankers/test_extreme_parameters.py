@@ -6,7 +6,7 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from skmtl import AITM, PLE, STEM, MMoE
-from skmtl.modules import memory
+from skmtl.modules import layers
 
 X = pd.DataFrame({"id": ["x", "y", "z", "x"] * 10, "x": np.arange(40.0)})
 Y = np.array([[0, 1], [1, 0]] * 20)
@@ -103,10 +103,10 @@ def test_weights_beyond_float32(name):
 
 
 def test_a_layer_is_measured_before_its_memory_is_taken(monkeypatch):
-    assert memory.room_for(3, 4) == (3, 4)
-    monkeypatch.setattr(memory, "free_bytes", lambda device: 16 * 2**24)
-    assert memory.room_for(2**12, 2**12) == (2**12, 2**12)
+    assert layers.room_for(3, 4) == (3, 4)
+    monkeypatch.setattr(layers, "free_memory", lambda: 16 * 2**24)
+    assert layers.room_for(2**12, 2**12) == (2**12, 2**12)
     with pytest.raises(MemoryError, match="4,097 x 4,096 numbers"):
-        memory.room_for(2**12 + 1, 2**12)
-    monkeypatch.setattr(memory, "free_bytes", lambda device: None)
-    assert memory.room_for(2**12 + 1, 2**12) == (2**12 + 1, 2**12)
+        layers.room_for(2**12 + 1, 2**12)
+    monkeypatch.setattr(layers, "free_memory", lambda: None)
+    assert layers.room_for(2**12 + 1, 2**12) == (2**12 + 1, 2**12)

@@ -11,8 +11,9 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 
+from skmtl._containers import is_source
 from skmtl.sources import ParquetFiles
-from skmtl.sources.opening import is_source, named_columns, open_source
+from skmtl.sources.opening import named_columns, open_source
 
 
 def all_rows(source, columns=None):

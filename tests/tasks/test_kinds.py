@@ -12,7 +12,7 @@ from sklearn.linear_model import LogisticRegression, TweedieRegressor
 from skmtl import BinaryTask, MulticlassTask, OrdinalTask, RegressionTask
 from skmtl.modules import OrderedThresholds, ParallelTowers, with_thresholds
 from skmtl.tasks import TaskKinds
-from skmtl.tasks.columns import kinds_by_task
+from skmtl.tasks.arguments import kinds_by_task
 
 # A loss, its link on scaled labels, and scikit-learn's.
 REFERENCES = {
