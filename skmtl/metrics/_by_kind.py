@@ -115,38 +115,6 @@ SCORES: dict[str, Score] = {
 }
 
 
-def score_of(
-    metric: str,
-    y: np.ndarray,
-    judged: np.ndarray,
-    sample_weight: np.ndarray | None = None,
-    **params: float,
-) -> float:
-    """Score of the observed labels of one task; greater is better.
-
-    Parameters
-    ----------
-    metric : str
-        Name of the metric.
-    y : ndarray of shape (n_samples,)
-        Numbers that stand for labels.
-    judged : ndarray of shape (n_samples,) or (n_samples, n_classes)
-        What the metric judges.
-    sample_weight : ndarray of shape (n_samples,), default=None
-        Weights of the rows.
-    **params : float
-        Parameters of the metric.
-
-    Returns
-    -------
-    float
-        NaN for predictions that are not finite.
-    """
-    if not np.isfinite(judged).all():
-        return np.nan
-    return float(SCORES[metric](y, judged, sample_weight=sample_weight, **params))
-
-
 @dataclass(frozen=True)
 class KindMetric:
     """A metric of kinds of tasks that are not binary.

@@ -175,7 +175,7 @@ class TableEmbedding(Embedding):
         for k in numbers:
             found[names[k]].append(slice(start, start + 1))
             start += 1
-        return ColumnSlices(found)
+        return ColumnSlices({name: tuple(own) for name, own in found.items()})
 
     def forward(
         self, ids: Tensor, bins: Tensor, numeric: Tensor, bags: Iterable[Ragged] = ()

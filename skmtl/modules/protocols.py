@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -15,21 +15,19 @@ from skmtl.modules.ragged import Ragged
 Penalty = Callable[[Tensor, Tensor | None], Tensor]
 
 
-class ColumnSlices(Mapping[Hashable, tuple[slice, ...]]):
+class ColumnSlices(dict[Hashable, tuple[slice, ...]]):
     """Where each column of a table lies in an input, as slices of its last axis.
 
-    Parameters
-    ----------
-    slices : mapping of name to sequence of slice
-        One slice for a column of ids or lists. For a number that of its bin's
-        embedding, where it has bins, and that of the number itself.
+    A dictionary from the names of columns to tuples: one slice for a column of ids or
+    lists; for a number that of its bin's embedding, where it has bins, and that of the
+    number itself.
 
     Examples
     --------
     >>> import torch
     >>> from skmtl.modules import ColumnSlices
     >>> columns = ColumnSlices(
-    ...     {"user": [slice(0, 2)], "price": [slice(2, 3), slice(3, 4)]}
+    ...     {"user": (slice(0, 2),), "price": (slice(2, 3), slice(3, 4))}
     ... )
     >>> columns["user"]
     (slice(0, 2, None),)
@@ -38,20 +36,8 @@ class ColumnSlices(Mapping[Hashable, tuple[slice, ...]]):
     tensor([[0.3000, 0.4000]])
     """
 
-    def __init__(self, slices: Mapping[Hashable, Sequence[slice]]) -> None:
-        self._slices = {name: tuple(own) for name, own in slices.items()}
-
-    def __getitem__(self, name: Hashable) -> tuple[slice, ...]:
-        return self._slices[name]
-
-    def __iter__(self) -> Iterator[Hashable]:
-        return iter(self._slices)
-
-    def __len__(self) -> int:
-        return len(self._slices)
-
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self._slices})"
+        return f"{type(self).__name__}({super().__repr__()})"
 
     def positions(self, names: Iterable[Hashable]) -> Tensor:
         """Positions of some columns on the last axis.
@@ -72,13 +58,12 @@ class ColumnSlices(Mapping[Hashable, tuple[slice, ...]]):
             If there is no such column.
         """
         names = list(names)
-        unknown = [name for name in names if name not in self._slices]
+        unknown = [name for name in names if name not in self]
         if unknown:
             raise ValueError(
-                f"The input has no column {unknown[0]!r}. Its columns are "
-                f"{list(self._slices)}."
+                f"The input has no column {unknown[0]!r}. Its columns are {list(self)}."
             )
-        own = [one for name in names for one in self._slices[name]]
+        own = [one for name in names for one in self[name]]
         found = [k for one in own for k in range(one.start, one.stop)]
         return torch.tensor(found, dtype=torch.int64)
 

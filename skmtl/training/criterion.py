@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from numbers import Real
 from typing import Self
@@ -308,3 +309,20 @@ def check_per_task(
     if not numbers.any():
         raise ValueError(f"{what} is 0 for every task. Give one a positive value.")
     return numbers
+
+
+class DivergedError(FloatingPointError):
+    """The loss of a task is no longer a finite number."""
+
+    def __init__(self, task: int) -> None:
+        super().__init__(f"the loss of task {task} is not finite")
+        self.task = task
+
+
+def check_finite(losses: Tensor) -> None:
+    """Raise for the first task whose loss is not finite."""
+    if math.isfinite(losses.sum().item()):
+        return
+    finite = losses.isfinite()
+    if not finite.all():
+        raise DivergedError(int(finite.logical_not().nonzero()[0, 0]))

@@ -18,7 +18,7 @@ from skorch.history import History
 from torch import Tensor
 
 from skmtl._typing import FloatingArray, ObjectArray
-from skmtl.metrics._by_kind import score_of
+from skmtl.metrics._by_kind import SCORES
 from skmtl.modules.ragged import Inputs
 from skmtl.tasks import TaskKind, TaskKinds
 
@@ -144,7 +144,10 @@ def task_score(
     # Without sample weights, observed labels weigh the same: counting pairs is faster.
     equal = bool((weight == weight[0]).all())
     weights = None if equal else weight
-    return score_of(kind.metric, label, prediction, weights, **kind.metric_params)
+    if not np.isfinite(prediction).all():
+        return math.nan
+    score = SCORES[kind.metric]
+    return float(score(label, prediction, sample_weight=weights, **kind.metric_params))
 
 
 def _joined(

@@ -64,6 +64,9 @@ from skmtl.training.loop import (
     FitProgress,
     LastGood,
     StopWhenAsked,
+    TableRows,
+    TrainingRows,
+    ValidationPart,
     ValidScore,
     train,
 )
@@ -71,7 +74,6 @@ from skmtl.training.net import MultiTaskNet
 from skmtl.training.parameters import Callbacks
 from skmtl.training.processes import current
 from skmtl.training.ranker import TrainableRanker
-from skmtl.training.rows import TableRows, TrainingRows, ValidationPart
 from skmtl.training.starts import (
     EncodedInput,
     Start,
@@ -198,7 +200,8 @@ class Fit:
         sample_weight_val: WeightsLike,
     ) -> None:
         """Take what is not read of the arguments."""
-        check_validation_arguments(X_val, y_val, sample_weight_val)
+        if not (X_val is y_val is sample_weight_val is None):
+            check_validation_arguments(X_val, y_val, sample_weight_val)
         self.ranker, self.start, self.y = ranker, start, y
         self.processes = current()
         self.device = without_index(ranker.device)

@@ -1,11 +1,13 @@
-"""The skorch net: one step, history per task."""
+"""The skorch net: one step, history per task, and what it predicts of encoded rows."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from typing import NotRequired, TypedDict, cast
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NoReturn, NotRequired, TypedDict, cast
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from skorch import NeuralNet
 from skorch.callbacks import Callback, EpochTimer, LRScheduler
@@ -13,10 +15,13 @@ from skorch.utils import TeeGenerator
 from torch import Tensor, nn
 from torch.nn.utils import get_total_norm
 
-from skmtl._typing import LabelsLike
+from skmtl._typing import AnyArray, LabelsLike
+from skmtl.encoding import EncodedTable
+from skmtl.metrics import roc_auc
 from skmtl.modules.composition import BLOCK
 from skmtl.modules.draws import draws_from_here
 from skmtl.modules.ragged import Inputs
+from skmtl.tasks import TaskKinds
 from skmtl.training.batches import (
     Batch,
     Batches,
@@ -27,9 +32,13 @@ from skmtl.training.batches import (
     TensorTable,
 )
 from skmtl.training.checkpoint import Checkpoint
-from skmtl.training.computing import StepThreads, operations_by_row
-from skmtl.training.criterion import Criterion
-from skmtl.training.encoded_net import EncodedNet
+from skmtl.training.computing import (
+    StepThreads,
+    as_tensors,
+    operations_by_row,
+    predicting,
+)
+from skmtl.training.criterion import Criterion, check_finite
 from skmtl.training.optimizers import (
     JointOptimizer,
     MadeBy,
@@ -58,14 +67,6 @@ _LARGE = 1e4
 _WHOLE_ROWS, _BLOCK_ROWS = 4096, 2048
 
 
-class DivergedError(FloatingPointError):
-    """The loss of a task is no longer a finite number."""
-
-    def __init__(self, task: int) -> None:
-        super().__init__(f"the loss of task {task} is not finite")
-        self.task = task
-
-
 class StepOutput(TypedDict):
     """What callbacks see of a step."""
 
@@ -76,7 +77,7 @@ class StepOutput(TypedDict):
     gramian: NotRequired[Tensor | None]
 
 
-class MultiTaskNet(EncodedNet):
+class MultiTaskNet(NeuralNet):
     """skorch's NeuralNet for several tasks.
 
     Parameters
@@ -276,7 +277,7 @@ class MultiTaskNet(EncodedNet):
         losses = step.losses.detach()
         step.again = again
         if self.device == "cpu":
-            _check_finite(losses)  # elsewhere this would wait for the device
+            check_finite(losses)  # elsewhere this would wait for the device
         penalty = self.module_.penalty(logits, wi)
         if penalty is not None:
             step.add(processes.penalty(penalty))
@@ -411,7 +412,7 @@ class MultiTaskNet(EncodedNet):
         norm = get_total_norm(self.module_.parameters())
         # Where no parameter is large, no output can overflow.
         if not norm < _LARGE:
-            _check_finite(self._measure(table))
+            check_finite(self._measure(table))
 
     def validation_step(self, batch: Batch, **_: object) -> StepOutput:
         """Evaluate one batch."""
@@ -457,7 +458,7 @@ class MultiTaskNet(EncodedNet):
         losses, weighting = done.losses.value, self.criterion_.weighting
         if training:
             self.pass_ = None
-            _check_finite(losses)
+            check_finite(losses)
             self._check_last_step(iterator.table)
             if self.average_ is not None:
                 self.average_.show()
@@ -476,6 +477,139 @@ class MultiTaskNet(EncodedNet):
         self.history.record(key, loss)
         self.history.record(f"{key}_best", loss < min(before, default=math.inf))
 
+    @property
+    def _kinds(self) -> TaskKinds:
+        kinds: TaskKinds = self.criterion_.task_losses.kinds
+        return kinds
+
+    @property
+    def classes_(self) -> AnyArray | list[AnyArray]:
+        """Labels of the task, or of each of several; 0 and 1 if it is binary."""
+        classes = [np.asarray(kind.labels) for kind in self._kinds]
+        return classes if len(classes) > 1 else classes[0]
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.estimator_type = "classifier"
+        return tags
+
+    def get_dataset(self, X: object, y: object = None) -> RowTable:
+        """Take an encoded table as rows to predict.
+
+        Parameters
+        ----------
+        X : EncodedTable
+            The rows.
+        y : None
+            Nothing: training takes more than labels.
+
+        Returns
+        -------
+        RowTable
+            The rows as tensors.
+
+        Raises
+        ------
+        TypeError
+            For tables that are not encoded, and with labels.
+        """
+        if isinstance(X, RowTable):
+            return X
+        if y is not None:
+            raise TypeError(
+                "The net of a ranker is trained by the ranker, which encodes the rows "
+                "and weighs the tasks: call ranker.fit or ranker.partial_fit."
+            )
+        if isinstance(X, EncodedTable):
+            tensors, n_rows = as_tensors(X), len(X)
+        elif isinstance(X, Mapping) and "ids" in X:
+            tensors = {
+                k: torch.from_numpy(x) if isinstance(x, np.ndarray) else x
+                for k, x in X.items()
+            }
+            n_rows = len(X["ids"])
+        else:
+            raise TypeError(
+                "The net of a ranker takes encoded rows, found a "
+                f"{type(X).__name__}. Call ranker.predict_proba(X), or "
+                "net_.predict_proba(ranker.encoder_.encode(X))."
+            )
+        return TensorTable(tensors, torch.empty(n_rows, 0), None)
+
+    def predict_proba(self, X: object) -> Any:
+        """Probabilities as of the ranker, but before its ``intercept_``.
+
+        Parameters
+        ----------
+        X : EncodedTable
+            The rows.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes), or a list of them, one for each task
+            As other scikit-learn classifiers give them.
+        """
+        proba = self._kinds.probabilities(self._levels(X))
+        return proba if len(proba) > 1 else proba[0]
+
+    def predict(self, X: object) -> AnyArray:
+        """Give the more probable label, for each of several tasks.
+
+        Parameters
+        ----------
+        X : EncodedTable
+            The rows.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,) or (n_samples, n_tasks)
+            Labels, and expected values of regressions.
+        """
+        labels = self._kinds.decide(self._levels(X))
+        return labels if labels.shape[1] > 1 else labels[:, 0]
+
+    def score(self, X: object, y: object) -> float:
+        """Mean ROC AUC over the tasks; NaN in `y` is not observed.
+
+        Parameters
+        ----------
+        X : EncodedTable
+            The rows.
+        y : array-like of shape (n_samples, n_tasks)
+            Labels.
+
+        Returns
+        -------
+        float
+            The mean over the tasks that have both classes.
+
+        Raises
+        ------
+        TypeError
+            If some task is not binary.
+        """
+        if not self._kinds.all_binary:
+            raise TypeError(
+                "The net scores binary tasks only. Give the callback a function "
+                "scoring(net, X, y)."
+            )
+        return float(np.nanmean(roc_auc(y, self._levels(X))))
+
+    def fit(self, X: object, y: object = None, **_: Any) -> NoReturn:
+        """Refuse: a net that starts again would forget what the ranker has learnt."""
+        raise TypeError(
+            "The net of a ranker is trained by the ranker: call ranker.fit or "
+            "ranker.partial_fit."
+        )
+
+    def _levels(self, X: object) -> npt.NDArray[np.float64]:
+        # By skorch's forward_iter, in whose place scoring callbacks put outputs that
+        # they have seen.
+        n_rows = len(X) if isinstance(X, TensorTable | EncodedTable) else 0
+        with predicting(self, n_rows):
+            found = [z.detach().cpu().numpy() for z in self.forward_iter(X)]
+        return self._kinds.predict(np.concatenate(found))
+
 
 def _as_skorch_has_it(batch: Batch) -> tuple[Inputs, Tensor]:
     """A batch of two: inputs, and labels with NaN for those without a weight."""
@@ -493,14 +627,6 @@ def _look_back(weighting: LossWeighting, step: Step) -> None:
             "optimiser applies: gradients are cleared before the next step. Change "
             "the parameters in place, under torch.no_grad()."
         )
-
-
-def _check_finite(losses: Tensor) -> None:
-    if math.isfinite(losses.sum().item()):
-        return
-    finite = losses.isfinite()
-    if not finite.all():
-        raise DivergedError(int(finite.logical_not().nonzero()[0, 0]))
 
 
 def _even(n_rows: int) -> int:

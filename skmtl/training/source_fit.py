@@ -33,6 +33,7 @@ from skmtl.training.callbacks import check_watched
 from skmtl.training.computing import logits
 from skmtl.training.fit import Fit
 from skmtl.training.intercept import Floats, OutputCells, Part
+from skmtl.training.loop import TrainingRows, ValidationPart
 from skmtl.training.net import MultiTaskNet
 from skmtl.training.passes import (
     HeldOut,
@@ -45,7 +46,6 @@ from skmtl.training.passes import (
 )
 from skmtl.training.piles import Piles, PileTable, PileWriter, RecordLayout
 from skmtl.training.ranker import TrainableRanker
-from skmtl.training.rows import TrainingRows, ValidationPart
 from skmtl.training.starts import EncodedInput, Start, TrainingInput
 from skmtl.training.validation import judges_predictions
 

@@ -22,10 +22,10 @@ from skmtl.tasks import Targets, TaskKind
 from skmtl.training.computing import seeded, without_index
 from skmtl.training.criterion import check_same_strategy
 from skmtl.training.intercept import Floats, fit_intercept, means_after
+from skmtl.training.loop import TrainingRows
 from skmtl.training.net import MultiTaskNet
 from skmtl.training.optimizers import replace_parameter
 from skmtl.training.ranker import PretrainedRows, TrainableRanker
-from skmtl.training.rows import TrainingRows
 from skmtl.weighting import LossWeighting
 
 

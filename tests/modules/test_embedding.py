@@ -143,7 +143,7 @@ def test_names_that_do_not_fit(change):
 
 
 def test_a_mapping_like_others():
-    columns = ColumnSlices({"a": [slice(0, 2)]})
+    columns = ColumnSlices({"a": (slice(0, 2),)})
     assert dict(columns) == {"a": (slice(0, 2),)}
     assert repr(columns) == "ColumnSlices({'a': (slice(0, 2, None),)})"
 

@@ -89,7 +89,7 @@ def test_short_training_uses_its_own_predictions(long_log, unseen, monkeypatch):
         target.loc[~target.index.isin(two), "cart"] = np.nan
     read = []
     monkeypatch.setattr(
-        "skmtl.training.rows.logits", lambda *a: read.append(a[2]) or logits(*a)
+        "skmtl.training.loop.logits", lambda *a: read.append(a[2]) or logits(*a)
     )
     ranker = ShareBottom(max_iter=1, dropout=0.2, batch_size=256, random_state=3)
     ranker.fit(long_log.data, target)

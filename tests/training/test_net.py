@@ -7,8 +7,8 @@ import torch
 from skmtl.modules import Towers
 from skmtl.tasks import binary_kinds
 from skmtl.training.batches import Batches, TensorTable
-from skmtl.training.criterion import TaskLosses
-from skmtl.training.net import DivergedError, MultiTaskNet
+from skmtl.training.criterion import DivergedError, TaskLosses
+from skmtl.training.net import MultiTaskNet
 from skmtl.weighting import StaticWeighting
 
 
