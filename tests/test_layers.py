@@ -2,11 +2,14 @@
 
 import ast
 import re
+import sys
 from pathlib import Path
+from statistics import median
 
 import pytest
 
 import skmtl
+from skmtl.datasets import make_funnel
 
 ROOT = Path(skmtl.__file__).parent
 LAYERS = {
@@ -138,3 +141,55 @@ def test_the_design_page_lists_every_room():
     }
     private = {name for name in LAYERS if not name.startswith("__")}
     assert rooms == {name: LAYERS[name] for name in private}
+
+
+def lines_of_code(path: Path) -> int:
+    """Lines without those of docstrings."""
+    text = path.read_text()
+    texts = [
+        node
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+    ]
+    return len(text.splitlines()) - sum(t.end_lineno - t.lineno + 1 for t in texts)
+
+
+def test_files_are_short():
+    lengths = {path: lines_of_code(path) for path in FILES}
+    long = [str(path.relative_to(ROOT)) for path, n in lengths.items() if n > 500]
+    assert not long, "split them by what they hold"
+    assert median(lengths.values()) <= 150
+
+
+def test_annotations_are_precise():
+    found = [word for p in FILES for word in re.findall(r"\bAny\b", p.read_text())]
+    assert len(found) <= 375, "name the types: see skmtl/_typing.py"
+
+
+def files_entered(work):
+    entered = set()
+    before = sys.getprofile()
+
+    def note(frame, event, _):
+        if event == "call" and frame.f_code.co_filename.startswith(str(ROOT)):
+            entered.add(frame.f_code.co_filename)
+
+    sys.setprofile(note)
+    try:
+        work()
+    finally:
+        sys.setprofile(before)
+    return sorted(str(Path(path).relative_to(ROOT)) for path in entered)
+
+
+def test_a_reader_of_a_fit_opens_few_files():
+    log = make_funnel(2000, order_rate=0.01, random_state=0)
+    y = log.target[["click", "cart"]]
+    ranker = skmtl.MMoE(max_iter=1, random_state=0)
+    ranker.fit(log.data, y)  # what is imported late is there now
+    entered = files_entered(lambda: ranker.fit(log.data, y))
+    assert len(entered) <= 35, entered
+    entered = files_entered(lambda: ranker.predict_task_proba(log.data))
+    assert len(entered) <= 12, entered

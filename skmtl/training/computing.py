@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from contextvars import ContextVar
 from threading import Lock, RLock
 from time import perf_counter
@@ -267,13 +267,14 @@ class StepThreads:
         self.times: dict[int, list[float]] = {}
         self.until_next = 0
 
-    @contextmanager
-    def step(self) -> Iterator[None]:
+    def step(self) -> AbstractContextManager[None]:
         """Run one step on the number of threads that is best so far, or on trial."""
         if len(set(self.candidates)) == 1:
-            with on_threads(self.fixed):
-                yield
-            return
+            return on_threads(self.fixed)
+        return self._timed()
+
+    @contextmanager
+    def _timed(self) -> Iterator[None]:
         trial = self._on_trial()
         start = perf_counter()
         with on_threads(self.fixed if trial is None else trial):

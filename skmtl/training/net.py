@@ -124,6 +124,7 @@ class MultiTaskNet(NeuralNet):
     average_: WeightAverage | None = None  # while training runs
     pass_: EpochPass | None = None  # of the epoch that runs
     processes_: Processes = Processes()  # that share a fit
+    watched_: bool = True  # whether a callback looks at gradients
 
     def __init__(
         self,
@@ -283,12 +284,13 @@ class MultiTaskNet(NeuralNet):
             step.add(processes.penalty(penalty))
         weighting.backward(step)
         processes.reduce(self.module_.parameters())
-        self.notify(
-            "on_grad_computed",
-            named_parameters=TeeGenerator(self._with_gradients()),
-            batch=batch,
-            training=True,
-        )
+        if self.watched_:
+            self.notify(
+                "on_grad_computed",
+                named_parameters=TeeGenerator(self._with_gradients()),
+                batch=batch,
+                training=True,
+            )
         self.optimizer_.step()
         _look_back(weighting, step)
         for one in self.schedules_:
@@ -440,6 +442,10 @@ class MultiTaskNet(NeuralNet):
         done = EpochPass()
         if training:
             done = self.pass_ = self.pass_ or done  # a checkpoint may be within one
+            # Telling every callback of every step takes as long as a small layer.
+            self.watched_ = any(
+                map(_watches_gradients, [self, *(one for _, one in self.callbacks_)])
+            )
         for batch in done.rest(iterator):
             shown = _as_skorch_has_it(batch)
             self.notify("on_batch_begin", batch=shown, training=training)
@@ -617,11 +623,17 @@ def _as_skorch_has_it(batch: Batch) -> tuple[Inputs, Tensor]:
     return Xi, yi if wi is None else yi.masked_fill(wi == 0, math.nan)
 
 
+def _watches_gradients(one: NeuralNet | Callback) -> bool:
+    """Whether a net or a callback has an ``on_grad_computed`` of its own."""
+    given = getattr(one.on_grad_computed, "__func__", None)
+    return given not in (NeuralNet.on_grad_computed, Callback.on_grad_computed)
+
+
 def _look_back(weighting: LossWeighting, step: Step) -> None:
-    given = [p.grad for p in weighting.parameters()]
+    own = list(weighting.parameters())
+    given = [p.grad for p in own]
     weighting.after_step(step)
-    kept = [p.grad for p in weighting.parameters()]
-    if any(old is not new for old, new in zip(given, kept, strict=True)):
+    if any(p.grad is not old for p, old in zip(own, given, strict=True)):
         raise RuntimeError(
             f"after_step of {weighting!r} gives its parameters a gradient, which no "
             "optimiser applies: gradients are cleared before the next step. Change "
