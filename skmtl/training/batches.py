@@ -183,6 +183,13 @@ class Batches(RowBatches):
             yield table.rows(slice(start, start + self.batch_size))
 
 
+def batch_size(wanted: int | str, n_rows: int) -> int:
+    """About 200 batches, of 32 to 1024 rows, a power of two."""
+    if isinstance(wanted, str):
+        return int(2 ** np.clip(np.round(np.log2(max(n_rows, 1) / 200)), 5, 10))
+    return int(wanted)
+
+
 class Mean:
     """Weighted mean of tensors, kept on the device."""
 

@@ -35,7 +35,7 @@ from skmtl.tasks import (
     warn_of_conditional_tasks,
     warn_of_constant_tasks,
 )
-from skmtl.training.batches import tensor_table, unknown_ids
+from skmtl.training.batches import batch_size, tensor_table, unknown_ids
 from skmtl.training.callbacks import (
     Entry,
     check_callbacks,
@@ -559,10 +559,3 @@ class PartialFit(Fit):
 def _ratio(part: Floats, whole: Floats) -> Floats:
     with np.errstate(invalid="ignore"):
         return np.asarray(part / whole)
-
-
-def batch_size(wanted: int | str, n_rows: int) -> int:
-    """About 200 batches, of 32 to 1024 rows, a power of two."""
-    if isinstance(wanted, str):
-        return int(2 ** np.clip(np.round(np.log2(max(n_rows, 1) / 200)), 5, 10))
-    return int(wanted)
