@@ -177,7 +177,7 @@ class MultiTaskRanker(
             as they were set. If `deep`, ``callbacks__*`` too.
         """
         params: dict[str, object] = super().get_params(deep=deep)
-        if deep and self.callbacks:
+        if deep and self.callbacks is not None:
             params |= callback_params(self.callbacks)
         return params | self._of_parts
 
