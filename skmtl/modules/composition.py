@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from skmtl.modules.draws import in_blocks, n_rows_of
+from skmtl.modules.draws import ROWS_HERE, in_blocks
 from skmtl.modules.layers import (
     Dense,
     SideBySide,
@@ -177,7 +177,9 @@ class MultiTaskModule(nn.Module):
                 self._compiled[how] = torch.compile(method)
             share = self._compiled[how]
         size = self.block_rows if x.device.type == "cpu" else None
-        if size is None or n_rows_of(x, -2) <= size:
+        here = ROWS_HERE.get()
+        n_rows = x.shape[-2] if here is None else here.n  # those of the whole batch
+        if size is None or n_rows <= size:
             return self._in_precision(share, x)
         found = in_blocks(partial(self._in_precision, share), x, size)
         if torch.is_tensor(found[0]):

@@ -59,7 +59,7 @@ class RowsHere:
 
 
 # None where all rows are here.
-_HERE: ContextVar[RowsHere | None] = ContextVar("_HERE", default=None)
+ROWS_HERE: ContextVar[RowsHere | None] = ContextVar("ROWS_HERE", default=None)
 
 
 @contextmanager
@@ -68,18 +68,18 @@ def drawn_for(rows: RowsHere | None) -> Iterator[None]:
 
     The numbers of a row are then the same however many processes share the batch.
     """
-    token = _HERE.set(rows)
+    token = ROWS_HERE.set(rows)
     try:
         yield
     finally:
-        _HERE.reset(token)
+        ROWS_HERE.reset(token)
 
 
 def drawn(
     draw: Callable[[Sequence[int]], Tensor], shape: Sequence[int], dim: int
 ) -> Tensor:
     """Random numbers of the rows here, whose axis is `dim`."""
-    here = _HERE.get()
+    here = ROWS_HERE.get()
     if here is None:
         return draw(shape)
     whole = list(shape)
@@ -93,7 +93,7 @@ def in_blocks(function: Callable[[Tensor], T], x: Tensor, size: int) -> list[T]:
     Where some rows are elsewhere, the blocks are those of the whole batch: a block of
     which no row is here is drawn for all the same.
     """
-    here = _HERE.get()
+    here = ROWS_HERE.get()
     if here is None:
         return [function(part) for part in x.split(size, dim=-2)]
     found = []
@@ -112,12 +112,6 @@ def elsewhere(rows: RowsHere) -> Iterator[None]:
     """Draw within what a block needs that is elsewhere; any one row stands for it."""
     with drawn_for(RowsHere(0, 1, rows.n)), torch.no_grad():
         yield
-
-
-def n_rows_of(x: Tensor, dim: int) -> int:
-    """Rows of the whole batch of which `x` has those that are here."""
-    here = _HERE.get()
-    return x.shape[dim] if here is None else here.n
 
 
 def generator_of(device: torch.device | str) -> torch.Generator | None:
@@ -215,7 +209,7 @@ class Dropout(nn.Dropout):
     def forward(self, input: Tensor) -> Tensor:
         if not (self.training and self.p):
             return super().forward(input)
-        generator, here = generator_of(input.device), _HERE.get()
+        generator, here = generator_of(input.device), ROWS_HERE.get()
         if generator is None and here is None:
             return super().forward(input)
         if here is None:

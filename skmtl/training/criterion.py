@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from skmtl._typing import AnyArray
 from skmtl.tasks import TaskKinds
 from skmtl.tasks.arguments import by_task
-from skmtl.weighting import LossWeighting, StaticWeighting, get_strategy
+from skmtl.weighting import LossWeighting, StaticWeighting, Step, get_strategy
 
 Floats = npt.NDArray[np.float64]
 
@@ -326,3 +326,16 @@ def check_finite(losses: Tensor) -> None:
     finite = losses.isfinite()
     if not finite.all():
         raise DivergedError(int(finite.logical_not().nonzero()[0, 0]))
+
+
+def look_back(weighting: LossWeighting, step: Step) -> None:
+    """Let a strategy look at the step, and refuse gradients that it leaves behind."""
+    own = list(weighting.parameters())
+    given = [p.grad for p in own]
+    weighting.after_step(step)
+    if any(p.grad is not old for p, old in zip(own, given, strict=True)):
+        raise RuntimeError(
+            f"after_step of {weighting!r} gives its parameters a gradient, which no "
+            "optimiser applies: gradients are cleared before the next step. Change "
+            "the parameters in place, under torch.no_grad()."
+        )

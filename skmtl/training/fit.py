@@ -6,11 +6,9 @@ Nothing is written to the ranker before all has gone well.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sized
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import torch
 from sklearn.callback import CallbackContext
@@ -27,7 +25,6 @@ from skmtl._sklearn import rows_of
 from skmtl._typing import AnyArray, ClassesLike, LabelsLike, TableLike, WeightsLike
 from skmtl.encoding import EncodedTable, TableEncoder
 from skmtl.tasks import (
-    Targets,
     check_targets,
     kinds_by_task,
     task_names,
@@ -35,7 +32,12 @@ from skmtl.tasks import (
     warn_of_conditional_tasks,
     warn_of_constant_tasks,
 )
-from skmtl.training.batches import batch_size, tensor_table, unknown_ids
+from skmtl.training.batches import (
+    batch_size,
+    current_processes,
+    tensor_table,
+    unknown_ids,
+)
 from skmtl.training.callbacks import (
     Entry,
     check_callbacks,
@@ -72,7 +74,6 @@ from skmtl.training.loop import (
 )
 from skmtl.training.net import MultiTaskNet
 from skmtl.training.parameters import Callbacks
-from skmtl.training.processes import current
 from skmtl.training.ranker import TrainableRanker
 from skmtl.training.starts import (
     EncodedInput,
@@ -82,6 +83,7 @@ from skmtl.training.starts import (
     random_numbers,
 )
 from skmtl.training.validation import (
+    Validation,
     check_parts,
     check_scorer,
     check_validation_arguments,
@@ -94,29 +96,6 @@ from skmtl.training.validation import (
 
 # Rows above which early_stopping="auto" sets some aside.
 _MANY_ROWS = 10_000
-
-
-@dataclass(frozen=True)
-class Validation:
-    """Rows for validation: a table of the caller's own, or some of those to train on.
-
-    Attributes
-    ----------
-    targets, weight
-        Labels and weights of the rows.
-    X : object
-        The caller's table; None where `held_out` says which rows.
-    held_out : ndarray of shape (n_samples,), dtype bool, or None
-        Rows of the training table that are set aside.
-    kept : ndarray of shape (n_samples,), dtype bool, or None
-        Rows of the training table that are trained on.
-    """
-
-    targets: Targets
-    weight: Floats
-    X: TableLike | None = None
-    held_out: npt.NDArray[np.bool_] | None = None
-    kept: npt.NDArray[np.bool_] | None = None
 
 
 class Fit:
@@ -203,7 +182,7 @@ class Fit:
         if not (X_val is y_val is sample_weight_val is None):
             check_validation_arguments(X_val, y_val, sample_weight_val)
         self.ranker, self.start, self.y = ranker, start, y
-        self.processes = current()
+        self.processes = current_processes()
         self.device = without_index(ranker.device)
         # What callbacks and scorers of the caller's own see.
         self.given, self.given_val = X, X_val

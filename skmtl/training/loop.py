@@ -22,12 +22,17 @@ from skmtl._warnings import warn
 from skmtl.encoding import EncodedTable
 from skmtl.encoding.blocks import EncodedBlocks
 from skmtl.tasks import Targets
-from skmtl.training.batches import MERGE_ROWS, RowTable, merge_rows, tensor_table
+from skmtl.training.batches import (
+    MERGE_ROWS,
+    Processes,
+    RowTable,
+    merge_rows,
+    tensor_table,
+)
 from skmtl.training.computing import logits
 from skmtl.training.criterion import DivergedError
 from skmtl.training.intercept import Floats, Part
 from skmtl.training.net import MultiTaskNet
-from skmtl.training.processes import Processes
 
 
 @dataclass(frozen=True)

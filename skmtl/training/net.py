@@ -27,6 +27,8 @@ from skmtl.training.batches import (
     Batches,
     EpochPass,
     Mean,
+    OwnRows,
+    Processes,
     RowBatches,
     RowTable,
     TensorTable,
@@ -38,7 +40,7 @@ from skmtl.training.computing import (
     operations_by_row,
     predicting,
 )
-from skmtl.training.criterion import Criterion, check_finite
+from skmtl.training.criterion import Criterion, check_finite, look_back
 from skmtl.training.optimizers import (
     JointOptimizer,
     MadeBy,
@@ -51,8 +53,7 @@ from skmtl.training.optimizers import (
     table_optimizer,
     touched_rows,
 )
-from skmtl.training.processes import OwnRows, Processes
-from skmtl.weighting import LossWeighting, Step
+from skmtl.weighting import Step
 from skmtl.weighting._step import StepTaken
 
 # Rows on which losses are measured before the first step.
@@ -292,7 +293,7 @@ class MultiTaskNet(NeuralNet):
                 training=True,
             )
         self.optimizer_.step()
-        _look_back(weighting, step)
+        look_back(weighting, step)
         for one in self.schedules_:
             one.step()
         if self.average_ is not None:
@@ -627,18 +628,6 @@ def _watches_gradients(one: NeuralNet | Callback) -> bool:
     """Whether a net or a callback has an ``on_grad_computed`` of its own."""
     given = getattr(one.on_grad_computed, "__func__", None)
     return given not in (NeuralNet.on_grad_computed, Callback.on_grad_computed)
-
-
-def _look_back(weighting: LossWeighting, step: Step) -> None:
-    own = list(weighting.parameters())
-    given = [p.grad for p in own]
-    weighting.after_step(step)
-    if any(p.grad is not old for p, old in zip(own, given, strict=True)):
-        raise RuntimeError(
-            f"after_step of {weighting!r} gives its parameters a gradient, which no "
-            "optimiser applies: gradients are cleared before the next step. Change "
-            "the parameters in place, under torch.no_grad()."
-        )
 
 
 def _even(n_rows: int) -> int:

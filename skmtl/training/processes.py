@@ -12,10 +12,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 import torch
 import torch.distributed as dist
-from sklearn.utils import check_random_state
 from skorch import NeuralNet
 from skorch.callbacks import Callback
 from torch import Tensor, nn
@@ -30,136 +28,23 @@ from skmtl.modules.draws import (
     set_generator_states,
 )
 from skmtl.modules.ragged import Inputs
-from skmtl.training.batches import Batch, Batches, RowTable, TensorTable
+from skmtl.training.batches import (
+    Batch,
+    Forward,
+    Outputs,
+    OwnRows,
+    Processes,
+    Rows,
+    RowTable,
+    TensorTable,
+)
 from skmtl.training.fingerprint import digest_of
 from skmtl.training.optimizers import join_rows, sum_by_row
 
 T = TypeVar("T")
-# Of the inputs, labels and weights of some rows.
-Forward = Callable[[Inputs, Tensor, Tensor | None], T]
-Outputs = npt.NDArray[np.float32]
-Rows = npt.NDArray[np.int64]
 
 # Numbers of 32 bits that the place of a row of a table takes.
 _PLACE = 2
-
-
-class OwnRows:
-    """The rows of a batch that this process goes through: all of them.
-
-    Parameters
-    ----------
-    table : TensorTable
-        The rows.
-
-    Attributes
-    ----------
-    n_rows : int
-        Rows of the whole batch.
-    share : float
-        By which a mean over the rows here counts in that over the whole batch.
-    """
-
-    share = 1.0
-
-    def __init__(self, table: TensorTable) -> None:
-        self.table, self.n_rows = table, len(table)
-
-    def whole(self, forward: Forward[T]) -> T:
-        """Go through all rows here at once."""
-        return forward(self.table.X, self.table.y, self.table.weight)
-
-    def blocks(self, size: int, forward: Forward[object]) -> Iterator[Batch]:
-        """Go through the rows here in blocks of the batch of so many rows."""
-        return iter(Batches(self.table, size, shuffle=False))
-
-
-class Processes:
-    """One process, which has all rows of every batch.
-
-    Attributes
-    ----------
-    n, rank : int
-        Number of processes, and which of them this is.
-    """
-
-    n, rank = 1, 0
-
-    @property
-    def is_first(self) -> bool:
-        """Whether this process prints and writes what all of them know."""
-        return self.rank == 0
-
-    def random_numbers(
-        self, random_state: int | np.random.RandomState | None
-    ) -> tuple[np.random.RandomState, int]:
-        """Random numbers of one fit, and a seed for torch."""
-        rng = check_random_state(random_state)
-        return rng, int(rng.randint(2**31 - 1))
-
-    def callbacks(self) -> list[Callback]:
-        """What has to be looked at while training runs."""
-        return []
-
-    def begin(
-        self, net: NeuralNet, table: RowTable, valid: RowTable | None, seed: int
-    ) -> None:
-        """Make sure that all processes are about to do the same.
-
-        Raises
-        ------
-        ValueError
-            In every process, where they are not, and for a network that cannot be
-            trained in several processes.
-        """
-
-    def check_same(self, what: Mapping[str, object], hint: str) -> None:
-        """Raise in every process if a value differs between them."""
-
-    def any(self, flag: bool) -> bool:
-        """Whether it is so in any process."""
-        return flag
-
-    def part(self, table: TensorTable) -> OwnRows:
-        """The rows of a batch that this process goes through."""
-        return OwnRows(table)
-
-    def join(
-        self, part: OwnRows, losses: Tensor, outputs: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Losses and outputs of the whole batch, from those of a part.
-
-        One goes back from either as from those of the part.
-        """
-        return losses, outputs
-
-    def total(self, x: Tensor) -> Tensor:
-        """Sum over the processes, without a graph."""
-        return x
-
-    def penalty(self, value: Tensor) -> Tensor:
-        """What of a penalty, computed in every process, this one goes back from."""
-        return value
-
-    def reduce(self, parameters: Iterator[nn.Parameter]) -> None:
-        """Sum the gradients of all processes."""
-
-    def outputs(self, module: MultiTaskModule, X: Inputs, n_rows: int) -> Tensor:
-        """Outputs of rows, without a graph."""
-        found: Tensor = module(**X)
-        return found
-
-    def outputs_of(
-        self, outputs: Callable[[Rows | None], Outputs], rows: Rows | None, n_rows: int
-    ) -> Outputs:
-        """Outputs of some rows, all of `n_rows` where there are none given."""
-        return outputs(rows)
-
-
-def current() -> Processes:
-    """The processes of the group of torch.distributed that this one has joined."""
-    there = dist.is_available() and dist.is_initialized()
-    return ProcessGroup() if there and dist.get_world_size() > 1 else Processes()
 
 
 class SharedRows(OwnRows):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence, Sized
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +17,8 @@ from skmtl._typing import AnyArray, LabelsLike, Scorer, Splitter, TableLike
 from skmtl.metrics import get_task_scorer
 from skmtl.metrics._mixed import KindScore
 from skmtl.metrics._task_scorer import TaskScorer
-from skmtl.tasks import TaskKinds
+from skmtl.tasks import Targets, TaskKinds
+from skmtl.training.intercept import Floats
 
 # scikit-learn's names that take the tasks' probabilities for those of one multiclass
 # problem, and what to watch instead.
@@ -25,6 +27,29 @@ _WRONG_FOR_TASKS = {"neg_log_loss": "mean_log_loss", "neg_brier_score": "mean_br
 
 # What validation_fraction="auto" takes at least and at most.
 _FEWEST, _MOST = 1000, 10_000
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Rows for validation: a table of the caller's own, or some of those to train on.
+
+    Attributes
+    ----------
+    targets, weight
+        Labels and weights of the rows.
+    X : object
+        The caller's table; None where `held_out` says which rows.
+    held_out : ndarray of shape (n_samples,), dtype bool, or None
+        Rows of the training table that are set aside.
+    kept : ndarray of shape (n_samples,), dtype bool, or None
+        Rows of the training table that are trained on.
+    """
+
+    targets: Targets
+    weight: Floats
+    X: TableLike | None = None
+    held_out: npt.NDArray[np.bool_] | None = None
+    kept: npt.NDArray[np.bool_] | None = None
 
 
 def find_scorer(ranker: BaseEstimator, n_tasks: int) -> Scorer:
