@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import sklearn
+from hypothesis.errors import StopTest, UnsatisfiedAssumption
 
 import skmtl
 
@@ -159,6 +160,11 @@ def outcome(area, draw):
         return "clear error", None
     except FaultError as fault:
         return fault.kind, fault
+    except (UnsatisfiedAssumption, StopTest):
+        raise  # hypothesis's own
+    except Exception as error:  # of a call that may not fail, made without `must`
+        told = "".join(traceback.format_exception(error)[-3:])
+        return "wrong", FaultError("wrong", f"raises: {_place(error)}", told)
     return "ok", None
 
 

@@ -74,6 +74,7 @@ def does_not_hold(c):
         (differs, "wrong"),
         (has_another_shape, "wrong"),
         (does_not_hold, "wrong"),
+        (lambda c: c.quoted.absent, "wrong"),
         (lambda c: c.equal("twice", [1, np.nan], [1, np.nan]), "ok"),
         (lambda c: c.allowed(roc_auc, [0, 1], [0.5]), "unexplained"),
     ],
