@@ -228,9 +228,9 @@ class ProcessGroup(Processes):
     def _gathered(self, x: Tensor) -> Tensor:
         """Tensors of one shape of all processes, in the order of ranks."""
         there = (x if self.device is None else x.to(self.device)).contiguous()
-        every = there.new_empty(self.n * there.numel())
-        self._talk(lambda: dist.all_gather_into_tensor(every, there.view(-1)))
-        return every.view(self.n, *x.shape).to(x.device)
+        every = there.new_empty(self.n, *x.shape)
+        self._talk(lambda: dist.all_gather(list(every.unbind()), there))
+        return every.to(x.device)
 
     def _of_all(self, value: T) -> list[T]:
         found: list[Any] = [None] * self.n
