@@ -186,6 +186,7 @@ def refused(folder):
         "dropout": lambda: with_layer(nn.Dropout(0.2)).fit(X, Y),
         "compiled": lambda: small(compile=True, dropout=0.1).fit(X, Y),
         "folder": lambda: resumed(apart),
+        "diverged": lambda: small(learning_rate=1e30).fit(X, Y),
     }
 
 

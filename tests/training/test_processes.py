@@ -107,6 +107,7 @@ def test_a_checkpoint_of_all_processes_resumes_a_fit(folder):
         ("dropout", "ValueError: .*Dropout of torch.*skmtl.modules.Dropout"),
         ("compiled", "ValueError: compile=True with dropout draws other numbers"),
         ("folder", "ValueError: .* differ in .'the checkpoint'.*a folder that they s"),
+        ("diverged", "ValueError: The loss of task 'click' is no longer a finite num"),
         ("slow", "RuntimeError: Process . of 2 waits for others that have ended, th"),
     ],
 )
