@@ -210,7 +210,7 @@ class MultiTaskModule(nn.Module):
         return self.embedding.own_rates()
 
     def shared_parameters(self) -> list[Tensor]:
-        """Parameters that more than one task trains, and that are no task's own."""
+        """Parameters that more than one task trains."""
         own = {id(p) for p in self.sharing.task_parameters()}
         found = [*self.embedding.parameters(), *self.sharing.parameters()]
         return [p for p in found if p.numel() and id(p) not in own]

@@ -69,7 +69,7 @@ class ColumnSlices(dict[Hashable, tuple[slice, ...]]):
 
 
 class Part(nn.Module):
-    """A part of a network, some of whose members describe others.
+    """A part of a network. Some of its members describe others.
 
     A class may state something about a method of its own, such as that each logit
     depends on one representation only, or offer another way to what the method gives.

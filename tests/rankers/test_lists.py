@@ -30,7 +30,7 @@ ATTENTION = ("attention", "item")
 
 
 def make_histories(n=1200, seed=0, n_items=60, longest=12):
-    """Whether an item is liked hangs on the items like it in the history."""
+    """Whether an item is liked depends on similar items in the history."""
     rng = np.random.default_rng(seed)
     item = rng.integers(0, n_items, n)
     history = [
