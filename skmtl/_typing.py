@@ -47,6 +47,8 @@ Scorer: TypeAlias = Callable[[object, object, object], float]
 TableLike: TypeAlias = npt.ArrayLike | ArrowTable | Mapping[ColumnName, object]
 LabelsLike: TypeAlias = TableLike
 WeightsLike: TypeAlias = TableLike | None
+# The group of each row, such as its request or user.
+GroupsLike: TypeAlias = npt.ArrayLike | ArrowTable | None
 # The labels that may come up, those of each task for several; None for a regression.
 ClassesLike: TypeAlias = npt.ArrayLike | Sequence[npt.ArrayLike | None] | None
 RandomStateLike: TypeAlias = int | np.random.RandomState | None

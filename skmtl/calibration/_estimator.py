@@ -45,6 +45,7 @@ from skmtl.output_weights._held_out import (
     find_splitter,
     fit_in,
     predict_prefit,
+    without_routing,
 )
 from skmtl.tasks import check_sample_weight
 
@@ -240,9 +241,7 @@ class CalibratedTasksCV(
             routed = process_routing(self, "fit", **params)
             splitter = getattr(routed, "splitter", None)
             return routed.estimator.fit, {} if splitter is None else splitter.split
-        params = dict(params)
-        groups = params.pop("groups", None)
-        return params, {} if groups is None else {"groups": groups}
+        return without_routing(self.estimator, params)
 
     def _in_order(self, y: object, labels: Labels) -> Labels:
         """The labels in the order of the tasks of an estimator that is fitted."""

@@ -13,7 +13,7 @@ from sklearn.callback import CallbackContext
 from sklearn.exceptions import FitFailedWarning, NotFittedError
 from sklearn.model_selection import ShuffleSplit, StratifiedShuffleSplit, check_cv
 from sklearn.utils.parallel import Parallel, delayed
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
 from skmtl._sklearn import params_of_rows, rows_of
 from skmtl._typing import RandomStateLike, Splitter
@@ -44,6 +44,22 @@ def find_splitter(
         if not (one and complete):
             return MultiTaskStratifiedKFold(n_splits)
     return check_cv(cv, y=y if one and complete else None, classifier=one and complete)
+
+
+def without_routing(
+    estimator: BaseEstimator, params: Mapping[str, object]
+) -> tuple[dict[str, object], dict[str, object]]:
+    """Parameters of the inner estimator's fit, and of the splitter.
+
+    Groups go to the splitter, and to an estimator whose fit takes them.
+    """
+    given = dict(params)
+    groups = given.pop("groups", None)
+    if groups is None:
+        return given, {}
+    if has_fit_parameter(estimator, "groups"):
+        given["groups"] = groups
+    return given, {"groups": groups}
 
 
 @dataclass

@@ -54,6 +54,7 @@ from skmtl.output_weights._held_out import (
     find_splitter,
     fit_in,
     predict_prefit,
+    without_routing,
 )
 from skmtl.output_weights._objective import (
     Fold,
@@ -292,8 +293,9 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
         y : array-like of shape (n_samples,) or (n_samples, n_tasks)
             Labels: 1, 0, or NaN where the inner estimator takes it.
         **params : dict
-            `groups` for the splitter and the metrics; all others go to the inner
-            estimator's ``fit``. With metadata routing each goes where it was asked for.
+            `groups` for the splitter, the metrics and an inner estimator whose ``fit``
+            takes them; all others go to this ``fit``. With metadata routing each goes
+            where it was asked for.
 
         Returns
         -------
@@ -395,9 +397,7 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
             splitter = getattr(routed, "splitter", None)
             split = {} if splitter is None else splitter.split
             return RoutedMetadata(routed.estimator.fit, split, given)
-        params = dict(params)
-        groups = params.pop("groups", None)
-        shared = {} if groups is None else {"groups": groups}
+        params, shared = without_routing(self.estimator, params)
         score = {
             name: shared if "groups" in scorer.metric.metadata else {}
             for name, scorer in scorers.items()

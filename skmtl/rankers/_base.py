@@ -23,7 +23,14 @@ from skmtl._sklearn import (
     available_unless,
     with_callbacks,
 )
-from skmtl._typing import AnyArray, ClassesLike, LabelsLike, TableLike, WeightsLike
+from skmtl._typing import (
+    AnyArray,
+    ClassesLike,
+    GroupsLike,
+    LabelsLike,
+    TableLike,
+    WeightsLike,
+)
 from skmtl.encoding import EncodedTable, TableEncoder
 from skmtl.encoding.blocks import EncodedBlocks
 from skmtl.modules import (
@@ -143,6 +150,11 @@ class MultiTaskRanker(
 
     # Hyperparameters that hold widths of layers, and how many layers there must be.
     _layers: ClassVar[dict[str, int]] = {"tower_units": 0}
+
+    # scikit-learn's metadata routing gives groups to fits without a request, so that
+    # searches with groups need none.
+    __metadata_request__fit: ClassVar[dict[str, bool]] = {"groups": True}
+    __metadata_request__partial_fit: ClassVar[dict[str, bool]] = {"groups": True}
 
     # What rankers have whose constructors do not ask for it.
     sharing = cast(Maker, SharedBottom)
@@ -307,6 +319,7 @@ class MultiTaskRanker(
         X_val: TableLike | None = None,
         y_val: LabelsLike | None = None,
         sample_weight_val: WeightsLike = None,
+        groups: GroupsLike = None,
     ) -> Self:
         """Train on a table of impressions.
 
@@ -332,6 +345,10 @@ default=None
             source `y_val` is `y` by default.
         sample_weight_val : as `sample_weight`, default=None
             Weights for validation.
+        groups : array-like of shape (n_samples,), default=None
+            Group of each row, such as its request or user, for tasks with a loss of
+            the order within groups, see :class:`~skmtl.BinaryTask`. Other tasks do not
+            use it. scikit-learn's metadata routing passes it on unasked.
 
         Returns
         -------
@@ -355,6 +372,7 @@ default=None
             X_val=X_val,
             y_val=y_val,
             sample_weight_val=sample_weight_val,
+            groups=groups,
         )
         if not warm and not from_source:
             warn_of_rare_tasks(fit.targets)
@@ -375,6 +393,7 @@ default=None
         y: LabelsLike,
         classes: ClassesLike = None,
         sample_weight: WeightsLike = None,
+        groups: GroupsLike = None,
     ) -> Self:
         """Continue training with one more table, in one pass.
 
@@ -397,6 +416,8 @@ default=None
         sample_weight : array-like of shape (n_samples,) or (n_samples, n_tasks), \
 default=None
             Weights, as for `fit`.
+        groups : array-like of shape (n_samples,), default=None
+            Groups, as for `fit`.
 
         Returns
         -------
@@ -415,7 +436,8 @@ default=None
                 "Read it part by part, or call fit, which reads it block by block."
             )
         start = NextTable(self) if self._is_fitted() else Start(self)
-        fitted = PartialFit(self, start, X, y, sample_weight, classes=classes).run(None)
+        given = {"classes": classes, "groups": groups}
+        fitted = PartialFit(self, start, X, y, sample_weight, **given).run(None)
         self.__dict__.update(fitted)
         return self
 

@@ -183,7 +183,7 @@ class PooledLosses(TaskLosses):
         self.register_buffer("weight", weight.float())
         self.register_buffer("shift", weight.mean().log().float())
 
-    def forward(self, logits: Tensor, y: Tensor, weight: Tensor | None) -> Tensor:
+    def of_labels(self, logits: Tensor, y: Tensor, weight: Tensor | None) -> Tensor:
         z = logits + self.shift
         weight = torch.ones_like(y) if weight is None else weight
         positive = self.weight * weight * y * F.softplus(-z)

@@ -204,8 +204,11 @@ def check_targets(
     if array.ndim == 2 and array.shape[1] > 1:
         targets = _several(array, names)
         _check_zero_one(classes, targets.names)
-        return targets
-    return _single(array.ravel(), names, classes)
+    else:
+        targets = _single(array.ravel(), names, classes)
+    if kinds and len(kinds) == len(targets.kinds):
+        return replace(targets, kinds=TaskKinds(kinds))
+    return targets
 
 
 def task_names(y: object) -> list[str]:

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import torch
 import torch.distributed as dist
 from sklearn.base import BaseEstimator
@@ -19,7 +20,9 @@ from skorch.callbacks import Callback
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
+from skmtl._typing import TableLike
 from skmtl.encoding import EncodedTable, RaggedArray, TableEncoder
+from skmtl.metrics._validation import check_groups
 from skmtl.modules import MultiTaskModule
 from skmtl.modules.draws import (
     generator_of,
@@ -44,13 +47,20 @@ GATHERED_ROWS = 8192
 MERGE_ROWS = 1024
 
 
+# Rows of a list at most: longer groups are cut, in another way at each pass. Rows of
+# one user are alike, and a batch of few users would be a poor sample of the table.
+LIST_ROWS = 16
+
+
 T = TypeVar("T")
-# Of the inputs, labels and weights of some rows.
-Forward: TypeAlias = Callable[[Inputs, Tensor, Tensor | None], T]
+# Of the inputs, labels, weights and lists of some rows.
+Forward: TypeAlias = Callable[[Inputs, Tensor, Tensor | None, Tensor | None], T]
 Outputs: TypeAlias = npt.NDArray[np.float32]
 Rows: TypeAlias = npt.NDArray[np.int64]
-# Inputs, and labels with weights; no weights where all are 1.
-Batch: TypeAlias = tuple[Inputs, tuple[Tensor, Tensor | None]]
+# Labels, weights and the list of each row; no weights where all are 1, and no lists
+# where rows are not compared.
+Labelled: TypeAlias = tuple[Tensor, Tensor | None, Tensor | None]
+Batch: TypeAlias = tuple[Inputs, Labelled]
 
 
 class RowTable(Dataset[Batch], ABC):
@@ -88,10 +98,18 @@ class TensorTable(RowTable):
         Labels, 0 where not observed.
     weight : Tensor of shape (n_samples, n_tasks) or None
         Weights, 0 where not observed.
+    groups : Tensor of shape (n_samples,), dtype int64, or None
+        Number of the group of each row, where rows of a group are compared.
     """
 
-    def __init__(self, X: Inputs, y: Tensor, weight: Tensor | None) -> None:
-        self.X, self.y, self.weight = X, y, weight
+    def __init__(
+        self,
+        X: Inputs,
+        y: Tensor,
+        weight: Tensor | None,
+        groups: Tensor | None = None,
+    ) -> None:
+        self.X, self.y, self.weight, self.groups = X, y, weight, groups
         self.device: torch.device | None = None  # where batches go, if elsewhere
 
     def __len__(self) -> int:
@@ -103,7 +121,7 @@ class TensorTable(RowTable):
         A table takes at most half of what is free: parameters, their optimiser and
         what a step computes need the rest.
         """
-        parts = (self.X, self.y, self.weight)
+        parts = (self.X, self.y, self.weight, self.groups)
         if torch.device(device).type == "cpu" or fits(2 * size_in_bytes(parts), device):
             return TensorTable(*send(parts, device))
         self.device = torch.device(device)
@@ -112,15 +130,27 @@ class TensorTable(RowTable):
     def take(self, at: slice | Tensor) -> TensorTable:
         """Some of the rows."""
         weight = None if self.weight is None else self.weight[at]
+        groups = None if self.groups is None else self.groups[at]
         X = {name: x[at] for name, x in self.X.items()}
-        taken = TensorTable(X, self.y[at], weight)
+        taken = TensorTable(X, self.y[at], weight, groups)
         taken.device = self.device
         return taken
+
+    def in_lists(self) -> tuple[TensorTable, Tensor]:
+        """The table with lists in place of its groups, and its rows list by list."""
+        assert self.groups is not None
+        order, numbers = draw_lists(self.groups.cpu(), LIST_ROWS)
+        lists = torch.empty_like(numbers)
+        lists[order] = numbers
+        device = self.groups.device
+        table = TensorTable(self.X, self.y, self.weight, lists.to(device))
+        table.device = self.device
+        return table, order
 
     def rows(self, at: slice | Tensor) -> Batch:
         """A batch."""
         taken = self.take(at)
-        batch = taken.X, (taken.y, taken.weight)
+        batch = taken.X, (taken.y, taken.weight, taken.groups)
         return batch if self.device is None else send(batch, self.device, pin=True)
 
     def batches(self, batch_size: int, *, shuffle: bool) -> RowBatches:
@@ -128,10 +158,15 @@ class TensorTable(RowTable):
 
     def spread(self, n_rows: int) -> TensorTable:
         stride = -(-len(self) // n_rows)
+        if self.groups is not None:
+            # Some of the groups, whole and side by side.
+            rows = (self.groups % stride == 0).nonzero()[:, 0]
+            return self.take(rows[self.groups[rows].argsort(stable=True)])
         return self.take(torch.arange(0, len(self), stride, device=self.y.device))
 
     def state(self) -> Sequence[Inputs | Tensor | None]:
-        return [self.X, self.y, self.weight]
+        parts: list[Inputs | Tensor | None] = [self.X, self.y, self.weight]
+        return parts if self.groups is None else [*parts, self.groups]
 
     def where_labelled(self, values: Tensor) -> Tensor:
         if self.weight is None:
@@ -173,25 +208,57 @@ class Batches(RowBatches):
         self.table, self.batch_size, self.shuffle = table, batch_size, shuffle
 
     def after(self, n_batches: int) -> Iterator[Batch]:
-        n = len(self.table)
+        table, n, order = self.table, len(self.table), None
         # Drawn on the CPU, so that a seed means the same on every device.
-        order = None
-        if self.shuffle:
-            drawn = torch.randperm(n, generator=generator_of("cpu"))
-            order = drawn.to(self.table.y.device)
+        if self.shuffle and table.groups is not None:
+            table, order = table.in_lists()
+        elif self.shuffle:
+            order = torch.randperm(n, generator=generator_of("cpu"))
         if order is None or n <= self.batch_size:
-            return islice(self._slices(self.table), n_batches, None)
-        return self._gathered(order[n_batches * self.batch_size :])
+            return islice(self._slices(table), n_batches, None)
+        left = order[n_batches * self.batch_size :].to(table.y.device)
+        return self._gathered(table, left)
 
-    def _gathered(self, order: Tensor) -> Iterator[Batch]:
+    def _gathered(self, table: TensorTable, order: Tensor) -> Iterator[Batch]:
         # Rows of several batches are gathered at once, which takes half the time.
         n_batches = max(GATHERED_ROWS // self.batch_size, 1)
         for at in order.split(n_batches * self.batch_size):
-            yield from self._slices(self.table.take(at))
+            yield from self._slices(table.take(at))
 
     def _slices(self, table: TensorTable) -> Iterator[Batch]:
         for start in range(0, len(table), self.batch_size):
             yield table.rows(slice(start, start + self.batch_size))
+
+
+def draw_lists(groups: Tensor, longest: int) -> tuple[Tensor, Tensor]:
+    """Draw lists of rows of one group, in a random order.
+
+    Parameters
+    ----------
+    groups : Tensor of shape (n_samples,), dtype int64
+        Number of the group of each row, at least 0.
+    longest : int
+        Rows of a list, at most. A longer group is cut at random into lists whose
+        lengths differ by one at most.
+
+    Returns
+    -------
+    order : Tensor of shape (n_samples,), dtype int64
+        Rows, those of a list one after the other.
+    lists : Tensor of shape (n_samples,), dtype int64
+        Numbers of their lists, which rise.
+    """
+    generator = generator_of("cpu")
+    shuffled = torch.randperm(len(groups), generator=generator)
+    rows = shuffled[groups[shuffled].argsort(stable=True)]
+    counts = groups.bincount()
+    own = groups[rows]
+    place = torch.arange(len(rows)) - (counts.cumsum(0) - counts)[own]
+    n_lists = (counts + longest - 1) // longest
+    lists = (n_lists.cumsum(0) - n_lists)[own] + place * n_lists[own] // counts[own]
+    drawn = torch.randperm(int(n_lists.sum()), generator=generator)[lists]
+    order = drawn.argsort(stable=True)
+    return rows[order], drawn[order]
 
 
 def batch_size(wanted: int | str, n_rows: int) -> int:
@@ -224,7 +291,8 @@ class OwnRows:
 
     def whole(self, forward: Forward[T]) -> T:
         """Go through all rows here at once."""
-        return forward(self.table.X, self.table.y, self.table.weight)
+        table = self.table
+        return forward(table.X, table.y, table.weight, table.groups)
 
     def blocks(self, size: int, forward: Forward[object]) -> Iterator[Batch]:
         """Go through the rows here in blocks of the batch of so many rows."""
@@ -401,6 +469,7 @@ def tensor_table(
     labels: npt.NDArray[np.float32],
     weight: npt.NDArray[np.float64],
     device: str,
+    groups: npt.NDArray[np.int64] | None = None,
 ) -> TensorTable:
     """Put a table on the device, weights scaled to mean 1 for each task."""
     mean = weight.mean(axis=0)
@@ -408,7 +477,43 @@ def tensor_table(
     if not (mean > 0).all() or not (weight == mean).all():
         ratio = np.divide(weight, mean, out=np.zeros_like(weight), where=mean > 0)
         scaled = torch.from_numpy(ratio.astype(np.float32))
-    return TensorTable(as_tensors(table), torch.from_numpy(labels), scaled).to(device)
+    X, y = as_tensors(table), torch.from_numpy(labels)
+    codes = None if groups is None else torch.from_numpy(groups)
+    return TensorTable(X, y, scaled, codes).to(device)
+
+
+def group_codes(
+    groups: TableLike | None, targets: Targets, n_processes: int
+) -> npt.NDArray[np.int64] | None:
+    """Number the groups of the rows from 0; None if no task compares rows.
+
+    Raises
+    ------
+    ValueError
+        If a task needs groups and there are none, or they are not one for each row, or
+        several processes share the fit, each of which has a part of every batch.
+    """
+    needing = [kind.needs_groups for kind in targets.kinds]
+    if not any(needing):
+        return None
+    if groups is None:
+        first = needing.index(True)
+        task, kind = targets.names[first], targets.kinds[first]
+        raise ValueError(
+            f"Task {str(task)!r}, {kind!r}, compares rows of a group, such as the "
+            "impressions of a request. Give the group of each row: fit(X, y, "
+            "groups=...). Within scikit-learn's searches set "
+            "sklearn.set_config(enable_metadata_routing=True) first."
+        )
+    if n_processes > 1:
+        raise ValueError(
+            f"Losses of the order within groups need all rows of a batch, but "
+            f"{n_processes} processes share this fit. Fit in one process, or leave out "
+            "ranking."
+        )
+    codes = check_groups(groups, len(targets.labels))
+    # In order of appearance, so that names of groups change nothing.
+    return pd.factorize(codes)[0].astype(np.int64)
 
 
 def merge_rows(

@@ -37,7 +37,8 @@ class TaskLosses(nn.Module):
     Notes
     -----
     Shape: outputs ``(batch, n_outputs)``, labels ``(batch, n_tasks)``, weights
-    ``(batch, n_tasks)`` or None, to ``(n_tasks,)``. Weights are scaled to mean 1 over
+    ``(batch, n_tasks)`` or None, lists ``(batch,)`` or None, to ``(n_tasks,)``. With
+    lists, losses of the order within them are added. Weights are scaled to mean 1 over
     the whole table by the caller and 0 where a label was not observed. Dividing by
     the size of the batch, not by the weight in it, keeps the gradient unbiased when
     few labels are observed, and is defined when none is.
@@ -50,8 +51,30 @@ class TaskLosses(nn.Module):
             group.kind.make_loss([label_weight[t] for t in group.tasks])
             for group in kinds.groups
         )
+        made = [(group, group.kind.make_list_loss()) for group in kinds.groups]
+        self.ranked = [group for group, loss in made if loss is not None]
+        self.by_list = nn.ModuleList(loss for _, loss in made if loss is not None)
 
-    def forward(self, logits: Tensor, y: Tensor, weight: Tensor | None) -> Tensor:
+    def forward(
+        self,
+        logits: Tensor,
+        y: Tensor,
+        weight: Tensor | None,
+        lists: Tensor | None = None,
+    ) -> Tensor:
+        means = self.of_labels(logits, y, weight)
+        if lists is None:
+            return means
+        order = torch.zeros_like(means)
+        for loss, group in zip(self.by_list, self.ranked, strict=True):
+            own = None if weight is None else weight[:, group.tasks]
+            order[group.tasks] = loss(
+                logits[:, group.outputs], y[:, group.tasks], own, lists
+            ).to(order.dtype)
+        return means + order
+
+    def of_labels(self, logits: Tensor, y: Tensor, weight: Tensor | None) -> Tensor:
+        """Give the loss of each task without that of the order, ``(n_tasks,)``."""
         losses = self._by_label(logits, y)
         if weight is not None:
             losses = losses * weight
@@ -83,7 +106,9 @@ class Criterion(nn.Module):
         self.task_losses = losses
         self.weighting = weighting
 
-    def forward(self, logits: Tensor, target: tuple[Tensor, Tensor | None]) -> Tensor:
+    def forward(
+        self, logits: Tensor, target: tuple[Tensor, Tensor | None, Tensor | None]
+    ) -> Tensor:
         loss: Tensor = self.weighting(self.task_losses(logits, *target))
         return loss
 

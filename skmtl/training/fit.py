@@ -35,6 +35,7 @@ from skmtl.tasks import (
 from skmtl.training.batches import (
     batch_size,
     current_processes,
+    group_codes,
     tensor_table,
     unknown_ids,
 )
@@ -109,7 +110,7 @@ class Fit:
         Where training starts from.
     X, y, sample_weight
         As given to ``fit``.
-    X_val, y_val, sample_weight_val
+    X_val, y_val, sample_weight_val, groups
         As given to ``fit``.
     classes : array-like, list of array-like or None
         Labels that may come up.
@@ -130,6 +131,7 @@ class Fit:
         X_val: TableLike | None = None,
         y_val: LabelsLike | None = None,
         sample_weight_val: WeightsLike = None,
+        groups: TableLike | None = None,
         classes: ClassesLike = None,
         max_iter: int | None = None,
     ) -> None:
@@ -149,6 +151,7 @@ class Fit:
         names = [str(name) for name in targets.names]
         ranker._check_tasks(names)
         ranker._check_kinds(names, targets.kinds)
+        self.groups = group_codes(groups, targets, self.processes.n)
         targets = ranker._complete(targets)
         warn_of_conditional_tasks(targets)
         self.weight = task_weights(sample_weight, targets.observed, targets.names)
@@ -345,13 +348,13 @@ class Fit:
     def _rows(self) -> tuple[EncodedInput, TrainingRows]:
         """Encode the rows, and set those for validation apart."""
         encoded, table = self.start.encode(self.data)
-        targets, weight = self.targets, self.weight
+        targets, weight, groups = self.targets, self.weight, self.groups
         valid = self._validation_part(encoded.encoder, table)
         if self.validation is not None and self.validation.kept is not None:
             keep = self.validation.kept
             table, targets = table.take(keep), targets.take(keep)
-            weight = weight[keep]
-        return encoded, TableRows(table, targets, weight, valid, self.device)
+            weight, groups = weight[keep], None if groups is None else groups[keep]
+        return encoded, TableRows(table, targets, weight, valid, self.device, groups)
 
     def _close(
         self, net: MultiTaskNet, valid: ValidationPart | None, epochs_before: int

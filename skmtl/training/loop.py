@@ -102,6 +102,8 @@ class TableRows(TrainingRows):
         Rows for validation, which are not among them.
     device : str
         Where to train.
+    groups : ndarray of shape (n_samples,), dtype int64, or None
+        Number of the group of each row, where rows of a group are compared.
     """
 
     def __init__(
@@ -111,9 +113,10 @@ class TableRows(TrainingRows):
         weight: Floats,
         valid: ValidationPart | None,
         device: str,
+        groups: npt.NDArray[np.int64] | None = None,
     ) -> None:
         self.table, self.targets, self.weight = table, targets, weight
-        self.valid, self.device = valid, device
+        self.valid, self.device, self.groups = valid, device, groups
         self.masses = targets.masses(weight)
 
     def __len__(self) -> int:
@@ -121,12 +124,13 @@ class TableRows(TrainingRows):
 
     def as_table(self, constant: npt.NDArray[np.bool_]) -> RowTable:
         labels = self.targets.labels
-        if len(self.table) <= MERGE_ROWS:
+        # Equal rows of different groups are not the same.
+        if len(self.table) <= MERGE_ROWS and self.groups is None:
             merged = merge_rows(self.table, self.targets, self.weight)
             self.table, labels, self.weight = merged
         if constant.any():
             self.weight = self.weight * ~constant
-        return tensor_table(self.table, labels, self.weight, self.device)
+        return tensor_table(self.table, labels, self.weight, self.device, self.groups)
 
     def outputs(self, net: MultiTaskNet) -> Part:
         z = self._logits(net)

@@ -259,13 +259,14 @@ class MultiTaskNet(NeuralNet):
 
     def train_step(self, batch: Batch, **_: object) -> StepOutput:
         """Take one step of training."""
-        Xi, (yi, wi) = batch
+        Xi, (yi, wi, lists) = batch
         if self.unknown_ids is not None:
             Xi = {**Xi, "ids": self.unknown_ids(cast(Tensor, Xi["ids"]))}
         self._forget_gradients()
         weighting, processes = self.criterion_.weighting, self.processes_
-        part = processes.part(TensorTable(Xi, yi, wi))
-        ahead = self._weights_ahead(part.n_rows)
+        part = processes.part(TensorTable(Xi, yi, wi, lists))
+        # Lists are not divided into blocks.
+        ahead = self._weights_ahead(part.n_rows) if lists is None else None
         again = None
         if weighting.looks_back:
             rows = part.n_rows if ahead is None else _even(part.n_rows)
@@ -308,7 +309,7 @@ class MultiTaskNet(NeuralNet):
         }
 
     def _forward(
-        self, Xi: Inputs, yi: Tensor, wi: Tensor | None
+        self, Xi: Inputs, yi: Tensor, wi: Tensor | None, lists: Tensor | None = None
     ) -> tuple[Step, Tensor]:
         """Losses of some rows, ready to go back from, and their logits."""
         representation, mixture = self.module_.split(**Xi)
@@ -320,7 +321,7 @@ class MultiTaskNet(NeuralNet):
             apart=self.criterion_.weighting.apart,
         )
         logits = self.module_.towers(step.cut)
-        step.losses = self.criterion_.task_losses(logits, yi, wi)
+        step.losses = self.criterion_.task_losses(logits, yi, wi, lists)
         return step, logits
 
     def _weights_ahead(self, n_rows: int) -> Tensor | None:
@@ -341,7 +342,7 @@ class MultiTaskNet(NeuralNet):
         tables = [ids for ids, _ in self.module_.id_tables()]
         gradients: list[list[Tensor]] = [[] for _ in tables]
         losses, logits, gramian = Mean(), [], None
-        for Xi, (yi, wi) in part.blocks(_even(part.n_rows), self._forward):
+        for Xi, (yi, wi, _) in part.blocks(_even(part.n_rows), self._forward):
             step, z = self._forward(Xi, yi, wi)
             share = len(yi) / part.n_rows
             losses.add(step.losses.detach(), len(yi))
@@ -369,8 +370,8 @@ class MultiTaskNet(NeuralNet):
         def measure() -> Tensor:
             losses = Mean()
             with same_draws(), torch.no_grad():
-                for Xi, (yi, wi) in part.blocks(rows, self._forward):
-                    losses.add(self._forward(Xi, yi, wi)[0].losses, len(yi))
+                for Xi, target in part.blocks(rows, self._forward):
+                    losses.add(self._forward(Xi, *target)[0].losses, len(target[0]))
             return self.processes_.total(part.share * losses.value)
 
         return measure
@@ -419,10 +420,10 @@ class MultiTaskNet(NeuralNet):
 
     def validation_step(self, batch: Batch, **_: object) -> StepOutput:
         """Evaluate one batch."""
-        Xi, (yi, wi) = batch
+        Xi, target = batch
         with torch.inference_mode():
-            logits = self.processes_.outputs(self.module_, Xi, len(yi))
-            losses = self.criterion_.task_losses(logits, yi, wi)
+            logits = self.processes_.outputs(self.module_, Xi, len(target[0]))
+            losses = self.criterion_.task_losses(logits, *target)
             loss = self.criterion_.weighting.reference() @ losses
         return {"loss": loss, "y_pred": logits, "task_losses": losses}
 
@@ -620,7 +621,7 @@ class MultiTaskNet(NeuralNet):
 
 def _as_skorch_has_it(batch: Batch) -> tuple[Inputs, Tensor]:
     """A batch of two: inputs, and labels with NaN for those without a weight."""
-    Xi, (yi, wi) = batch
+    Xi, (yi, wi, _) = batch
     return Xi, yi if wi is None else yi.masked_fill(wi == 0, math.nan)
 
 

@@ -81,9 +81,9 @@ class SharedRows(OwnRows):
                 with drawn_for(rows):
                     yield self.table.rows(at)
             else:
-                X, (y, weight) = self.table.rows(slice(0, 1))
+                X, target = self.table.rows(slice(0, 1))
                 with elsewhere(rows):
-                    forward(X, y, weight)
+                    forward(X, *target)
 
 
 def _padded_part(table: TensorTable, here: RowsHere) -> TensorTable:

@@ -14,7 +14,13 @@ import pandas as pd
 from sklearn.callback import CallbackContext
 
 from skmtl._containers import is_source, to_native
-from skmtl._typing import ClassesLike, LabelsLike, TableLike, WeightsLike
+from skmtl._typing import (
+    ClassesLike,
+    GroupsLike,
+    LabelsLike,
+    TableLike,
+    WeightsLike,
+)
 from skmtl.encoding import EncodedTable, TableEncoder
 from skmtl.encoding.blocks import WeightedBlock
 from skmtl.sources.opening import column_names, open_source
@@ -116,6 +122,8 @@ class SourceFit(Fit):
         Columns of the weights.
     X_val : source, table or None
         Rows for validation.
+    groups : None
+        Rows that are read block by block are not compared with each other.
     y_val, sample_weight_val
         For a source the names of columns, those of `y` by default; else as in `Fit`.
     """
@@ -131,6 +139,7 @@ class SourceFit(Fit):
         X_val: TableLike | None = None,
         y_val: LabelsLike | None = None,
         sample_weight_val: WeightsLike = None,
+        groups: GroupsLike = None,
     ) -> None:
         self._begin(ranker, start, X, y, X_val, y_val, sample_weight_val)
         self.y_val, self.weight_val = y_val, sample_weight_val
@@ -142,6 +151,11 @@ class SourceFit(Fit):
                 "random."
             )
         self.source = open_source(X)
+        if groups is not None:
+            raise ValueError(
+                "groups are for tables in memory, but X is read block by block. Read "
+                "the table, or leave out groups and the ranking of its task_kinds."
+            )
         names = column_names(y, "y")
         if not names:
             raise ValueError(
@@ -346,6 +360,11 @@ def _check_binary(names: list[str], kinds: list[TaskKind]) -> None:
             raise ValueError(
                 f"X is read block by block, which takes binary tasks only, but task "
                 f"{name!r} is of kind {kind.name}. Read the table into memory."
+            )
+        if kind.needs_groups:
+            raise ValueError(
+                f"X is read block by block, but task {name!r}, {kind!r}, compares the "
+                "rows of a group. Read the table into memory, or leave out ranking."
             )
 
 

@@ -28,7 +28,7 @@ def test_one_step_equals_automatic_differentiation(name, impressions):
     labels = y.to_numpy(np.float32, copy=True)
     table = ranker.encoder_.encode(X)
     weight = np.ones(labels.shape)
-    Xi, (yi, wi) = tensor_table(table, labels, weight, "cpu").rows(slice(0, 300))
+    Xi, (yi, wi, _) = tensor_table(table, labels, weight, "cpu").rows(slice(0, 300))
     module, losses_of = ranker.net_.module_, ranker.net_.criterion_.task_losses
     weighting = StaticWeighting([0.5, 2.0]).start(list(y))
 

@@ -267,7 +267,7 @@ def test_piles_keep_lists_and_labels(tmp_path):
     for size in (1, 64, 999, 5000):
         batches = list(table.batches(size, shuffle=True))
         assert len(batches) == len(table.batches(size, shuffle=True))
-        assert [len(y) for _, (y, _) in batches][:-1] == [size] * (len(batches) - 1)
+        assert [len(y) for _, (y, _, _) in batches][:-1] == [size] * (len(batches) - 1)
         found = np.concatenate([X["ids"][:, 0] for X, _ in batches])
         assert sorted(found) == list(range(n))
         lists = {

@@ -72,9 +72,9 @@ def step_of(net, batch):
     net.schedules_ = []
     forward = net._forward
 
-    def counted(Xi, yi, wi):
+    def counted(Xi, yi, wi, lists=None):
         sizes.append(len(yi))
-        return forward(Xi, yi, wi)
+        return forward(Xi, yi, wi, lists)
 
     net._forward = counted
     found = net.train_step(batch)

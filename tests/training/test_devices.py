@@ -40,7 +40,7 @@ def test_batches_of_one_that_does_not_are_sent(shuffle, monkeypatch):
     assert kept.y.device.type == "cpu"
     batches = list(Batches(kept, 4, shuffle=shuffle))
     assert len(batches) == 3
-    for X, (y, weight) in batches:
+    for X, (y, weight, _) in batches:
         assert X["ids"].device.type == y.device.type == "meta"
         assert weight is None
         (bag,) = X["bags"]

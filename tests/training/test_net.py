@@ -68,11 +68,11 @@ def test_a_pass_reads_every_row_once_in_a_new_order():
     data = table()
     torch.manual_seed(1)
     passes = [
-        torch.cat([y for _, (y, _) in Batches(data, 16, shuffle=True)])
+        torch.cat([y for _, (y, _, _) in Batches(data, 16, shuffle=True)])
         for _ in range(2)
     ]
     torch.manual_seed(1)
-    again = torch.cat([y for _, (y, _) in Batches(data, 16, shuffle=True)])
+    again = torch.cat([y for _, (y, _, _) in Batches(data, 16, shuffle=True)])
     assert len(Batches(data, 16, shuffle=True)) == 4
     assert torch.equal(passes[0], again)
     assert not torch.equal(passes[0], passes[1])
@@ -90,7 +90,7 @@ def test_batches_are_slices_of_one_order(batch_size):
     batches = list(Batches(data, batch_size, shuffle=True))
     torch.manual_seed(0)
     order = torch.randperm(n) if batch_size < n else column
-    for (X, (y, weight)), at in zip(batches, order.split(batch_size), strict=True):
+    for (X, (y, weight, _)), at in zip(batches, order.split(batch_size), strict=True):
         assert torch.equal(X["ids"][:, 0], at)
         assert torch.equal(y[:, 0], at.float())
         assert weight is None

@@ -1,0 +1,159 @@
+"""Losses of the order within lists, beside sums written in numpy."""
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose
+from scipy.optimize import minimize
+from scipy.special import expit
+
+from skmtl import BinaryTask
+from skmtl.tasks import TaskKinds
+from skmtl.tasks.ranking import ListCrossEntropy, PairwiseLogistic, rows_of_lists
+from skmtl.training.criterion import TaskLosses
+
+LOSSES = {"pairwise": PairwiseLogistic, "listwise": ListCrossEntropy}
+
+
+def pairwise(z, y, w):
+    """Sum over the positive rows of one list."""
+    negative = w * (1 - y)
+    if not negative.any():
+        return 0.0
+    of_positive = [np.average(np.log1p(np.exp(z - z_i)), weights=negative) for z_i in z]
+    return (w * y) @ of_positive
+
+
+def listwise(z, y, w):
+    p = expit(z)
+    return (w * y) @ -np.log(p / (w @ p)) if (w * y).any() else 0.0
+
+
+REFERENCES = {"pairwise": pairwise, "listwise": listwise}
+
+
+def make_batch(n=60, n_lists=9, seed=0):
+    """Lists of several lengths, in any order; the last has no positive of task 1."""
+    rng = np.random.default_rng(seed)
+    lists = np.append(rng.integers(n_lists, size=n - 1), 100)
+    y = (rng.random((n, 2)) < 0.4).astype(float)
+    y[lists == 0, 1] = 0
+    y[lists == 1, 1] = 1
+    w = rng.gamma(1.0, size=(n, 2)) * (rng.random((n, 2)) < 0.8)
+    w[lists == 2, 0] = 0  # no label at all
+    return rng.normal(size=(n, 2)) * 3, y, w, lists
+
+
+def expected(name, z, y, w, lists):
+    sums = [
+        [REFERENCES[name](z[own, t], y[own, t], w[own, t]) for t in range(y.shape[1])]
+        for own in (lists == one for one in np.unique(lists))
+    ]
+    return np.sum(sums, axis=0) / len(y)
+
+
+def tensors(*arrays):
+    return [torch.from_numpy(a) for a in arrays]
+
+
+@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("weighted", [False, True])
+def test_losses_are_sums_over_the_positives_of_lists(name, weighted):
+    z, y, w, lists = make_batch()
+    given = tensors(z, y, w, lists)
+    if not weighted:
+        w, given[2] = np.ones_like(w), None
+    found = LOSSES[name]()(*given)
+    assert_allclose(found, expected(name, z, y, w, lists), rtol=1e-12)
+    assert (found > 0).all()
+    assert_allclose(LOSSES[name](0.25)(*given), found / 4)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_gradients(name):
+    z, y, w, lists = tensors(*make_batch(20, 3))
+    loss = LOSSES[name]()
+    z.requires_grad_()
+    assert torch.autograd.gradcheck(lambda z: loss(z, y, w, lists), z)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_a_weight_is_a_number_of_rows(name):
+    z, y, _, lists = make_batch()
+    times = np.random.default_rng(1).integers(3, size=len(z))
+    w = np.repeat(times[:, None], 2, axis=1).astype(float)
+    found = LOSSES[name]()(*tensors(z, y, w, lists)) * len(z)
+    rows = np.repeat(np.arange(len(z)), times)
+    z, y, lists = tensors(z[rows], y[rows], lists[rows])
+    assert_allclose(found, LOSSES[name]()(z, y, None, lists) * len(rows))
+
+
+@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("value", [-200.0, 0.0, 200.0])
+def test_extreme_and_empty_lists_have_finite_losses_and_gradients(name, value):
+    z = torch.full((8, 1), value, requires_grad=True)
+    lists = torch.tensor([0, 0, 0, 1, 1, 2, 3, 3])
+    y = torch.tensor([1.0, 0, 0, 1, 1, 1, 0, 0])[:, None]
+    for w in (None, torch.ones(8, 1), torch.zeros(8, 1)):
+        z.grad = None
+        loss = LOSSES[name]()(z + torch.linspace(-1, 1, 8)[:, None], y, w, lists)
+        loss.sum().backward()
+        assert loss.isfinite().all()
+        assert z.grad.isfinite().all()
+
+
+def test_true_probabilities_minimise_both_losses():
+    rng = np.random.default_rng(0)
+    p = rng.uniform(0.02, 0.6, size=5)
+    every = ((np.arange(32)[:, None] >> np.arange(5)) & 1).astype(float)
+    chance = np.prod(np.where(every == 1, p, 1 - p), axis=1)
+
+    def mean(z, name):
+        losses = [REFERENCES[name](z, y, np.ones(5)) for y in every]
+        return chance @ losses
+
+    found = minimize(mean, rng.normal(size=5), args=("listwise",), tol=1e-10).x
+    assert_allclose(expit(found) / expit(found).sum(), p / p.sum(), rtol=1e-3)
+    # The pairwise loss does not change if all log-odds rise alike.
+    found = minimize(mean, rng.normal(size=5), args=("pairwise",), tol=1e-10).x
+    truth = np.log(p / (1 - p))
+    assert_allclose(found - found.mean(), truth - truth.mean(), atol=1e-3)
+
+
+def test_rows_of_lists_in_any_order():
+    at, there = rows_of_lists(torch.tensor([7, 2, 7, 5, 2, 7]))
+    assert at.tolist() == [[1, 4, 0], [3, 0, 0], [0, 2, 5]]
+    assert there.int().sum(dim=1).tolist() == [2, 1, 3]
+
+
+def test_task_losses_add_the_loss_of_the_ranked_tasks():
+    z, y, w, lists = make_batch()
+    kinds = TaskKinds([BinaryTask("pairwise", ranking_weight=2.0), BinaryTask()])
+    losses = TaskLosses(kinds, [3.0, 1.0]).double()
+    plain = TaskLosses(TaskKinds([BinaryTask()] * 2), [3.0, 1.0]).double()
+    z, y, w, lists = tensors(z, y, w, lists)
+    point = plain(z, y, w)
+    assert_allclose(losses(z, y, w), point)  # without lists
+    order = expected("pairwise", *(a.numpy() for a in (z, y, w, lists)))
+    assert_allclose(losses(z, y, w, lists), point + torch.tensor([2 * order[0], 0.0]))
+
+
+def test_kinds_say_what_they_are():
+    assert repr(BinaryTask()) == "BinaryTask()"
+    ranked = BinaryTask("listwise", ranking_weight=0.5)
+    assert repr(ranked) == "BinaryTask(ranking='listwise', ranking_weight=0.5)"
+    assert ranked == BinaryTask("listwise", ranking_weight=0.5)
+    assert ranked != BinaryTask("listwise")
+    with pytest.raises(ValueError, match=r"must be one of \(None, 'pairwise', 'listw"):
+        BinaryTask("jrc")
+    for wrong in (0, -1.0, np.inf, np.nan, "1"):
+        with pytest.raises(ValueError, match="ranking_weight must be a number above 0"):
+            BinaryTask("listwise", ranking_weight=wrong)
+
+
+def test_tasks_of_files_from_before_rankings():
+    old = BinaryTask.__new__(BinaryTask)
+    assert old == BinaryTask()
+    assert repr(old) == "BinaryTask()"
+    assert old.make_list_loss() is None
+    assert not old.needs_groups

@@ -1,0 +1,286 @@
+"""Fits with losses of the order within groups."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import sklearn
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV, GroupKFold
+
+import skmtl
+from skmtl import BinaryTask, OutputWeightSearchCV, ShareBottom
+from skmtl.calibration import CalibratedTasksCV
+from skmtl.metrics import get_task_scorer, group_roc_auc, roc_auc
+from skmtl.tasks import check_targets
+from skmtl.training import net
+from skmtl.training.batches import Batches, TensorTable, draw_lists, group_codes
+from tests.rankers.makers import MAKERS
+
+RANKED = {"click": BinaryTask("pairwise"), "cart": BinaryTask("listwise")}
+SMALL = {"max_iter": 2, "random_state": 0}
+
+
+def make_log(n=1600, seed=0):
+    """Requests of 8 rows, whose clicks depend on the request far more than on `x`."""
+    rng = np.random.default_rng(seed)
+    request = np.repeat(rng.permutation(n // 8), 8)
+    level = np.repeat(rng.normal(size=n // 8), 8)
+    X = pd.DataFrame({"level": level, "x": rng.normal(size=n)})
+    z = 3 * X["level"] + 0.5 * X["x"] + rng.logistic(size=n)
+    y = pd.DataFrame({"click": z > 0, "cart": z > 2}).astype(float)
+    return X, y, request
+
+
+@pytest.fixture(scope="module")
+def log():
+    return make_log()
+
+
+def small(**params):
+    return ShareBottom(**{"task_kinds": RANKED} | SMALL | params)
+
+
+# Lists.
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(0, 6), min_size=1, max_size=60), st.integers(1, 9))
+def test_lists_are_of_one_group_and_not_too_long(groups, longest):
+    groups = torch.tensor(groups)
+    order, lists = draw_lists(groups, longest)
+    assert_array_equal(order.sort().values, np.arange(len(groups)))
+    assert (lists.diff() >= 0).all()
+    table = pd.DataFrame({"group": groups[order], "list": lists})
+    sizes = table.groupby("list")["group"].agg(["nunique", "size", "first"])
+    assert (sizes["nunique"] == 1).all()
+    assert sizes["size"].max() <= longest
+    of_group = sizes.groupby("first")["size"].agg(["min", "max", "size"])
+    assert (of_group["max"] - of_group["min"] <= 1).all()
+    counts = table["group"].value_counts().sort_index()
+    assert_array_equal(of_group["size"], -(-counts // longest))
+
+
+def test_batches_are_made_of_lists_that_are_drawn_again():
+    groups = torch.arange(200) // 5
+    X = {"numeric": torch.arange(200.0)[:, None]}
+    table = TensorTable(X, torch.zeros(200, 1), None, groups)
+    passes = [list(Batches(table, 30, shuffle=True)) for _ in range(2)]
+    assert [len(y) for _, (y, _, _) in passes[0]] == [30] * 6 + [20]
+    seen = [torch.cat([X["numeric"][:, 0] for X, _ in batches]) for batches in passes]
+    assert not seen[0].equal(seen[1])
+    for batches in passes:
+        for X, (_, _, lists) in batches:
+            own = groups[X["numeric"][:, 0].long()]
+            pairs = pd.DataFrame({"group": own, "list": lists}).drop_duplicates()
+            assert len(pairs) == len(own) // 5 == pairs["group"].nunique()
+    # Those after a batch are the same, for an epoch that is resumed.
+    torch.manual_seed(3)
+    every = list(Batches(table, 30, shuffle=True))
+    torch.manual_seed(3)
+    left = list(Batches(table, 30, shuffle=True).after(4))
+    for (X, target), (same, again) in zip(every[4:], left, strict=True):
+        assert X["numeric"].equal(same["numeric"])
+        assert target[2].equal(again[2])
+
+
+def test_spread_rows_are_of_whole_groups():
+    groups = torch.arange(100) % 20
+    X = {"numeric": torch.arange(100.0)[:, None]}
+    some = TensorTable(X, torch.zeros(100, 1), None, groups).spread(30)
+    found = groups[some.X["numeric"][:, 0].long()]
+    assert_array_equal(found, np.repeat([0, 4, 8, 12, 16], 5))
+
+
+# Fits.
+
+
+def test_the_order_within_groups_is_learnt_first(log):
+    X, y, request = log
+    test, truth, groups = make_log(4000, seed=1)
+    proba = {
+        weight: small(
+            task_kinds=None
+            if weight is None
+            else dict.fromkeys(y, BinaryTask("pairwise", ranking_weight=weight)),
+            bottom_units=(4,),
+            bin_dim=1,
+            average_weights=False,
+        )
+        .fit(X, y, groups=request)
+        .predict_task_proba(test)
+        for weight in (None, 100.0)
+    }
+    plain, ranked = (group_roc_auc(truth, p, groups) for p in proba.values())
+    assert (ranked > plain + 0.02).all()
+    over_all = [roc_auc(truth, p) for p in proba.values()]
+    assert (over_all[0] > over_all[1]).all()
+
+
+def test_groups_change_nothing_without_such_a_task(log):
+    X, y, request = log
+    kinds = {"click": BinaryTask()}
+    first = small(task_kinds=None).fit(X, y).predict_task(X)
+    for given_kinds, groups in ((None, request), (kinds, request), (kinds, None)):
+        ranker = small(task_kinds=given_kinds).fit(X, y, groups=groups)
+        assert_array_equal(ranker.predict_task(X), first)
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_every_ranker_takes_them(name, log):
+    X, y, request = log
+    losses = {}
+    for kind, kinds in {"plain": None, "ranked": RANKED}.items():
+        own = {"categorical_features": "from_dtype", "task_kinds": kinds}
+        ranker = MAKERS[name](**SMALL | own)
+        ranker.fit(X, y, groups=request)
+        losses[kind] = ranker.history_.set_index(["epoch", "task"])["train_loss"]
+        proba = ranker.predict_task_proba(X)
+        assert_allclose(proba.mean(axis=0), y.mean(), rtol=1e-6)
+    assert (losses["ranked"] > 1.2 * losses["plain"]).all()
+    assert ranker.task_kinds_ == list(RANKED.values())
+
+
+def test_names_of_groups_do_not_matter(log):
+    X, y, request = log
+    expected = small().fit(X, y, groups=request).predict_task(X)
+    for groups in (np.arange(len(X)) // 8, [f"r{c}" for c in request]):
+        found = small().fit(X, y, groups=groups).predict_task(X)
+        assert_array_equal(found, expected)
+    found = small().fit(X, y, groups=request % 50).predict_task(X)
+    assert not np.array_equal(found, expected)
+
+
+def test_one_task_with_labels_of_its_own(log):
+    X, y, request = log
+    kind = BinaryTask("listwise")
+    expected = small(task_kinds=kind).fit(X, y["cart"], groups=request)
+    names = np.where(y["cart"] == 1, "yes", "no")
+    found = small(task_kinds=kind).fit(X, names, groups=request)
+    assert_array_equal(found.predict_proba(X), expected.predict_proba(X))
+    assert found.task_kinds_ == [kind]
+
+
+def test_beside_other_kinds_and_missing_labels(log):
+    X, y, request = log
+    y = y.assign(stars=np.digitize(X["x"], [-1, 0, 1]) + 1.0)
+    y = y.mask(np.random.default_rng(0).random(y.shape) < 0.3)
+    ranker = small(task_kinds=RANKED | {"stars": "ordinal"})
+    values = ranker.fit(X, y, groups=request).predict_task(X)
+    seen = y["click"].notna()
+    assert_allclose(values[seen, 0].mean(), y["click"].mean(), rtol=1e-6)
+    assert ranker.score(X, y) > 0.7
+
+
+def test_batches_of_any_size_are_taken_whole(log, monkeypatch):
+    X, y, request = log
+    expected = small(batch_size=400).fit(X, y, groups=request).predict_task(X)
+    monkeypatch.setattr(net, "_WHOLE_ROWS", 100)
+    monkeypatch.setattr(net, "_BLOCK_ROWS", 50)
+    found = small(batch_size=400).fit(X, y, groups=request).predict_task(X)
+    assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("strategy", ["famo", "gradnorm", "mgda"])
+def test_strategies_weigh_the_sum(strategy, log):
+    X, y, request = log
+    ranker = small(loss_weight=strategy).fit(X, y, groups=request)
+    assert ranker.score(X, y) > 0.8
+    # More than one batch has, since lists of other batches are of other rows.
+    assert (ranker.history_["train_loss"] > 0.3).all()
+
+
+def test_validation_rows_are_judged_by_the_cross_entropy(log):
+    X, y, request = log
+    ranker = small(early_stopping=True, validation_fraction=0.25)
+    ranker.fit(X, y, groups=request)
+    assert ranker.n_validation_rows_ == 400
+    losses = ranker.history_.groupby("task")[["train_loss", "valid_loss"]].last()
+    assert (losses["train_loss"] > 1.2 * losses["valid_loss"]).all()
+
+
+def test_further_fits_take_groups(log, tmp_path):
+    X, y, request = log
+    ranker = small().fit(X, y, groups=request)
+    ranker.save(tmp_path / "ranker.skmtl")
+    loaded = skmtl.load(tmp_path / "ranker.skmtl")
+    assert loaded.task_kinds == RANKED
+    for one in (ranker, loaded):
+        one.partial_fit(X, y, groups=request)
+    assert_array_equal(loaded.predict_task(X), ranker.predict_task(X))
+    with pytest.raises(ValueError, match="Give the group of each row"):
+        ranker.partial_fit(X, y)
+    warm = small(warm_start=True).fit(X, y, groups=request)
+    assert warm.fit(X, y, groups=request).n_iter_ == 4
+
+
+# Refusals.
+
+
+@pytest.mark.parametrize(
+    ("groups", "message"),
+    [
+        (None, r"'click', BinaryTask\(ranking='pairwise'\), compares rows of a group"),
+        (np.arange(3), "groups"),
+        (np.array([None, *range(1, 1600)], dtype=object), "missing id at row 0"),
+    ],
+)
+def test_groups_that_are_missing(groups, message, log):
+    X, y, _ = log
+    ranker = small()
+    with pytest.raises(ValueError, match=message):
+        ranker.fit(X, y, groups=groups)
+    assert not hasattr(ranker, "net_")
+
+
+def test_sources_have_no_groups(log, tmp_path):
+    X, y, request = log
+    X.join(y).to_parquet(tmp_path / "log.parquet")
+    with pytest.raises(ValueError, match=r"'click', BinaryTask.*compares the rows"):
+        small().fit(tmp_path / "log.parquet", list(y))
+    with pytest.raises(ValueError, match="groups are for tables in memory"):
+        small().fit(tmp_path / "log.parquet", list(y), groups=request)
+
+
+def test_processes_that_share_batches_are_refused(log):
+    _, y, request = log
+    targets = check_targets(y, kinds=[BinaryTask(), BinaryTask("pairwise")])
+    assert_array_equal(group_codes(request, targets, 1), np.arange(len(y)) // 8)
+    with pytest.raises(ValueError, match="2 processes share this fit"):
+        group_codes(request, targets, 2)
+    assert group_codes(request, check_targets(y), 2) is None
+
+
+# Searches.
+
+
+def test_groups_survive_a_search(log):
+    X, y, request = log
+    grid = {"task_kinds": [None, RANKED]}
+    with sklearn.config_context(enable_metadata_routing=True):
+        scorer = get_task_scorer("gauc").set_score_request(groups=True)
+        search = GridSearchCV(small(), grid, cv=GroupKFold(2), scoring=scorer)
+        search.fit(X, y, groups=request)
+    train = next(iter(GroupKFold(2).split(X, y, request)))[0]
+    own = small().fit(X.iloc[train], y.iloc[train], groups=request[train])
+    found = search.cv_results_["split0_test_score"][1]
+    test = np.setdiff1d(np.arange(len(X)), train)
+    assert_allclose(
+        found, get_task_scorer("gauc")(
+            own, X.iloc[test], y.iloc[test], groups=request[test]
+        ),
+    )  # fmt: skip
+    assert clone(search).estimator.task_kinds == RANKED
+
+
+@pytest.mark.parametrize("routing", [False, True])
+@pytest.mark.parametrize("outer", [OutputWeightSearchCV, CalibratedTasksCV])
+def test_groups_reach_the_ranker_of_our_searches(outer, routing, log):
+    X, y, request = log
+    with sklearn.config_context(enable_metadata_routing=routing):
+        fitted = outer(small(), cv=GroupKFold(2)).fit(X, y, groups=request)
+    expected = small().fit(X, y, groups=request).predict_task_proba(X)
+    assert_array_equal(fitted.estimator_.predict_task_proba(X), expected)
