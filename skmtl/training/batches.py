@@ -327,9 +327,25 @@ class Processes:
         return []
 
     def begin(
-        self, net: NeuralNet, table: RowTable, valid: RowTable | None, seed: int
+        self,
+        net: NeuralNet,
+        table: RowTable,
+        valid: RowTable | None,
+        ranker: BaseEstimator,
+        seed: int,
     ) -> None:
         """Make sure that all processes are about to do the same.
+
+        Parameters
+        ----------
+        net : MultiTaskNet
+            About to train.
+        table, valid : RowTable or None
+            Rows to train on and for validation.
+        ranker : MultiTaskRanker
+            Its hyperparameters are compared.
+        seed : int
+            What the fit draws from.
 
         Raises
         ------

@@ -331,7 +331,7 @@ class Fit:
         epochs_before = len(net.history)
         with random_numbers(self.data.seed ^ 1, ranker, weights.loss):
             in_valid = None if valid is None else valid.tensors
-            self.processes.begin(net, train_table, in_valid, self.data.seed)
+            self.processes.begin(net, train_table, in_valid, ranker, self.data.seed)
             complete = train(net, train_table, self.targets.names)
         n_epochs = len(net.history) - epochs_before
         fitted["intercept_"] = start.intercept(

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 import torch.distributed as dist
+from sklearn.base import BaseEstimator
 from skorch import NeuralNet
 from skorch.callbacks import Callback
 from torch import Tensor, nn
@@ -42,6 +43,11 @@ from skmtl.training.fingerprint import digest_of
 from skmtl.training.optimizers import join_rows, sum_by_row
 
 T = TypeVar("T")
+
+# Hyperparameters that processes may have of their own.
+_APART = {"device", "n_threads", "scratch_dir", "verbose"}
+# Those that are compared; what others do shows in the network and in training.
+_PLAIN = (bool, int, float, str, type(None))
 
 # Numbers of 32 bits that the place of a row of a table takes.
 _PLACE = 2
@@ -119,14 +125,21 @@ class ProcessGroup(Processes):
         return [SameReplicas(self)]
 
     def begin(
-        self, net: NeuralNet, table: RowTable, valid: RowTable | None, seed: int
+        self,
+        net: NeuralNet,
+        table: RowTable,
+        valid: RowTable | None,
+        ranker: BaseEstimator,
+        seed: int,
     ) -> None:
+        given = ranker.get_params(deep=False) | {"random_state": seed}
+        plain = {k: repr(v) for k, v in given.items() if _is_plain(v)}
         module = net.module_
         self.check_same(
             {
                 "the rows to train on": digest_of(table),
                 "the rows for validation": digest_of(valid),
-                "random_state": seed,
+                **{k: v for k, v in plain.items() if k not in _APART},
                 "the first network": digest_of(module.state_dict()),
                 "the loss weighting": digest_of(net.criterion_.state_dict()),
                 "the settings of training": _settings(net),
@@ -354,6 +367,11 @@ def _draws(net: NeuralNet, table: RowTable) -> bool:
     after = generator_states(net.device)
     set_generator_states(net.device, before)
     return digest_of(list(before)) != digest_of(list(after))
+
+
+def _is_plain(value: object) -> bool:
+    every = value if isinstance(value, tuple) else (value,)
+    return all(isinstance(one, _PLAIN) for one in every)
 
 
 def _settings(net: NeuralNet) -> list[str]:

@@ -180,6 +180,7 @@ def refused(folder):
     return {
         "table": lambda: small().fit(X[rank:], Y[rank:]),
         "labels": lambda: small().fit(X, Y if rank else 1 - Y),
+        "units": lambda: small(dropout=0.1 + 0.1 * rank).fit(X, Y),
         "rate": lambda: small(learning_rate=0.01 * (rank + 1)).fit(X, Y),
         "seed": lambda: small(random_state=rank).fit(X, Y),
         "batch norm": lambda: with_layer(nn.BatchNorm1d(8)).fit(X, Y),

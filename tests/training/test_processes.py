@@ -101,7 +101,8 @@ def test_a_checkpoint_of_all_processes_resumes_a_fit(folder):
     [
         ("table", f"ValueError: .* differ in \\['the rows to train on'.*{SAME}"),
         ("labels", f"ValueError: .* differ in \\['the rows to train on'.*{SAME}"),
-        ("rate", f"ValueError: .* differ in \\['the settings of training'\\].*{SAME}"),
+        ("rate", f"ValueError: .* differ in \\['learning_rate', 'the set.*{SAME}"),
+        ("units", f"ValueError: .* differ in \\['dropout'\\].*{SAME}"),
         ("seed", f"ValueError: .* differ in \\['random_state', 'the first.*{SAME}"),
         ("batch norm", "ValueError: .*BatchNorm1d, whose statistics.*LayerNorm"),
         ("dropout", "ValueError: .*Dropout of torch.*skmtl.modules.Dropout"),
