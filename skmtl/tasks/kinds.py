@@ -366,12 +366,12 @@ class BinaryTask(TaskKind):
     >>> from skmtl import BinaryTask, MMoE
     >>> from skmtl.datasets import make_funnel
     >>> from skmtl.metrics import group_roc_auc
-    >>> log = make_funnel(3000, click_rate=0.2, random_state=0)
+    >>> log = make_funnel(3000, click_rate=0.2, cart_rate=0.05, random_state=0)
+    >>> X, y = log.data, log.target[["click", "cart"]]
     >>> kinds = {"click": BinaryTask("listwise")}
     >>> ranker = MMoE(task_kinds=kinds, max_iter=2, random_state=0)
-    >>> ranker = ranker.fit(log.data, log.target, groups=log.session)
-    >>> proba = ranker.predict_task_proba(log.data)
-    >>> bool(group_roc_auc(log.target, proba, log.session)[0] > 0.6)
+    >>> proba = ranker.fit(X, y, groups=log.session).predict_task_proba(X)
+    >>> bool(group_roc_auc(y, proba, log.session)[0] > 0.6)
     True
     """
 
