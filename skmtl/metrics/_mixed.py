@@ -255,7 +255,7 @@ def judge_estimator(
 ) -> tuple[list[str], np.ndarray]:
     """Names and values of the tasks of a fitted estimator that a metric judges."""
     names = np.array(task_names_of(estimator), dtype=object)
-    targets = check_targets(y, kinds=kinds).in_order(names)
+    targets = check_targets(y, kinds=kinds, tasks=names)
     if len(targets.names) != len(names):
         raise ValueError(
             f"y has {len(targets.names)} columns, but the estimator has the tasks "

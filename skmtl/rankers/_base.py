@@ -653,14 +653,14 @@ default=None
         levels, kinds = self._levels(X), self._kinds
         y = table_of_tasks(named_columns(X, y, "y"), len(levels))
         sample_weight = named_columns(X, sample_weight, "sample_weight")
-        targets = check_targets(y, kinds=list(kinds))
+        targets = check_targets(y, kinds=list(kinds), tasks=self.task_names_)
         shape = (len(levels), len(kinds))
         if targets.labels.shape != shape:
             raise ValueError(
                 f"y has shape {targets.labels.shape}, but the predictions for X have "
                 f"shape {shape}."
             )
-        targets = self._complete(targets.in_order(self.task_names_))
+        targets = self._complete(targets)
         labels = targets.labels
         if not self._multioutput and kinds.all_binary:
             # pandas' NA is neither equal nor different.

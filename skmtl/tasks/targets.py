@@ -64,27 +64,6 @@ class Targets:
         """Select rows."""
         return replace(self, labels=self.labels[rows], observed=self.observed[rows])
 
-    def in_order(self, names: ObjectArray) -> Targets:
-        """Columns in the order of tasks that were fitted, where both have names.
-
-        Raises
-        ------
-        ValueError
-            For columns that are other tasks.
-        """
-        found, wanted = list(self.names), list(names)
-        default = [str(t) for t in range(len(wanted))]
-        if not (self.named and self.multioutput) or wanted in (found, default):
-            return self
-        if sorted(found) != sorted(wanted):
-            raise ValueError(
-                f"The ranker was fitted on the tasks {wanted}, but the columns of y "
-                f"are {found}."
-            )
-        at = [found.index(name) for name in wanted]
-        labels, observed = self.labels[:, at], self.observed[:, at]
-        return replace(self, labels=labels, observed=observed, names=names)
-
     def masses(self, weight: Floats) -> tuple[Floats, Floats]:
         """Sums of weighted indicators, such as positives, and of the weights of labels.
 
@@ -159,7 +138,10 @@ def _as_array(y: object) -> AnyArray:
 
 
 def check_targets(
-    y: object, classes: ClassesLike = None, kinds: Sequence[TaskKind] | None = None
+    y: object,
+    classes: ClassesLike = None,
+    kinds: Sequence[TaskKind] | None = None,
+    tasks: Iterable[object] | None = None,
 ) -> Targets:
     """Check `y` and bring it to one form.
 
@@ -172,12 +154,17 @@ def check_targets(
         all of them.
     kinds : sequence of TaskKind or None
         The kind of each task; None if all are binary.
+    tasks : iterable of str or None
+        The tasks that `kinds` belong to, and the order of the result, where these are
+        known. Columns of `y` with these names are matched by name, all others by
+        place. None if `kinds` are in the order of the columns.
 
     Raises
     ------
     ValueError
         For an empty `y`, labels other than 0, 1 and NaN, more than two classes, and
-        labels that are not among `classes`; the message names the task.
+        labels that are not among `classes`; the message names the task. For a
+        table whose columns are named as other tasks than `tasks`.
     """
     if y is None:
         raise ValueError(
@@ -188,7 +175,7 @@ def check_targets(
             f"classes must list the labels that may come up, such as [0, 1], found "
             f"{classes!r}."
         )
-    y = to_native(y, "y")
+    y = _in_order(to_native(y, "y"), tasks)
     names = _names(y)
     if kinds and not all(isinstance(kind, BinaryTask) for kind in kinds):
         return _of_kinds(y, names, kinds, classes)
@@ -219,6 +206,23 @@ def task_names(y: object) -> list[str]:
         shape = np.asarray(y).shape
         names = [str(t) for t in range(shape[1] if len(shape) == 2 else 1)]
     return names
+
+
+def _in_order(y: object, names: Iterable[object] | None) -> object:
+    """Columns in the order of the tasks, where both have names."""
+    tasks = [str(name) for name in names] if names is not None else []
+    if not isinstance(y, pd.DataFrame) or y.shape[1] != len(tasks) or len(tasks) < 2:
+        return y
+    found = [str(name) for name in y.columns]
+    # Before any label is read: the kind of a task reads its own labels only.
+    if sorted(found) == sorted(tasks):
+        return y if found == tasks else y.iloc[:, [found.index(t) for t in tasks]]
+    if tasks == [str(t) for t in range(len(tasks))]:  # those of an array only count
+        return y
+    raise ValueError(
+        f"The tasks are {tasks}, but the columns of y are {found}. Give the columns "
+        "of these tasks."
+    )
 
 
 def _filled(y: np.ma.MaskedArray[tuple[int, ...], np.dtype[np.generic]]) -> AnyArray:

@@ -140,7 +140,8 @@ class Fit:
         X, X_val = to_native(X), to_native(X_val, "X_val")
         self.max_iter = int(ranker.max_iter if max_iter is None else max_iter)
         y = table_of_tasks(y, n_rows_of(X))
-        kinds = start.kinds(kinds_by_task(ranker.task_kinds, task_names(y)))
+        names = task_names(y)
+        kinds = start.kinds(kinds_by_task(ranker.task_kinds, names), names)
         targets = check_targets(y, start.classes(classes), kinds)
         check_same_length(X=n_rows_of(X), y=len(targets.labels))
         if not targets.observed.any():
@@ -148,7 +149,6 @@ class Fit:
                 f"y holds only NaN for the tasks {list(targets.names)}. Give at "
                 "least one observed label."
             )
-        names = [str(name) for name in targets.names]
         ranker._check_tasks(names)
         ranker._check_kinds(names, targets.kinds)
         self.groups = group_codes(groups, targets, self.processes.n)
@@ -257,7 +257,8 @@ class Fit:
         known = None if self.targets.multioutput else self.targets.classes
         try:
             y = table_of_tasks(y, n_rows_of(X), "y_val")
-            targets = check_targets(y, known, list(self.targets.kinds))
+            kinds, names = list(self.targets.kinds), self.targets.names
+            targets = check_targets(y, known, kinds, names)
         except ValueError as error:
             raise ValueError(f"y_val: {error}") from error
         if not targets.observed.any():
@@ -266,10 +267,9 @@ class Fit:
                 "epoch is better than another. Give observed labels."
             )
         check_same_length(X_val=n_rows_of(X), y_val=len(targets.labels))
-        if list(targets.names) != list(self.targets.names):
+        if list(targets.names) != list(names):
             raise ValueError(
-                f"y_val has the tasks {list(targets.names)}, y has "
-                f"{list(self.targets.names)}."
+                f"y_val has the tasks {[*targets.names]}, y has {[*names]}."
             )
         targets = self.ranker._complete(targets)
         weight = task_weights(weight, targets.observed, targets.names)

@@ -163,7 +163,9 @@ class SourceFit(Fit):
             )
         self.columns = named_columns_of(self.source, y, sample_weight)
         ranker._check_tasks(names)
-        _check_binary(names, start.kinds(kinds_by_task(ranker.task_kinds, names)))
+        _check_binary(
+            names, start.kinds(kinds_by_task(ranker.task_kinds, names), names)
+        )
         self._take_parts(len(names))
         self._check_scorer_rows()
         self.scratch = os.fspath(ranker.scratch_dir or tempfile.gettempdir())

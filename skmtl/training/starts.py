@@ -148,7 +148,7 @@ class Start:
         """Labels that a single task may have; None where the table alone says so."""
         return announced
 
-    def kinds(self, given: list[TaskKind]) -> list[TaskKind]:
+    def kinds(self, given: list[TaskKind], names: list[str]) -> list[TaskKind]:
         """The kinds of the tasks, with what earlier tables taught of them."""
         return given
 
@@ -263,11 +263,12 @@ class WarmStart(Start):
     # What continues, in errors.
     what: ClassVar[str] = "warm_start"
 
-    def kinds(self, given: list[TaskKind]) -> list[TaskKind]:
+    def kinds(self, given: list[TaskKind], names: list[str]) -> list[TaskKind]:
+        self._check_tasks(names)
         before = list(self.ranker._kinds)
         changed = [
             f"{old!r}, found {new!r}"
-            for old, new in zip(before, given, strict=False)
+            for old, new in zip(before, given, strict=True)
             if type(old) is not type(new) or old.params() != new.params()
         ]
         if changed:
@@ -275,15 +276,18 @@ class WarmStart(Start):
                 f"{self.what} continues with the kind of task {changed[0]}. Fit again "
                 "with warm_start=False."
             )
-        return before if len(before) == len(given) else given
+        return before
+
+    def _check_tasks(self, names: list[str]) -> None:
+        before = [str(name) for name in self.ranker.task_names_]
+        if before != names:
+            raise ValueError(
+                f"{self.what} continues with the tasks {before}, but y has {names}."
+            )
 
     def check(self, targets: Targets, weighting: LossWeighting) -> None:
-        ranker, names = self.ranker, list(targets.names)
-        if list(ranker.task_names_) != names:
-            raise ValueError(
-                f"{self.what} continues with the tasks {list(ranker.task_names_)}, "
-                f"but y has {names}."
-            )
+        ranker = self.ranker
+        self._check_tasks([str(name) for name in targets.names])
         check_same_strategy(ranker.net_.criterion_.weighting, weighting, self.what)
         one = not ranker._multioutput
         if one and not np.array_equal(ranker.classes_, np.asarray(targets.classes)):

@@ -255,7 +255,7 @@ def test_columns_of_classes_are_matched_by_name(fitted):
     found = task_report(y, values[values.columns[::-1]], task_kinds=KINDS)
     pd.testing.assert_frame_equal(found, expected)
     renamed = values.rename(columns={"reason_late": "late"})
-    with pytest.raises(ValueError, match=r"'late', 'reason_size'.*but the tasks of y"):
+    with pytest.raises(ValueError, match=r"'late', 'reason_size'.*but the tasks are"):
         task_report(y, renamed, task_kinds=ranker.task_kinds_)
 
 
