@@ -26,6 +26,7 @@ from skmtl.tasks import (
     RegressionTask,
     Targets,
     TaskKind,
+    as_kind,
     check_targets,
     kinds_by_task,
     task_names,
@@ -227,7 +228,8 @@ def table_of_values(values: Any, targets: Targets, what: str) -> np.ndarray:
     table, names = table.reshape(len(table), -1), column_names(values)
     wanted = [str(name) for name in targets.kinds.column_names(targets.names)]
     counted = [*targets.names] == [str(t) for t in range(len(targets.names))]
-    if counted or len(wanted) != table.shape[1]:
+    same = names is not None and sorted(names) == sorted(wanted)
+    if (counted and not same) or len(wanted) != table.shape[1]:
         return table
     return in_order_of_tasks(table, names, wanted, what)
 
@@ -277,7 +279,8 @@ def read_kinds(
     """Labels of tasks of several kinds, and the expected labels of each."""
     names, found = task_names(y), column_names(values)
     by_name = isinstance(task_kinds, Mapping | str | TaskKind)
-    kinds = kinds_by_task(task_kinds, names) if by_name else list(task_kinds)
+    read = kinds_by_task if by_name else _kinds_in_order
+    kinds = read(task_kinds, names)
     targets = check_targets(y, kinds=kinds)
     wanted = [str(name) for name in targets.kinds.column_names(targets.names)]
     moved = found is not None and found != wanted and sorted(found) == sorted(wanted)
@@ -288,6 +291,20 @@ def read_kinds(
         )
     table = table_of_values(values, targets, "proba")
     return targets, columns_of_tasks(table, targets.kinds)
+
+
+def _kinds_in_order(given: Any, names: Sequence[str]) -> list[TaskKind]:
+    """Kinds of a list, or their names, in the order of the columns of `y`."""
+    if not np.iterable(given):
+        as_kind(given)  # which says what it may be
+    kinds = [as_kind(one) for one in given]
+    if len(kinds) != len(names):
+        raise ValueError(
+            f"task_kinds has {len(kinds)} entries, but y has {len(names)} column(s) "
+            f"{list(names)}. Give the kind of each column, or a mapping from the names "
+            "of those that are not binary."
+        )
+    return kinds
 
 
 def kind_row(

@@ -65,8 +65,9 @@ def task_report(
     random_state : int, RandomState instance or None, default=None
         Source of the resamples. Pass an int for the same intervals in every call.
     task_kinds : mapping or list of task kinds, default=None
-        The kinds of the tasks where some are not binary: as given to a ranker, or its
-        ``task_kinds_``, a list in the order of the columns of `y`. Then `proba` is what
+        The kinds of the tasks where some are not binary: as given to a ranker, or a
+        list of kinds or their names in the order of the columns of `y`, such as the
+        ``task_kinds_`` of a ranker. Then `proba` is what
         ``predict_task`` returns, with a column for each class of a multiclass task.
         Columns with names are matched by name.
 

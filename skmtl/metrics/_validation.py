@@ -297,16 +297,15 @@ def in_order_of_tasks(
 ) -> np.ndarray:
     """The columns in the order of the tasks, where both have names.
 
-    Names that only count, ``"0"``, ``"1"`` and so on, match by their place.
+    Names that only count, ``"0"``, ``"1"`` and so on, match other names by their place.
     """
-    default = [str(i) for i in range(len(tasks))]
-    if names is None or len(tasks) == 1 or names == tasks or default in (names, tasks):
+    if names is None or len(tasks) == 1 or names == tasks:
         return array
-    if sorted(names) != sorted(tasks):
-        raise ValueError(
-            f"The columns of {what} are {names}, but the tasks are {tasks}."
-        )
-    return array[:, [names.index(name) for name in tasks]]
+    if sorted(names) == sorted(tasks):
+        return array[:, [names.index(name) for name in tasks]]
+    if [str(i) for i in range(len(tasks))] in (names, tasks):
+        return array
+    raise ValueError(f"The columns of {what} are {names}, but the tasks are {tasks}.")
 
 
 def _check_values(

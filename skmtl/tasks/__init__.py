@@ -1,6 +1,7 @@
 """What a task is: its kind, the labels that callers give, and their weights."""
 
 from skmtl.tasks.arguments import (
+    as_kind,
     check_row_weight,
     check_sample_weight,
     check_some_weight,
@@ -38,6 +39,7 @@ __all__ = [
     "TaskKindsLike",
     "all_have_classes",
     "are_many_classes",
+    "as_kind",
     "binary_kinds",
     "check_row_weight",
     "check_sample_weight",

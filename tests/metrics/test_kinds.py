@@ -267,6 +267,21 @@ def test_a_list_of_different_kinds_needs_one_order():
     assert task_report(y, values, task_kinds=kinds).loc["a", "tweedie_deviance"] > 0
 
 
+def test_a_list_of_kinds_may_name_them():
+    y, values = two_numbers()
+    y, values = y.assign(a=y["a"] > 1), values.assign(a=0.5)
+    expected = task_report(y, values, task_kinds={"b": "regression"}, interval=None)
+    for kinds in (["binary", "regression"], ("binary", RegressionTask())):
+        found = task_report(y, values, task_kinds=kinds, interval=None)
+        pd.testing.assert_frame_equal(found, expected)
+    with pytest.raises(ValueError, match=r"task_kinds has 1 entries, but y has 2 col"):
+        task_report(y, values, task_kinds=["regression"])
+    with pytest.raises(ValueError, match="'numbers' is not a kind of task"):
+        task_report(y, values, task_kinds=["binary", "numbers"])
+    with pytest.raises(TypeError, match="task_kinds must hold names of kinds"):
+        task_report(y, values, task_kinds=3)
+
+
 def test_scorers_of_numbers_match_columns_by_name():
     y, values = two_numbers()
     expected = -reference.root_mean_squared_error(y["b"], values["b"])

@@ -6,7 +6,7 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from skmtl import ShareBottom
-from skmtl.metrics import get_task_scorer
+from skmtl.metrics import get_task_scorer, log_loss, roc_auc, task_report
 
 # Both kinds take the labels of both tasks, so that nothing but names tells them apart.
 KINDS = {"stars": "ordinal", "rating": "regression"}
@@ -71,3 +71,21 @@ def test_fits_that_continue_name_the_tasks(again, fitted):
     fit = ranker.partial_fit if again == "partial_fit" else ranker.fit
     with pytest.raises(ValueError, match=rf"{again} continues with the tasks .*'rat"):
         fit(X, y[["rating", "stars"]])
+
+
+def test_columns_that_count_are_matched_by_name_where_both_have_them():
+    rng = np.random.default_rng(0)
+    y = pd.DataFrame(rng.integers(0, 2, (50, 2)))
+    proba = pd.DataFrame(rng.random((50, 2)))
+    for metric in (roc_auc, log_loss):
+        expected = metric(y, proba)
+        assert_array_equal(metric(y, proba[[1, 0]]), expected)
+        assert_array_equal(metric(y[[1, 0]], proba), expected[::-1])
+        # All other names are matched by place.
+        assert_array_equal(metric(y, proba.set_axis(["a", "b"], axis=1)), expected)
+    kinds = {1: "regression"}
+    expected = task_report(y, proba, task_kinds=kinds, interval=None)
+    found = task_report(y, proba[[1, 0]], task_kinds=kinds, interval=None)
+    pd.testing.assert_frame_equal(found, expected)
+    scorer = get_task_scorer("rmse:1")
+    assert scorer.evaluate(y, proba[[1, 0]]) == scorer.evaluate(y, proba)
