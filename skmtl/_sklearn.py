@@ -25,6 +25,9 @@ from sklearn.utils._param_validation import (
     RealNotInt,
     StrOptions,
 )
+from sklearn.utils._param_validation import (
+    validate_parameter_constraints as check_parameters,
+)
 from sklearn.utils._set_output import _get_output_config as output_config
 from sklearn.utils.metadata_routing import _raise_for_params, _routing_enabled
 from sklearn.utils.validation import _check_method_params as params_of_rows
@@ -164,6 +167,7 @@ __all__ = [
     "_raise_for_params",
     "_routing_enabled",
     "available_unless",
+    "check_parameters",
     "estimator_has",
     "output_config",
     "params_of_rows",

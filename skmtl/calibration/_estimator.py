@@ -38,7 +38,13 @@ from skmtl.metrics._predictions import (
     task_names_of,
 )
 from skmtl.metrics._validation import Labels, check_labels
-from skmtl.output_weights._base import fit_router, mean_area, read_labels, task_table
+from skmtl.output_weights._base import (
+    check_has_probabilities,
+    fit_router,
+    mean_area,
+    read_labels,
+    task_table,
+)
 from skmtl.output_weights._held_out import (
     FoldFits,
     HeldOut,
@@ -147,7 +153,7 @@ class CalibratedTasksCV(
     """
 
     _parameter_constraints: ClassVar[dict[str, object]] = {
-        "estimator": [HasMethods(["fit", "predict_proba"])],
+        "estimator": [HasMethods(["fit"])],
         "method": [StrOptions(set(MAPS))],
         "cv": [
             "cv_object",
@@ -199,11 +205,14 @@ class CalibratedTasksCV(
             If labels or weights are not valid, or a task is not binary.
         """
         check_in_memory(X, "X", "CalibratedTasksCV takes tables in memory")
+        refits = not (isinstance(self.cv, str) and self.cv == "prefit")
         check_binary_tasks(
             self.estimator,
             "CalibratedTasksCV calibrates",
             "Calibrate a ranker of the binary tasks alone.",
+            refits=refits,
         )
+        check_has_probabilities(self.estimator, self, refits=refits)
         y = table_of_tasks(y, n_rows_of(X))
         check_same_length(X=n_rows_of(X), y=n_rows_of(y))
         X, y = indexable(X, y)

@@ -137,6 +137,7 @@ def transfer_report(
             f"transfer_report compares the estimator {name!r} by",
             "Leave the task out, or compare scores of cross_validate with a scorer of "
             "the task, such as scoring='rmse:dwell'.",
+            refits=True,
         )
     labels = check_labels(y)
     n_groups = -1 if groups is None else n_rows_of(groups)

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator
+from sklearn.frozen import FrozenEstimator
 from sklearn.utils import Tags
 
 from skmtl.metrics._validation import column_names
@@ -46,11 +47,13 @@ def task_names_of(estimator: object) -> list[str] | None:
     return None
 
 
-def check_binary_tasks(estimator: Any, does: str, instead: str) -> None:
+def check_binary_tasks(
+    estimator: Any, does: str, instead: str, *, refits: bool = False
+) -> None:
     """Refuse an estimator with a task that is not binary.
 
-    A fitted one knows the kinds of its tasks; one that is not says them by its
-    parameter `task_kinds`.
+    A fitted one knows the kinds of its tasks; one that is not, or of which a clone is
+    fitted, says them by its parameter `task_kinds`.
 
     Parameters
     ----------
@@ -61,23 +64,26 @@ def check_binary_tasks(estimator: Any, does: str, instead: str) -> None:
         What binary tasks are needed for, such as "fuse ranks by".
     instead : str
         What to do with other tasks; a sentence.
+    refits : bool, default=False
+        Whether clones of the estimator are fitted, so that its last fit does not count.
 
     Raises
     ------
     ValueError
         For such an estimator; the message names the first such task.
     """
-    found = _other_task(estimator)
+    found = _other_task(estimator, refits)
     if found is not None:
         raise ValueError(
             f"{does} probabilities of binary tasks, but {found}. {instead}"
         )
 
 
-def _other_task(estimator: Any) -> str | None:
+def _other_task(estimator: Any, refits: bool) -> str | None:
     """A task that is not binary, in words."""
     while estimator is not None:
-        kinds = getattr(estimator, "task_kinds_", None)
+        refits = refits and not isinstance(estimator, FrozenEstimator)
+        kinds = None if refits else getattr(estimator, "task_kinds_", None)
         if kinds is not None:
             for name, kind in zip(estimator.task_names_, kinds, strict=True):
                 if not isinstance(kind, BinaryTask):
@@ -90,16 +96,17 @@ def _other_task(estimator: Any) -> str | None:
             if called not in (None, BinaryTask.name):
                 which = "task_kinds" if name is None else f"task {str(name)!r}"
                 return f"{which} is of kind {called}"
-        estimator = _inner(estimator)
+        estimator = _inner(estimator, refits)
     return None
 
 
-def _inner(estimator: Any) -> Any:
-    """What an estimator holds; what it fitted before what it was given."""
+def _inner(estimator: Any, refits: bool) -> Any:
+    """What an estimator holds; what it fitted, where that counts, before the given."""
     steps = getattr(estimator, "steps", None)
     if steps:
         return steps[-1][1]
-    for name in ("best_estimator_", "estimator_", "estimator"):
+    fitted = () if refits else ("best_estimator_", "estimator_")
+    for name in (*fitted, "estimator"):
         found = getattr(estimator, name, None)
         if found is not None and not isinstance(found, type):
             return found

@@ -4,7 +4,7 @@ import warnings
 from typing import Any, ClassVar
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin
+from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
 from sklearn.exceptions import DataConversionWarning, NotFittedError
 from sklearn.utils import Tags, get_tags
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
@@ -13,7 +13,13 @@ from sklearn.utils.validation import check_is_fitted
 
 from skmtl._containers import to_native
 from skmtl._saving import MetaSaveMixin
-from skmtl._sklearn import HasMethods, StrOptions, VisualBlock, estimator_has
+from skmtl._sklearn import (
+    HasMethods,
+    StrOptions,
+    VisualBlock,
+    check_parameters,
+    estimator_has,
+)
 from skmtl._typing import WeightsLike
 from skmtl.metrics import get_task_scorer
 from skmtl.metrics._predictions import (
@@ -98,8 +104,10 @@ def task_table(estimator: BaseEstimator, X: object, n_tasks: int) -> np.ndarray:
     return table.astype(np.float64)
 
 
-def check_can_fuse(estimator: BaseEstimator, who: object) -> None:
-    """Refuse an estimator whose tasks are not all binary.
+def check_can_fuse(
+    estimator: BaseEstimator, who: BaseEstimator, *, refits: bool = False
+) -> None:
+    """Refuse an estimator whose tasks are not all binary, or without probabilities.
 
     Raises
     ------
@@ -111,7 +119,23 @@ def check_can_fuse(estimator: BaseEstimator, who: object) -> None:
         f"{type(who).__name__} fuses",
         "Fuse expected values by skmtl.fuse(ranker.predict_task(X), weights), which "
         "takes products of tasks too, such as {('order', 'revenue'): 1}.",
+        refits=refits,
     )
+    check_has_probabilities(estimator, who, refits=refits)
+
+
+def check_has_probabilities(
+    estimator: BaseEstimator, who: BaseEstimator, *, refits: bool
+) -> None:
+    """Refuse an estimator without ``predict_proba``, as scikit-learn does parameters.
+
+    A ranker of a task without classes has none, and an error about the task says more.
+    So this comes after the tasks are known to be binary.
+    """
+    if refits and hasattr(estimator, "get_params"):
+        estimator = clone(estimator)  # the methods of a last fit do not count
+    needed = {"estimator": [HasMethods(["fit", "predict_proba"])]}
+    check_parameters(needed, {"estimator": estimator}, type(who).__name__)
 
 
 class BaseOutputWeights(
@@ -120,7 +144,7 @@ class BaseOutputWeights(
     """Ranks by a fused score; everything else is the inner estimator's."""
 
     _parameter_constraints: ClassVar[dict[str, object]] = {
-        "estimator": [HasMethods(["fit", "predict_proba"])],
+        "estimator": [HasMethods(["fit"])],
         "method": [StrOptions(set(METHODS))],
     }
 

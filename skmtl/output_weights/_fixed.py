@@ -108,7 +108,7 @@ class FixedOutputWeights(BaseOutputWeights):
             If labels or weights are not valid, or a task is not binary; then nothing
             is fitted.
         """
-        check_can_fuse(self.estimator, self)
+        check_can_fuse(self.estimator, self, refits=True)
         labels, _ = read_labels(y)
         # Names are known once the inner estimator is fitted.
         if not isinstance(named_values(self.weights), Mapping):

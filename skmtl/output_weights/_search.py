@@ -309,7 +309,8 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
             binary, or no candidate keeps the constraints; the message says how near the
             nearest one gets.
         """
-        check_can_fuse(self.estimator, self)
+        refits = not (isinstance(self.cv, str) and self.cv == "prefit")
+        check_can_fuse(self.estimator, self, refits=refits)
         if is_source(X):
             y, params = self._of_source(X, y, params)
         else:

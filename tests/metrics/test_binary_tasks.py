@@ -6,6 +6,7 @@ import pytest
 from numpy.testing import assert_allclose
 from sklearn.frozen import FrozenEstimator
 from sklearn.inspection import partial_dependence
+from sklearn.linear_model import Perceptron
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 
@@ -66,15 +67,59 @@ USES_OF_FITTED = {
 @pytest.mark.parametrize(
     "wrapped", [lambda r: r, make_pipeline, lambda r: GridSearchCV(r, {"tol": [0.0]})]
 )
-@pytest.mark.parametrize("kind", ["ordinal", OrdinalTask()])
+@pytest.mark.parametrize("kind", ["ordinal", OrdinalTask(), "regression"])
 def test_estimators_that_are_not_fitted(use, wrapped, kind, table):
     X, y = table
+    name = kind if isinstance(kind, str) else kind.name
     ranker = wrapped(ShareBottom(task_kinds={"stars": kind}))
-    with pytest.raises(ValueError, match=f"{use}.*task 'stars' is of kind ordinal"):
+    with pytest.raises(ValueError, match=f"{use}.*task 'stars' is of kind {name}"):
         USES[use](ranker, X, y[["click", "stars"]])
     ranker = wrapped(ShareBottom(task_kinds=kind))
-    with pytest.raises(ValueError, match=f"{use}.* task_kinds is of kind ordinal"):
+    with pytest.raises(ValueError, match=f"{use}.* task_kinds is of kind {name}"):
         USES[use](ranker, X, y["stars"])
+
+
+# What fits clones does not look at the last fit of the ranker that it is given.
+REFITS = {
+    "OutputWeightSearchCV": lambda one: OutputWeightSearchCV(one, cv=2, weights=3),
+    "CalibratedTasksCV": lambda one: CalibratedTasksCV(one, cv=2),
+    "FixedOutputWeights": FixedOutputWeights,
+}
+
+
+@pytest.mark.parametrize("kind", ["ordinal", "regression"])
+@pytest.mark.parametrize("wrapped", [lambda r: r, make_pipeline])
+def test_the_kinds_of_a_clone_are_those_of_its_parameter(kind, wrapped, table):
+    X, y = table
+    two = y[["click"]].assign(stars=(y["stars"] > 2).astype(float))
+    stale = ShareBottom(**BUDGET, task_kinds={"stars": kind}).fit(X, two)
+    stale = wrapped(stale.set_params(task_kinds=None))
+    for make in REFITS.values():
+        assert len(make(stale).fit(X, two).predict_proba(X)) == 2
+    report = transfer_report(
+        {"own": stale, "plain": ShareBottom(**BUDGET)}, X, two, cv=2, reference="plain"
+    )
+    assert set(report["estimator"]) == {"own", "plain"}
+    with pytest.raises(ValueError, match=f"task 'stars' is of kind {kind}"):
+        CalibratedTasksCV(stale, cv="prefit").fit(X, two)
+
+
+@pytest.mark.parametrize("use", REFITS)
+def test_a_ranker_that_was_fitted_with_binary_tasks_only(use, table):
+    X, y = table
+    two = y[["click"]].assign(stars=(y["stars"] > 2).astype(float))
+    ranker = ShareBottom(**BUDGET).fit(X, two).set_params(task_kinds="regression")
+    with pytest.raises(ValueError, match=f"{use}.*task_kinds is of kind regression"):
+        REFITS[use](ranker).fit(X, two)
+    # One that is frozen is not fitted again.
+    assert REFITS[use](FrozenEstimator(ranker)).fit(X, two).classes_
+
+
+@pytest.mark.parametrize("use", REFITS)
+def test_what_has_no_probabilities_is_a_wrong_parameter(use, table):
+    X, y = table
+    with pytest.raises(ValueError, match=rf"'estimator'.* {use} must.*predict_proba"):
+        REFITS[use](Perceptron()).fit(X, y["click"])
 
 
 @pytest.mark.parametrize("use", USES_OF_FITTED)
