@@ -38,6 +38,8 @@ class ItemEmbedder(
     A subclass adds a constructor and `_learn`.
     """
 
+    _columns: list[ColumnName] | None = None  # not in the first files
+    _has_names: bool | None = None  # nor this
     _parameter_constraints: ClassVar[dict[str, object]] = {
         "group_column": [str, Integral],
         "item_column": [str, Integral],
@@ -121,7 +123,8 @@ class ItemEmbedder(
         self._vocabulary = vocabulary
         self._n_features_out = self.embedding_dim
         self.item_name_ = names[item]
-        self._columns, self._has_names = names, has_names(X)
+        self._columns = list[ColumnName](names)
+        self._has_names = has_names(X)
         self.n_iter_ = self.max_iter
         self.embeddings_ = pd.DataFrame(
             vectors,
@@ -162,7 +165,11 @@ class ItemEmbedder(
 
     def _items(self, frame: pd.DataFrame) -> tuple[Codes, Ids]:
         """The item of each row, -1 for none, and the distinct items."""
-        at = self._columns.index(self.item_name_)
+        names = list(frame.columns)
+        if self.item_name_ in names:
+            at = names.index(self.item_name_)
+        else:  # one from an early file, fitted on a table without names or on another
+            at = column_position(self.item_column, names, "item_column")
         keys = as_keys(frame.iloc[:, at], self.item_name_)
         return keys.codes, keys.distinct
 
@@ -185,8 +192,9 @@ class ItemEmbedder(
                 f"X has several columns named {repeated[0]!r}. Rename them, or pass an "
                 "array and give columns by index."
             )
-        if not reset and self._has_names and has_names(X):
-            frame = _matched(frame, self._columns)
+        columns, named = self._seen() if not reset else (None, False)
+        if columns is not None and named and has_names(X):
+            frame = _matched(frame, columns)
         if not len(frame):
             raise ValueError(
                 f"Found array with 0 sample(s) (shape={frame.shape}) while a minimum "
@@ -194,7 +202,18 @@ class ItemEmbedder(
             )
         validate_data(self, frame, skip_check_array=True, reset=reset)
         # Where only one of the two tables has names, columns go by position.
-        return frame if reset else frame.set_axis(self._columns, axis=1)
+        return frame if columns is None else frame.set_axis(columns, axis=1)
+
+    def _seen(self) -> tuple[list[ColumnName] | None, bool]:
+        """The columns of `fit`, and whether it had names for them.
+
+        The first files have only names that are strings; without these, columns are
+        found in each table by the parameters.
+        """
+        if self._columns is not None and self._has_names is not None:
+            return self._columns, self._has_names
+        seen = getattr(self, "feature_names_in_", None)
+        return (None, False) if seen is None else (list(seen), True)
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

@@ -174,3 +174,24 @@ def test_a_missing_extra_is_named(kind, package, extra, log, monkeypatch):
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(ImportError, match=rf'pip install "skmtl\[{extra}\]"'):
         quick(kind).fit(log)
+
+
+def _to_objects(log):
+    return log.to_numpy()
+
+
+def _with_numbers(log):
+    return log.set_axis([10, 20, 30], axis=1)
+
+
+@pytest.mark.parametrize("table", [_to_objects, _with_numbers])
+@pytest.mark.parametrize("kind", KINDS)
+def test_one_that_does_not_know_its_columns_finds_them(kind, log, table):
+    """Files of earlier versions lack them; names were there if they were strings."""
+    X = table(log[["user_id", "item_id", "day"]])
+    now = quick(kind, max_iter=1).fit(X)
+    expected = now.transform(X)
+    earlier = pickle.loads(pickle.dumps(now))
+    del earlier._columns, earlier._has_names
+    np.testing.assert_array_equal(earlier.transform(X), expected)
+    np.testing.assert_array_equal(earlier.transform(np.asarray(X)), expected)

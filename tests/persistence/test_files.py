@@ -22,6 +22,13 @@ CHECKSUMS = {
     "format_1.json": (
         "bd6970c56ebf8c1b1cc5b60c8b0c30f724b3e72a65a11643eb8411b9bf86ce70"
     ),
+    # Of an embedder before it kept the columns of fit.
+    "embedder_1.safetensors": (
+        "cd8e873729af4be4450a486e370ac052a12725230bfe9eab3a6bec5b1ab32f4b"
+    ),
+    "embedder_1.json": (
+        "b89d85fd41a803cd8e99bb536812f35934d0f5f8b1d2078b6f429efab4f4e4b4"
+    ),
 }
 
 
@@ -65,7 +72,7 @@ def test_other_libraries_read_the_tensors(fitted, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "path", sorted(KEPT.glob("*.safetensors")), ids=lambda p: p.stem
+    "path", sorted(KEPT.glob("format_*.safetensors")), ids=lambda p: p.stem
 )
 def test_kept_files_load(path):
     """Files of every version of the format, and what they predicted when written."""
@@ -78,6 +85,17 @@ def test_kept_files_load(path):
     np.testing.assert_allclose(
         loaded.predict_task_proba(X), expected["proba"], rtol=1e-5
     )
+
+
+def test_the_kept_file_of_an_embedder_loads(tmp_path):
+    pytest.importorskip("torch_geometric")
+    expected = json.loads((KEPT / "embedder_1.json").read_text())
+    rows = pd.DataFrame(expected["rows"])
+    loaded = skmtl.load(KEPT / "embedder_1.safetensors")
+    loaded.save(tmp_path / "again")
+    for one in (loaded, skmtl.load(tmp_path / "again")):
+        for X in (rows, rows[["price", "item", "group"]]):
+            np.testing.assert_allclose(one.transform(X), expected["vectors"], rtol=1e-5)
 
 
 def test_kept_files_never_change():
