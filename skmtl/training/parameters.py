@@ -270,10 +270,11 @@ class SharedParameters(Parameters):
         Share of the rows set aside, when no `X_val` is given. Every task keeps its
         share of positives. "auto" takes a twentieth, but at least 1,000 rows (at most a
         tenth of all) and at most 10,000.
-    validation_split : splitter, iterable or None, default=None
+    validation_split : splitter, list or None, default=None
         How to choose the rows set aside, instead of at random: a splitter of
         scikit-learn, such as ``TimeSeriesSplit()`` for rows in the order of time, or
-        pairs of indices of training and validation rows. The last pair counts.
+        a list of pairs, each the indices of training and of validation rows. The last
+        pair counts.
     scoring : str, callable or None, default=None
         What early stopping watches: ``None`` for the training loss without dropout; the
         name of a scorer of :func:`skmtl.metrics.get_task_scorer`, such as
