@@ -63,8 +63,9 @@ class Checkpoint(Callback):
     differs. `random_state` must be an integer, so that the fit can be repeated. Objects
     among the hyperparameters are compared by their content. Functions are compared by
     their own code, not by that of other functions which they call, and classes by
-    their names. Of `callbacks`, skorch's `EarlyStopping`, `GradientNormClipping` and
-    `LRScheduler` are compared; the others may differ.
+    their names. Of `callbacks`, skorch's `EarlyStopping`, `GradientNormClipping`,
+    `LRScheduler` and `ParamMapper` with its subclasses `Freezer`, `Unfreezer` and
+    `Initializer` are compared; the others may differ.
 
     Not saved are the end of a last epoch, which ends the fit, and what a callback of
     your own keeps under other names. A fit takes one `Checkpoint`.

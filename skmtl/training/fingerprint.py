@@ -5,7 +5,9 @@ from __future__ import annotations
 import copyreg
 import enum
 import hashlib
+import sys
 from collections.abc import Callable, Mapping, Sequence, Set
+from functools import partial
 from numbers import Number
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
@@ -14,7 +16,12 @@ import numpy as np
 import pandas as pd
 import torch
 from sklearn.base import BaseEstimator
-from skorch.callbacks import EarlyStopping, GradientNormClipping, LRScheduler
+from skorch.callbacks import (
+    EarlyStopping,
+    GradientNormClipping,
+    LRScheduler,
+    ParamMapper,
+)
 from torch import Tensor
 
 from skmtl.modules import Bags, Ragged
@@ -24,7 +31,7 @@ from skmtl.training.batches import RowTable
 _APART = {"callbacks", "verbose", "n_threads", "scratch_dir", "warm_start"}
 # Callbacks of skorch that change the steps. Others may differ: a bar that shows
 # progress, or one of the user's own, of which nobody knows what it changes.
-_STEERING = (EarlyStopping, GradientNormClipping, LRScheduler)
+_STEERING = (EarlyStopping, GradientNormClipping, LRScheduler, ParamMapper)
 # Of their attributes: what training sets, and where they print.
 _LEFT_OUT = ("_", "sink")
 # Longer texts are kept as their beginning and a hash.
@@ -77,10 +84,21 @@ def _steering(callbacks: Sequence[Any] | None) -> list[tuple[type, dict[str, Any
     """Classes and parameters of the callbacks that change the steps."""
     plain = [one[1] if isinstance(one, tuple) else one for one in callbacks or []]
     steering = [one for one in plain if isinstance(one, _STEERING)]
-    return [
-        (type(one), {k: v for k, v in vars(one).items() if not k.endswith(_LEFT_OUT)})
-        for one in steering
-    ]
+    return [(type(one), _parameters_of(one)) for one in steering]
+
+
+def _parameters_of(callback: Any) -> dict[str, Any]:
+    """What a callback was given, before it trains and after."""
+    found = {k: v for k, v in vars(callback).items() if not k.endswith(_LEFT_OUT)}
+    if isinstance(callback, ParamMapper):  # whose `initialize` writes over it
+        patterns, at = found["patterns"], found["at"]
+        if not isinstance(patterns, list | tuple):
+            found["patterns"] = [patterns]
+        if isinstance(at, partial) and at.func == callback._epoch_at:
+            found["at"] = at.keywords["epoch"]
+        if found["schedule"] == callback._default_schedule:
+            found["schedule"] = None
+    return found
 
 
 def as_text(value: object, around: _Around = ()) -> str:
@@ -98,12 +116,23 @@ def as_text(value: object, around: _Around = ()) -> str:
     -------
     str
         The same in every process. Numbers of numpy are as those of Python.
+
+    Raises
+    ------
+    _UnknownError
+        For a value whose content cannot be read.
     """
     if id(value) in around:
         return f"<level {around.index(id(value))}>"
     within = (*around, id(value))
     way = next((way for kinds, way in _WAYS if isinstance(value, kinds)), _object)
-    text = way(value, within)
+    try:
+        text = way(value, within)
+    except _UnknownError:
+        raise
+    except Exception as error:  # whatever a class raises of its own
+        name = _name(type(value))
+        raise _UnknownError(f"its {name} cannot be read ({error})") from error
     if len(text) <= _LONGEST:
         return text
     return f"{text[:_SHOWN]}... {_hash(text.encode('utf-8', 'surrogatepass'))}"
@@ -141,8 +170,9 @@ def _tensor(value: Tensor, around: _Around) -> str:
 
 def _array(value: np.ndarray, around: _Around) -> str:
     if value.dtype.kind in "OTV":
-        return f"array({as_text(value.tolist(), around)})"
-    if value.size <= _SHOWN:
+        fields = f", {value.dtype.descr}" if value.dtype.names else ""
+        return f"array({as_text(value.tolist(), around)}{fields})"
+    if 0 < value.size <= _SHOWN:
         return f"array({value.tolist()!r}, {value.dtype.str})"
     content = _hash(np.ascontiguousarray(value).tobytes())
     return f"array({value.shape}, {value.dtype.str}, {content})"
@@ -158,7 +188,25 @@ def _series(value: pd.Series, around: _Around) -> str:
 
 
 def _pandas(value: Any, around: _Around) -> str:
+    if isinstance(value.dtype, pd.CategoricalDtype):
+        ordered = bool(value.dtype.ordered)
+        parts = [value.dtype.categories, ordered, value.codes]
+        return f"category({_join(parts, around)})"
     return f"{value.dtype}({as_text(np.asarray(value), around)})"
+
+
+def _arrow_table(value: Any, around: _Around) -> str:
+    parts = [value.schema.names, *value.columns]  # skmtl reads no metadata
+    return f"{_name(type(value))}({_join(parts, around)})"
+
+
+def _arrow_column(value: Any, around: _Around) -> str:
+    """The cells: a slice and an equal column lie differently in memory."""
+    simple = not value.null_count and sys.modules["pyarrow"].types.is_primitive(
+        value.type
+    )
+    cells = value.to_numpy(zero_copy_only=False) if simple else value.to_pylist()
+    return f"{value.type}({as_text(cells, around)})"
 
 
 def _mapping(value: Mapping[Any, Any], around: _Around) -> str:
@@ -203,23 +251,25 @@ def _object(value: Any, around: _Around) -> str:
     name = _name(type(value))
     if isinstance(value, torch.Generator):
         return f"{name}({as_text(value.get_state(), around)})"
+    arrow = sys.modules.get("pyarrow")
+    if arrow is not None and isinstance(value, (arrow.Table, arrow.RecordBatch)):
+        return _arrow_table(value, around)
+    if arrow is not None and isinstance(value, (arrow.Array, arrow.ChunkedArray)):
+        return _arrow_column(value, around)
     words = getattr(value, "wv", value)
     if hasattr(words, "index_to_key"):  # gensim's, which also say when they were made
         return f"{name}({_join([words.index_to_key, words.vectors], around)})"
-    try:
-        if hasattr(value, "get_params"):
-            # Of a fitted embedder too: its vectors are in the network at the start.
-            return f"{name}({as_text(value.get_params(deep=False), around)})"
-        of_type = copyreg.dispatch_table.get(type(value))
-        reduced = value.__reduce_ex__(2) if of_type is None else of_type(value)
-    except Exception as error:  # whatever a class raises of its own
-        raise _UnknownError(f"its {name} cannot be read ({error})") from error
+    if hasattr(value, "get_params"):
+        # Of a fitted embedder too: its vectors are in the network at the start.
+        return f"{name}({as_text(value.get_params(deep=False), around)})"
+    of_type = copyreg.dispatch_table.get(type(value))
+    reduced = value.__reduce_ex__(2) if of_type is None else of_type(value)
     if isinstance(reduced, str):  # the name of something global
         return f"{getattr(value, '__module__', None) or name}.{reduced}"
     made, arguments, *rest = reduced
     state, *items = [*rest, None, None, None][:3]
     held = [state, *(list(one) for one in items if one is not None)]
-    if arguments != (type(value),):
+    if not (len(arguments) == 1 and arguments[0] is type(value)):
         held = [made, arguments, *held]
     return f"{name}({_join(held, around)})"
 

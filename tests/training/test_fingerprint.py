@@ -14,10 +14,15 @@ from sklearn.model_selection import KFold, TimeSeriesSplit
 from skorch.callbacks import (
     Callback,
     EarlyStopping,
+    Freezer,
     GradientNormClipping,
+    Initializer,
     LRScheduler,
+    ParamMapper,
     PrintLog,
+    Unfreezer,
 )
+from skorch.utils import freeze_parameter, unfreeze_parameter
 from torch import nn
 
 from skmtl import (
@@ -74,6 +79,10 @@ def falling(exponent):
 
 def mean_score(estimator, X, y):
     return float(np.mean(estimator.predict_task_proba(X)))
+
+
+def thaw(net):
+    return freeze_parameter if len(net.history) == 1 else unfreeze_parameter
 
 
 class Scorer:
@@ -344,6 +353,36 @@ def test_numbers_of_numpy_are_those_of_python():
         average_weights=np.True_,
     )
     assert settings_of(one) == settings_of(other)
+
+
+PARAM_MAPPERS = [
+    lambda: Freezer("towers*"),
+    lambda: Unfreezer(["towers*"], at=2),
+    lambda: Initializer("towers*", fn=nn.init.zeros_),
+    lambda: ParamMapper("towers*", schedule=thaw),
+]
+
+
+@pytest.mark.parametrize("make", PARAM_MAPPERS)
+def test_param_mappers_count_and_are_the_same_when_used_again(
+    make, impressions, tmp_path
+):
+    first = ShareBottom(**SMALL, callbacks=[make(), Checkpoint(tmp_path), Kill()])
+    before = settings_of(first)
+    with pytest.raises(KilledError):
+        first.fit(*impressions)
+    assert settings_of(first) == before
+    other = [[], [Freezer("bottom*")], [Freezer("towers*", at=3)]]
+    for callbacks in other:
+        ranker = ShareBottom(**SMALL, callbacks=[*callbacks, Checkpoint(tmp_path)])
+        with pytest.raises(ValueError, match="is of another fit: callbacks was "):
+            ranker.fit(*impressions)
+    resumed = ShareBottom(**SMALL, callbacks=[make(), Checkpoint(tmp_path)])
+    plain = ShareBottom(**SMALL, callbacks=[make()])
+    np.testing.assert_array_equal(
+        resumed.fit(*impressions).predict_task_proba(impressions[0]),
+        plain.fit(*impressions).predict_task_proba(impressions[0]),
+    )
 
 
 def test_callbacks_that_show_or_are_used_again_do_not_count(impressions):
