@@ -316,10 +316,26 @@ class Processes:
         return self.rank == 0
 
     def random_numbers(
-        self, random_state: int | np.random.RandomState | None
+        self, ranker: BaseEstimator, tasks: Sequence[str], kind: type
     ) -> tuple[np.random.RandomState, int]:
-        """Random numbers of one fit, and a seed for torch."""
-        rng = check_random_state(random_state)
+        """Random numbers of one fit, and a seed for torch.
+
+        Parameters
+        ----------
+        ranker : BaseEstimator
+            Has the hyperparameters.
+        tasks : list of str
+            Names of the tasks.
+        kind : type
+            Class of the fit.
+
+        Raises
+        ------
+        ValueError
+            In every process, where they are about to fit in different ways; the message
+            names what differs.
+        """
+        rng = check_random_state(ranker.random_state)
         return rng, int(rng.randint(2**31 - 1))
 
     def callbacks(self) -> list[Callback]:
@@ -327,12 +343,7 @@ class Processes:
         return []
 
     def begin(
-        self,
-        net: NeuralNet,
-        table: RowTable,
-        valid: RowTable | None,
-        ranker: BaseEstimator,
-        seed: int,
+        self, net: NeuralNet, table: RowTable, valid: RowTable | None, seed: int
     ) -> None:
         """Make sure that all processes are about to do the same.
 
@@ -342,8 +353,6 @@ class Processes:
             About to train.
         table, valid : RowTable or None
             Rows to train on and for validation.
-        ranker : MultiTaskRanker
-            Its hyperparameters are compared.
         seed : int
             What the fit draws from.
 

@@ -45,13 +45,16 @@ class _UnknownError(Exception):
     """A value whose content cannot be read."""
 
 
-def settings_of(ranker: BaseEstimator) -> dict[str, str]:
+def settings_of(ranker: BaseEstimator, *, strict: bool = True) -> dict[str, str]:
     """Hyperparameters on which the bits of a fit depend, as text.
 
     Parameters
     ----------
     ranker : MultiTaskRanker
         The ranker.
+    strict : bool, default=True
+        Whether to refuse a value whose content cannot be compared. Otherwise its class
+        stands for it.
 
     Returns
     -------
@@ -61,7 +64,8 @@ def settings_of(ranker: BaseEstimator) -> dict[str, str]:
     Raises
     ------
     ValueError
-        For a value whose content cannot be compared; the message names it.
+        If `strict`, for a value whose content cannot be compared; the message names
+        it.
     """
     kind = type(ranker)
     found = {"class": f"{kind.__module__}.{kind.__qualname__}"}
@@ -72,6 +76,9 @@ def settings_of(ranker: BaseEstimator) -> dict[str, str]:
         try:
             found[name] = as_text(value)
         except _UnknownError as error:
+            if not strict:
+                found[name] = _name(type(value))
+                continue
             raise ValueError(
                 f"Checkpoint cannot compare {name}={value!r:.200} with that of a fit "
                 f"that is resumed: {error}. Give what can be pickled, or fit without "

@@ -160,7 +160,7 @@ class Fit:
         weights = self._weights(targets.means(self.weight))
         start.check(targets, weights.loss)
         # A new row order per fit, but the same for the same seed.
-        self.rng, seed = self.processes.random_numbers(ranker.random_state)
+        self.rng, seed = self.processes.random_numbers(ranker, names, type(self))
         self.data = TrainingInput(
             X, targets, self.weight, self.pretrained, start.seed(seed)
         )
@@ -331,7 +331,7 @@ class Fit:
         epochs_before = len(net.history)
         with random_numbers(self.data.seed ^ 1, ranker, weights.loss):
             in_valid = None if valid is None else valid.tensors
-            self.processes.begin(net, train_table, in_valid, ranker, self.data.seed)
+            self.processes.begin(net, train_table, in_valid, self.data.seed)
             complete = train(net, train_table, self.targets.names)
         n_epochs = len(net.history) - epochs_before
         fitted["intercept_"] = start.intercept(

@@ -8,8 +8,9 @@ every process, so that all of them take the same decisions and need not talk abo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any, Self, TypeVar
 
 import numpy as np
 import torch
@@ -18,10 +19,11 @@ from sklearn.base import BaseEstimator
 from skorch import NeuralNet
 from skorch.callbacks import Callback
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from skmtl.modules import MultiTaskModule
 from skmtl.modules.draws import (
-    Dropout,
     RowsHere,
     drawn_for,
     elsewhere,
@@ -39,15 +41,21 @@ from skmtl.training.batches import (
     RowTable,
     TensorTable,
 )
-from skmtl.training.fingerprint import digest_of
+from skmtl.training.callbacks import checkpoints_apart
+from skmtl.training.fingerprint import digest_of, settings_of
 from skmtl.training.optimizers import join_rows, sum_by_row
 
 T = TypeVar("T")
 
-# Hyperparameters that processes may have of their own.
-_APART = {"device", "n_threads", "scratch_dir", "verbose"}
-# Those that are compared; what others do shows in the network and in training.
-_PLAIN = (bool, int, float, str, type(None))
+_SAME = (
+    "Every process must call fit with equal hyperparameters and the same table, and "
+    "takes its rows of each batch. To fit rankers apart, fit before the process group "
+    "is initialised."
+)
+# Longer values are not part of a message.
+_SHOWN = 60
+# Rows of the batch that is to show how a network draws, and of a part of it.
+_TRIED, _PART = 4, 2
 
 # Numbers of 32 bits that the place of a row of a table takes.
 _PLACE = 2
@@ -114,42 +122,58 @@ class ProcessGroup(Processes):
         self.device = devices.get(dist.get_backend())
 
     def random_numbers(
-        self, random_state: int | np.random.RandomState | None
+        self, ranker: BaseEstimator, tasks: Sequence[str], kind: type
     ) -> tuple[np.random.RandomState, int]:
-        if random_state is None:
-            drawn = super().random_numbers(None)[1]
-            random_state = self._of_all(drawn)[0]
-        return super().random_numbers(random_state)
+        self._check_settings(
+            {
+                **settings_of(ranker, strict=False),
+                # Each process may have a GPU of its own.
+                "device": torch.device(ranker.device).type,
+                "checkpoints": str(len(checkpoints_apart(ranker.callbacks)[1])),
+                "tasks": str(tasks),
+                "fit": kind.__name__,
+            }
+        )
+        rng, seed = super().random_numbers(ranker, tasks, kind)
+        if ranker.random_state is None:
+            seed = self._of_all(seed)[0]
+            rng = np.random.RandomState(seed)
+            seed = int(rng.randint(2**31 - 1))
+        return rng, seed
+
+    def _check_settings(self, own: dict[str, str]) -> None:
+        every = self._of_all(own)
+        names = dict.fromkeys(name for one in every for name in one)
+        values = {
+            k: list(dict.fromkeys(one.get(k, "-") for one in every)) for k in names
+        }
+        differ = [_with_values(k, v) for k, v in values.items() if len(v) > 1]
+        if differ:
+            raise ValueError(
+                f"The {self.n} processes of this fit differ in {', '.join(differ)}. "
+                f"{_SAME}"
+            )
 
     def callbacks(self) -> list[Callback]:
         return [SameReplicas(self)]
 
     def begin(
-        self,
-        net: NeuralNet,
-        table: RowTable,
-        valid: RowTable | None,
-        ranker: BaseEstimator,
-        seed: int,
+        self, net: NeuralNet, table: RowTable, valid: RowTable | None, seed: int
     ) -> None:
-        given = ranker.get_params(deep=False) | {"random_state": seed}
-        plain = {k: repr(v) for k, v in given.items() if _is_plain(v)}
         module = net.module_
         self.check_same(
             {
                 "the rows to train on": digest_of(table),
                 "the rows for validation": digest_of(valid),
-                **{k: v for k, v in plain.items() if k not in _APART},
+                "random_state": seed,
                 "the first network": digest_of(module.state_dict()),
                 "the loss weighting": digest_of(net.criterion_.state_dict()),
                 "the settings of training": _settings(net),
             },
-            "Every process must call fit with equal hyperparameters and the same "
-            "table, and takes its rows of each batch. To fit rankers apart, fit "
-            "before the process group is initialised.",
+            _SAME,
         )
         check_layers(module)
-        self.draws = _draws(net, table)
+        self.draws = check_draws(net, table)
         if self.draws and module.compile_sharing:
             raise ValueError(
                 "compile=True with dropout draws other numbers in every process. Set "
@@ -262,6 +286,11 @@ class ProcessGroup(Processes):
             ) from error
 
 
+def _with_values(name: str, values: list[str]) -> str:
+    shown = max(map(len, values)) <= _SHOWN
+    return f"{name} ({' and '.join(values)})" if shown else name
+
+
 def _unpacked(buffer: Tensor, counts: list[int], like: list[Tensor]) -> list[Tensor]:
     """Sparse gradients out of the places and values of all tables."""
     sizes = [_PLACE * n for n in counts]
@@ -334,8 +363,7 @@ def check_layers(module: nn.Module) -> None:
     Raises
     ------
     ValueError
-        For layers with statistics of a batch, and layers of torch that draw for the
-        rows they see only.
+        For layers with statistics of a batch.
     """
     for name, one in module.named_modules():
         if isinstance(one, nn.modules.batchnorm._BatchNorm):
@@ -343,35 +371,128 @@ def check_layers(module: nn.Module) -> None:
                 f"{name} is a {type(one).__name__}, whose statistics would be those of "
                 "the rows of one process. Take LayerNorm in a fit in several processes."
             )
-        own = isinstance(one, nn.modules.dropout._DropoutNd) and one.p > 0
-        if own and not isinstance(one, Dropout):
+
+
+class _Draws(TorchDispatchMode):
+    """Notes the random numbers that a network draws: by which layer, and how many.
+
+    Parameters
+    ----------
+    module : Module
+        The network, of which the innermost layer that is called is noted.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.module = module
+        self.within = [""]
+        self.found: list[tuple[str, str]] = []
+
+    def __enter__(self) -> Self:
+        self.hooks = []
+        for name, one in self.module.named_modules():
+            enter, leave = partial(self._enter, name), self._leave
+            self.hooks.append(one.register_forward_pre_hook(enter))
+            self.hooks.append(one.register_forward_hook(leave, always_call=True))
+        super().__enter__()  # type: ignore[no-untyped-call]
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        super().__exit__(*error)  # type: ignore[no-untyped-call]
+        for hook in self.hooks:
+            hook.remove()
+
+    def _enter(self, name: str, *_: object) -> None:
+        self.within.append(name)
+
+    def _leave(self, *_: object) -> None:
+        self.within.pop()
+
+    def __torch_dispatch__(
+        self,
+        func: torch._ops.OpOverload,
+        types: object,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> object:
+        if torch.Tag.nondeterministic_seeded not in func.tags:
+            return func(*args, **(kwargs or {}))
+        generator = (kwargs or {}).get("generator")
+        before = _all_states(generator)
+        result = func(*args, **(kwargs or {}))
+        # Attention may draw, and does not where its dropout is 0.
+        if digest_of(before) != digest_of(_all_states(generator)):
+            shapes = [tuple(x.shape) for x in tree_leaves(result)]
+            self.found.append((self.within[-1], f"{func} {shapes}"))
+        return result
+
+
+def _all_states(generator: torch.Generator | None) -> list[Tensor]:
+    """Where a generator is, or torch's global ones."""
+    if generator is not None:
+        return [generator.get_state()]
+    there = torch.cuda.is_available() and torch.cuda.is_initialized()
+    return [torch.get_rng_state(), *(torch.cuda.get_rng_state_all() if there else [])]
+
+
+def check_draws(net: NeuralNet, table: RowTable) -> bool:
+    """Refuse layers that draw for the rows they see, not for those of the batch.
+
+    Parameters
+    ----------
+    net : MultiTaskNet
+        The net, about to train.
+    table : RowTable
+        Rows to try it on: some are drawn for once as a batch and once as a part of it.
+
+    Returns
+    -------
+    bool
+        Whether training draws random numbers in the network.
+
+    Raises
+    ------
+    ValueError
+        For a layer that draws other numbers for a part of the batch.
+    """
+    found = table.spread(_TRIED)
+    at = torch.arange(_TRIED, device=found.y.device) % len(found)
+    module: MultiTaskModule = net.module_
+    kinds = dict(module.named_modules())
+    whole, part = (_drawn_for(net, found.take(at[:n])) for n in (_TRIED, _PART))
+    for name, draw in part:
+        if (name, draw) not in whole:
+            kind = type(kinds[name])
             raise ValueError(
-                f"{name} is a {type(one).__name__} of torch, which would drop the same "
-                "units in every process. Take skmtl.modules.Dropout in a fit in "
+                f"{name or 'the network'} is a {kind.__module__}.{kind.__qualname__}, "
+                "which draws random numbers for the rows that it sees, so that other "
+                "processes would draw the same for their rows. Take "
+                "skmtl.modules.Dropout, or a layer that does not draw, in a fit in "
                 "several processes."
             )
+    return bool(whole)
 
 
-def _draws(net: NeuralNet, table: RowTable) -> bool:
-    """Whether training draws random numbers in the network."""
-    X, _ = next(iter(table.spread(1).batches(1, shuffle=False)))
+def _drawn_for(net: NeuralNet, table: TensorTable) -> list[tuple[str, str]]:
+    """Layers, and what they draw in training, for the first rows of those tried."""
     module: MultiTaskModule = net.module_
-    before = generator_states(net.device)
+    own, every = generator_states(net.device), _all_states(None)
     training, compiled = module.training, module.compile_sharing
+    buffers = [(b, b.clone()) for b in module.buffers()]
     module.train()
     module.compile_sharing = False
-    with torch.no_grad():
-        module(**X)
+    with torch.no_grad(), drawn_for(RowsHere(0, len(table), _TRIED)):
+        with _Draws(module) as draws:
+            module(**table.X)
+        for buffer, value in buffers:
+            buffer.copy_(value)
     module.train(training)
     module.compile_sharing = compiled
-    after = generator_states(net.device)
-    set_generator_states(net.device, before)
-    return digest_of(list(before)) != digest_of(list(after))
-
-
-def _is_plain(value: object) -> bool:
-    every = value if isinstance(value, tuple) else (value,)
-    return all(isinstance(one, _PLAIN) for one in every)
+    torch.set_rng_state(every[0])
+    if len(every) > 1:
+        torch.cuda.set_rng_state_all(every[1:])
+    set_generator_states(net.device, own)
+    return draws.found
 
 
 def _settings(net: NeuralNet) -> list[str]:

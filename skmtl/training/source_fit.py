@@ -171,8 +171,12 @@ class SourceFit(Fit):
         self.scratch = os.fspath(ranker.scratch_dir or tempfile.gettempdir())
         n_columns = len(self.columns.features) + len(names)
         check_scratch(self.scratch, 4 * n_columns * (self.source.n_rows or 0))
-        self.rng, seed = self.processes.random_numbers(ranker.random_state)
+        self.rng, seed = self.processes.random_numbers(ranker, names, type(self))
         self.seed = start.seed(seed)
+
+    def _verbose(self) -> int:
+        """The ranker's, in the process that prints."""
+        return int(self.ranker.verbose) if self.processes.is_first else 0
 
     def _check_scorer_rows(self) -> None:
         if self.scorer is None or self.given_val is not None:
@@ -205,7 +209,7 @@ class SourceFit(Fit):
         """Pass 1: count ids and labels."""
         ranker, counts = self.ranker, LabelCounts()
         classes = self.start.classes(None)
-        line = PassLine("pass 1 of 2, counting", self.source, ranker.verbose)
+        line = PassLine("pass 1 of 2, counting", self.source, self._verbose())
 
         def learnt() -> Iterator[WeightedBlock]:
             read = labelled(self.source, self.columns, ranker, classes, line)
@@ -259,7 +263,7 @@ class SourceFit(Fit):
         self, encoder: TableEncoder, held_out: HeldOut | None
     ) -> tuple[Piles, tuple[Floats, Floats], Piles | None]:
         """Pass 2: encode rows, and write each to a random pile."""
-        line = PassLine("pass 2 of 2, encoding", self.source, self.ranker.verbose)
+        line = PassLine("pass 2 of 2, encoding", self.source, self._verbose())
         rng, n_rows = np.random.default_rng(self.seed), self.counts.n_rows
         train = PileWriter(self._new_piles, self.counts.weighted, n_rows, rng)
         aside = PileWriter(self._new_piles, self.counts.weighted)
@@ -342,7 +346,7 @@ class SourceFit(Fit):
         features = [str(name) for name in encoder.feature_names_in_]
         source.check_columns(features, table="X_val")
         columns = replace(columns, features=features)
-        line = PassLine("encoding X_val", source, self.ranker.verbose)
+        line = PassLine("encoding X_val", source, self._verbose())
         rows, seen = PileWriter(self._new_piles, weighted=True), False
         for one, table in self._encoded(encoder, source, columns, line):
             rows.add(table, one.targets.labels, one.weight)

@@ -12,6 +12,7 @@ import io
 import json
 import os
 import sys
+import threading
 import time
 import warnings
 from datetime import timedelta
@@ -78,9 +79,9 @@ def of_kinds():
     return ranker.fit(X, Y.assign(cart=WEIGHT))
 
 
-def on_source():
+def on_source(**params):
     source = pl.from_pandas(pd.concat([X, Y], axis=1)).lazy()
-    return small().fit(source, y=list(Y))
+    return small(**params).fit(source, y=list(Y))
 
 
 def large(**params):
@@ -172,6 +173,56 @@ def with_layer(layer):
     return MultiTaskRanker(sharing=own_bottom, sharing__layer=layer, random_state=0)
 
 
+class Drops(nn.Module):
+    def forward(self, x):
+        return nn.functional.dropout(x, 0.2, self.training)
+
+
+class Attends(nn.Module):
+    """Attention of a row to itself, in layers of torch."""
+
+    def __init__(self, dropout):
+        super().__init__()
+        with torch.random.fork_rng():
+            torch.manual_seed(0)  # the same weights in every process
+            self.layer = nn.MultiheadAttention(8, 2, dropout=dropout, batch_first=True)
+
+    def forward(self, x):
+        x = x.unsqueeze(1)
+        return self.layer(x, x, x)[0].squeeze(1)
+
+
+class Noise(nn.Module):
+    """Draws the same for all rows."""
+
+    def forward(self, x):
+        return x + 0.01 * torch.randn(x.shape[-1]) if self.training else x
+
+
+class Unreadable:
+    """A schedule whose content cannot be compared."""
+
+    def __init__(self):
+        self.lock = threading.Lock()
+
+    def __call__(self, progress):
+        return 1.0
+
+
+def own_activation(width, n_tasks, act):
+    layer = {"relu": nn.ReLU, "tanh": nn.Tanh}[act]()
+    return own_bottom(width, n_tasks, layer)
+
+
+def stops(**params):
+    return small(early_stopping=True, max_iter=4, **params).fit(X, Y)
+
+
+def by_parts(rank):
+    ranker = small(max_iter=1)
+    return ranker.fit(X, Y) if rank else ranker.partial_fit(X, Y)
+
+
 def refused(folder):
     """What is refused, before any step."""
     rank = dist.get_rank()
@@ -180,7 +231,6 @@ def refused(folder):
     return {
         "table": lambda: small().fit(X[rank:], Y[rank:]),
         "labels": lambda: small().fit(X, Y if rank else 1 - Y),
-        "units": lambda: small(dropout=0.1 + 0.1 * rank).fit(X, Y),
         "rate": lambda: small(learning_rate=0.01 * (rank + 1)).fit(X, Y),
         "seed": lambda: small(random_state=rank).fit(X, Y),
         "batch norm": lambda: with_layer(nn.BatchNorm1d(8)).fit(X, Y),
@@ -188,6 +238,37 @@ def refused(folder):
         "compiled": lambda: small(compile=True, dropout=0.1).fit(X, Y),
         "folder": lambda: resumed(apart),
         "diverged": lambda: small(learning_rate=1e30).fit(X, Y),
+        "one seed": lambda: small(random_state=(0, None)[rank]).fit(X, Y),
+        "dropout rate": lambda: small(dropout=(0.1, 0.6)[rank]).fit(X, Y),
+        "part": lambda: MultiTaskRanker(
+            sharing=own_activation, sharing__act=("relu", "tanh")[rank], random_state=0
+        ).fit(X, Y),
+        "scoring": lambda: stops(scoring=("mean_auc", "mean_brier")[rank]),
+        "patience": lambda: stops(n_iter_no_change=(1, 5)[rank]),
+        "tol": lambda: stops(tol=(0.0, 0.5)[rank]),
+        "unreadable": lambda: small(
+            learning_rate_schedule=(Unreadable(), "cosine")[rank]
+        ).fit(X, Y),
+        "checkpoint of one": lambda: small(callbacks=[[], [apart]][rank]).fit(X, Y),
+        "method": lambda: by_parts(rank),
+        "tasks": lambda: small().fit(X, Y.set_axis(["a", "b", "cd"[rank]], axis=1)),
+        "RReLU": lambda: with_layer(nn.RReLU()).fit(X, Y),
+        "attention": lambda: with_layer(Attends(0.1)).fit(X, Y),
+        "function": lambda: with_layer(Drops()).fit(X, Y),
+    }
+
+
+def taken():
+    """What is not refused, as it is the same in every process."""
+    return {
+        "unreadable in both": lambda: small(learning_rate_schedule=Unreadable()).fit(
+            X, Y
+        ),
+        "attention without dropout": lambda: with_layer(Attends(0.0)).fit(X, Y),
+        "noise for all rows": lambda: with_layer(Noise()).fit(X, Y),
+        "threads and lines": lambda: small(
+            n_threads=1 + dist.get_rank(), verbose=dist.get_rank()
+        ).fit(X, Y),
     }
 
 
@@ -209,7 +290,7 @@ def message_of(call):
     """What is raised, or nothing."""
     try:
         call()
-    except (RuntimeError, TypeError, ValueError) as error:
+    except Exception as error:
         return f"{type(error).__name__}: {error}"
     return ""
 
@@ -237,9 +318,11 @@ def run(folder):
     went_on = outcome(resumed(Checkpoint(folder / "shared")))
     for name, found in {"again": again, "drawn": drawn, "resumed": went_on}.items():
         np.savez(folder / f"{name}-{rank}.npz", **found)
-    found = {name: message_of(call) for name, call in refused(folder).items()}
+    calls = refused(folder) | taken()
+    found = {name: message_of(call) for name, call in calls.items()}
     with contextlib.redirect_stdout(io.StringIO()) as printed:
         small(verbose=1).fit(X, Y)
+        on_source(verbose=1)
     found["printed"] = printed.getvalue()
     join_again(folder / "slow", 4)
     found["slow"] = message_of(lambda: small(callbacks=[Sleeps()]).fit(X, Y))

@@ -101,11 +101,23 @@ def test_a_checkpoint_of_all_processes_resumes_a_fit(folder):
     [
         ("table", f"ValueError: .* differ in \\['the rows to train on'.*{SAME}"),
         ("labels", f"ValueError: .* differ in \\['the rows to train on'.*{SAME}"),
-        ("rate", f"ValueError: .* differ in \\['learning_rate', 'the set.*{SAME}"),
-        ("units", f"ValueError: .* differ in \\['dropout'\\].*{SAME}"),
-        ("seed", f"ValueError: .* differ in \\['random_state', 'the first.*{SAME}"),
+        ("rate", f"ValueError: .* differ in learning_rate .0.01 and 0.02.. {SAME}"),
+        ("seed", f"ValueError: .* differ in random_state .0 and 1.. {SAME}"),
+        ("one seed", f"ValueError: .* differ in random_state .0 and None.. {SAME}"),
+        ("dropout rate", f"ValueError: .* differ in dropout .0.1 and 0.6.. {SAME}"),
+        ("part", "ValueError: .* differ in sharing__act .'relu' and 'tanh'.. Every"),
+        ("scoring", "ValueError: .* differ in scoring .'mean_auc' and 'mean_brier'"),
+        ("patience", f"ValueError: .* differ in n_iter_no_change .1 and 5.. {SAME}"),
+        ("tol", f"ValueError: .* differ in tol .0.0 and 0.5.. {SAME}"),
+        ("unreadable", "ValueError: .* differ in learning_rate_schedule .*Unreadable"),
+        ("checkpoint of one", "ValueError: .* differ in checkpoints .0 and 1.. Every"),
+        ("method", "ValueError: .* differ in fit .PartialFit and Fit.. Every"),
+        ("tasks", "ValueError: .* differ in tasks .*'b', 'c'.* and .*'b', 'd'"),
         ("batch norm", "ValueError: .*BatchNorm1d, whose statistics.*LayerNorm"),
-        ("dropout", "ValueError: .*Dropout of torch.*skmtl.modules.Dropout"),
+        ("dropout", "ValueError: .*1 is a .*dropout.Dropout, which draws.*skmtl.mod"),
+        ("RReLU", "ValueError: .*1 is a .*RReLU, which draws.*or a layer that does no"),
+        ("attention", "ValueError: .*1.layer is a .*MultiheadAttention, which draws"),
+        ("function", "ValueError: .*1 is a .*Drops, which draws"),
         ("compiled", "ValueError: compile=True with dropout draws other numbers"),
         ("folder", "ValueError: .* differ in .'the checkpoint'.*a folder that they s"),
         ("diverged", "ValueError: The loss of task 'click' is no longer a finite num"),
@@ -117,6 +129,19 @@ def test_every_process_says_what_is_wrong(found, name, message):
         assert re.match(message, of_process[name])
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "unreadable in both",
+        "attention without dropout",
+        "noise for all rows",
+        "threads and lines",
+    ],
+)
+def test_what_is_the_same_in_every_process_is_taken(found, name):
+    assert [of_process[name] for of_process in found] == ["", ""]
+
+
 def test_a_process_says_that_another_has_ended(found):
     assert re.match("RuntimeError: Process 0 of 2 waits for others", found[0]["lost"])
 
@@ -124,6 +149,7 @@ def test_a_process_says_that_another_has_ended(found):
 def test_the_first_process_prints(found):
     first, second = (of_process["printed"] for of_process in found)
     assert first.startswith("epoch 1/2")
+    assert "pass 2 of 2, encoding" in first
     assert not second
 
 
