@@ -341,8 +341,9 @@ default=None
             tasks are matched by name. For a source, the name of a column, or a list
             with one for each task.
         X_val, y_val : as `X` and `y`, default=None
-            Table and labels for validation. The best weights on it are restored. For a
-            source `y_val` is `y` by default.
+            Table and labels for validation. The best weights on it are restored. Named
+            columns of `y_val` are matched by name. For a source `y_val` is `y` by
+            default, with its columns in the same order.
         sample_weight_val : as `sample_weight`, default=None
             Weights for validation.
         groups : array-like of shape (n_samples,), default=None
