@@ -395,6 +395,8 @@ class Columns(Sequence[pd.Series]):
         return self.frame.shape[1]
 
     def __getitem__(self, place: Any) -> Any:
+        if not 0 <= place < len(self):  # which also ends iteration
+            raise IndexError(place)
         start = place - place % _HELD
         if start != self.start:
             self.start, self.held = start, self._from(start)

@@ -1,6 +1,7 @@
 """Ids stay exact, numbers are robust, and every table form agrees."""
 
 import datetime
+import itertools
 import pickle
 import sys
 from decimal import Decimal
@@ -18,6 +19,7 @@ from sklearn.base import clone
 
 from skmtl.encoding import TableEncoder
 from skmtl.encoding._numbers import NumberScale
+from skmtl.encoding._table import Columns
 
 IDS = st.one_of(
     st.lists(st.integers(-(2**63), 2**63 - 1), min_size=1, max_size=30),
@@ -485,6 +487,18 @@ def test_a_table_of_many_columns_is_encoded_as_parts_of_it():
     parts = TableEncoder(min_frequency=1).fit(X[:3]).partial_fit(X[3:])
     known = parts.encode(X).ids > np.array(parts.layout_.column_first)
     assert known.all()
+
+
+@pytest.mark.parametrize("n_columns", [1, 63, 64, 65, 127, 128, 129])
+def test_columns_are_all_there_once(n_columns):
+    frame = pd.DataFrame(np.arange(n_columns)[None] * 1.0).add_prefix("c")
+    found = list(itertools.islice(Columns(frame), n_columns + 1))
+    assert [column.item() for column in found] == list(range(n_columns))
+    with pytest.raises(IndexError):
+        Columns(frame)[n_columns]
+    with pytest.raises(IndexError):
+        Columns(frame)[-1]
+    assert TableEncoder().fit(frame).encode(frame).numeric.shape == (1, n_columns)
 
 
 def calls(work):
