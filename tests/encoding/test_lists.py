@@ -322,11 +322,11 @@ def test_a_column_keeps_its_kind():
         ({"histroy": "item"}, ValueError, "'histroy', which is not a column of X"),
         ({"history": "itme"}, ValueError, "'itme', which is not a column of X"),
         ({"history": "price"}, ValueError, "'price', which is read as numbers"),
-        ({"item": "item"}, ValueError, "circle: 'item' -> 'item'"),
+        ({"item": "item"}, ValueError, "circle of columns: 'item' -> 'item'"),
         (
             {"item": "history", "history": "item"},
             ValueError,
-            "circle: 'item' -> 'history' -> 'item'",
+            "circle of columns: 'item' -> 'history' -> 'item'",
         ),
         (
             {"tags": "item"},

@@ -14,7 +14,7 @@ def test_score_matches_tasks_by_name(impressions):
     X, y = impressions
     ranker = small_mmoe().fit(X, y)
     assert ranker.score(X, y[["cart", "click"]]) == ranker.score(X, y)
-    with pytest.raises(ValueError, match=r"fitted on the tasks \['click', 'cart'\]"):
+    with pytest.raises(ValueError, match=r"The tasks are \['click', 'cart'\], but"):
         ranker.score(X, y.rename(columns={"cart": "order"}))
     assert small_mmoe().fit(X, y.to_numpy()).score(X, y) == ranker.score(X, y)
 

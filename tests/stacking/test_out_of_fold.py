@@ -151,7 +151,7 @@ def test_a_task_of_one_class_has_the_score_of_its_prior(table):
 @pytest.mark.parametrize(
     "cv",
     [
-        ShuffleSplit(3),
+        ShuffleSplit(3, test_size=0.5, random_state=0),
         [([0, 1], [2]), ([0], [2])],
         [],
         [(range(90), range(45)), (range(45), range(45, 90))],
