@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from skmtl._typing import TableLike
+from skmtl._warnings import warn
 from skmtl.encoding import EncodedTable, RaggedArray, TableEncoder
 from skmtl.metrics._validation import check_groups
 from skmtl.modules import MultiTaskModule
@@ -538,7 +539,24 @@ def group_codes(
         )
     codes = check_groups(groups, len(targets.labels))
     # In order of appearance, so that names of groups change nothing.
-    return pd.factorize(codes)[0].astype(np.int64)
+    codes = pd.factorize(codes)[0].astype(np.int64)
+    for task in np.flatnonzero(needing):
+        _warn_without_pairs(codes, targets, task)
+    return codes
+
+
+def _warn_without_pairs(
+    codes: npt.NDArray[np.int64], targets: Targets, task: int
+) -> None:
+    """Warn of groups that give nothing to compare, as if each row had its own."""
+    labels, observed = targets.labels[:, task], targets.observed[:, task]
+    positive, negative = codes[observed & (labels > 0)], codes[observed & (labels == 0)]
+    if len(positive) and len(negative) and not np.isin(positive, negative).any():
+        warn(
+            f"Task {str(targets.names[task])!r} compares rows of a group, but no group "
+            "has both a positive and a negative row, so that it learns from its "
+            "cross-entropy alone. Are these the groups of the rows?"
+        )
 
 
 def merge_rows(

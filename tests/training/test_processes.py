@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 from numpy.testing import assert_array_equal
 
 from skmtl.modules.draws import Dropout, RowsHere, drawn_for, in_blocks, own_generators
@@ -33,10 +34,17 @@ def start(*command):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """What two processes of torchrun have written."""
-    folder = tmp_path_factory.mktemp("processes")
-    launch = ["torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    start(*launch, "-m", "tests.training.in_processes", folder)
+    """What two processes of torchrun have written; started once for all workers."""
+    root = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        root = root.parent
+    folder = root / "processes"
+    with FileLock(root / "processes.lock"):
+        if not (folder / "whole").exists():
+            folder.mkdir(exist_ok=True)
+            launch = ["torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+            start(*launch, "-m", "tests.training.in_processes", folder)
+            (folder / "whole").touch()
     return folder
 
 
@@ -72,7 +80,7 @@ def test_a_fit_again_has_the_same_bits(folder):
 
 
 def test_ray_starts_the_same_fit(folder):
-    """Ray is not part of the test extra; where it is installed, it runs."""
+    """Ray has no wheels for the newest Python; where it is installed, it runs."""
     pytest.importorskip("ray")
     start("tests.training.in_processes", folder, "ray")
     for again, on_ray in zip(read(folder, "again"), read(folder, "ray"), strict=True):

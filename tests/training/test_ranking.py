@@ -254,6 +254,15 @@ def test_processes_that_share_batches_are_refused(log):
     assert group_codes(request, check_targets(y), 2) is None
 
 
+@pytest.mark.parametrize("column", ["number", "click"])
+def test_groups_with_nothing_to_compare_are_warned_of(log, column):
+    X, y, _ = log
+    groups = y.assign(number=np.arange(len(y)))[column]
+    ranker = small(task_kinds={"click": BinaryTask("pairwise")})
+    with pytest.warns(UserWarning, match="'click' compares rows of a group, but no"):
+        ranker.fit(X, y, groups=groups)
+
+
 # Searches.
 
 
