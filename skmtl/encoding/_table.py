@@ -85,11 +85,19 @@ class RaggedArray:
         RaggedArray
             The selected rows, in the order asked for.
         """
-        chosen = rows if isinstance(rows, slice) else np.asarray(rows)
+        chosen = _places(rows)
         starts, lengths = self.offsets[:-1][chosen], self.lengths[chosen]
         offsets = _offsets(lengths)
         at = np.repeat(starts - offsets[:-1], lengths) + np.arange(offsets[-1])
         return RaggedArray(self.values[at], offsets)
+
+
+def _places(rows: npt.ArrayLike | slice) -> AnyArray | slice:
+    """Places or a mask as numpy takes them; an empty list has no type of its own."""
+    if isinstance(rows, slice):
+        return rows
+    places = np.asarray(rows)
+    return places if places.size else places.astype(np.intp)
 
 
 def _offsets(lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
@@ -152,8 +160,7 @@ class EncodedTable:
         EncodedTable
             The selected rows, in the order asked for.
         """
-        if not isinstance(rows, slice):
-            rows = np.asarray(rows)
+        rows = _places(rows)
         return EncodedTable(
             self.ids[rows],
             self.bins[rows],
@@ -376,7 +383,7 @@ class FittedEncoder(Protocol):
 
 
 class Columns(Sequence[pd.Series]):
-    """The columns of a table, some of which are there as Series at a time.
+    """The columns of a table from place 0, some of which are Series at a time.
 
     To take them one by one is slow. Thousands that are there at once keep Python's
     garbage collector busy for longer than it takes to encode them.

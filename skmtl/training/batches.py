@@ -160,9 +160,13 @@ class TensorTable(RowTable):
     def spread(self, n_rows: int) -> TensorTable:
         stride = -(-len(self) // n_rows)
         if self.groups is not None:
-            # Some of the groups, whole and side by side.
-            rows = (self.groups % stride == 0).nonzero()[:, 0]
-            return self.take(rows[self.groups[rows].argsort(stable=True)])
+            # Some lists as long as those of training, on whose lengths losses depend.
+            every = torch.arange(len(self))
+            order, lists, _ = cut_lists(self.groups.cpu(), every, LIST_ROWS)
+            some = lists % stride == 0
+            table = self.take(order[some].to(self.y.device))
+            table.groups = lists[some].to(self.groups.device)
+            return table
         return self.take(torch.arange(0, len(self), stride, device=self.y.device))
 
     def state(self) -> Sequence[Inputs | Tensor | None]:
@@ -196,7 +200,7 @@ class RowBatches(ABC):
     def after(self, n_batches: int) -> Iterator[Batch]:
         """Begin a pass, and leave out its first batches.
 
-        Gives arguments of the module, and labels with weights, batch by batch.
+        Gives arguments of the module, and labels, weights and groups, batch by batch.
         """
 
 
@@ -251,15 +255,33 @@ def draw_lists(groups: Tensor, longest: int) -> tuple[Tensor, Tensor]:
     """
     generator = generator_of("cpu")
     shuffled = torch.randperm(len(groups), generator=generator)
-    rows = shuffled[groups[shuffled].argsort(stable=True)]
+    rows, lists, n_lists = cut_lists(groups, shuffled, longest)
+    drawn = torch.randperm(n_lists, generator=generator)[lists]
+    order = drawn.argsort(stable=True)
+    return rows[order], drawn[order]
+
+
+def cut_lists(
+    groups: Tensor, order: Tensor, longest: int
+) -> tuple[Tensor, Tensor, int]:
+    """Cut groups into lists, as `draw_lists` does, in a given order of the rows.
+
+    Returns
+    -------
+    rows : Tensor of shape (n_samples,), dtype int64
+        Rows, those of a list one after the other.
+    lists : Tensor of shape (n_samples,), dtype int64
+        Numbers of their lists, which rise from 0 and leave none out.
+    n_lists : int
+        How many there are.
+    """
+    rows = order[groups[order].argsort(stable=True)]
     counts = groups.bincount()
     own = groups[rows]
     place = torch.arange(len(rows)) - (counts.cumsum(0) - counts)[own]
     n_lists = (counts + longest - 1) // longest
     lists = (n_lists.cumsum(0) - n_lists)[own] + place * n_lists[own] // counts[own]
-    drawn = torch.randperm(int(n_lists.sum()), generator=generator)[lists]
-    order = drawn.argsort(stable=True)
-    return rows[order], drawn[order]
+    return rows, lists, int(n_lists.sum())
 
 
 def batch_size(wanted: int | str, n_rows: int) -> int:
@@ -540,8 +562,9 @@ def group_codes(
     codes = check_groups(groups, len(targets.labels))
     # In order of appearance, so that names of groups change nothing.
     codes = pd.factorize(codes)[0].astype(np.int64)
-    for task in np.flatnonzero(needing):
-        _warn_without_pairs(codes, targets, task)
+    for task, needs in enumerate(needing):
+        if needs:
+            _warn_without_pairs(codes, targets, task)
     return codes
 
 

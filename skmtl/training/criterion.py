@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from skmtl._typing import AnyArray
 from skmtl.tasks import TaskKinds
-from skmtl.tasks.arguments import by_task
+from skmtl.tasks.arguments import by_task, check_names
 from skmtl.weighting import LossWeighting, StaticWeighting, Step, get_strategy
 
 Floats = npt.NDArray[np.float64]
@@ -177,6 +177,7 @@ def _of_binary_tasks(
     given: set[str] = set()
     if by_name := isinstance(value, Mapping | pd.Series):
         given = set(map(str, value.keys()))
+        check_names(given, [str(name) for name in names], "label_weight")
     binary = [task for task, kind in enumerate(kinds) if kind.has_label_weight]
     for task, kind in enumerate(kinds):
         if task not in binary and (not by_name or str(names[task]) in given):

@@ -265,7 +265,10 @@ class FitProgress(Callback):
 
 
 class StopWhenAsked(Callback):
-    """End training when scikit-learn's callbacks said so; the last of all to run."""
+    """End training when callbacks of scikit-learn said so.
+
+    It comes after all that look at an epoch, and before those that save the end.
+    """
 
     def __init__(self, progress: FitProgress, processes: Processes) -> None:
         self.progress, self.processes = progress, processes

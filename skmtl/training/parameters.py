@@ -215,9 +215,10 @@ class SharedParameters(Parameters):
         Share of the outputs of every hidden layer that is dropped in training.
     task_kinds : str, task kind, mapping or None, default=None
         What the labels of a task are: "binary", "regression", "ordinal" or
-        "multiclass", or an object such as ``RegressionTask("tweedie")``. A mapping goes
-        from task names to kinds; tasks that it does not name are binary, as all are
-        with None. Nothing is inferred from the labels.
+        "multiclass", or an object such as ``RegressionTask("tweedie")`` or
+        ``BinaryTask("pairwise")``. A mapping goes from task names to kinds; tasks that
+        it does not name are binary, as all are with None. Nothing is inferred from the
+        labels.
     label_weight : float, str, array-like, mapping or None, default=None
         Multiplier of the positive term of each task's cross-entropy, above 0.
         "balanced" makes positives weigh as much as negatives; a ratio such as "1:2"

@@ -343,3 +343,10 @@ def test_bad_sharing_is_named_before_anything_changes(share, error, message):
     with pytest.raises(error, match=message):
         encoder.set_params(share_embedding=share).fit(X)
     assert_array_equal(encoder.transform(X), before)
+
+
+def test_nothing_can_be_taken():
+    encoder = encoder_of(shop())
+    table = encoder.encode(shop()).take([])
+    assert len(table) == 0
+    assert len(table.bags[0]) == 0

@@ -187,7 +187,7 @@ def test_calibration(method, table, tmp_path):
     assert np.abs(calibrated.predict_task_proba(X) - ranker.predict_task_proba(X)).max()
     assert_same(session, calibrated, trial_rows(ranker.encoder_, 500))
     score = session.run(["score"], onnx_inputs(session, X))[0]
-    np.testing.assert_allclose(score, weighed.decision_function(X), rtol=1e-5)
+    np.testing.assert_allclose(score, weighed.decision_function(X), rtol=1e-6)
 
 
 def test_tables_of_8_bits(table, tmp_path, caplog):

@@ -81,6 +81,13 @@ def test_label_weight_counts_observed_labels_by_their_weights(impressions):
     assert_allclose(ranker.loss_weight_, inverse / inverse.mean(), rtol=1e-6)
 
 
+def test_names_of_label_weights_are_checked_where_no_task_is_binary(impressions):
+    X, y = impressions
+    ranker = small_mmoe(task_kinds="regression", label_weight={"clik": 5.0})
+    with pytest.raises(ValueError, match=r"label_weight names \['clik'\]"):
+        ranker.fit(X, y)
+
+
 def test_ratio_leaves_probabilities_true(impressions):
     X, y = impressions
     ranker = small_mmoe(label_weight="2:1", loss_weight="inverse_ratio").fit(X, y)

@@ -293,3 +293,41 @@ def test_groups_reach_the_ranker_of_our_searches(outer, routing, log):
         fitted = outer(small(), cv=GroupKFold(2)).fit(X, y, groups=request)
     expected = small().fit(X, y, groups=request).predict_task_proba(X)
     assert_array_equal(fitted.estimator_.predict_task_proba(X), expected)
+
+
+# Rows that are measured before training.
+
+
+def test_measured_rows_are_in_lists_as_long_as_those_of_training(log):
+    rng = np.random.default_rng(0)
+    # Numbers of groups that are not there, as after rows were set aside.
+    groups = torch.from_numpy(rng.choice([1, 5, 7], size=1000, p=[0.9, 0.05, 0.05]))
+    y = torch.arange(1000.0)[:, None]
+    table = TensorTable({"x": y}, y, None, groups)
+    for n_rows in (5000, 1000, 250):
+        some = table.spread(n_rows)
+        assert len(some) == pytest.approx(min(n_rows, 1000), rel=0.1)
+        assert some.groups.bincount().max() <= 16
+        rows = some.y[:, 0].long()
+        assert len(rows.unique()) == len(rows)
+        for number in some.groups.unique():
+            assert len(groups[rows[some.groups == number]].unique()) == 1
+
+
+def test_gradnorm_measures_rows_of_one_group_among_others():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(70_100, 2))
+    y = (X[:, :1] + rng.normal(size=(70_100, 2)) > 1).astype(int)
+    ranker = ShareBottom(
+        task_kinds=BinaryTask("listwise"),
+        loss_weight="gradnorm",
+        bottom_units=(4,),
+        tower_units=(),
+        batch_size=8192,
+        max_iter=1,
+        validation_split=[(np.arange(100, 70_100), np.arange(100))],
+        early_stopping=True,
+        random_state=0,
+    )
+    ranker.fit(X, y, groups=np.repeat([0, 1], [100, 70_000]))
+    assert np.isfinite(ranker.loss_weight_).all()
