@@ -73,9 +73,9 @@ def find_scorer(ranker: BaseEstimator, n_tasks: int) -> Scorer:
         scorer = check_scoring(ranker, scoring=scoring)
     if isinstance(scorer, TaskScorer) and scorer.metric.needs_groups:
         raise ValueError(
-            f"scoring={scoring!r} needs the group of each validation row, which fit "
-            "does not take. Watch a metric without groups such as 'mean_auc', or give "
-            "X_val and a scorer that holds the groups of its rows: "
+            f"scoring={scoring!r} needs the group of each validation row, and fit's "
+            "groups are those of the training rows. Watch a metric without groups such "
+            "as 'mean_auc', or give X_val and a scorer that holds the groups of its rows: "
             "scoring=functools.partial(scorer, groups=groups_val)."
         )
     return scorer
