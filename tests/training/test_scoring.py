@@ -190,7 +190,7 @@ BAD = {
     "unknown": ("nothing", r"(?s)\['auc', 'brier'.*scikit-learn's names.*'roc_auc'"),
     "task": ("auc:buy", r"Unknown task 'buy'. The known tasks are \['click', 'cart'"),
     "groups": ("gauc:click", r"functools.partial\(scorer, groups=groups_val\)"),
-    "group scorer": (get_task_scorer("ndcg@5"), "needs the group of each row"),
+    "group scorer": (get_task_scorer("ndcg@5"), "group of each validation row"),
     "weights": ("mean_auc:cart", "names both an average"),
 }
 
