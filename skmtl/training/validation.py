@@ -75,8 +75,8 @@ def find_scorer(ranker: BaseEstimator, n_tasks: int) -> Scorer:
         raise ValueError(
             f"scoring={scoring!r} needs the group of each validation row, and fit's "
             "groups are those of the training rows. Watch a metric without groups such "
-            "as 'mean_auc', or give X_val and a scorer that holds the groups of its rows: "
-            "scoring=functools.partial(scorer, groups=groups_val)."
+            "as 'mean_auc', or give X_val and a scorer that holds the groups of its "
+            "rows: scoring=functools.partial(scorer, groups=groups_val)."
         )
     return scorer
 
