@@ -32,7 +32,7 @@ def main() -> None:
     options = parser.parse_args()
     warnings.filterwarnings("ignore")
     for name in options.tables:
-        (X, y), _, (T, t) = TABLES[name]()
+        (X, y), _, (T, t) = TABLES[name](0)
         ranker = MMoE(random_state=0).fit(X, y)
         proba = {}
         for dtype in ("float32", "int8"):

@@ -34,7 +34,7 @@ from skmtl.calibration import CalibratedTasksCV
 from skmtl.datasets import make_funnel
 
 
-def drifting_funnel() -> list[Part]:
+def drifting_funnel(seed: int) -> list[Part]:
     """Five days of ``make_funnel(drift=1.5)`` to train on, then one each."""
     log = make_funnel(
         120_000,
@@ -42,7 +42,7 @@ def drifting_funnel() -> list[Part]:
         n_items=2500,
         order_rate=0.004,
         drift=1.5,
-        random_state=0,
+        random_state=seed,
     )
     day = (log.timestamp - log.timestamp.min().normalize()).dt.days
     return [(log.data[m], log.target[m]) for m in (day < 5, day == 5, day == 6)]
@@ -95,8 +95,7 @@ def main() -> None:
     options = parser.parse_args()
     warnings.filterwarnings("ignore")
     for name in options.tables:
-        parts = LATER[name]()
-        fits = [pd.DataFrame(ratios(parts, seed)) for seed in options.seeds]
+        fits = [pd.DataFrame(ratios(LATER[name](seed), seed)) for seed in options.seeds]
         print(name, sum(fits) / len(fits), sep="\n", flush=True)
 
 

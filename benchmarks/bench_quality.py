@@ -1,14 +1,26 @@
 """Quality of defaults: skmtl, boosted trees and other networks on the same rows.
 
-    python benchmarks/bench_quality.py --tables adult census --seeds 0 1 2
+    python benchmarks/bench_quality.py --tables adult census --csv quality.csv
+    python benchmarks/bench_quality.py --report quality.csv
 
 Every model gets the same training rows and is judged on the same test rows. Validation
 rows choose what "lightgbm-tuned" takes and the epoch of the peers; skmtl, LightGBM with
 its defaults and "histgb" do not see them. For each table, model and task the mean over
 seeds of ROC AUC, log loss, and predicted over observed rate is printed, and the seconds
 of CPU of the whole fit, a search included. "ahead" is the mean over seeds of skmtl's
-AUC less that of the model, with the standard error of this paired difference. ``--csv``
-keeps every fit.
+AUC less that of the model, with the standard error of this paired difference. The seed
+is that of the model; that of the split too for Adult and ``make_funnel``, whose
+published or natural split leaves something to draw.
+
+``--csv`` keeps every fit, and a second run with the same file adds those that it does
+not hold yet. ``--report`` fits nothing, and reads such files: the peers need packages
+that may not go with those of other models, so that they may be fitted in an environment
+of their own::
+
+    python -m venv peers
+    peers/bin/pip install -c constraints.txt -e ".[bench]" "pytabkit[models]"
+    peers/bin/python benchmarks/bench_quality.py --models deepctr rechub --csv peers.csv
+    python benchmarks/bench_quality.py --report quality.csv peers.csv
 
 Models:
 
@@ -44,6 +56,7 @@ import os
 import time
 import warnings
 from collections.abc import Callable, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +99,7 @@ PARQUET: dict[str, tuple[list[str], list[str]]] = {
 }
 
 
-def adult() -> list[Part]:
+def adult(seed: int) -> list[Part]:
     """Adult's own test part, halved at random for validation and test.
 
     The third task is a degree, with education left out of the columns.
@@ -97,23 +110,23 @@ def adult() -> list[Part]:
     X = table.data.drop(columns=["education", "education_num"])
     y = table.target.assign(degree=degree)
     is_test = (table.split == "test").to_numpy()
-    rows = np.random.default_rng(0).permutation(np.flatnonzero(is_test))
+    rows = np.random.default_rng(seed).permutation(np.flatnonzero(is_test))
     half = len(rows) // 2
     parts = np.flatnonzero(~is_test), np.sort(rows[:half]), np.sort(rows[half:])
     return [(X.iloc[at], y.iloc[at]) for at in parts]
 
 
-def census() -> list[Part]:
+def census(seed: int) -> list[Part]:
     """Census income, with the split of ``fetch_census_income``."""
     table = fetch_census_income(return_splits=True)
     found = table.train, table.validation, table.test
     return [(one.data, one.target) for one in found]
 
 
-def funnel() -> list[Part]:
+def funnel(seed: int) -> list[Part]:
     """Five days of ``make_funnel`` to train on, then one each."""
     log = make_funnel(
-        200_000, n_users=5000, n_items=3000, order_rate=0.003, random_state=0
+        200_000, n_users=5000, n_items=3000, order_rate=0.003, random_state=seed
     )
     day = (log.timestamp - log.timestamp.min().normalize()).dt.days
     masks = day < 5, day == 5, day == 6
@@ -131,7 +144,7 @@ def parquet(name: str, split: str = "split") -> list[Part]:
     return [(X[mask], table.loc[mask, tasks]) for mask in masks]
 
 
-def taobao() -> list[Part]:
+def taobao(seed: int) -> list[Part]:
     """The views of the Taobao sample in the order of time: 70, 15 and 15 %."""
     path = Path(os.environ["SKMTL_DATA_HOME"]) / "taobao_ub_sample/UserBehavior.csv"
     names = ["user_id", "item_id", "category_id", "behavior", "t"]
@@ -159,13 +172,13 @@ def taobao() -> list[Part]:
     return [(X.iloc[at], y.iloc[at]) for at in parts]
 
 
-TABLES: dict[str, Callable[[], list[Part]]] = {
+TABLES: dict[str, Callable[[int], list[Part]]] = {
     "adult": adult,
     "census": census,
     "funnel": funnel,
     "taobao": taobao,
-    "movielens_users": lambda: parquet("movielens_small", "split_warm"),
-    **{name: (lambda name=name: parquet(name)) for name in PARQUET},
+    "movielens_users": lambda seed: parquet("movielens_small", "split_warm"),
+    **{name: (lambda seed, name=name: parquet(name)) for name in PARQUET},
 }
 
 
@@ -299,15 +312,18 @@ def ahead(fits: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(list(rows.values()), index=index)
 
 
-def judged(name: str, model: str, seed: int, parts: list[Part], trials: int) -> Any:
+def judged(
+    name: str, model: str, seed: int, parts: list[Part], trials: int
+) -> list[dict[str, Any]]:
     """One row for each task of a fit."""
     start = time.process_time()
     proba = MODELS[model](parts, seed, trials)
     seconds = time.process_time() - start
     y = parts[2][1]
-    for task, p in zip(y, proba.T, strict=True):
-        yield {
+    return [
+        {
             "table": name,
+            "rows": len(parts[0][0]),
             "model": model,
             "task": task,
             "seed": seed,
@@ -316,6 +332,26 @@ def judged(name: str, model: str, seed: int, parts: list[Part], trials: int) -> 
             "predicted_to_observed": p.mean() / y[task].mean(),
             "seconds": seconds,
         }
+        for task, p in zip(y, proba.T, strict=True)
+    ]
+
+
+def first_rows(parts: list[Part], n: int | None) -> list[Part]:
+    """The parts with `n` of the training rows, at random."""
+    (X, y), *rest = parts
+    if n is None or n >= len(X):
+        return parts
+    at = np.sort(np.random.default_rng(0).permutation(len(X))[:n])
+    return [(X.iloc[at], y.iloc[at]), *rest]
+
+
+def report(fits: pd.DataFrame) -> None:
+    """Print the means of every table."""
+    for (name, rows), found in fits.groupby(["table", "rows"], sort=False):
+        paired = ahead(found)
+        found = found.drop(columns=["table", "rows", "seed"])
+        mean = found.groupby(["task", "model"], sort=False).mean()
+        print(f"\n{name}, {rows} rows\n{mean.join(paired).round(4).to_string()}")
 
 
 def main() -> None:
@@ -329,27 +365,31 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=12)
     parser.add_argument("--rows", type=int, help="take so many training rows at random")
     parser.add_argument("--csv", type=Path)
+    parser.add_argument("--report", type=Path, nargs="+")
     options = parser.parse_args()
+    if options.report:
+        report(pd.concat([pd.read_csv(path) for path in options.report]))
+        return
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
-    rows: list[dict[str, Any]] = []
-    for name in options.tables:
-        parts = TABLES[name]()
-        if options.rows is not None and options.rows < len(parts[0][0]):
-            rows_of = np.random.default_rng(0).permutation(len(parts[0][0]))
-            at = np.sort(rows_of[: options.rows])
-            parts[0] = parts[0][0].iloc[at], parts[0][1].iloc[at]
-        for seed in options.seeds:
-            for model in options.models:
-                rows += judged(name, model, seed, parts, options.trials)
-                if options.csv:
-                    pd.DataFrame(rows).to_csv(options.csv, index=False)
-        found = pd.DataFrame(rows)
-        found = found[found.table == name].drop(columns="table")
-        paired = ahead(found)
-        found = found.drop(columns="seed")
-        mean = found.groupby(["task", "model"], sort=False).mean()
-        print(f"\n{name}\n{mean.join(paired).round(4).to_string()}", flush=True)
+    path = options.csv
+    fits = pd.read_csv(path) if path and path.exists() else pd.DataFrame()
+    rows: list[dict[str, Any]] = fits.to_dict("records")
+    for seed, name in product(options.seeds, options.tables):
+        parts = first_rows(TABLES[name](seed), options.rows)
+        key = name, len(parts[0][0]), seed
+        done = {
+            one["model"]
+            for one in rows
+            if (one["table"], one["rows"], one["seed"]) == key
+        }
+        for model in options.models:
+            if model in done:
+                continue
+            rows += judged(name, model, seed, parts, options.trials)
+            if path:
+                pd.DataFrame(rows).to_csv(path, index=False)
+    report(pd.DataFrame(rows))
 
 
 if __name__ == "__main__":
