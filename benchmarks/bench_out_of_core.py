@@ -3,6 +3,8 @@
     python benchmarks/bench_out_of_core.py --rows 2000000 20000000
     python benchmarks/bench_out_of_core.py --rows 2000000 --memory
     python benchmarks/bench_out_of_core.py --rows 300000 --order
+    python benchmarks/bench_out_of_core.py --rows 1000000 10000000 100000000 \
+        --attributes 15 --batch-size 8192 --log /data/log --scratch /data/scratch
 
 Logs come from ``make_funnel`` in parts; a fit on a source never has its log whole in
 memory. Each fit has a process of its own. Peak memory is that of the process, less what
@@ -12,6 +14,11 @@ there, by processor time. With ``--order`` the log is sorted by label and user, 
 there are several piles (``--pile-bytes``). The AUC on other rows is compared with that
 of fits on the same table in memory, which shuffle it whole, over ``--seeds`` seeds
 each, all in one process.
+
+``--attributes`` adds ids to the six of the log: properties of users and of items with
+50 to 200,000 values. ``--log`` keeps the files, and the next run reads those that it
+finds there; smaller logs are the first files of larger ones. Times are processor time,
+and the last column is the time of the whole fit by the clock.
 """
 
 from __future__ import annotations
@@ -39,24 +46,43 @@ from measure import start_of_peak, status_mib
 PART = 500_000
 TASKS = ["click", "cart", "order"]
 IDS = ["user_id", "item_id", "category_id", "device", "hour", "position"]
+# Odd, so that no two ids have the same attribute in all of them.
+_MULTIPLIER = 0x9E3779B1
 MODELS = {"mmoe": MMoE, "share_bottom": ShareBottom}
 
 
-def make_part(seed: int, n_rows: int) -> pd.DataFrame:
+def make_part(seed: int, n_rows: int, n_attributes: int = 0) -> pd.DataFrame:
     """Some rows; the ids are the same in all parts."""
     log = make_funnel(
         n_rows, n_users=100_000, n_items=50_000, zipf_exponent=0.8, random_state=seed
     )
     frame = log.data.join(log.target)
     frame["device"] = frame["device"].astype(str)
-    return frame.astype(dict.fromkeys(["user_id", "item_id", "category_id"], "int64"))
+    frame = frame.astype(dict.fromkeys(["user_id", "item_id", "category_id"], "int64"))
+    for k, size in enumerate(attribute_sizes(n_attributes)):
+        whose = frame["user_id" if k % 2 else "item_id"].to_numpy()
+        frame[f"attribute_{k}"] = (whose * _MULTIPLIER + k * 7919) % 2**31 % size
+    return frame
 
 
-def write(folder: Path, n_rows: int) -> None:
-    """Write a log in files of up to `PART` rows."""
+def attribute_sizes(n: int) -> list[int]:
+    """Numbers of values."""
+    return np.geomspace(50, 200_000, n).astype(int).tolist()
+
+
+def write(folder: Path, n_rows: int, n_attributes: int) -> list[str]:
+    """Write a log in files of up to `PART` rows; those that are there stay."""
+    paths = []
     for k, start in enumerate(range(0, n_rows, PART)):
-        part = make_part(k, min(PART, n_rows - start))
-        part.to_parquet(folder / f"{k:05d}.parquet", row_group_size=100_000)
+        n = min(PART, n_rows - start)
+        path = folder / f"{k:05d}-{n}-{n_attributes}.parquet"
+        paths.append(str(path))
+        if not path.exists():
+            part = make_part(k, n, n_attributes)
+            begun = path.with_suffix(".part")
+            part.to_parquet(begun, row_group_size=100_000)
+            begun.rename(path)
+    return paths
 
 
 class EpochTimes(Callback):
@@ -69,57 +95,66 @@ class EpochTimes(Callback):
         self.times = [*getattr(self, "times", []), time.process_time() - self.begun]
 
 
-def measure(folder: str, where: str, model: str, epochs: int, batch: int) -> None:
+def measure(options: argparse.Namespace) -> None:
     """Fit in this process, and print what it took as JSON."""
+    paths = json.loads(sys.stdin.read())
     times, passes = EpochTimes(), {}
     for name in ("_count", "_scatter"):
         timed(name, passes)
-    ranker = MODELS[model](
-        categorical_features=IDS,
-        max_iter=epochs,
-        batch_size=batch,
+    ranker = MODELS[options.model](
+        categorical_features=IDS
+        + [f"attribute_{k}" for k in range(options.attributes)],
+        max_iter=options.epochs,
+        batch_size=options.batch_size,
         early_stopping=False,
         n_threads=1,
         callbacks=[times],
+        scratch_dir=options.scratch,
+        verbose=options.verbose,
         random_state=0,
     )
-    frame = None if where == "source" else pd.read_parquet(folder)
-    before, begun = start_of_peak(), time.process_time()
+    in_memory = options.worker == "memory"
+    frame = pd.concat(map(pd.read_parquet, paths)) if in_memory else None
+    before, begun, clock = start_of_peak(), time.process_time(), time.perf_counter()
     if frame is None:
-        ranker.fit(folder, y=TASKS)
+        ranker.fit(paths, y=TASKS)
     else:
         ranker.fit(frame.drop(columns=TASKS), frame[TASKS])
     found = {
         "seconds": time.process_time() - begun,
+        "clock": time.perf_counter() - clock,
         "peak_mib": status_mib("VmHWM") - before,
         "epochs": times.times,
+        "parameters": sum(p.numel() for p in ranker.net_.module_.parameters()),
         **passes,
     }
     print(json.dumps(found))
 
 
 def timed(name: str, found: dict[str, float]) -> None:
-    """Note the processor seconds of a pass."""
+    """Note the processor seconds of a pass, and its memory and disk space."""
     method = getattr(source_fit.SourceFit, name)
 
     def timed_method(self: object, *args: object) -> object:
         begun = time.process_time()
         out = method(self, *args)
         found[name] = time.process_time() - begun
+        found[f"{name}_mib"] = status_mib("VmHWM")
         if name == "_scatter":
-            found["row_bytes"] = 4.0 * out[0].layout.width
+            files = Path(out[0].folder).iterdir()
+            found["scratch"] = sum(file.stat().st_size for file in files)
             found["n_piles"] = len(out[0].sizes)
         return out
 
     setattr(source_fit.SourceFit, name, timed_method)
 
 
-def run(folder: str, where: str, options: argparse.Namespace) -> dict:
+def run(paths: list[str], where: str, options: argparse.Namespace) -> dict:
     """Measure in a process of its own."""
-    command = [sys.executable, __file__, "--worker", where, "--folder", folder]
-    command += ["--model", options.model, "--epochs", str(options.epochs)]
-    command += ["--batch-size", str(options.batch_size)]
-    done = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
+    command = [sys.executable, __file__, "--worker", where, *sys.argv[1:]]
+    done = subprocess.run(
+        command, input=json.dumps(paths), capture_output=True, check=True, text=True
+    )
     return json.loads(done.stdout.splitlines()[-1])
 
 
@@ -127,22 +162,29 @@ def growth(options: argparse.Namespace) -> None:
     """Print a line for each number of rows."""
     print(
         f"{'rows':>12}{'where':>8}{'pass 1':>9}{'pass 2':>9}{'epoch':>9}"
-        f"{'passes/epoch':>14}{'rows/s':>10}{'peak MiB':>10}{'B/row':>7}{'piles':>7}"
+        f"{'passes/epoch':>14}{'rows/s':>10}{'peak MiB':>10}{'B/row':>7}{'on disk':>9}"
+        f"{'piles':>7}{'clock':>9}"
     )
     for n_rows in options.rows:
-        with tempfile.TemporaryDirectory() as folder:
-            write(Path(folder), n_rows)
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = Path(options.log or temporary)
+            folder.mkdir(exist_ok=True)
+            paths = write(folder, n_rows, options.attributes)
+            on_disk = sum(Path(path).stat().st_size for path in paths)
             for where in ["source", *(["memory"] if options.memory else [])]:
-                one = run(folder, where, options)
+                one = run(paths, where, options)
                 epoch = float(np.median(one["epochs"]))
                 first, second = one.get("_count", 0.0), one.get("_scatter", 0.0)
                 print(
                     f"{n_rows:>12,}{where:>8}{first:>9.1f}{second:>9.1f}{epoch:>9.1f}"
                     f"{(first + second) / epoch:>14.3f}{n_rows / epoch:>10,.0f}"
-                    f"{one['peak_mib']:>10,.0f}{one.get('row_bytes', 0):>7.0f}"
-                    f"{one.get('n_piles', 0):>7}",
+                    f"{one['peak_mib']:>10,.0f}{one.get('scratch', 0) / n_rows:>7.0f}"
+                    f"{on_disk / n_rows:>9.1f}{one.get('n_piles', 0):>7}"
+                    f"{one['clock']:>9.0f}",
                     flush=True,
                 )
+            if options.verbose:
+                print(json.dumps(one), flush=True)
 
 
 def order(options: argparse.Namespace) -> None:
@@ -204,17 +246,14 @@ def main() -> None:
     parser.add_argument("--order", action="store_true", help="a sorted log")
     parser.add_argument("--seeds", type=int, default=10, help="of --order")
     parser.add_argument("--pile-bytes", type=int, default=2**20, help="of --order")
+    parser.add_argument("--attributes", type=int, default=0, help="more ids")
+    parser.add_argument("--log", help="folder for the files, which stay there")
+    parser.add_argument("--scratch", help="folder for the piles")
+    parser.add_argument("--verbose", type=int, default=0, help="all that is measured")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
-    parser.add_argument("--folder", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.worker:
-        measure(
-            options.folder,
-            options.worker,
-            options.model,
-            options.epochs,
-            options.batch_size,
-        )
+        measure(options)
     elif options.order:
         order(options)
     else:

@@ -393,6 +393,31 @@ class Processes:
         """Whether it is so in any process."""
         return flag
 
+    def leader(self, folder: str) -> int:
+        """Which process writes to a folder for all that see it."""
+        return 0
+
+    def led(self, leader: int, work: Callable[[Callable[[], object]], T]) -> T:
+        """What another process has found.
+
+        Parameters
+        ----------
+        leader : int
+            The process whose outcome is asked for.
+        work : callable
+            What a leader does. It is given a function, and calls it now and then, so
+            that those who wait know that it is not dead.
+
+        Raises
+        ------
+        Exception
+            In every process, what a leader raises.
+        """
+        return work(_nothing)
+
+    def wait(self) -> None:
+        """Wait until all processes are here."""
+
     def part(self, table: TensorTable) -> OwnRows:
         """The rows of a batch that this process goes through."""
         return OwnRows(table)
@@ -427,6 +452,10 @@ class Processes:
     ) -> Outputs:
         """Outputs of some rows, all of `n_rows` where there are none given."""
         return outputs(rows)
+
+
+def _nothing() -> None:
+    pass
 
 
 def current_processes() -> Processes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence, Sized
+from collections.abc import Callable, Iterable, Sequence, Sized
 
 import numpy as np
 import numpy.typing as npt
@@ -158,6 +158,10 @@ class OutputCells:
             w, at, n = weight[:, task], cell[:, task], len(self.mass)
             self.mass[:, task] += np.bincount(at, w, minlength=n)
             self.total[:, task] += np.bincount(at, w * z[:, task], minlength=n)
+
+    def add_up(self, total: Callable[[Floats], Floats]) -> None:
+        """Add the cells of other processes."""
+        self.mass, self.total = total(self.mass), total(self.total)
 
     def part(self) -> Part:
         """Means of the cells as outputs, and their masses as weights."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Any
@@ -282,16 +282,27 @@ class PassLine:
         What is read.
     verbose : int
         0 for nothing.
+    at_block : callable
+        Is called at every block.
     """
 
-    def __init__(self, what: str, source: Source, verbose: int) -> None:
+    def __init__(
+        self,
+        what: str,
+        source: Source,
+        verbose: int,
+        at_block: Callable[[], object],
+    ) -> None:
         self.what, self.n_rows, self.verbose = what, source.n_rows, verbose
+        self.at_block = at_block
 
     def watch(self, blocks: Iterable[Block]) -> Iterator[Block]:
         """Pass blocks on."""
-        if not self.verbose:
-            yield from blocks
-            return
+        for block in self._shown(blocks) if self.verbose else blocks:
+            self.at_block()
+            yield block
+
+    def _shown(self, blocks: Iterable[Block]) -> Iterator[Block]:
         line, begun = TerminalLine(sys.stdout), perf_counter()
         rows = n_bytes = 0
         shown = begun

@@ -271,6 +271,12 @@ class Piles(EncodedBlocks):
             empty = np.empty((0, self.layout.width), dtype=np.int32)
             none = RaggedArray(np.empty(0, np.int64), np.zeros(1, np.int64))
             return PileRows(self.layout, empty, (none,) * self.layout.bags)
+        if not os.path.exists(self.folder):
+            raise RuntimeError(
+                f"The encoded rows in {self.folder!r} are no longer there. The process "
+                "that wrote them has ended, and its message says why, or another "
+                "program has deleted them."
+            )
         words = np.fromfile(self._path(p, 0), dtype=np.int32)
         records = words.reshape(int(self.sizes[p]), self.layout.width)
         lengths = self.layout.unpack(records, "lengths").astype(np.int64)
@@ -284,9 +290,9 @@ class Piles(EncodedBlocks):
         )
         return PileRows(self.layout, records, bags)
 
-    def blocks(self) -> Iterator[PileRows]:
-        """All rows, pile by pile."""
-        for p in range(len(self.sizes)):
+    def blocks(self, first: int = 0, step: int = 1) -> Iterator[PileRows]:
+        """All rows, pile by pile, or some of the piles."""
+        for p in range(first, len(self.sizes), step):
             yield self.read(p)
 
     def tables(self) -> Iterator[EncodedTable]:

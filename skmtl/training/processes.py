@@ -8,9 +8,11 @@ every process, so that all of them take the same decisions and need not talk abo
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, cast
 
 import numpy as np
 import torch
@@ -193,6 +195,47 @@ class ProcessGroup(Processes):
     def any(self, flag: bool) -> bool:
         return any(self._of_all(flag))
 
+    def leader(self, folder: str) -> int:
+        with tempfile.NamedTemporaryFile(prefix="skmtl-", dir=folder) as mark:
+            marks = self._of_all(mark.name)
+            seen = next(r for r, name in enumerate(marks) if os.path.exists(name))
+            self.wait()  # before a mark goes
+        return seen
+
+    def led(self, leader: int, work: Callable[[Callable[[], object]], T]) -> T:
+        leaders = sorted(set(self._of_all(leader)))
+        outcome: T | None = None
+        error: Exception | None = None
+        if self.rank in leaders:
+            try:
+                outcome = work(lambda: self._reduced(torch.ones(1)))
+            except Exception as raised:
+                error = raised
+        # All of them tell each other whether they work, until no one does.
+        while self._reduced(torch.zeros(1)).item():
+            pass
+        self._raise_of_all(error)
+        found: list[T | None] = []
+        for source in leaders:
+            sent = [outcome if self.rank == source else None]
+            self._talk(partial(dist.broadcast_object_list, sent, source))
+            found += sent
+        theirs = found[leaders.index(leader)]
+        return cast(T, outcome if self.rank == leader else theirs)
+
+    def wait(self) -> None:
+        self._of_all(None)
+
+    def _raise_of_all(self, own: Exception | None) -> None:
+        """Raise in every process if one has an error."""
+        every = self._of_all(None if own is None else (_kind_of(own), str(own)))
+        if own is not None:
+            raise own
+        for rank, error in enumerate(every):
+            if error is not None:
+                kind, text = error
+                raise kind(f"Process {rank} of {self.n}: {text}")
+
     def part(self, table: TensorTable) -> OwnRows:
         return SharedRows(table, self.rank, self.n, draws=self.draws)
 
@@ -284,6 +327,12 @@ class ProcessGroup(Processes):
                 "not fit a ranker. Look at their messages, and start all of them "
                 f"again; a Checkpoint resumes the fit. ({error})"
             ) from error
+
+
+def _kind_of(error: Exception) -> type[Exception]:
+    """A class that every process knows."""
+    kinds = (TypeError, ValueError, FileNotFoundError, OSError)
+    return next((kind for kind in kinds if isinstance(error, kind)), RuntimeError)
 
 
 def _with_values(name: str, values: list[str]) -> str:

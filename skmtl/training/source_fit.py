@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import torch
 from sklearn.callback import CallbackContext
 
 from skmtl._containers import is_source, to_native
@@ -55,6 +57,8 @@ from skmtl.training.ranker import TrainableRanker
 from skmtl.training.starts import EncodedInput, Start, TrainingInput
 from skmtl.training.validation import judges_predictions
 
+T = TypeVar("T")
+
 # Rows whose late predictions are kept for the intercept.
 _LATE_ROWS = 2**19
 
@@ -96,12 +100,13 @@ class PileRowsToTrain(TrainingRows):
         return PileTable(self.piles, None if same else mean, self.device)
 
     def outputs(self, net: MultiTaskNet) -> Part:
-        cells = OutputCells(len(self.constant))
-        for rows in self.piles.blocks():
+        cells, processes = OutputCells(len(self.constant)), net.processes_
+        for rows in self.piles.blocks(processes.rank, processes.n):
             weight = np.ones((len(rows), len(self.constant)))
             if rows.weight is not None:
                 weight *= rows.weight
             cells.add(logits(net, rows.encoded), weight * ~self.constant)
+        cells.add_up(lambda x: processes.total(torch.from_numpy(x)).numpy())
         return cells.part()
 
 
@@ -174,10 +179,6 @@ class SourceFit(Fit):
         self.rng, seed = self.processes.random_numbers(ranker, names, type(self))
         self.seed = start.seed(seed)
 
-    def _verbose(self) -> int:
-        """The ranker's, in the process that prints."""
-        return int(self.ranker.verbose) if self.processes.is_first else 0
-
     def _check_scorer_rows(self) -> None:
         if self.scorer is None or self.given_val is not None:
             return
@@ -189,27 +190,43 @@ class SourceFit(Fit):
 
     def _run(self, context: CallbackContext | None) -> dict[str, object]:
         with ExitStack() as self.folders:
-            return super()._run(context)
+            found = super()._run(context)
+            self.processes.wait()  # for those who still read the piles
+            return found
 
     def _rows(self) -> tuple[EncodedInput, TrainingRows]:
-        encoder = self._count()
+        processes, start = self.processes, self.start
+        encoder, counts = processes.led(0, self._count)
+        start.add_pretrained(self.pretrained, encoder)
+        self._take_labels(counts)
         held_out = self._held_out()
         valid = None
         if self.given_val is not None:
             valid = self._given_part(encoder)
-        piles, masses, aside = self._scatter(encoder, held_out)
+        piles, masses, aside = self._written(
+            lambda at_block: self._scatter(encoder, held_out, at_block)
+        )
         if aside is not None:
             valid = self._part(aside)
             self._check_parts(masses[1].any(), pd.notna(valid.labels).any())
-        attributes = self.start.coverage(encoder, piles.tables(), self.pretrained)
+        attributes = start.coverage(encoder, piles.tables(), self.pretrained)
         rows = PileRowsToTrain(piles, masses, valid, self.device)
         return EncodedInput(encoder, attributes), rows
 
-    def _count(self) -> TableEncoder:
+    def _written(self, write: Callable[[Callable[[], object]], T]) -> T:
+        """Piles, and what is known of them, of which several processes share one copy.
+
+        Processes of one machine do, and all of them where they see one folder.
+        """
+        return self.processes.led(self.processes.leader(self.scratch), write)
+
+    def _count(
+        self, at_block: Callable[[], object]
+    ) -> tuple[TableEncoder, LabelCounts]:
         """Pass 1: count ids and labels."""
         ranker, counts = self.ranker, LabelCounts()
         classes = self.start.classes(None)
-        line = PassLine("pass 1 of 2, counting", self.source, self._verbose())
+        line = self._line("pass 1 of 2, counting", self.source, at_block)
 
         def learnt() -> Iterator[WeightedBlock]:
             read = labelled(self.source, self.columns, ranker, classes, line)
@@ -220,9 +237,13 @@ class SourceFit(Fit):
                 weight = None if equal else one.weight.mean(axis=1)
                 yield self.columns.only_features(one.block), weight
 
-        encoder = self.start.learn_blocks(learnt(), self.pretrained)
-        self._take_labels(counts)
-        return encoder
+        return self.start.learn_blocks(learnt()), counts
+
+    def _line(
+        self, what: str, source: Source, at_block: Callable[[], object]
+    ) -> PassLine:
+        verbose = int(self.ranker.verbose) if self.processes.is_first else 0
+        return PassLine(what, source, verbose, at_block)
 
     def _take_labels(self, counts: LabelCounts) -> None:
         """Check the different rows of labels, as those of a small table."""
@@ -260,10 +281,13 @@ class SourceFit(Fit):
         return None if self.targets.multioutput else self.targets.classes
 
     def _scatter(
-        self, encoder: TableEncoder, held_out: HeldOut | None
+        self,
+        encoder: TableEncoder,
+        held_out: HeldOut | None,
+        at_block: Callable[[], object],
     ) -> tuple[Piles, tuple[Floats, Floats], Piles | None]:
         """Pass 2: encode rows, and write each to a random pile."""
-        line = PassLine("pass 2 of 2, encoding", self.source, self._verbose())
+        line = self._line("pass 2 of 2, encoding", self.source, at_block)
         rng, n_rows = np.random.default_rng(self.seed), self.counts.n_rows
         train = PileWriter(self._new_piles, self.counts.weighted, n_rows, rng)
         aside = PileWriter(self._new_piles, self.counts.weighted)
@@ -346,7 +370,21 @@ class SourceFit(Fit):
         features = [str(name) for name in encoder.feature_names_in_]
         source.check_columns(features, table="X_val")
         columns = replace(columns, features=features)
-        line = PassLine("encoding X_val", source, self._verbose())
+        return self._part(
+            self._written(
+                lambda at_block: self._in_order(encoder, source, columns, at_block)
+            )
+        )
+
+    def _in_order(
+        self,
+        encoder: TableEncoder,
+        source: Source,
+        columns: NamedColumns,
+        at_block: Callable[[], object],
+    ) -> Piles:
+        """Encode rows for validation, and write them."""
+        line = self._line("encoding X_val", source, at_block)
         rows, seen = PileWriter(self._new_piles, weighted=True), False
         for one, table in self._encoded(encoder, source, columns, line):
             rows.add(table, one.targets.labels, one.weight)
@@ -356,7 +394,7 @@ class SourceFit(Fit):
                 f"X_val has no observed label with a weight above 0 for the tasks "
                 f"{columns.y}, so that no epoch is better than another."
             )
-        return self._part(rows.piles)
+        return rows.piles
 
 
 def _check_binary(names: list[str], kinds: list[TaskKind]) -> None:

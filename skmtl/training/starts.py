@@ -168,14 +168,15 @@ class Start:
         coverage = data.pretrained.coverage(encoder, [table])
         return EncodedInput(encoder, {"embedding_coverage_": coverage}), table
 
-    def learn_blocks(
-        self, blocks: Iterable[WeightedBlock], pretrained: PretrainedRows
-    ) -> TableEncoder:
+    def learn_blocks(self, blocks: Iterable[WeightedBlock]) -> TableEncoder:
         """Find an encoder for rows that come block by block, and read all of them."""
         encoder = self._new_encoder()
         encoder.learn_blocks(blocks)
-        pretrained.add_to(encoder)
         return encoder
+
+    def add_pretrained(self, pretrained: PretrainedRows, encoder: TableEncoder) -> None:
+        """Give ids with pretrained vectors rows, in an encoder that is new."""
+        pretrained.add_to(encoder)
 
     def coverage(
         self,
@@ -300,12 +301,13 @@ class WarmStart(Start):
         encoder = self.ranker.encoder_
         return EncodedInput(encoder), encoder.encode(data.X)
 
-    def learn_blocks(
-        self, blocks: Iterable[WeightedBlock], pretrained: PretrainedRows
-    ) -> TableEncoder:
+    def learn_blocks(self, blocks: Iterable[WeightedBlock]) -> TableEncoder:
         for _ in blocks:  # others count what passes
             pass
         return self.ranker.encoder_
+
+    def add_pretrained(self, pretrained: PretrainedRows, encoder: TableEncoder) -> None:
+        pass
 
     def coverage(
         self,
