@@ -197,10 +197,15 @@ class ProcessGroup(Processes):
 
     def leader(self, folder: str) -> int:
         with tempfile.NamedTemporaryFile(prefix="skmtl-", dir=folder) as mark:
-            marks = self._of_all(mark.name)
-            seen = next(r for r, name in enumerate(marks) if os.path.exists(name))
+            marks = self._of_all((folder, mark.name))
+            # Folders of one name may be on different machines.
+            leader = next(
+                rank
+                for rank, (theirs, name) in enumerate(marks)
+                if theirs == folder and os.path.exists(name)
+            )
             self.wait()  # before a mark goes
-        return seen
+        return leader
 
     def led(self, leader: int, work: Callable[[Callable[[], object]], T]) -> T:
         leaders = sorted(set(self._of_all(leader)))

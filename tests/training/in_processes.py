@@ -18,6 +18,7 @@ import warnings
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pandas as pd
@@ -30,6 +31,7 @@ from torch import nn
 from skmtl import Checkpoint, MMoE, MultiTaskRanker
 from skmtl.datasets import make_funnel
 from skmtl.modules import ModuleBottom
+from skmtl.training import piles
 from skmtl.weighting import MGDA, get_strategy_names
 from tests.rankers.conftest import make_impressions
 from tests.rankers.makers import MAKERS
@@ -79,9 +81,19 @@ def of_kinds():
     return ranker.fit(X, Y.assign(cart=WEIGHT))
 
 
+def query(n_rows=None):
+    return pl.from_pandas(pd.concat([X, Y], axis=1)[:n_rows]).lazy()
+
+
 def on_source(**params):
-    source = pl.from_pandas(pd.concat([X, Y], axis=1)).lazy()
-    return small(**params).fit(source, y=list(Y))
+    return small(**params).fit(query(), y=list(Y))
+
+
+def on_piles(X_val=None, **params):
+    """Rows in several piles, and others for validation."""
+    with mock.patch.object(piles, "PILE_BYTES", 2**12):
+        ranker = small("ShareBottom", dropout=0.1, early_stopping=True, **params)
+        return ranker.fit(query(), y=list(Y), X_val=X_val)
 
 
 def large(**params):
@@ -119,6 +131,8 @@ FITS = {
     "partial fit": in_parts,
     "kinds": of_kinds,
     "source": on_source,
+    "piles": on_piles,
+    "validation piles": lambda: on_piles(query(90), max_iter=4),
     "large": partial(large, record_gradients=True),
     "large famo": partial(large, loss_weight="famo"),
     "large gradnorm": partial(large, loss_weight="gradnorm"),
@@ -146,6 +160,24 @@ def all_outcomes():
             for name, fit in FITS.items()
             for key, value in outcome(fit()).items()
         }
+
+
+class Folders(Callback):
+    """How many folders of piles there are."""
+
+    def __init__(self, scratch):
+        self.scratch = scratch
+
+    def on_train_begin(self, net, **_):
+        self.found = len(list(self.scratch.iterdir()))
+
+
+def in_scratch(scratch):
+    """A fit that has its piles in a folder, and how many folders these are."""
+    scratch.mkdir(exist_ok=True)
+    folders = Folders(scratch)
+    fitted = outcome(on_piles(scratch_dir=scratch, callbacks=[folders]))
+    return {**fitted, "n_folders": folders.found}
 
 
 class Sleeps(Callback):
@@ -255,7 +287,18 @@ def refused(folder):
         "RReLU": lambda: with_layer(nn.RReLU()).fit(X, Y),
         "attention": lambda: with_layer(Attends(0.1)).fit(X, Y),
         "function": lambda: with_layer(Drops()).fit(X, Y),
+        "damaged": lambda: small().fit(damaged(folder / f"log-{rank}"), y=list(Y)),
     }
+
+
+def damaged(path):
+    """A file of which the first process cannot read all."""
+    pd.concat([X, Y], axis=1).to_parquet(path)
+    if not dist.get_rank():
+        data = bytearray(path.read_bytes())
+        data[100:4000] = bytes(3900)
+        path.write_bytes(data)
+    return path
 
 
 def taken():
@@ -318,6 +361,8 @@ def run(folder):
     went_on = outcome(resumed(Checkpoint(folder / "shared")))
     for name, found in {"again": again, "drawn": drawn, "resumed": went_on}.items():
         np.savez(folder / f"{name}-{rank}.npz", **found)
+    for name, scratch in {"together": "scratch", "apart": f"scratch-{rank}"}.items():
+        np.savez(folder / f"{name}-{rank}.npz", **in_scratch(folder / scratch))
     calls = refused(folder) | taken()
     found = {name: message_of(call) for name, call in calls.items()}
     with contextlib.redirect_stdout(io.StringIO()) as printed:

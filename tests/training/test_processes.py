@@ -104,6 +104,17 @@ def test_a_checkpoint_of_all_processes_resumes_a_fit(folder):
     assert not list((folder / "shared").iterdir())
 
 
+def test_processes_that_see_one_folder_share_its_piles(folder):
+    both = zip(read(folder, "together"), read(folder, "apart"), strict=True)
+    for together, apart in both:
+        for key in together:
+            assert_array_equal(together[key], apart[key])
+        # Those of the rows to train on and of the rows set aside, once.
+        assert together["n_folders"] == 2
+    for scratch in folder.glob("scratch*"):
+        assert not list(scratch.iterdir())
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [
@@ -129,6 +140,7 @@ def test_a_checkpoint_of_all_processes_resumes_a_fit(folder):
         ("compiled", "ValueError: compile=True with dropout draws other numbers"),
         ("folder", "ValueError: .* differ in .'the checkpoint'.*a folder that they s"),
         ("diverged", "ValueError: The loss of task 'click' is no longer a finite num"),
+        ("damaged", "ValueError: (Process 0 of 2: )?.*log-0.* is damaged"),
         ("slow", "RuntimeError: Process . of 2 waits for others that have ended, th"),
     ],
 )
