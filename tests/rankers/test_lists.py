@@ -15,7 +15,7 @@ from skmtl import STEM, MMoE, ShareBottom
 from skmtl.encoding import TableEncoder
 from skmtl.rankers._network import auto_dim
 from skmtl.tasks import check_targets
-from skmtl.training.batches import merge_rows
+from skmtl.training.loop import merge_rows
 
 PARAMS = {
     "max_iter": 3,

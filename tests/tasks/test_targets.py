@@ -9,8 +9,8 @@ from numpy.testing import assert_array_equal
 from skmtl import MulticlassTask, ShareBottom
 from skmtl.rankers._task_order import check_task_order
 from skmtl.tasks import check_targets
-from skmtl.training.batches import merge_rows
 from skmtl.training.criterion import check_per_task
+from skmtl.training.loop import merge_rows
 from skmtl.training.validation import validation_rows
 
 TABLE = np.array([[0, 1], [1, 0], [1, 1]])
