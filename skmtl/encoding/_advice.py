@@ -1,4 +1,4 @@
-"""What is refused or warned of in columns, and what to do about it."""
+"""Errors and warnings about columns, each with what to do."""
 
 from __future__ import annotations
 
@@ -18,25 +18,28 @@ _KINDS = {True: "numbers", False: "strings"}
 _ID_NAME = re.compile(
     r"(^|_|(?<=[a-z]))(id|ids|ID|IDs|Id|code|Code|codes|sku|zip|zipcode|postcode)$"
 )
-# Fewer different values than this are not called codes; nor are those on fewer rows.
+# Consecutive numbers with fewer distinct values are not reported as codes. Nor are
+# columns with fewer rows per value, whose frequencies say too little.
 _FEWEST_CODES, _ROWS_PER_CODE = 10, 5
-_FIRST = 64  # cells that are looked at before all others
+_FIRST = 64  # cells checked first; they settle most columns of floats
 _CURE = (
     "If they are ids, list them in categorical_features, or cast them to 'category'."
 )
 
 
 def object_error(values: pd.Series, name: object) -> TypeError:
-    """Say what a column of objects holds that are not ids."""
+    """Return the error for a column of objects that are not ids."""
     cells = [v for v in values if not (types.is_scalar(v) and pd.isna(v))]
     bad = next((v for v in cells if not _hashable(v)), None)
     if isinstance(bad, list | np.ndarray):
         return TypeError(
-            f"Column {name!r} holds lists, but also single ids, here or when fitting. "
-            "Make every cell of it a list, or none; missing cells may stay."
+            f"Column {name!r} holds both lists and single ids, in this table or since "
+            "fit. Make all its cells lists, or none; missing cells are allowed."
         )
     if bad is not None:
         cure = "lists" if isinstance(bad, set) else "strings or numbers"
+        # "argument must be a string or a number" are the words that scikit-learn's
+        # common checks look for.
         return TypeError(
             f"Column {name!r} holds a {type(bad).__name__}, which cannot be an id: an "
             f"id argument must be a string or a number. Turn the cells into {cure}."
@@ -62,7 +65,7 @@ def _hashable(value: object) -> bool:
 
 
 def check_same_kind(numbers: bool, now: bool, name: object) -> None:
-    """Refuse strings where ids were numbers until now, and numbers where strings."""
+    """Raise if a column of numbers now holds strings, or the reverse."""
     if now != numbers:
         raise TypeError(
             f"Column {name!r} held {_KINDS[numbers]} in earlier calls and holds "
@@ -72,7 +75,9 @@ def check_same_kind(numbers: bool, now: bool, name: object) -> None:
 
 
 def warn_of_other_kind(numbers: bool | None, now: bool | None, name: object) -> None:
-    """Warn if no id is known because `fit` saw numbers and these are strings, or so.
+    """Warn that all ids are unknown since `fit` saw numbers and these are strings.
+
+    It warns of the reverse too.
 
     Parameters
     ----------
@@ -95,7 +100,7 @@ def warn_of_unknown(numbers: bool | None, column: pd.Series, name: object) -> No
         types.is_numeric_dtype(dtype) if numbers else isinstance(dtype, pd.StringDtype)
     )
     if numbers is None or same:
-        return  # as the dtype says; to look at cells takes its time
+        return  # the dtype settles it; looking at cells takes time
     there = column.notna().to_numpy()
     if there.any():
         first = column.iloc[int(there.argmax())]
@@ -118,7 +123,7 @@ def advise_on_numbers(
     names : sequence of str or int
         Their names.
     places : sequence of int
-        Those that are read as numbers because of their dtype.
+        Positions of those that are read as numbers because of their dtype.
     from_array : bool
         Whether the table was an array, whose integers may have become floats.
     """
@@ -147,16 +152,17 @@ def advise_on_numbers(
 def whole_values(
     column: pd.Series, *, only_integers: bool = False
 ) -> npt.NDArray[np.int64] | None:
-    """Values of a column of integers that are there; None for other columns.
+    """Return the observed values of a column of integers; None for other columns.
 
-    Floats that are all whole count as integers: that is what pandas makes of integers
-    beside a missing cell.
+    Floats that are all whole count as integers, since pandas turns integers into floats
+    when a cell is missing.
     """
     dtype = column.dtype
     if types.is_bool_dtype(dtype) or not types.is_numeric_dtype(dtype):
         return None
     if types.is_integer_dtype(dtype):
         there = column.dropna()
+        # Larger ones might overflow int64, as might their differences.
         small = not len(there) or there.max() < 2**62
         return there.to_numpy(np.int64) if small else None
     values = column.to_numpy(np.float64, na_value=np.nan)
@@ -172,7 +178,7 @@ def whole_values(
 
 
 def are_codes(values: npt.NDArray[np.int64]) -> bool:
-    """Whether integers look like codes, and not like amounts.
+    """Whether integers look like codes rather than amounts.
 
     Parameters
     ----------
@@ -182,11 +188,11 @@ def are_codes(values: npt.NDArray[np.int64]) -> bool:
     Returns
     -------
     bool
-        True for few different values that have the same number of digits, at least
-        three, are scattered and share no step (101, 207, 340, …), and for consecutive
-        numbers from 0 or 1 whose frequencies go up and down without order, as those of
-        names in the order of the alphabet do. Amounts with two bounds, such as the
-        weeks of a year, are most frequent at these, and are not codes.
+        True for a few distinct values with the same number of digits, at least three,
+        that are scattered and share no step (101, 207, 340, …), and for consecutive
+        numbers from 0 or 1 whose frequencies rise and fall without order, as those of
+        names in alphabetical order do. Amounts with two bounds, such as the weeks
+        worked in a year, are most frequent at these bounds, and are not codes.
     """
     found, counts = np.unique(values, return_counts=True)
     if len(found) < 3 or len(values) < _ROWS_PER_CODE * len(found) or found[0] < 0:
@@ -202,8 +208,9 @@ def are_codes(values: npt.NDArray[np.int64]) -> bool:
 
 
 def _is_rough(counts: npt.NDArray[np.int64]) -> bool:
-    """Whether frequencies go up and down at half of the places, beyond chance."""
+    """Whether frequencies turn at more than half of the places, beyond chance."""
     change = np.diff(counts)
+    # Within two standard errors, a difference of two counts may be chance.
     change[np.abs(change) < 2 * np.sqrt(counts[1:] + counts[:-1])] = 0
     turns = np.count_nonzero(change[1:] * change[:-1] < 0)
     return bool(turns > 0.5 * (len(counts) - 2))
@@ -212,12 +219,12 @@ def _is_rough(counts: npt.NDArray[np.int64]) -> bool:
 def advise_on_arrays(
     X: TableLike, columns: Sequence[pd.Series], ids: Sequence[int]
 ) -> None:
-    """Warn of columns whose kind an array, or a list of rows, does not tell.
+    """Warn of columns whose kind cannot be told from an array or a list of rows.
 
     Parameters
     ----------
     X : ndarray or list
-        The table as it came, without names.
+        The table as passed, without names.
     columns : sequence of Series
         Its columns.
     ids : sequence of int
@@ -263,7 +270,7 @@ def advise_on_rare(
     ]
     if rare:
         warn(
-            f"No id of columns {rare} is on at least min_frequency={min_frequency} "
+            f"No id in columns {rare} occurs on at least min_frequency={min_frequency} "
             "rows, so all are read as unknown and nothing can be learnt from them. "
             "Leave the columns out, lower min_frequency, or turn them into ids that "
             "recur or into numbers."

@@ -22,7 +22,8 @@ from skmtl.encoding._numbers import ColumnProfile
 from skmtl.encoding._table import Columns
 from skmtl.encoding._vocabulary import Counts, Ids, RowsOfIds, Vocabulary, merged
 
-# Rows of all columns are counted in 64 bits.
+# Rows of all columns together are counted in 64 bits, which leaves room for 2**15 such
+# columns.
 _MOST_BUCKETS = 2**48
 
 
@@ -37,7 +38,8 @@ class Roles:
     single, lists, numeric : list of int
         Places of the columns of ids, of lists of ids, and of numbers.
     widths : dict of int to int
-        For the place of each column of vectors in the table as it came, their length.
+        Length of the vectors of each column of vectors, by its position in the table
+        as passed.
     """
 
     names: list[ColumnName]
@@ -50,7 +52,7 @@ class Roles:
 def read_roles(
     frame: pd.DataFrame, categorical_features: CategoricalFeatures
 ) -> tuple[pd.DataFrame, Roles]:
-    """Say what each column is read as, and spread vectors over columns.
+    """Decide what each column is read as, and spread vectors over columns.
 
     Parameters
     ----------
@@ -64,7 +66,7 @@ def read_roles(
     frame : DataFrame
         The table with a column for each number of a vector.
     roles : Roles
-        What the columns of this table are.
+        What the columns of this table are read as.
     """
     names = list(frame.columns)
     by_dtype = is_by_dtype(categorical_features)
@@ -93,7 +95,7 @@ def _may_hold_lists(dtype: DType) -> bool:
 
 
 def is_by_dtype(categorical_features: CategoricalFeatures) -> bool:
-    """Whether the columns of ids are told by their dtype."""
+    """Whether columns of ids are recognized by their dtype."""
     return isinstance(categorical_features, str) and (
         categorical_features == "from_dtype"
     )
@@ -104,7 +106,7 @@ def select_categorical(
     names: Sequence[ColumnName],
     categorical_features: CategoricalFeatures,
 ) -> list[bool]:
-    """Say of every column whether it holds ids.
+    """Decide for each column whether it holds ids.
 
     Parameters
     ----------
@@ -152,7 +154,7 @@ def _position(wanted: object, places: Mapping[ColumnName, int]) -> int:
             return int(wanted) % len(places)
         raise ValueError(
             f"categorical_features holds index {wanted}, but X has {len(places)} "
-            "columns."
+            f"columns. Use indices from 0 to {len(places) - 1}."
         )
     raise TypeError(
         "categorical_features must hold names, indices or booleans, found "
@@ -204,7 +206,7 @@ def vocabulary_owners(
     Raises
     ------
     ValueError
-        For names that are not columns or hold no ids, and for circles.
+        For names that are not columns or hold no ids, and for cycles.
     """
     share = dict(share_embedding or {})
     for name in (*share, *share.values()):
@@ -225,18 +227,18 @@ def vocabulary_owners(
 def _chain(
     name: ColumnName, follows: Mapping[ColumnName, ColumnName], what: str, cure: str
 ) -> list[ColumnName]:
-    """A column, the one that it names, and so on; refuses a circle."""
+    """Follow a column to the one that it names, and so on; raise on a cycle."""
     chain = [name]
     while chain[-1] in follows:
         chain.append(follows[chain[-1]])
         if chain[-1] in chain[:-1]:
             circle = " -> ".join(map(repr, chain))
-            raise ValueError(f"{what} goes in a circle of columns: {circle}. {cure}")
+            raise ValueError(f"{what} has a cycle of columns: {circle}. {cure}")
     return chain
 
 
 def joined_ids(readings: Sequence[Reading]) -> tuple[Ids, Counts]:
-    """Distinct ids of columns that share a vocabulary, and their counts.
+    """Join the distinct ids of columns that share a vocabulary, and their counts.
 
     Raises
     ------
@@ -284,8 +286,8 @@ def check_buckets(
     Raises
     ------
     ValueError
-        For columns that hold no ids or share another's rows, numbers below 1, and
-        several hashes of lists.
+        For columns that hold no ids or share another's rows, for numbers below 1, and
+        for lists hashed by several functions.
     """
     found = dict(n_buckets or {})
     for name, number in found.items():
@@ -321,7 +323,7 @@ def fallback_chains(
     owners: Mapping[ColumnName, object],
     hashed: Sequence[ColumnName],
 ) -> list[list[int]]:
-    """Columns that each id column falls back to, in order.
+    """List the columns that each id column falls back to, in order.
 
     Parameters
     ----------
@@ -338,7 +340,7 @@ def fallback_chains(
     ------
     ValueError
         For columns that hold no ids or are hashed, for one that falls back although it
-        reads another's vocabulary, and for circles.
+        reads another's vocabulary, and for cycles.
     """
     follows = dict(fallback or {})
     for name in (*follows, *follows.values()):
@@ -354,8 +356,9 @@ def fallback_chains(
             )
         if name in follows and owners[name] != name:
             raise ValueError(
-                f"fallback lets {name!r} fall back, which shares the embeddings of "
-                f"{owners[name]!r} (share_embedding). Let {owners[name]!r} fall back."
+                f"fallback has an entry for {name!r}, which shares the embeddings of "
+                f"{owners[name]!r} (share_embedding). Make the entry for "
+                f"{owners[name]!r}."
             )
     places = {name: k for k, name in enumerate(names)}
     chains = [
@@ -374,13 +377,14 @@ class Reading:
     name : str or int
         The column.
     ids : Ids
-        Its different ids.
+        Its distinct ids.
     counts : ndarray of int64
-        How often each comes.
+        How often each occurs.
     n_cells, n_missing : int
         Number of cells, or of entries of lists, and how many of them are missing.
     exact : bool
-        Whether all different ids are there, as they are unless nobody counted them.
+        Whether `ids` holds all distinct ids. Those of hashed columns in a stream are
+        not counted.
     """
 
     name: ColumnName
@@ -391,7 +395,7 @@ class Reading:
     exact: bool = True
 
     def profile(self, vocabulary: RowsOfIds, together: int) -> ColumnProfile:
-        """What `TableEncoder.summary` says of the column.
+        """Return what `TableEncoder.summary` says about the column.
 
         Parameters
         ----------
@@ -422,7 +426,7 @@ class Reading:
 def readers_of(
     owners: Mapping[ColumnName, ColumnName],
 ) -> dict[ColumnName, list[ColumnName]]:
-    """From each vocabulary to the columns that read it, in the order of the columns.
+    """Map each vocabulary to the columns that read it, in the order of the columns.
 
     Parameters
     ----------
@@ -437,7 +441,7 @@ def readers_of(
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be learnt of columns: their roles, and the parameters that name them.
+    """What to learn about the columns: their roles, and the parameters that name them.
 
     Attributes
     ----------
@@ -468,12 +472,12 @@ class Plan:
 
     @property
     def numeric(self) -> list[ColumnName]:
-        """Names of the numbers."""
+        """Names of the numeric columns."""
         return [self.roles.names[i] for i in self.roles.numeric]
 
     @property
     def places(self) -> dict[ColumnName, int]:
-        """Where the id columns are, those of lists among them."""
+        """Positions of the id columns, including columns of lists."""
         at = [*self.roles.single, *self.roles.lists]
         return dict(zip(self.owners, at, strict=True))
 
@@ -481,7 +485,8 @@ class Plan:
 def check_input_names(
     given: Iterable[str] | None, n_features: int, seen: Iterable[str] | None
 ) -> list[str]:
-    """Names of the columns in `fit`, or those given for columns without names."""
+    """Return the names of the columns in `fit`, or those given if they had none."""
+    # The messages are those of scikit-learn's own transformers.
     if given is None:
         return [f"x{i}" for i in range(n_features)] if seen is None else list(seen)
     given = list(given)

@@ -1,4 +1,4 @@
-"""TableEncoder: ids to rows of an embedding table, numbers to scales and bins."""
+"""TableEncoder: turn ids into rows of an embedding table, numbers into bins."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ from skmtl.tasks import check_row_weight
 def _weighted_blocks(
     source: Source, y: object, sample_weight: object
 ) -> Iterator[WeightedBlock]:
-    """Blocks of all columns but those of labels and weights, and the weights."""
+    """Yield blocks without the columns of labels and weights, and the weights."""
     named = column_names(sample_weight, "sample_weight")
     if len(named) > 1:
         raise ValueError(
@@ -112,45 +112,46 @@ class TableEncoder(SaveMixin, TransformerMixin, BaseEstimator):
     bag: the rows of all its ids, one list after the other. Missing entries of a list
     are left out, unseen ones read row 0, and a missing list is an empty one.
 
-    Every number is scaled robustly (median and quartiles, then squashed), and also
-    binned by quantiles for an embedding of its own. A value that carries a whole bin's
-    share of the rows, such as the zeros of capital gains, gets a bin to itself, and
-    missing numbers get bin 0.
+    Every numeric column is scaled robustly (median and quartiles, then squashed), and
+    also binned by quantiles for an embedding of its own. A value that carries a whole
+    bin's share of the rows, such as the zeros of capital gains, gets a bin to itself,
+    and missing numbers get bin 0.
 
     Parameters
     ----------
     categorical_features : "from_dtype", None or array-like, default="from_dtype"
         Which columns hold ids: by dtype (``category``, strings, objects and lists), by
-        name, by index or by a boolean mask. ``None`` takes all columns for numbers.
+        name, by index or by a boolean mask. ``None`` treats all columns as numbers.
     min_frequency : int, default=2
         Ids found fewer times share row 0. With 1 every id that is seen has its own row,
-        and nothing but missing cells trains row 0.
+        and only missing cells train row 0.
     max_categories : int or None, default=None
-        At most this many ids of a column, the most frequent, get a row of their own.
+        Only this many ids of a column, the most frequent ones, get a row of their own.
+        None for no limit.
     share_embedding : mapping or None, default=None
         From the name of an id column, or column of lists, to that of another whose
         vocabulary it shares, such as ``{"history": "item_id"}``. The frequencies of
         an id in all its columns add up.
     max_length : int or None, default=None
-        Entries of a list that are kept, the last ones, since histories are written
-        from the oldest to the newest. None for all.
+        Number of entries of a list to keep. The last ones are kept, since histories
+        run from the oldest to the newest. None for all.
     fallback : mapping of column to column or None, default=None
         What unknown ids of a column fall back to, such as ``{"item_id":
         "category_id"}``: a row for each known id of the other column, in the table of
         the first, takes the place of row 0. Where the other's id is unknown too, the
-        column that it falls back to itself is asked, and row 0 at the end.
+        column that it falls back to in turn is used, and finally row 0.
     n_buckets : mapping of column to int or None, default=None
-        Id columns without a vocabulary: a hash puts each id in one of so many rows,
-        which ids share by chance. Nothing is rare or unseen there; row 0 is for missing
-        cells.
+        Id columns to hash instead of giving them a vocabulary, and how many rows each
+        gets. Ids may share a row by chance. None is rare or unseen; row 0 is for
+        missing cells.
     n_hashes : int, default=1
         Number of hash functions for these columns. With several, the embedding of an id
-        is the sum of so many rows, and few ids share all of them.
+        is the sum of this many rows, and few ids share all of them.
     n_bins : int, default=128
-        Bins for each number, about. 0 for no bins.
+        Approximate number of bins for each numeric column; 0 for no bins.
     bin_flags : bool, default=False
-        Whether a number with two values, or one, and no missing cell gets bins too. Its
-        scaled value says all there is to know.
+        Whether numeric columns with at most two distinct values and no missing cell get
+        bins too, although their scaled values hold the same information.
 
     Attributes
     ----------
@@ -171,10 +172,10 @@ class TableEncoder(SaveMixin, TransformerMixin, BaseEstimator):
     layout_ : Layout
         Where each vocabulary's rows lie in the fused table.
     more_hashes_ : list of int
-        For each further hash, the place of its column among the id columns. Their rows
-        come after those of all columns.
+        For each further hash, the position of its column among the id columns. Their
+        rows come after those of all columns.
     bin_sizes_ : list of int
-        Bins of each number that has any, the missing bin included.
+        Number of bins of each numeric column that has any, the missing bin included.
 
     See Also
     --------
@@ -207,7 +208,8 @@ class TableEncoder(SaveMixin, TransformerMixin, BaseEstimator):
 
     _frame_names: list[ColumnName] | None = None
     _widths: Mapping[int, int] | None = None
-    _profile: Mapping[ColumnName, ColumnProfile] | None = None  # not in the first files
+    # The first version's saved files and pickles do not have it.
+    _profile: Mapping[ColumnName, ColumnProfile] | None = None
     _parameter_constraints: ClassVar[dict[str, Sequence[object]]] = {
         "categorical_features": ["array-like", StrOptions({"from_dtype"}), str, None],
         "min_frequency": [COUNT],
@@ -263,11 +265,11 @@ class TableEncoder(SaveMixin, TransformerMixin, BaseEstimator):
             pattern of Parquet files, a ``pyarrow.dataset.Dataset``, a
             ``polars.LazyFrame``, or :class:`~skmtl.sources.ParquetFiles`.
         y : object
-            Ignored. For a source, the names of columns that are left out.
+            Ignored. For a source, the names of columns to leave out.
         sample_weight : array-like of shape (n_samples,) or str, default=None
             Weights of the rows in medians, quartiles and bins. A row of weight 0 is
             left out altogether; frequencies of ids count rows. For a source, the name
-            of their column.
+            of the column that holds the weights.
 
         Returns
         -------
@@ -312,7 +314,7 @@ class TableEncoder(SaveMixin, TransformerMixin, BaseEstimator):
         ----------
         blocks : iterable of tuple
             A `Block` of the columns to learn from, and the weights of its rows, or
-            None. The first says what the columns are.
+            None. The first block decides what the columns are read as.
         """
         rows: StreamedStatistics | None = None
         for block, weight in blocks:
@@ -350,7 +352,7 @@ class TableEncoder(SaveMixin, TransformerMixin, BaseEstimator):
     def _set_learnt(
         self, frame: pd.DataFrame, plan: Plan, found: Learnt, *, named: bool
     ) -> None:
-        """Set the fitted attributes, once all has gone well."""
+        """Set the fitted attributes, only after everything has succeeded."""
         validate_data(self, frame, skip_check_array=True, reset=True)
         roles = plan.roles
         self._frame_names = list(frame.columns) if named else None
@@ -403,7 +405,8 @@ class TableEncoder(SaveMixin, TransformerMixin, BaseEstimator):
             return X
         seen = self._matched_names()
         if isinstance(X, pd.DataFrame) and len(X) and has_columns(X, seen):
-            # What a service sends. The other checks take their time.
+            # A service sends such tables, of few rows, for which the other checks take
+            # longer than encoding does.
             few = None if self._widths else encode_few_rows(self, X)
             return few or encode_frame(self, self._spread(as_frame(X)))
         return encode_frame(self, self._as_frame(X, reset=False))
@@ -433,7 +436,7 @@ class TableEncoder(SaveMixin, TransformerMixin, BaseEstimator):
                 yield encoded
 
     def names_to_match(self, argument: str) -> list[str]:
-        """Give the columns of `fit`, by which those of a source are found.
+        """Return the names in `fit`, by which the columns of a source are matched.
 
         Parameters
         ----------
@@ -471,8 +474,8 @@ class TableEncoder(SaveMixin, TransformerMixin, BaseEstimator):
         ndarray of shape (n_samples, n_features_out), dtype float64
             Codes of the ids (then those of further hashes), lengths of the lists,
             scaled numbers, and bins of the numbers. A DataFrame with integer codes
-            under ``set_output(transform="pandas")``. The ids in lists, which fit in no
-            column, are in what `encode` gives.
+            under ``set_output(transform="pandas")``. The ids in lists do not fit into
+            columns; `encode` gives them.
         """
         table = self.encode(X)
         ids = table.ids - id_offsets(self)
@@ -490,7 +493,7 @@ class TableEncoder(SaveMixin, TransformerMixin, BaseEstimator):
     def get_feature_names_out(
         self, input_features: Sequence[str] | ObjectArray | None = None
     ) -> np.ndarray:
-        """Give the names of the columns of `transform`.
+        """Return the names of the columns that `transform` gives.
 
         Parameters
         ----------
@@ -527,14 +530,14 @@ class TableEncoder(SaveMixin, TransformerMixin, BaseEstimator):
         Returns
         -------
         DataFrame
-            A row for each column of the table of `fit`. ``read_as`` is ids, lists of
+            A row for each column of the table in `fit`. ``read_as`` is ids, lists of
             ids, numbers or vectors, and ``rows`` the number of rows of its embedding
             table (of bins for numbers; of a shared table where columns share one),
-            with those that `partial_fit` has added. ``distinct`` counts the different
-            values, ``missing`` the missing cells, and ``rare`` the ids without a row
-            of their own. ``unknown_share`` is the share of the cells, or entries of
-            lists, that read the row for unknown ids, or are missing. ``examples``
-            shows the most frequent ids, and minimum, median and maximum of numbers.
+            including those that `partial_fit` has added. ``distinct`` counts the
+            distinct values, ``missing`` the missing cells, and ``rare`` the ids without
+            a row of their own. ``unknown_share`` is the share of the cells, or entries
+            of lists, that read the row for unknown ids or are missing. ``examples``
+            shows the most frequent ids, and the minimum, median and maximum of numbers.
 
         Examples
         --------
@@ -564,11 +567,11 @@ class TableEncoder(SaveMixin, TransformerMixin, BaseEstimator):
         y: LabelsLike | None = None,
         sample_weight: WeightsLike = None,
     ) -> Self:
-        """Let new ids have rows; the first call is that of `fit`.
+        """Add rows for new ids; the first call does what `fit` does.
 
-        Ids keep their rows. An id that has come up on `min_frequency` rows of all calls
-        together gets one, while there are fewer than `max_categories`. Scales and bins
-        stay as they are.
+        Ids keep their rows. An id that has been seen on `min_frequency` rows over all
+        calls gets one, as long as there are fewer than `max_categories`. Scales and
+        bins do not change.
 
         Parameters
         ----------
@@ -588,18 +591,18 @@ class TableEncoder(SaveMixin, TransformerMixin, BaseEstimator):
         ------
         ValueError, TypeError
             For other columns, or ids of another type; the message names the column, and
-            the encoder stays as it was.
+            the encoder is left unchanged.
         """
         if hasattr(self, "vocabulary_sizes_"):
             self.__dict__.update(self.grown(X, sample_weight)[0].__dict__)
-        else:  # ids that are rare now may come up again
+        else:  # without `fit`'s warning of rare ids, which may come again later
             self._learn(X, sample_weight)
         return self
 
     def grown(
         self, X: TableLike, sample_weight: WeightsLike = None
     ) -> tuple[Self, Growth]:
-        """Give an encoder that knows the ids of more rows; this one stays as it is.
+        """Return an encoder that knows the ids of more rows; this one does not change.
 
         Parameters
         ----------
@@ -657,7 +660,7 @@ class TableEncoder(SaveMixin, TransformerMixin, BaseEstimator):
         return np.concatenate([*(bag.values for bag in table.bags), ids.ravel()])
 
     def frequencies(self, X: TableLike) -> npt.NDArray[np.int64]:
-        """On how many rows of `fit` and `partial_fit` each id of a table was seen.
+        """Count the rows of `fit` and `partial_fit` on which each id was seen.
 
         Parameters
         ----------
@@ -668,7 +671,7 @@ class TableEncoder(SaveMixin, TransformerMixin, BaseEstimator):
         -------
         ndarray of shape (n_samples, n_id_columns), dtype int64
             0 for an id that was not seen, -1 for a missing cell. Hashed columns, whose
-            ids nobody counts, have -1 everywhere.
+            ids are not counted, have -1 everywhere.
         """
         check_is_fitted(self)
         frame = self._as_frame(X, reset=False)
@@ -681,7 +684,7 @@ class TableEncoder(SaveMixin, TransformerMixin, BaseEstimator):
         return found
 
     def numbers(self, X: TableLike) -> npt.NDArray[np.float64]:
-        """Give the numbers of a table as they are, neither scaled nor binned.
+        """Return the numbers of a table as they are, neither scaled nor binned.
 
         Parameters
         ----------
@@ -701,7 +704,7 @@ class TableEncoder(SaveMixin, TransformerMixin, BaseEstimator):
         return found
 
     def row_frequencies(self) -> npt.NDArray[np.int64]:
-        """On how many rows the id of each row of the fused table was seen.
+        """Count the rows on which the id of each row of the fused table was seen.
 
         Returns
         -------
@@ -715,7 +718,7 @@ class TableEncoder(SaveMixin, TransformerMixin, BaseEstimator):
         except MemoryError as error:
             raise MemoryError(
                 f"The columns {self.vocabulary_names_} have {n_rows:,} rows, whose "
-                f"numbers take {8 * n_rows / 2**30:,.1f} GiB. Give fewer n_buckets."
+                f"counts take {8 * n_rows / 2**30:,.1f} GiB. Use a smaller n_buckets."
             ) from error
         firsts = self.layout_.first
         for first, vocabulary in zip(firsts, self._vocabularies, strict=True):
@@ -732,27 +735,27 @@ class TableEncoder(SaveMixin, TransformerMixin, BaseEstimator):
 
     @property
     def bin_ranges_(self) -> npt.NDArray[np.float32]:
-        """For each row of the fused table of bins, where in the scaled numbers it lies.
+        """Range of the scaled numbers that each row of the fused table of bins covers.
 
-        The lower edge, and one over the width; zeros for a bin without two edges, and
-        for that of a single value.
+        Given as the lower edge and one over the width; zeros for a bin without two
+        edges, and for that of a single value.
         """
         parts = [self._scales[k].ranges() for k in self.binned_]
         return np.concatenate([np.empty((0, 2), dtype=np.float32), *parts])
 
     @property
     def binned_(self) -> list[int]:
-        """For each of `bin_sizes_`, which of `numeric_names_` it is of."""
+        """For each of `bin_sizes_`, the position of its column in `numeric_names_`."""
         return binned(self._scales, self.bin_sizes_)
 
     @property
     def vocabulary_places_(self) -> dict[ColumnName, int]:
-        """From each id column and column of lists to the place of its vocabulary."""
+        """Map each id column and column of lists to the position of its vocabulary."""
         place = {name: v for v, name in enumerate(self.vocabulary_names_)}
         return {name: place[owner] for name, owner in self.vocabulary_of_.items()}
 
     def _is_hashed(self, k: int) -> bool:
-        """Whether a column is hashed instead of having a vocabulary."""
+        """Whether the ids of place `k` are hashed instead of having a vocabulary."""
         return isinstance(self._vocabularies[k], HashedIds)
 
     def _add_ids(self, k: int, ids: Ids) -> None:
@@ -777,6 +780,7 @@ class TableEncoder(SaveMixin, TransformerMixin, BaseEstimator):
             what, lacks = (
                 ("sample(s)", "row") if not len(frame) else ("feature(s)", "column")
             )
+            # scikit-learn's words, which its common checks look for.
             raise ValueError(
                 f"Found array with 0 {what} (shape={frame.shape}) while a minimum of "
                 f"1 is required by {type(self).__name__}. Give a table with at least "
@@ -792,6 +796,6 @@ class TableEncoder(SaveMixin, TransformerMixin, BaseEstimator):
         return spread_vectors(frame, self._widths) if self._widths else frame
 
     def _matched_names(self) -> list[ColumnName] | None:
-        """What columns of a DataFrame are matched by; None after an array."""
+        """Names by which columns of a DataFrame are matched; None after an array."""
         names = getattr(self, "feature_names_in_", self._frame_names)
         return None if names is None else list(names)

@@ -1,4 +1,4 @@
-"""Ids of one column by hashing: a fixed number of rows, whatever the ids."""
+"""Hashed ids of one column: a fixed number of rows, whatever the ids."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from skmtl.encoding._numbers import number_of
 from skmtl.encoding._vocabulary import Counts, Ids, Keys
 
 _UINT64 = npt.NDArray[np.uint64]
-# Between the seeds of two hash functions: the golden ratio's share of 2^64.
+# Between the seeds of two hash functions: 2^64 over the golden ratio, as in SplitMix64.
 _STEP = 0x9E3779B97F4A7C15
 
 
@@ -26,7 +26,7 @@ class HashedIds:
         Rows that ids share.
     numbers : bool or None
         Whether the ids of `fit` were numbers; None where all were missing. An id of the
-        other kind has row 0.
+        other kind reads row 0.
     """
 
     def __init__(self, n_buckets: int, numbers: bool | None) -> None:
@@ -42,12 +42,12 @@ class HashedIds:
         return self.n_buckets + 1
 
     def rows_of_few(self, values: pd.Series) -> None:
-        """No short way: a hash is cheap."""
+        """Return None: hashing is cheap, so there is no shortcut for few rows."""
 
     def rows(self, keys: Keys, hash_number: int = 0) -> npt.NDArray[np.int64]:
         """Row of every cell of a column."""
         distinct = keys.distinct
-        # One slot more, so that code -1 (missing) reads row 0.
+        # One extra slot, so that code -1 (missing) reads row 0.
         rows = np.zeros(len(distinct) + 1, dtype=np.int64)
         if len(distinct) and distinct.numbers == self.numbers:
             rows[:-1] = buckets(distinct, self.n_buckets, hash_number) + 1
@@ -56,7 +56,7 @@ class HashedIds:
     def grown(
         self, distinct: Ids, seen: Counts, name: object, **_: object
     ) -> HashedIds:
-        """The same; new ids share the rows that are there.
+        """Return the same mapping; new ids share the existing rows.
 
         Raises
         ------
@@ -71,7 +71,7 @@ class HashedIds:
 
 
 def buckets(ids: Ids, n_buckets: int, hash_number: int = 0) -> npt.NDArray[np.int64]:
-    """Bucket of each id, the same in every process and on every machine.
+    """Find the bucket of each id, the same in every process and on every machine.
 
     Parameters
     ----------
@@ -92,13 +92,13 @@ def buckets(ids: Ids, n_buckets: int, hash_number: int = 0) -> npt.NDArray[np.in
 
 
 def stable_hash(ids: Ids) -> _UINT64:
-    """64-bit hash of each id; an integer's is that of its value, whatever its dtype."""
+    """64-bit hash of each id; integers hash by value, whatever their dtype."""
     values = ids.values
     if values.dtype == np.int64:
         return pd.util.hash_array(values)
     if not ids.numbers:
         return _text_hash(values.tolist())
-    # Fractions, and integers beyond int64, by their text; others as int64 would be.
+    # Fractions and integers beyond int64 are hashed as text, other numbers as int64.
     cells = [number_of(v) if isinstance(v, str) else v for v in values.tolist()]
     small = np.array([v == int(v) and -(2**63) <= v < 2**63 for v in cells], bool)
     hashes = np.empty(len(cells), dtype=np.uint64)
@@ -111,7 +111,7 @@ def stable_hash(ids: Ids) -> _UINT64:
 
 
 def _decimal(number: float) -> str:
-    """The number in decimal digits; Python refuses that for very long integers."""
+    """Decimal digits of a number; hexadecimal for integers beyond Python's limit."""
     try:
         return repr(number)
     except ValueError:
@@ -121,7 +121,7 @@ def _decimal(number: float) -> str:
 def _text_hash(cells: list[str]) -> _UINT64:
     try:
         return pd.util.hash_array(np.array(cells, dtype=object), categorize=False)
-    except UnicodeEncodeError:  # lone surrogates, which have no UTF-8
+    except UnicodeEncodeError:  # lone surrogates cannot be encoded in UTF-8
         return _text_hash([ascii(cell) if _is_lone(cell) else cell for cell in cells])
 
 
@@ -130,7 +130,7 @@ def _is_lone(cell: str) -> bool:
 
 
 def _mixed(hashes: _UINT64, hash_number: int) -> _UINT64:
-    """Another hash of each, by the finaliser of SplitMix64 (Steele et al. 2014)."""
+    """Derive another hash by the finaliser of SplitMix64 (Steele et al. 2014)."""
     with np.errstate(over="ignore"):
         z = hashes + np.uint64((_STEP * (hash_number + 1)) % 2**64)
         z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)

@@ -1,4 +1,4 @@
-"""Cells that hold many values: lists of ids, laid flat, and vectors of numbers."""
+"""Cells that hold several values: lists of ids, flattened, and vectors of numbers."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LISTS = (list, tuple, np.ndarray)
 
 
 def holds_lists(column: pd.Series) -> bool:
-    """Whether a column holds lists: by its dtype, or its first cell that is there."""
+    """Whether a column holds lists, by its dtype or its first observed cell."""
     if _is_arrow_list(column.dtype):
         return True
     if not types.is_object_dtype(column.dtype):
@@ -51,10 +51,10 @@ def _is_list_type(kind: pa.DataType) -> bool:
 def flat_keys(
     column: pd.Series, name: object, max_length: int | None
 ) -> tuple[Keys, Lengths]:
-    """Bring a column of lists to keys of all entries, and the length of each row.
+    """Flatten a column of lists to the keys of all entries and the length of each row.
 
-    Missing entries are left out, and of what remains the last `max_length` entries of
-    each row are kept. A missing list is an empty one.
+    Missing entries are dropped, then the last `max_length` entries of each row are
+    kept. A missing list counts as an empty one.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ def flat_keys(
     name : str or int
         Its name, for errors.
     max_length : int or None
-        Entries of a row that are kept, at most.
+        Largest number of entries of a row to keep. None for all.
 
     Returns
     -------
@@ -86,7 +86,7 @@ def flat_keys(
 def flat_values(
     column: pd.Series, name: object, max_length: int | None
 ) -> tuple[pd.Series, Lengths]:
-    """Entries of all rows that are kept, and the length of each row."""
+    """Flatten the entries of all rows that are kept; return them and each length."""
     values, lengths = _flat(column, name)
     there = values.notna().to_numpy()
     if not there.all():
@@ -119,7 +119,7 @@ def entry_keys(values: pd.Series, name: object) -> Keys:
 def encode_lists(
     vocabulary: RowsOfIds, column: pd.Series, name: object, max_length: int | None
 ) -> tuple[npt.NDArray[np.int64], Lengths]:
-    """Rows of the vocabulary for all entries of a column, and the length of each row.
+    """Look up all entries of a column; return their rows and the length of each list.
 
     Parameters
     ----------
@@ -148,10 +148,10 @@ def _refuse_fractions(array: npt.NDArray[np.float64], name: object) -> None:
 
 
 def holds_vectors(column: pd.Series, name: object) -> bool:
-    """Whether a column of lists holds vectors of numbers, and not ids.
+    """Whether a column of lists holds vectors of numbers rather than ids.
 
-    Fractions are never ids. Whole numbers are those of a vector if the type of the
-    column says that all lists have one length and hold floats.
+    Fractions are never ids. Whole numbers form vectors only if the type of the column
+    says that all lists have the same length and hold floats.
     """
     dtype = column.dtype
     if isinstance(dtype, pd.ArrowDtype) and _is_arrow_list(dtype):
@@ -191,12 +191,12 @@ def _is_float(values: pd.Series) -> bool:
 
 
 def vector_width(column: pd.Series, name: object) -> int:
-    """Length of the vectors of a column.
+    """Return the length of the vectors of a column.
 
     Raises
     ------
     ValueError
-        If they differ in length, or none is there.
+        If they differ in length, or there is none.
     """
     _, lengths = _flat(column, name)
     found = np.unique(lengths[column.notna().to_numpy()])
@@ -207,7 +207,7 @@ def vector_width(column: pd.Series, name: object) -> int:
             else "no number"
         )
         raise ValueError(
-            f"Column {name!r} holds {what}. To be read as numbers, every list must "
+            f"Column {name!r} holds {what}. To be read as numbers, all lists must "
             "have the same length of at least 1; a missing list is a missing vector. "
             "Pad or cut the lists, or name the column in categorical_features if it "
             "holds ids."
@@ -223,7 +223,7 @@ def spread_vectors(frame: pd.DataFrame, widths: Mapping[int, int]) -> pd.DataFra
     frame : DataFrame
         The table.
     widths : mapping of int to int
-        For the place of each column of vectors, their length.
+        Length of the vectors of each column of vectors, by its position.
 
     Returns
     -------
@@ -293,7 +293,7 @@ def _matrix(column: pd.Series, name: object, width: int) -> npt.NDArray[np.float
 
 
 def _flat(column: pd.Series, name: object) -> tuple[pd.Series, Lengths]:
-    """All entries, and how many each row has."""
+    """Return all entries, and how many each row has."""
     if _is_arrow_list(column.dtype):
         return _from_arrow(column)
     return _from_cells(column, name)
@@ -309,7 +309,7 @@ def _from_arrow(column: pd.Series) -> tuple[pd.Series, Lengths]:
     if pa.types.is_dictionary(flat.type):
         flat = flat.cast(flat.type.value_type)
     if _is_list_type(flat.type) or pa.types.is_null(flat.type):
-        # The check for lists in lists looks at cells.
+        # As objects, since `entry_keys` recognizes lists of lists by their cells.
         values = pd.Series(flat.to_pylist(), dtype=object)
     else:
         values = pd.Series(pd.arrays.ArrowExtensionArray(flat))
@@ -324,7 +324,7 @@ def _from_cells(column: pd.Series, name: object) -> tuple[pd.Series, Lengths]:
     if strange:
         raise TypeError(
             f"Column {name!r} mixes lists with single values ({', '.join(strange)}). "
-            "Make every cell of it a list, or none; missing cells may stay."
+            "Make all its cells lists, or none; missing cells are allowed."
         )
     arrays = bool(kinds) and all(issubclass(t, np.ndarray) for t in kinds)
     if arrays and set(map(attrgetter("ndim"), cells)) != {1}:
@@ -339,11 +339,11 @@ def _from_cells(column: pd.Series, name: object) -> tuple[pd.Series, Lengths]:
 
 def _joined(cells: npt.NDArray[np.object_], arrays: bool) -> pd.Series:
     if arrays:
-        # An empty array is one of floats, whatever the others hold.
+        # An empty array usually is one of floats, whatever the others hold.
         filled = [cell for cell in cells if len(cell)]
         if len(set(map(attrgetter("dtype"), filled))) == 1:
             return pd.Series(_native(np.concatenate(filled)))
-    # Arrays of several dtypes must not meet in one that holds neither.
+    # Not concatenated, since a common dtype may hold neither exactly.
     return pd.Series(list(chain.from_iterable(cells)), dtype=object)
 
 

@@ -15,16 +15,16 @@ from skmtl._typing import ColumnName, DType
 
 Floats = npt.NDArray[np.float64]
 
-# Rows up to which all edges of a row are compared at once.
+# In tables of at most this many rows, each row is compared with all edges at once.
 _FEW = 4
-# Distances below have no finite inverse.
+# The inverse of smaller distances may not be finite.
 _SMALLEST = 1e-300
-# Bins of scaled numbers that are narrower are too narrow to say where in them one lies.
+# In narrower bins, float32 hardly tells where in the bin a scaled number lies.
 _NARROWEST = 1e-5
 
 
 def as_float(column: pd.Series, name: object) -> np.ndarray:
-    """Bring one numeric column to float64, missing cells to NaN.
+    """Convert one numeric column to float64, missing cells to NaN.
 
     Raises
     ------
@@ -35,7 +35,7 @@ def as_float(column: pd.Series, name: object) -> np.ndarray:
     """
     if column.dtype == np.float64:
         return _finite(column.to_numpy(copy=True), name)
-    if types.is_complex_dtype(column.dtype):
+    if types.is_complex_dtype(column.dtype):  # scikit-learn's checks ask for the words
         raise ValueError(
             f"Complex data not supported: column {name!r} of X. Give its real and "
             "imaginary parts as two columns."
@@ -63,7 +63,7 @@ def _cure(dtype: DType) -> str:
 
 
 def _finite(values: np.ndarray, name: object) -> np.ndarray:
-    """The values, NaN among them allowed."""
+    """Return the values; raise on infinity, while NaN is allowed."""
     if np.isinf(values).any():
         raise ValueError(
             f"Input X contains infinity or a value too large for dtype('float64'): "
@@ -117,9 +117,9 @@ class NumberScale:
     ) -> NumberScale:
         """Learn from what `distinct_with_mass` gives, and whether any is missing.
 
-        A column of at most two values and none missing gets no bins, unless `flags`
-        asks for them: the scaled number says all there is to know, and bins would add
-        noise.
+        A column with at most two distinct values and none missing gets no bins, unless
+        `flags` asks for them: the scaled number holds the same information, and bins
+        would add noise.
         """
         if not n_bins or (len(values) <= 2 and not missing and not flags):
             edges = None
@@ -140,9 +140,9 @@ class NumberScale:
         return bins
 
     def ranges(self) -> npt.NDArray[np.float32]:
-        """For each bin the scaled number at its lower edge, and one over its width.
+        """Return the scaled lower edge of each bin, and one over its width.
 
-        Zeros for bins without two edges, and those of a single value.
+        Both are 0 for bins without two edges, and for those of a single value.
         """
         assert self.edges is not None
         found = np.zeros((self.n_bins, 2), dtype=np.float32)
@@ -156,7 +156,7 @@ class NumberScale:
 
 
 class ColumnProfile(TypedDict):
-    """What the summary of an encoder says of a column."""
+    """What the summary of an encoder says about a column."""
 
     distinct: int | None
     missing: float
@@ -166,14 +166,14 @@ class ColumnProfile(TypedDict):
 
 
 def profile_numbers(n_samples: int, n_missing: int, values: Floats) -> ColumnProfile:
-    """What `TableEncoder.summary` says of a column.
+    """Return what `TableEncoder.summary` says about a numeric column.
 
     Parameters
     ----------
     n_samples, n_missing : int
         Number of cells, and of missing ones.
     values : ndarray
-        The different numbers that are there, ascending.
+        The distinct observed numbers, ascending.
     """
     return {
         "distinct": len(values),
@@ -185,7 +185,7 @@ def profile_numbers(n_samples: int, n_missing: int, values: Floats) -> ColumnPro
 
 
 def binned(scales: Sequence[NumberScale], bin_sizes: Sequence[int]) -> list[int]:
-    """Places of the columns that have bins; none where `bin_sizes` is empty."""
+    """Positions of the columns that have bins; none where `bin_sizes` is empty."""
     if not len(bin_sizes):
         return []
     return [k for k, scale in enumerate(scales) if scale.edges is not None]
@@ -198,7 +198,7 @@ def encode_numbers(
     scales: Sequence[NumberScale],
     bin_sizes: Sequence[int],
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
-    """Bins and scaled numbers of columns, each by its own scale.
+    """Bin and scale the numbers of columns, each by its own scale.
 
     Parameters
     ----------
@@ -235,7 +235,7 @@ def encode_numbers(
 def encode_few(
     x: Floats, scales: Sequence[NumberScale], bin_sizes: Sequence[int]
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
-    """As `encode_numbers` for a short table, with few calls however many columns.
+    """Do what `encode_numbers` does for a short table, with few calls for all columns.
 
     Parameters
     ----------
@@ -290,8 +290,8 @@ def _squashed(
 def distinct_with_mass(x: Floats, weight: Floats | None) -> tuple[Floats, Floats]:
     """Distinct observed values, ascending, and the weight that each carries.
 
-    Everything fitted is a function of these two, so that a weight of 2 and a row
-    that is there twice are the same to the last bit.
+    Everything fitted is a function of these two, so that a weight of 2 and a repeated
+    row give the same result to the last bit.
     """
     observed = ~np.isnan(x)
     if weight is None:
@@ -326,7 +326,7 @@ def _robust_scale(values: Floats, mass: Floats) -> tuple[float, float]:
 
 
 def _bin_edges(values: Floats, mass: Floats, n_bins: int) -> Floats:
-    """Edges of about `n_bins` bins of equal weight, heavy values apart.
+    """Find the edges of about `n_bins` bins of equal weight.
 
     A value that alone carries a bin's weight gets a bin that holds nothing else (the
     zeros of capital gains, the 40 of hours per week); the other values share the
@@ -340,7 +340,7 @@ def _bin_edges(values: Floats, mass: Floats, n_bins: int) -> Floats:
     if len(rest) and n_rest > 1:
         cuts = _quantiles(rest, rest_mass, np.arange(1, n_rest) / n_rest)
         # A cut lies just above its value, which belongs to the lower bin; above the
-        # highest value there is nothing to part.
+        # highest value there is nothing to separate.
         edges.append(np.nextafter(cuts[cuts < rest[-1]], np.inf))
     return np.unique(np.concatenate(edges))
 
@@ -357,7 +357,7 @@ def number_of(text: str) -> int | float:
 
 
 def number_texts(numbers: Iterable[float | np.floating]) -> npt.NDArray[np.object_]:
-    """`number_text` of each; None where it is missing."""
+    """Apply `number_text` to each number; None where it is missing."""
     texts = [None if pd.isna(v) else number_text(_plain(v)) for v in numbers]
     return np.array(texts, dtype=object)
 

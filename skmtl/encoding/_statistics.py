@@ -1,4 +1,4 @@
-"""What an encoder must know of its columns, from a table or from a stream of blocks."""
+"""Statistics of columns, from a table or a stream of blocks."""
 
 from __future__ import annotations
 
@@ -31,17 +31,18 @@ from skmtl.sources.space import size_text
 if TYPE_CHECKING:
     import pyarrow as pa
 
-# Rows of numbers that are kept of a stream. Their quantiles have a rank error of .001.
+# Rows of numbers that are kept of a stream, and their cells in all. The quantiles of so
+# many rows have a rank error of .001.
 _SAMPLE_ROWS, _SAMPLE_CELLS = 2**20, 2**25
-# Distinct ids that are pending before they join those that are known.
+# Number of distinct ids that may be pending before they are merged with the known ones.
 _PENDING = 2**18
-# Share of the free memory that counting may take. A vocabulary takes three times that.
+# Share of the free memory that counting may take; a vocabulary takes three times that.
 _SHARE = 0.25
 
 
 @dataclass(frozen=True)
 class NumberStatistics:
-    """What is known of a column of numbers.
+    """What is known about a column of numbers.
 
     Attributes
     ----------
@@ -50,7 +51,7 @@ class NumberStatistics:
     n_cells, n_missing : int
         Number of cells, and of missing ones.
     complete : bool
-        Whether `values` are all of them, and not those of a sample.
+        Whether `values` are all distinct values rather than those of a sample.
     """
 
     values: Floats
@@ -62,16 +63,16 @@ class NumberStatistics:
 
 @dataclass(frozen=True)
 class Learnt:
-    """What an encoder learns of its columns.
+    """What an encoder learns about its columns.
 
     Attributes
     ----------
     vocabularies : list of Vocabulary or HashedIds
         One for each owner of a vocabulary.
     scales : list of NumberScale
-        One for each number.
+        One for each numeric column.
     profile : dict
-        What `TableEncoder.summary` says of each column.
+        What `TableEncoder.summary` says about each column.
     """
 
     vocabularies: list[Vocabulary | HashedIds]
@@ -84,7 +85,7 @@ class Statistics(ABC):
 
     @abstractmethod
     def ids(self, name: ColumnName, place: int) -> Reading:
-        """Distinct ids of a column in the order in which they come, and their counts.
+        """Return the distinct ids of a column, as they appear, and their counts.
 
         Parameters
         ----------
@@ -96,7 +97,7 @@ class Statistics(ABC):
 
     @abstractmethod
     def numbers(self, name: ColumnName, place: int) -> NumberStatistics:
-        """Distinct numbers of a column and their weights; as for `ids`."""
+        """Return the distinct numbers of a column and their weights; see `ids`."""
 
 
 def learn(
@@ -106,14 +107,14 @@ def learn(
     n_bins: int,
     bin_flags: bool,
 ) -> Learnt:
-    """Make vocabularies, scales and bins of the statistics of rows.
+    """Make vocabularies, scales and bins from the statistics of rows.
 
     Parameters
     ----------
     plan : Plan
         What the columns are.
     rows : Statistics
-        What is known of them. One vocabulary is read after the other.
+        Their statistics, read one vocabulary after the other.
     limits : mapping
         `min_frequency` and `max_categories` of the vocabularies.
     n_bins, bin_flags
@@ -186,14 +187,14 @@ class TableStatistics(Statistics):
 class StreamedStatistics(Statistics):
     """Statistics of rows that come block by block.
 
-    Ids are counted exactly. Of numbers a random sample of the rows is kept, with the
-    number of missing ones and the extremes of all.
+    Ids are counted exactly. For numbers, a random sample of the rows is kept, with the
+    count of missing values and the extremes over all rows.
 
     Parameters
     ----------
     plan : Plan
-        What the columns are, and which share a vocabulary. Nobody has to count the ids
-        of those that are hashed.
+        What the columns are, and which share a vocabulary. The ids of hashed columns
+        are not counted.
     max_length : int or None
         Entries of a list that are kept.
     """
@@ -217,7 +218,7 @@ class StreamedStatistics(Statistics):
         Parameters
         ----------
         block : pyarrow.Table
-            The rows, with the columns of the table as it came.
+            The rows, with the columns of the table as passed.
         weight : ndarray of shape (n_rows,) or None
             Their weights. Those of weight 0 are left out.
         """
@@ -255,8 +256,8 @@ class StreamedStatistics(Statistics):
             f"Counting the ids of {len(sizes)} columns takes "
             f"{size_text(sum(sizes.values()))} of the {size_text(self.free)} of free "
             f"memory after {self.n_rows:,} rows, and a vocabulary takes three times "
-            f"that. Column {name!r} has most, at least {len(counter):,} different ids. "
-            f"Hash {whose}: n_buckets={{{owner!r}: 1_000_000}}."
+            f"that. Column {name!r} has the most, at least {len(counter):,} distinct "
+            f"ids. Hash {whose}: n_buckets={{{owner!r}: 1_000_000}}."
         )
 
     def ids(self, name: ColumnName, place: int) -> Reading:
@@ -285,7 +286,7 @@ def _to_arrow(column: pd.Series) -> pa.Array:
 
     chunks = pa.table({"column": pa.array(column)})["column"]
     values = chunks.combine_chunks()
-    if isinstance(values, pa.ChunkedArray):  # of no chunk, or too large for one
+    if isinstance(values, pa.ChunkedArray):  # no chunks, or too large for one
         values = pa.concat_arrays(values.chunks)
     if pa.types.is_dictionary(values.type):
         values = values.dictionary_decode()
@@ -293,7 +294,7 @@ def _to_arrow(column: pd.Series) -> pa.Array:
 
 
 class _Counter(ABC):
-    """Distinct values of one column, in the order in which they come."""
+    """Distinct values of one column, in order of appearance."""
 
     exact: bool
 
@@ -331,8 +332,8 @@ class _Counter(ABC):
 class _AllIds(_Counter):
     """Exact counts.
 
-    Distinct values of blocks wait until they are as many as those that are known. Then
-    all are counted together, so that each value is looked at a few times only.
+    The distinct values of blocks wait until there are as many of them as known values.
+    Then all are counted together, so that each value is processed only a few times.
     """
 
     exact = True
@@ -343,12 +344,12 @@ class _AllIds(_Counter):
         self.n_pending = self.pending_bytes = 0
 
     def __len__(self) -> int:
-        # Of pending values some may be known, but those of one block are distinct.
+        # Some pending values may be known already, but those of one block are distinct.
         return max([len(self.counts), *(len(counts) for _, counts in self.pending)])
 
     @property
     def n_bytes(self) -> int:
-        """Memory that values take, those that are pending included."""
+        """Memory that the values take, pending ones included."""
         return super().n_bytes + self.pending_bytes
 
     def _count(self, cells: pa.Array) -> None:
@@ -367,7 +368,7 @@ class _AllIds(_Counter):
 
         parts = [*([] if self.known is None else [(self.known, self.counts)])]
         parts += self.pending
-        # Dictionaries list values in the order in which they come up.
+        # Arrow's dictionaries list values in order of appearance.
         encoded = pa.concat_arrays([v for v, _ in parts]).dictionary_encode()
         weights = np.concatenate([counts for _, counts in parts])
         codes = encoded.indices.to_numpy()
@@ -383,7 +384,7 @@ class _AllIds(_Counter):
 
 
 class _FirstIds(_Counter):
-    """The ids of the first block that has any, to know what they are."""
+    """The ids of the first block that has any, which tell whether they are numbers."""
 
     exact = False
     n_bytes = 0  # those of one block, whatever the number of rows
@@ -397,7 +398,7 @@ class _FirstIds(_Counter):
 
 
 class NumberSample:
-    """A random sample of rows of numbers, and what is known of all rows.
+    """A random sample of rows of numbers, and what is known about all rows.
 
     Parameters
     ----------
@@ -406,10 +407,10 @@ class NumberSample:
 
     Notes
     -----
-    As long as all rows fit, they are kept in order, so that what is learnt from them
-    has the bits of a fit in memory. After that, row ``i`` takes a random place among
-    the first ``i``, if that is one of the sample's (algorithm R). The sample is the
-    same in each fit.
+    As long as all rows fit, they are kept in order, so that what is learnt from them is
+    bit-identical to a fit in memory. After that, row ``i`` draws a random place among
+    the first ``i`` and is kept if that place lies in the sample (algorithm R). The
+    sample is the same in each fit.
 
     References
     ----------
@@ -453,14 +454,14 @@ class NumberSample:
         at = np.arange(self.n_rows + room, self.n_rows + len(rows))
         place = (self.rng.random(len(at)) * (at + 1)).astype(np.int64)
         taken = np.flatnonzero(place < self.size)
-        # Of rows that take the same place, the last one stays.
+        # Of rows that draw the same place, the last one stays, as in algorithm R.
         self.rows[place[taken]] = rows[room + taken]
         if weight is not None and self.weight is not None:
             self.weight[place[taken]] = weight[room + taken]
         self.n_rows += len(rows)
 
     def statistics(self, k: int) -> NumberStatistics:
-        """What is known of a column."""
+        """Return what is known about a column."""
         values, mass = distinct_with_mass(self.rows[:, k], self.weight)
         ends = np.array([self.low[k], self.high[k]])
         ends = np.unique(ends[~np.isnan(ends) & ~np.isin(ends, values)])

@@ -26,7 +26,7 @@ from skmtl.encoding._vocabulary import Vocabulary, as_keys, rows_of_column
 
 IdArray = npt.NDArray[np.signedinteger]
 
-# So many columns are held at once. With more, fits of wide tables take longer.
+# Columns held as Series at a time. With more, fits of wide tables take longer.
 _HELD = 64
 # Rows of a table whose cells are fetched at once.
 _AT_ONCE = 128
@@ -34,7 +34,7 @@ _AT_ONCE = 128
 
 @dataclass(frozen=True)
 class RaggedArray:
-    """A column of lists: all entries in one array, and where each row's begin.
+    """A column of lists: all entries in one array, and where those of each row begin.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ class RaggedArray:
     def from_lengths(
         cls, values: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]
     ) -> RaggedArray:
-        """Make a column of entries and the number of them in each row."""
+        """Build a column from its entries and the number of them in each row."""
         return cls(values, _offsets(lengths))
 
     def __len__(self) -> int:
@@ -93,7 +93,7 @@ class RaggedArray:
 
 
 def _places(rows: npt.ArrayLike | slice) -> AnyArray | slice:
-    """Places or a mask as numpy takes them; an empty list has no type of its own."""
+    """Positions or a mask as numpy takes them, which reads an empty list as floats."""
     if isinstance(rows, slice):
         return rows
     places = np.asarray(rows)
@@ -114,8 +114,9 @@ class EncodedTable:
         Rows of the fused embedding table: the code of each id plus the offset of its
         column. Where columns are hashed by several functions, more columns follow.
         Tables of more than 2,147,483,647 rows have int64.
-    bins : ndarray of shape (n_samples, n_numeric), dtype int32
-        Rows of the fused bin table, offsets included. Width 0 without bins.
+    bins : ndarray of shape (n_samples, n_binned), dtype int32
+        Rows of the fused bin table, offsets included, for each numeric column that has
+        bins.
     numeric : ndarray of shape (n_samples, n_numeric), dtype float32
         Scaled numbers; 0 where the number is missing.
     bags : tuple of RaggedArray of n_samples rows, default=()
@@ -194,7 +195,7 @@ class Fallback:
     column : int
         The id column.
     chain : tuple of int
-        The columns that are asked, one after the other, until one has a known id.
+        The columns to try, one after the other, until one has a known id.
     first : tuple of int
         For each of them, the row (of `column`) of its first known id.
     """
@@ -273,9 +274,9 @@ class Growth:
     Attributes
     ----------
     start : ndarray of shape (n_rows,), dtype int64
-        The row of the table before that each row starts from: for an old row its own
-        place there, for a new one that of what the id was until now, the unknown row
-        or its fallback.
+        The row of the previous table that each row starts from: for an old row its own
+        place there, for a new one the row that its id read until now, which is the
+        unknown row or a fallback.
     new : ndarray of shape (n_rows,), dtype bool
         Rows that were not there before.
     """
@@ -290,15 +291,15 @@ def growth(
     ids_before: npt.NDArray[np.int64],
     ids_after: npt.NDArray[np.int64],
 ) -> Growth:
-    """Map the rows of the grown table to those before.
+    """Map the rows of the grown table to those of the previous one.
 
     Parameters
     ----------
     before, after : Layout
         Of the two tables.
     ids_before, ids_after : ndarray of shape (n_ids,)
-        All ids of the new data, encoded for either. They say what a new id was before,
-        which may differ from cell to cell; the last says it.
+        All ids of the new data, encoded for either table. They tell which row a new id
+        read before; where that differs from cell to cell, the last cell decides.
     """
     start = np.empty(sum(after.totals), dtype=np.int64)
     new = np.ones(len(start), dtype=bool)
@@ -315,7 +316,7 @@ def growth(
 
 
 def fallbacks(chains: Sequence[Sequence[int]], sizes: Sequence[int]) -> list[Fallback]:
-    """Lay the rows of the fallbacks out after each column's own.
+    """Lay out the rows of the fallbacks after each column's own.
 
     Parameters
     ----------
@@ -357,7 +358,7 @@ def fall_back(codes: npt.NDArray[np.signedinteger], found: Sequence[Fallback]) -
 
 
 class FittedEncoder(Protocol):
-    """What the functions below read of a `TableEncoder`."""
+    """The attributes of a `TableEncoder` that the functions below read."""
 
     max_length: int | None
     categorical_names_: list[ColumnName]
@@ -383,10 +384,10 @@ class FittedEncoder(Protocol):
 
 
 class Columns(Sequence[pd.Series]):
-    """The columns of a table from place 0, some of which are Series at a time.
+    """The columns of a table, of which only some are held as Series at a time.
 
-    To take them one by one is slow. Thousands that are there at once keep Python's
-    garbage collector busy for longer than it takes to encode them.
+    Selecting them one by one is slow. Thousands of them at once keep Python's garbage
+    collector busy for longer than it takes to encode them.
 
     Parameters
     ----------
@@ -452,12 +453,12 @@ def encode_frame(encoder: FittedEncoder, frame: pd.DataFrame) -> EncodedTable:
 def encode_few_rows(encoder: FittedEncoder, frame: pd.DataFrame) -> EncodedTable | None:
     """Encode a short table of strings and numpy's numbers; None for other tables.
 
-    All cells are fetched at once: what pandas does for a column takes it tens of
-    microseconds, however short it is.
+    All cells are fetched at once, since pandas takes tens of microseconds for each
+    column, however short it is.
     """
     if len(frame) > _AT_ONCE or not _is_plain(encoder, frame):
         return None
-    if len(frame) == 1:  # one cell after the other is quicker
+    if len(frame) == 1:  # quicker than the whole frame's `to_numpy`
         cells = frame.iloc[0].to_numpy(object)[:, None]
     else:
         cells = frame.to_numpy(object).T
@@ -519,7 +520,7 @@ def _id_type(encoder: FittedEncoder) -> type[np.signedinteger]:
 
 
 def id_offsets(encoder: FittedEncoder) -> IdArray:
-    """First row in the fused table of what each column of encoded ids holds."""
+    """First row, in the fused table, of the rows that each column of ids reads."""
     offsets = np.array(encoder.layout_.column_first, dtype=_id_type(encoder))
     places = [*range(len(offsets)), *encoder.more_hashes_]
     return offsets[np.array(places, dtype=np.intp)]

@@ -1,4 +1,4 @@
-"""A table of pretrained vectors, in any of the forms in which people hold them."""
+"""A table of pretrained vectors, in any of the usual forms."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from skmtl._containers import infer_column
 from skmtl._typing import ColumnName
 from skmtl.encoding._vocabulary import Ids, Vocabulary, as_keys
 
-# Digits of an integer that is written as a word; Python reads no more than 4300.
+# Longest word that is read as an integer; Python reads at most 4300 digits.
 _LONGEST = 4000
 
 
@@ -27,7 +27,8 @@ class VectorTable:
     vectors : ndarray of shape (n_ids, width), dtype float32
         Their vectors.
     from_words : bool
-        Whether the ids come from where all are strings, integers too.
+        Whether the ids come from an object that holds all ids, even integers, as
+        strings.
     """
 
     ids: Ids
@@ -81,12 +82,12 @@ class VectorTable:
         return cls(keys.distinct, vectors, from_words)
 
     def ids_for(self, vocabulary: Vocabulary, column: ColumnName) -> Ids:
-        """The ids in the type of a column's own.
+        """Return the ids in the type of the column's ids.
 
         Raises
         ------
         ValueError
-            When one are numbers and the others strings, so that none can be equal.
+            When one side holds numbers and the other strings, so that none can match.
         """
         own, ids = vocabulary.ids, self.ids
         if not len(own) or own.numbers == ids.numbers:
@@ -98,14 +99,14 @@ class VectorTable:
         raise ValueError(
             f"Column {column!r} holds {kinds[0]}, such as {own.tolist()[0]!r}, but the "
             f"ids of its embeddings are {kinds[1]}, such as {words[0]!r}, so none can "
-            "match. Bring both to one type."
+            "match. Convert both to one type."
         )
 
 
 def _parts(
     table: object, column: ColumnName
 ) -> tuple[npt.ArrayLike, npt.ArrayLike, bool]:
-    """Ids, vectors, and whether ids can only be strings."""
+    """Return ids, vectors, and whether ids can only be strings."""
     table = getattr(table, "embeddings_", getattr(table, "wv", table))
     if hasattr(table, "index_to_key") and hasattr(table, "vectors"):  # KeyedVectors
         return list(table.index_to_key), table.vectors, True
@@ -115,7 +116,7 @@ def _parts(
         return table[0], table[1], False
     cure = ""
     if type(table).__module__.startswith("polars."):
-        cure = " A polars DataFrame has no index: give (ids, matrix)."
+        cure = " A polars DataFrame has no index: pass (ids, matrix)."
     elif hasattr(table, "fit"):
         cure = (
             " Fit the embedder first; in the grid of a search wrap it in "

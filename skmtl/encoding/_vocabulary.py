@@ -23,7 +23,7 @@ from skmtl.encoding._numbers import number_of, number_texts
 # A direct look-up table is used when the integers span at most this many times the
 # number of distinct ids, or fewer than 65,536 values in all.
 _DENSE_SPAN = 8
-# Rows of a column whose cells are looked up one by one.
+# In columns of at most this many rows, cells are looked up one by one.
 _SHORT = 1024
 _INT64_MAX = np.iinfo(np.int64).max
 _EXACT_FLOAT = 2**53
@@ -39,9 +39,9 @@ class Ids:
     values : ndarray of int64, float64 or object
         The ids. Objects are strings.
     numbers : bool
-        Whether the ids are numbers. Strings can stand for numbers: integers beyond
-        int64 and integers beside fractions are written as text (`number_text`), which
-        is exact, and whose hashes nobody can make collide.
+        Whether the ids are numbers. Numbers may be held as strings: integers beyond
+        int64, and integers next to fractions, are written as text (`number_text`),
+        which is exact, and whose hashes cannot be made to collide on purpose.
     """
 
     def __init__(self, values: AnyArray, numbers: bool) -> None:
@@ -49,7 +49,7 @@ class Ids:
 
     @classmethod
     def of(cls, uniques: AnyArray | pd.Index | pd.Categorical, numbers: bool) -> Ids:
-        """Take distinct keys as `pandas.factorize` gives them."""
+        """Wrap distinct keys as `pandas.factorize` gives them."""
         if isinstance(uniques, np.ndarray):
             return cls(uniques, numbers)
         if isinstance(uniques, pd.Categorical | pd.CategoricalIndex):
@@ -70,7 +70,7 @@ class Ids:
         return Ids(self.values[:n], self.numbers).tolist()
 
     def positions(self, others: Ids) -> npt.NDArray[np.int64]:
-        """Place of each of `others` among these, -1 where it is not there."""
+        """Position of each of `others` among these ids, -1 where it is not there."""
         found = np.full(len(others), -1, dtype=np.int64)
         if not len(self) or not len(others) or self.numbers != others.numbers:
             return found
@@ -81,13 +81,13 @@ class Ids:
             return self._as_text().positions(others)
         if values.dtype == object:
             return self.positions(others._as_text())
-        # Integers among fractions or the other way: only what both types hold.
+        # Integers against floats: only values that both types hold exactly can match.
         exact, converted = _converted(asked, values.dtype)
         found[exact] = self._index.get_indexer(_index(converted[exact]))
         return found
 
     def joined(self, more: Ids) -> Ids:
-        """These and then `more`, all different, in a type that holds both exactly."""
+        """These ids and then `more`, all distinct, in a type that is exact for both."""
         if not len(more) or not len(self):
             return more if len(more) else self
         if self.values.dtype != more.values.dtype:
@@ -144,7 +144,7 @@ class Keys:
         codes, uniques = pd.factorize(cells)
         ids = Ids.of(uniques, self.numbers)
         if cells.dtype == object and set(map(type, ids.values)) - {str}:
-            # Strings of numpy or of a class of its own, which may compare otherwise.
+            # Subclasses of str, numpy's for example, may compare in another way.
             plain = [str.__str__(c) if isinstance(c, str) else None for c in cells]
             codes, uniques = pd.factorize(np.array(plain, dtype=object))
             ids = Ids.of(uniques, self.numbers)
@@ -152,12 +152,12 @@ class Keys:
 
     @property
     def codes(self) -> npt.NDArray[np.int64]:
-        """For each cell its place in `distinct`; -1 for a missing cell."""
+        """Position of each cell's id in `distinct`; -1 for a missing cell."""
         return self._factorized[0]
 
     @property
     def distinct(self) -> Ids:
-        """The different ids, in the order in which they come."""
+        """The distinct ids, in order of appearance."""
         return self._factorized[1]
 
     def to_objects(self, missing: object) -> npt.NDArray[np.object_]:
@@ -174,7 +174,7 @@ class Keys:
 
 
 def as_keys(values: pd.Series, name: object) -> Keys:
-    """Bring one column of ids to a form in which equal ids are equal keys.
+    """Convert one column of ids to a form in which equal ids are equal keys.
 
     Integers become int64, whatever their width, and so do whole floats (a column of
     integers with a missing cell is float in pandas); strings stay strings. Nothing
@@ -201,7 +201,8 @@ def as_keys(values: pd.Series, name: object) -> Keys:
     """
     dtype = values.dtype
     if isinstance(dtype, pd.CategoricalDtype):
-        if len(values) < len(dtype.categories):  # as in a few rows of a table
+        # A few rows of a large table keep all its categories, which take time to read.
+        if len(values) < len(dtype.categories):
             values = values.cat.remove_unused_categories()
         keys = as_keys(pd.Series(values.cat.categories), name)
         categories = pd.Index(keys.cells, dtype=keys.cells.dtype)
@@ -278,7 +279,7 @@ def _index(values: AnyArray) -> pd.Index:
 def _converted(
     values: AnyArray, dtype: np.dtype[np.generic]
 ) -> tuple[npt.NDArray[np.bool_], AnyArray]:
-    """Numbers of int64 as float64 or the other way, and which the other type holds."""
+    """Convert int64 to float64 or the reverse; the mask marks what is exact in both."""
     if dtype == np.int64:
         inside = (values == np.floor(values)) & (np.abs(values) < 2.0**63)
         return inside, np.where(inside, values, 0.0).astype(np.int64)
@@ -311,8 +312,8 @@ class RowsOfIds(Protocol):
 class Vocabulary:
     """Map the ids of one column to rows 1, 2, …; anything else goes to row 0.
 
-    To store one without pickle, write the numpy arrays that `arrays` gives and read
-    them back by `from_arrays`. A pickle holds the same arrays.
+    To store one without pickle, write the numpy arrays that `arrays` returns, and read
+    them back with `from_arrays`. A pickle holds the same arrays.
 
     Parameters
     ----------
@@ -341,9 +342,9 @@ class Vocabulary:
     def fit(
         cls, ids: Ids, counts: Counts, *, min_frequency: int, max_categories: int | None
     ) -> Vocabulary:
-        """Keep the frequent ones of different ids.
+        """Give rows to the most frequent of distinct ids.
 
-        Of equally frequent ids those that come first are kept.
+        Of equally frequent ids, those that come first are preferred.
         """
         order = np.argsort(-counts, kind="stable")
         own = order[counts[order] >= max(min_frequency, 1)][:max_categories]
@@ -351,7 +352,7 @@ class Vocabulary:
         return cls(ids.take(own), counts[own], ids.take(rest), counts[rest])
 
     def arrays(self) -> dict[str, AnyArray]:
-        """Give everything as numpy arrays, to be stored.
+        """Return everything as numpy arrays, to be stored.
 
         Returns
         -------
@@ -379,7 +380,7 @@ class Vocabulary:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, AnyArray]) -> Vocabulary:
-        """Make a vocabulary of what `arrays` gave."""
+        """Make a vocabulary from what `arrays` returned."""
         values, n = arrays["ids"], int(arrays["n_own"])
         if "offsets" in arrays:
             text, ends = values.tobytes(), arrays["offsets"].tolist()
@@ -402,7 +403,7 @@ class Vocabulary:
         self.__dict__.update(self.from_arrays(state).__dict__)
 
     def extended(self, ids: Ids) -> Vocabulary:
-        """Give those of `ids` that have no row one, after all others."""
+        """Add rows, after all others, for those of `ids` that have none."""
         new = ids.take(self.ids.positions(ids) < 0)
         counts = np.maximum(self._counts_of(new), 0)
         left = new.positions(self.rest) < 0
@@ -429,10 +430,10 @@ class Vocabulary:
         return known.numbers if len(known) else None
 
     def rows_of_few(self, values: pd.Series) -> npt.NDArray[np.int64] | None:
-        """Rows of a short column as it came; None where `rows` must be used.
+        """Rows of a short column as passed; None where `rows` must be used.
 
-        Hashing whole columns costs pandas about half a millisecond for each, however
-        short it is. Strings and integers are looked up one by one instead.
+        pandas takes about half a millisecond to hash a column, however short it is.
+        Strings and integers are looked up one by one instead.
         """
         if isinstance(values.dtype, pd.StringDtype):
             if self.ids.numbers:
@@ -459,18 +460,18 @@ class Vocabulary:
         """Row of every cell of a column."""
         if self._lookup is not None and keys.cells.dtype == np.int64:
             return self._dense_rows(np.asarray(keys.cells))
-        # One slot more, so that code -1 (missing) reads row 0.
+        # One extra slot, so that code -1 (missing) reads row 0.
         rows = np.zeros(len(keys.distinct) + 1, dtype=np.int64)
         rows[:-1] = self.rows_of_ids(keys.distinct)
         return rows[keys.codes]
 
     def rows_of_ids(self, ids: Ids) -> npt.NDArray[np.int64]:
-        """Row of each of different ids."""
+        """Row of each of distinct ids."""
         return self.ids.positions(ids) + 1
 
     def _dense_rows(self, values: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         assert self._lookup is not None
-        size = len(self._lookup) - 1  # the last slot is 0, for all that is outside
+        size = len(self._lookup) - 1  # the last slot is 0, for ids outside the range
         inside = (values >= self._low) & (values < self._low + size)
         return self._lookup[np.where(inside, values - self._low, size)]
 
@@ -496,7 +497,7 @@ class Vocabulary:
         min_frequency: int,
         max_categories: int | None,
     ) -> Vocabulary:
-        """A vocabulary that has seen these ids too.
+        """Return a vocabulary that has also seen these ids.
 
         Ids keep their rows; those that have become frequent enough get rows after them.
 
@@ -555,7 +556,7 @@ def _rows_of_few(
 
 
 def merged(first: tuple[Ids, Counts], more: tuple[Ids, Counts]) -> tuple[Ids, Counts]:
-    """Different ids of both, with the sums of their counts."""
+    """Merge distinct ids and sum their counts."""
     (ids, counts), (others, seen) = first, more
     at = ids.positions(others)
     counts = counts.copy()

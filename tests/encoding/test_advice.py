@@ -128,7 +128,7 @@ def test_objects_that_are_fractions_are_numbers():
 
 def test_columns_of_which_no_id_comes_twice_are_pointed_out():
     X = pd.DataFrame({"text": ["a b", "c", "d e"], "item": ["x", "x", "y"]})
-    with pytest.warns(UserWarning, match=r"No id of columns \['text'\].*=2 rows") as w:
+    with pytest.warns(UserWarning, match=r"No id in columns \['text'\].*=2 rows") as w:
         TableEncoder().fit(X)
     assert len(w) == 1
     silent(X, min_frequency=1)

@@ -67,5 +67,5 @@ def test_more_buckets_than_memory():
     encoder = TableEncoder(n_buckets={"id": 2**44}).fit(
         pd.DataFrame({"id": ["a", "b"]})
     )
-    with pytest.raises(MemoryError, match=r"columns \['id'\] have .* fewer n_buckets"):
+    with pytest.raises(MemoryError, match=r"columns \['id'\] have .* smaller n_buck"):
         encoder.row_frequencies()
