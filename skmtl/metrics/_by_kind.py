@@ -1,4 +1,4 @@
-"""Metrics of one task for every kind: scores of a fit, and what scorers know."""
+"""Metrics of one task of any kind, for scorers and to monitor a fit."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ from sklearn.metrics import (
 
 from skmtl.metrics._roc_auc import roc_auc
 
-# Of labels, what is judged, weights and parameters to a number.
+# From labels, what is judged, weights and parameters to a number.
 Score = Callable[..., float]
 
 NUMBERS = ("regression", "ordinal")
@@ -31,7 +31,7 @@ NUMBERS = ("regression", "ordinal")
 def kappa(
     y: np.ndarray, labels: np.ndarray, *, sample_weight: np.ndarray | None = None
 ) -> float:
-    """Cohen's kappa with quadratic weights; NaN where all labels are one."""
+    """Cohen's kappa with quadratic weights; NaN where only one label occurs."""
     if len(y) and (y == y[0]).all() and (labels == y[0]).all():
         return np.nan
     found: float = cohen_kappa_score(
@@ -56,7 +56,7 @@ def auc_one_vs_rest(
 
 
 def in_groups(function: Callable[..., float]) -> Score:
-    """Metric of groups as one that takes all rows for a group where none are given."""
+    """Wrap a metric of groups; without groups, all rows form one."""
 
     def score(
         y: np.ndarray, predicted: np.ndarray, *, groups: np.ndarray | None = None
@@ -70,6 +70,10 @@ def in_groups(function: Callable[..., float]) -> Score:
 
 
 def _pair_accuracy(y: np.ndarray, predicted: np.ndarray, codes: np.ndarray) -> float:
+    """Share of the pairs of different labels in a group that are predicted in order.
+
+    A tie of predictions counts half.
+    """
     order = np.argsort(codes, kind="stable")
     y, predicted, codes = y[order], predicted[order], codes[order]
     right = pairs = 0.0
@@ -85,6 +89,7 @@ def _pair_accuracy(y: np.ndarray, predicted: np.ndarray, codes: np.ndarray) -> f
 
 
 def _spearman(y: np.ndarray, predicted: np.ndarray, codes: np.ndarray) -> float:
+    """Spearman's rank correlation within groups, averaged over the groups."""
     table = pd.DataFrame({"y": y, "p": predicted, "group": codes})
     ranks = table.groupby("group").rank()
     own = ranks - ranks.groupby(table["group"]).transform("mean")
@@ -104,7 +109,7 @@ def _spearman(y: np.ndarray, predicted: np.ndarray, codes: np.ndarray) -> float:
 pair_accuracy_of = in_groups(_pair_accuracy)
 spearman_of = in_groups(_spearman)
 
-# What judges the predictions of a fit, by epoch.
+# What judges the predictions of a fit after each epoch.
 SCORES: dict[str, Score] = {
     "auc": roc_auc,
     "auc_ovr": auc_one_vs_rest,
@@ -122,14 +127,15 @@ class KindMetric:
     Attributes
     ----------
     functions : mapping of str to callable
-        By the name of the kind: of labels, predictions, and by keyword of `metadata`
-        and `params`. Labels of several classes are their numbers, from 0.
+        For each kind, by name, a function of labels and predictions, which takes
+        `metadata` and `params` by keyword. Labels of several classes are their numbers,
+        from 0.
     metadata, params : tuple of str
         What the functions take.
     greater_is_better : bool
         Whether high values are good.
     judges_labels : bool
-        Whether predicted labels are judged, and not expected ones.
+        Whether predicted labels are judged rather than expected ones.
     """
 
     functions: Mapping[str, Score]
@@ -186,5 +192,5 @@ KIND_METRICS: dict[str, KindMetric] = {
 
 
 def metrics_of_kind(kind: str) -> list[str]:
-    """Names of the metrics that a kind of task has, beside those of binary tasks."""
+    """Names of the metrics of a kind of task that is not binary."""
     return [name for name, one in KIND_METRICS.items() if kind in one.functions]

@@ -1,4 +1,4 @@
-"""Means over groups, with what they cover, and that of the ROC AUC."""
+"""Means over groups and their coverage, and the mean ROC AUC within groups."""
 
 from collections.abc import Callable
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -90,9 +90,9 @@ def group_roc_auc(
 ) -> Any:
     """ROC AUC within each group, averaged over the groups: GAUC.
 
-    A group is what a ranking is made for, most often a user or a request. Groups that
-    have labels of one class only have no area; they are left out of the mean, for each
-    task on its own.
+    A group is what a ranking is made for, most often a user or a request. Groups with
+    labels of only one class have no area; they are left out of the mean, for each task
+    separately.
 
     Parameters
     ----------
@@ -163,7 +163,7 @@ def prepare_group_roc_auc(
     weights: str = "impressions",
     sample_weight: object = None,
 ) -> Callable[[object], tuple[np.ndarray, Coverage[np.ndarray]]]:
-    """A function from scores to GAUC ``(n_tasks,)`` and coverage of checked labels."""
+    """Return a function from scores to GAUC ``(n_tasks,)`` and coverage."""
     check_group_weights(weights)
     codes = check_groups(groups, len(labels))
     areas = prepare_areas(labels, codes, check_weight(sample_weight, len(labels)))

@@ -1,4 +1,4 @@
-"""Scores of tables whose tasks are not all binary."""
+"""Scores for tables whose tasks are not all binary."""
 
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -35,7 +35,7 @@ from skmtl.tasks.kinds import TaskKinds
 
 
 def kinds_of(estimator: Any, *, also_binary: bool = False) -> list[TaskKind] | None:
-    """Kinds of the tasks of an estimator; None where they are not known, or binary."""
+    """Return the kinds of an estimator's tasks; None if unknown or all binary."""
     final, _ = final_estimator(estimator)
     kinds = getattr(final, "task_kinds_", None)
     if kinds is None:
@@ -52,7 +52,7 @@ class KindScore:
     metric : Metric
         The metric.
     params : mapping
-        Its parameters; `threshold` makes positives of numbers above it.
+        Its parameters; numbers above `threshold` count as positive labels.
     """
 
     def __init__(self, metric: Metric, params: Mapping[str, Any]) -> None:
@@ -76,7 +76,7 @@ class KindScore:
     def chosen(
         self, task: str | None, names: Sequence[str], kinds: Sequence[TaskKind]
     ) -> list[int]:
-        """Tasks to judge: the one that is named, or all that have the metric."""
+        """Return the tasks to judge: the named one, or all that have the metric."""
         if task is not None and task not in names:
             raise ValueError(f"Unknown task {task!r}. The known tasks are {[*names]}.")
         wanted = [names.index(task)] if task is not None else range(len(names))
@@ -136,7 +136,7 @@ def values_by_task(
     decided: np.ndarray | None,
     metadata: Mapping[str, Any],
 ) -> tuple[list[str], np.ndarray]:
-    """Names and values of the tasks that a metric judges.
+    """Return the names and values of the tasks that a metric judges.
 
     Parameters
     ----------
@@ -185,7 +185,7 @@ def values_by_task(
 
 @contextmanager
 def naming(task: str) -> Iterator[None]:
-    """Name the task in errors of the metrics of scikit-learn."""
+    """Name the task in errors that scikit-learn's metrics raise."""
     try:
         yield
     except ValueError as error:
@@ -204,13 +204,13 @@ def check_finite(predicted: np.ndarray) -> None:
 
 
 def number_targets(y: Any) -> Targets:
-    """Labels that are numbers; nothing else is known about them."""
+    """Read labels as numbers, about which nothing else is known."""
     names = task_names(y)
     return check_targets(y, kinds=[RegressionTask()] * len(names))
 
 
 def above(y: Any, threshold: float) -> pd.DataFrame:
-    """Labels that say whether numbers are above a threshold; NaN stays."""
+    """Turn numbers into labels, 1 above a threshold and else 0; NaN stays NaN."""
     targets = number_targets(y)
     positive = (targets.labels > threshold).astype(np.float64)
     return pd.DataFrame(
@@ -219,7 +219,7 @@ def above(y: Any, threshold: float) -> pd.DataFrame:
 
 
 def table_of_values(values: Any, targets: Targets, what: str) -> np.ndarray:
-    """Expected labels that a caller gave; columns with names in the order of tasks."""
+    """Read expected labels; columns with names are put in the order of the tasks."""
     table = as_float_table(values, what).astype(np.float64)
     if len(table) != len(targets.labels):
         raise ValueError(
@@ -235,12 +235,12 @@ def table_of_values(values: Any, targets: Targets, what: str) -> np.ndarray:
 
 
 def columns_of_tasks(values: np.ndarray, kinds: TaskKinds) -> list[np.ndarray]:
-    """Expected labels of each task."""
+    """Split a table of expected labels by task."""
     widths = [kind.n_columns for kind in kinds]
     if values.ndim != 2 or values.shape[1] != sum(widths):
         raise ValueError(
             f"The expected labels have shape {values.shape}, but the tasks have "
-            f"{sum(widths)} columns. Give what predict_task returns."
+            f"{sum(widths)} columns. Pass what predict_task returns."
         )
     return np.split(values, np.cumsum(widths)[:-1], axis=1)
 
@@ -255,7 +255,7 @@ def judge_estimator(
     method_caller: Any,
     metadata: Mapping[str, Any],
 ) -> tuple[list[str], np.ndarray]:
-    """Names and values of the tasks of a fitted estimator that a metric judges."""
+    """Return names and values of a fitted estimator's tasks that a metric judges."""
     names = np.array(task_names_of(estimator), dtype=object)
     targets = check_targets(y, kinds=kinds, tasks=names)
     if len(targets.names) != len(names):
@@ -263,7 +263,7 @@ def judge_estimator(
             f"y has {len(targets.names)} columns, but the estimator has the tasks "
             f"{names.tolist()}."
         )
-    targets = replace(targets, names=names)  # those of an array only count
+    targets = replace(targets, names=names)  # columns of an array have numbers only
     final, rows = final_estimator(estimator, X)
     values = np.asarray(method_caller(final, "predict_task", rows))
     decided = None
@@ -276,7 +276,7 @@ def judge_estimator(
 def read_kinds(
     y: Any, values: Any, task_kinds: Any
 ) -> tuple[Targets, list[np.ndarray]]:
-    """Labels of tasks of several kinds, and the expected labels of each."""
+    """Read labels of tasks of several kinds, and the expected labels of each task."""
     names, found = task_names(y), column_names(values)
     by_name = isinstance(task_kinds, Mapping | str | TaskKind)
     read = kinds_by_task if by_name else _kinds_in_order
@@ -287,21 +287,21 @@ def read_kinds(
     if moved and not by_name and any(kind != kinds[0] for kind in kinds):
         raise ValueError(
             f"The columns of y are {names} and those of proba {found}, and task_kinds "
-            "is a list without names. Bring them to one order, or give a mapping."
+            "is a list without names. Put both in the same order, or pass a mapping."
         )
     table = table_of_values(values, targets, "proba")
     return targets, columns_of_tasks(table, targets.kinds)
 
 
 def _kinds_in_order(given: Any, names: Sequence[str]) -> list[TaskKind]:
-    """Kinds of a list, or their names, in the order of the columns of `y`."""
+    """Read a list of kinds, or of their names, in the order of the columns of `y`."""
     if not np.iterable(given):
-        as_kind(given)  # which says what it may be
+        as_kind(given)  # raises and says what it may be
     kinds = [as_kind(one) for one in given]
     if len(kinds) != len(names):
         raise ValueError(
             f"task_kinds has {len(kinds)} entries, but y has {len(names)} column(s) "
-            f"{list(names)}. Give the kind of each column, or a mapping from the names "
+            f"{list(names)}. Pass the kind of each column, or a mapping from the names "
             "of those that are not binary."
         )
     return kinds
@@ -314,7 +314,7 @@ def kind_row(
     check_finite(expected)
     if not len(y):
         return dict.fromkeys(_row_names(kind, groups is not None), np.nan)
-    with warnings.catch_warnings():  # the report has a warning of its own
+    with warnings.catch_warnings():  # the report itself warns of undefined values
         warnings.simplefilter("ignore", UndefinedMetricWarning)
         return _values_of_row(kind, y, expected, groups)
 
@@ -357,7 +357,7 @@ def _values_of_row(
     for name, params in kind.own_metrics.items():
         judged, labels = one, numbers
         if name == "tweedie_deviance" and not (numbers.any() or one.any()):
-            found[name] = np.nan  # its logarithm of 0, where all are 0
+            found[name] = np.nan  # would take the logarithm of 0 where all are 0
             continue
         if KIND_METRICS[name].judges_labels:
             judged, labels = kind.nearest(one), y

@@ -71,7 +71,7 @@ class OneTask:
         return areas, rows, values
 
     def _group_means(self, times: np.ndarray | None) -> dict[str, float]:
-        """GAUC and the rank metrics, each group taken `times` times."""
+        """GAUC and the rank metrics, with each group counted `times` times."""
         if self.codes is None:
             return {}
         areas, rows, values = self.by_group
@@ -93,7 +93,7 @@ class OneTask:
 
     @cached_property
     def _sorted(self) -> tuple[np.ndarray, Runs, np.ndarray, np.ndarray, np.ndarray]:
-        """Order of the rows, runs of equal score, and what a row adds to a metric."""
+        """Order of rows, runs of equal score, and what each row adds to a metric."""
         order = grouped_order(self.p, None)[::-1]
         losses = row_log_loss(self.y, self.p), (self.p.astype(float) - self.y) ** 2
         bins = bin_of(self.p.astype(float), N_BINS, STRATEGY)
@@ -101,7 +101,7 @@ class OneTask:
 
     @cached_property
     def _units(self) -> tuple[np.ndarray | None, int]:
-        """What is drawn: the number of the group of each row, or rows."""
+        """Group number of each row, None if rows are drawn, and the number of units."""
         if self.codes is None:
             return None, len(self.y)
         ids, group = np.unique(self.codes, return_inverse=True)

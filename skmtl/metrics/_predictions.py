@@ -1,4 +1,4 @@
-"""What a fitted estimator predicts, as scores of tasks."""
+"""Predictions of a fitted estimator, as scores of its tasks."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -13,7 +13,7 @@ from skmtl.tasks import BinaryTask, TaskKind
 
 
 def _layers(estimator: object) -> Iterator[object]:
-    """An estimator, the last step of a pipeline, what a search chose, and so on."""
+    """Yield an estimator, its last step or best estimator, and so on inwards."""
     while estimator is not None:
         yield estimator
         steps = getattr(estimator, "steps", None)
@@ -24,7 +24,7 @@ def _layers(estimator: object) -> Iterator[object]:
 
 
 def final_estimator(estimator: Any, X: Any = None) -> tuple[Any, Any]:
-    """The last step of a pipeline, or what a search chose, and its rows."""
+    """Return the innermost estimator of pipelines and searches, and its rows."""
     while True:
         steps = getattr(estimator, "steps", None)
         if steps:
@@ -39,7 +39,7 @@ def final_estimator(estimator: Any, X: Any = None) -> tuple[Any, Any]:
 
 
 def task_names_of(estimator: object) -> list[str] | None:
-    """``task_names_`` of an estimator or of the last step of a pipeline."""
+    """Return ``task_names_`` of an estimator, or of one that it contains."""
     for layer in _layers(estimator):
         names = getattr(layer, "task_names_", None)
         if names is not None:
@@ -52,20 +52,21 @@ def check_binary_tasks(
 ) -> None:
     """Refuse an estimator with a task that is not binary.
 
-    A fitted one knows the kinds of its tasks; one that is not, or of which a clone is
-    fitted, says them by its parameter `task_kinds`.
+    A fitted estimator knows the kinds of its tasks. Where it is not fitted, or a clone
+    is to be fitted, they are read from its parameter `task_kinds`.
 
     Parameters
     ----------
     estimator : estimator
-        A ranker, or what holds one: a pipeline, a search, a calibrated ranker. All
-        others have binary tasks.
+        A ranker, or an estimator that contains one: a pipeline, a search, a calibrated
+        ranker. All others have binary tasks.
     does : str
         What binary tasks are needed for, such as "fuse ranks by".
     instead : str
         What to do with other tasks; a sentence.
     refits : bool, default=False
-        Whether clones of the estimator are fitted, so that its last fit does not count.
+        Whether clones of the estimator will be fitted, so that its last fit does not
+        count.
 
     Raises
     ------
@@ -80,7 +81,7 @@ def check_binary_tasks(
 
 
 def _other_task(estimator: Any, refits: bool) -> str | None:
-    """A task that is not binary, in words."""
+    """Describe a task that is not binary; None if there is none."""
     while estimator is not None:
         refits = refits and not isinstance(estimator, FrozenEstimator)
         kinds = None if refits else getattr(estimator, "task_kinds_", None)
@@ -101,7 +102,7 @@ def _other_task(estimator: Any, refits: bool) -> str | None:
 
 
 def _inner(estimator: Any, refits: bool) -> Any:
-    """What an estimator holds; what it fitted, where that counts, before the given."""
+    """Return the estimator inside another one; a fitted one, if it counts, first."""
     steps = getattr(estimator, "steps", None)
     if steps:
         return steps[-1][1]
@@ -125,10 +126,10 @@ def fuses_tasks(estimator: BaseEstimator) -> bool:
 class TaskPredictions(BaseEstimator):
     """The predictions of any multioutput classifier, as one table.
 
-    scikit-learn's cache of predictions takes an estimator and the name of a method;
-    this is the estimator to give it. Its methods leave alone what scikit-learn does to
-    the predictions of classifiers, which mistakes the classes where a fold of the
-    training data has one class only.
+    scikit-learn caches predictions by estimator and name of the method; this is the
+    estimator to pass to it. Its methods avoid scikit-learn's own processing of the
+    predictions of classifiers, which mixes up the classes where a training fold holds
+    only one.
     """
 
     def __init__(self, estimator: BaseEstimator, n_tasks: int) -> None:
@@ -137,7 +138,7 @@ class TaskPredictions(BaseEstimator):
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
-        # Before 1.9, scikit-learn calls any method of these only as it is.
+        # Before 1.9, scikit-learn calls arbitrary methods of no other type unchanged.
         tags.estimator_type = "outlier_detector"
         return tags
 
@@ -175,7 +176,7 @@ def positive_column(proba: object, classes: object) -> np.ndarray:
     proba, classes = np.asarray(proba), np.asarray(classes)
     if proba.ndim != 2 or proba.shape[1] != len(classes) or len(classes) > 2:
         raise ValueError(
-            "predict_proba must give a column for each class 0 and 1 of a task; got "
+            "predict_proba must return a column for each class 0 and 1 of a task; got "
             f"shape {proba.shape} for the classes {classes.tolist()}."
         )
     found = np.flatnonzero(classes == 1)
@@ -187,18 +188,18 @@ def positive_column(proba: object, classes: object) -> np.ndarray:
         return np.zeros(len(proba))
     raise ValueError(
         f"The estimator was fitted on the single class {classes.tolist()[0]!r}. "
-        "Whether that is the positive one cannot be known: fit on labels of 0 and 1, "
-        "or of two classes."
+        "It cannot be known whether that is the positive one: fit on labels of 0 and "
+        "1, or of two classes."
     )
 
 
 def is_table(y: Any) -> bool:
-    """Whether labels are given as a table of tasks, not as one column."""
+    """Whether labels are given as a table of tasks rather than as one column."""
     return len(y.shape if hasattr(y, "shape") else np.shape(y)) == 2
 
 
 def check_same_tasks(y: object, names: list[str]) -> None:
-    """Refuse a table of labels whose columns are other tasks than the fitted ones."""
+    """Raise if the columns of a table of labels are not the fitted tasks."""
     found = column_names(y) if is_table(y) else None
     if found is not None and sorted(found) != sorted(names):
         raise ValueError(

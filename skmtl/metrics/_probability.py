@@ -29,7 +29,7 @@ def prepare_probability(
     sample_weight: object = None,
     why: str = "it has no observed label",
 ) -> Callable[[object], np.ndarray]:
-    """A function from probabilities to the formula of each task: ``(n_tasks,)``."""
+    """Return a function from probabilities to a value of each task, ``(n_tasks,)``."""
     weight = check_weight(sample_weight, len(labels))
 
     def values(proba: object) -> np.ndarray:
@@ -100,7 +100,7 @@ def log_loss(
     ----------
     y : array-like of shape (n_samples,) or (n_samples, n_tasks)
         Labels: 1, 0, or NaN for not observed; these rows are left out, for each task
-        on its own.
+        separately.
     proba : array-like of shape (n_samples,) or (n_samples, n_tasks), or list
         Probabilities of a positive label, or the list of ``(n_samples, 2)`` arrays
         that ``predict_proba`` returns. They are clipped to ``[eps, 1 - eps]`` with the
@@ -195,7 +195,7 @@ def expected_calibration_error(
     proba : array-like of shape (n_samples,) or (n_samples, n_tasks), or list
         Probabilities of a positive label, as in :func:`log_loss`.
     n_bins : int, default=15
-        Number of bins. Bins that would end in the same probability are one.
+        Number of bins. Bins that would end at the same probability are merged.
     strategy : {"quantile", "uniform"}, default="quantile"
         Bins of equal numbers of rows, or of equal width. The probabilities of a rare
         task all fall into the first bin of equal width, where errors cancel.
@@ -216,7 +216,7 @@ def expected_calibration_error(
 
     See Also
     --------
-    predicted_to_observed : The error of the mean only, with its sign.
+    predicted_to_observed : The ratio of the means, which shows the direction.
 
     References
     ----------

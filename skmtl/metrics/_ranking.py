@@ -1,7 +1,7 @@
 """Rows ranked within groups, and what the first k places hold.
 
 Rows of equal score share their places: every value is its expectation over all orders
-of the tied rows, so that it never depends on the order of the rows in the file.
+of the tied rows, so that it never depends on the order of the rows in the table.
 """
 
 from dataclasses import dataclass

@@ -33,7 +33,7 @@ Values = Callable[[object], np.ndarray]
 class Metric:
     """How a scorer computes a metric.
 
-    ``prepare(labels, **metadata, **params)`` gives a function from scores to values
+    ``prepare(labels, **metadata, **params)`` returns a function from scores to values
     ``(n_tasks,)``; metadata are `groups` and `sample_weight` where it takes them.
     """
 
@@ -45,7 +45,7 @@ class Metric:
     ranking: bool = True  # needs a positive label, takes any score
     needs_groups: bool = False
     of_own_function: bool = False
-    function: Callable[..., float] | None = None  # the own one
+    function: Callable[..., float] | None = None  # the user's, if `of_own_function`
     of_binary: bool = True
 
 
@@ -55,7 +55,7 @@ def _gauc(labels: Labels, **kwargs: Any) -> Values:
 
 
 class TopK:
-    """Preparation of one rank metric; an object, so that it can be pickled."""
+    """Preparation of one rank metric; an object, since closures cannot be pickled."""
 
     def __init__(self, metric: str) -> None:
         self.metric = metric
@@ -85,15 +85,15 @@ def _ece(
 
 
 class NotBinary:
-    """Stands for the preparation of a metric that binary tasks do not have."""
+    """Stand-in for the preparation of a metric that is not for binary tasks."""
 
     def __init__(self, name: str) -> None:
         self.name = name
 
     def __call__(self, labels: Labels, **kwargs: Any) -> Values:
         raise ValueError(
-            f"The metric {self.name!r} judges labels that are not binary, of an "
-            "estimator with task_kinds, or numbers given to its evaluate method."
+            f"The metric {self.name!r} is not for binary tasks. Use it with an "
+            "estimator that has task_kinds, or pass numbers to its evaluate method."
         )
 
 
@@ -182,7 +182,7 @@ def function_name(function: Callable[..., object]) -> str:
 
 
 def find_metric(metric: object, greater_is_better: bool | None) -> Metric:
-    """The named metric, or a function as one."""
+    """Look up a metric by name, or make one of a function."""
     if callable(metric):
         accepted = signature(metric).parameters
         metadata = tuple(n for n in ("groups", *_WEIGHT) if n in accepted)

@@ -44,7 +44,7 @@ def task_report(
     ----------
     y : array-like of shape (n_samples,) or (n_samples, n_tasks)
         Labels: 1, 0, or NaN for not observed; these rows are left out, for each task
-        on its own. Column names of a DataFrame are the names of the tasks.
+        separately. Column names of a DataFrame are the names of the tasks.
     proba : array-like of shape (n_samples,) or (n_samples, n_tasks), or list
         Probabilities of a positive label, or the list of ``(n_samples, 2)`` arrays
         that ``predict_proba`` returns. Column names of a DataFrame name the tasks if
@@ -63,13 +63,13 @@ def task_report(
     n_resamples : int, default=200
         Number of bootstrap resamples; the interval is between their percentiles.
     random_state : int, RandomState instance or None, default=None
-        Source of the resamples. Pass an int for the same intervals in every call.
+        Controls the resampling. Pass an int for the same intervals in every call.
     task_kinds : mapping or list of task kinds, default=None
-        The kinds of the tasks where some are not binary: as given to a ranker, or a
-        list of kinds or their names in the order of the columns of `y`, such as the
-        ``task_kinds_`` of a ranker. Then `proba` is what
-        ``predict_task`` returns, with a column for each class of a multiclass task.
-        Columns with names are matched by name.
+        The kinds of the tasks, if some are not binary: as passed to a ranker, or a list
+        of kinds, or of their names, in the order of the columns of `y`, such as the
+        ``task_kinds_`` of a ranker. Then `proba` must be what ``predict_task`` returns,
+        with a column for each class of a multiclass task. Columns with names are
+        matched by name.
 
     Returns
     -------
@@ -131,7 +131,7 @@ def task_report(
 
 
 class _Options(NamedTuple):
-    """What a report of binary tasks is asked for."""
+    """Options of a report of binary tasks."""
 
     k: int
     interval: str | None
@@ -156,6 +156,7 @@ def _of_binary(
             None if codes is None else codes[seen],
             k,
         )
+        # One generator for each task, so that its intervals do not depend on others.
         rng = np.random.default_rng([seed, task])
         rows.append(_row(one, interval, level, n_resamples, rng))
     report = pd.DataFrame(rows, index=pd.Index(labels.names, name="task"))

@@ -35,7 +35,7 @@ def roc_auc(y: object, score: object, *, sample_weight: object = None) -> Any:
     """Exact area under the ROC curve of each task.
 
     The probability that a positive row has a higher score than a negative row; a tie
-    counts half. Rows whose label is NaN are left out, for each task on its own.
+    counts half. Rows whose label is NaN are left out, for each task separately.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ def roc_auc(y: object, score: object, *, sample_weight: object = None) -> Any:
     score : array-like of shape (n_samples,) or (n_samples, n_tasks), or list
         Scores, higher for rows more likely to be positive. One score ``(n_samples,)``
         is judged against every task in one pass. The list of ``(n_samples, 2)`` arrays
-        that ``predict_proba`` returns is taken too.
+        that ``predict_proba`` returns is accepted too.
     sample_weight : array-like of shape (n_samples,), default=None
         Weights of the rows. A pair of rows counts with the product of its weights.
 
@@ -92,7 +92,7 @@ def roc_auc(y: object, score: object, *, sample_weight: object = None) -> Any:
 def prepare_roc_auc(
     labels: Labels, *, sample_weight: object = None
 ) -> Callable[[object], np.ndarray]:
-    """A function from scores to the areas ``(n_tasks,)`` of checked labels."""
+    """Return a function from scores to the areas ``(n_tasks,)``."""
     weight = check_weight(sample_weight, len(labels))
     areas = prepare_areas(labels, weight=weight)
 
@@ -183,11 +183,12 @@ def _prepare_counted(labels: Labels, codes: np.ndarray | None) -> AreasOfScore:
     rank_bits = (len(labels) - 1).bit_length()
     group_bits = 0
     if codes is not None:
+        # A word of 64 bits holds the group, the rank of the score and 8 bits of labels.
         if int(codes.max()).bit_length() + rank_bits + 8 > 64:
             codes = dense_ranks(codes)
         group_bits = int(codes.max()).bit_length()
     complete = labels.observed is None
-    # One sort carries a byte of label bits; further tasks take another sort.
+    # One sort carries a byte of label bits; further tasks need another sort.
     n_tasks = min(8, 64 - group_bits - rank_bits) // (1 if complete else 2)
     sorts = []
     for first in range(0, labels.n_tasks, n_tasks):
@@ -480,7 +481,7 @@ class OrderKeys:
 
 
 def order_keys(score: np.ndarray, room: int) -> OrderKeys:
-    """Keys of at most ``room`` bits, by ranking the scores first if need be."""
+    """Return keys of at most ``room`` bits, ranking the scores first if necessary."""
     score = as_float32_if_exact(np.ascontiguousarray(score))
     keys = OrderKeys(score)
     return keys if keys.bits <= room else OrderKeys(dense_ranks(score))

@@ -70,7 +70,7 @@ class Runs:
     def _cumulative(self, values: np.ndarray) -> np.ndarray:
         """Cumulative sum within groups.
 
-        By doubling steps, so that a small group does not suffer from the rounding of
+        It doubles its steps, so that a small group does not suffer from the rounding of
         the sum over all groups before it.
         """
         if len(self.first_run) == 1:

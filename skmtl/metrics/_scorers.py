@@ -1,4 +1,4 @@
-"""Scorers by name and of own functions, for all that takes ``scoring=``."""
+"""Scorers by name or from functions, for everything that takes ``scoring=``."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -23,8 +23,8 @@ def make_task_scorer(
 ) -> TaskScorer:
     """Make a scorer of one task, or of an average over tasks.
 
-    The scorer can be used wherever scikit-learn takes ``scoring=``: alone, or several
-    in a dict, whose keys ``refit`` names. It accepts this package's rankers, every
+    The scorer can be used wherever scikit-learn takes ``scoring=``: alone, or in a dict
+    of several, of which ``refit`` names one. It accepts this package's rankers, every
     scikit-learn multioutput classifier with ``predict_proba``, and pipelines of them.
 
     Parameters
@@ -45,23 +45,23 @@ def make_task_scorer(
         of the columns of `y`, else ``"0"``, ``"1"``, …. None: all tasks.
     average : {"mean", "min", "max"} or mapping, default="mean"
         How the scores of several tasks become one. A mapping gives weights of a mean by
-        the names of tasks. Tasks whose kind does not have the metric take no part.
-        Undefined tasks are left out with a warning that says how many tasks were
-        averaged.
+        the names of tasks. Tasks whose kind does not have the metric are ignored. Tasks
+        with an undefined value are left out, with a warning that says how many tasks
+        were averaged.
     response_method : {"auto", "predict_proba", "decision_function"}, default="auto"
         Judge the probability of each task, or the one ranking score of an estimator
         that fuses the tasks. "auto" takes the fused score of an estimator with output
         weights for the metrics that rank, such as "auc" and "ndcg", and the
-        probabilities otherwise. A function over such an estimator judges the
-        probabilities, with a warning.
+        probabilities otherwise. A function judges the probabilities of such an
+        estimator, with a warning.
     greater_is_better : bool, default=None
-        Only for a function: whether high values are good (None: they are). The scorer
+        Only for a function: whether high values are good; None means True. The scorer
         of a metric whose low values are good returns its negative.
     **params : dict
         Parameters of the metric: `k`, `gains` and `weights` of the rank metrics,
         `weights` of GAUC, `n_bins` and `strategy` of the calibration error, `alpha`
-        of the pinball loss, `power` of the Tweedie deviance. `threshold` of the AUC
-        and GAUC makes positives of the numbers above it.
+        of the pinball loss, `power` of the Tweedie deviance. With `threshold`, the AUC
+        and GAUC count numbers above it as positive labels.
 
     Returns
     -------
@@ -140,7 +140,7 @@ _NAME = re.compile(r"(?:(mean|min|max)_)?([a-z_0-9]+?)(?:@(\d+))?(?::(.+))?")
 
 
 def get_task_scorer(scoring: str | Callable[..., float], **params: Any) -> Any:
-    """Return the scorer of a name such as ``"auc:order"``.
+    """Return a scorer by its name, such as ``"auc:order"``.
 
     A name is ``[average_]metric[@k][:task]``: ``"auc"`` and ``"mean_auc"`` are the mean
     over tasks, ``"min_auc"`` the worst task, ``"auc:order"`` one task, ``"ndcg@10"``
@@ -149,7 +149,7 @@ def get_task_scorer(scoring: str | Callable[..., float], **params: Any) -> Any:
     Parameters
     ----------
     scoring : str or callable
-        The name; a scorer is returned as it is.
+        The name. A scorer is returned unchanged.
     **params : dict
         Further parameters of :func:`make_task_scorer`, such as
         ``gains={"click": 1, "order": 10}``.
@@ -162,13 +162,13 @@ def get_task_scorer(scoring: str | Callable[..., float], **params: Any) -> Any:
     Raises
     ------
     ValueError
-        If the name is not one of :func:`get_task_scorer_names` with ``@k`` and
-        ``:task`` where they fit.
+        If the name is not one of :func:`get_task_scorer_names`, with ``@k`` and
+        ``:task`` where they apply.
 
     See Also
     --------
     get_task_scorer_names : The known names.
-    make_task_scorer : Scorers of own functions.
+    make_task_scorer : Scorers from functions.
 
     Notes
     -----

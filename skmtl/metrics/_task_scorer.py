@@ -1,4 +1,4 @@
-"""The scorer: predicts, judges every task, and makes one number of it."""
+"""The scorer: it predicts, judges every task and reduces the values to one number."""
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -41,7 +41,7 @@ AVERAGES: dict[str, Callable[[np.ndarray], float]] = {
 
 
 class _Metadata:
-    """Stands for a metric's function where scikit-learn reads its signature."""
+    """Stand-in for a metric's function where scikit-learn reads its signature."""
 
     def __init__(self, name: str, metadata: tuple[str, ...]) -> None:
         self.__name__ = name
@@ -56,7 +56,7 @@ class _Metadata:
         raise NotImplementedError
 
 
-# Of an estimator, the name of one of its methods, and rows.
+# Takes an estimator, the name of one of its methods, and rows.
 MethodCaller: TypeAlias = Callable[[object, str, object], object]
 
 
@@ -75,7 +75,7 @@ class TaskScorer(BaseScorer):
             _Metadata(metric.name, metric.metadata),
             1 if metric.greater_is_better else -1,
             {},
-            # scikit-learn asks estimators for this method; it knows no "auto".
+            # scikit-learn looks for this method in estimators; "auto" is unknown to it.
             (
                 ("predict_proba", "predict")
                 if response_method == "auto"
@@ -106,10 +106,10 @@ class TaskScorer(BaseScorer):
         groups: object = None,
         sample_weight: object = None,
     ) -> float:
-        """Score of a fitted estimator; greater is better.
+        """Score a fitted estimator; greater is better.
 
-        Of a source the columns that `y_true`, `groups` and `sample_weight` name, and
-        the predictions, are held in memory; nothing else.
+        Of a source, only the columns that `y_true`, `groups` and `sample_weight` name
+        are held in memory, and the predictions.
         """
         y_true = named_columns(X, y_true, "y")
         given = {"groups": groups, "sample_weight": sample_weight}
@@ -159,7 +159,7 @@ class TaskScorer(BaseScorer):
         return self.evaluate(labels, score, **metadata)
 
     def _response_of(self, estimator: BaseEstimator) -> str:
-        """The method of `TaskPredictions` that gives what is judged."""
+        """Name the method of `TaskPredictions` that returns what is judged."""
         responses = {
             "predict_proba": "task_probabilities",
             "decision_function": "ranking_score",
@@ -171,7 +171,7 @@ class TaskScorer(BaseScorer):
         if fused and self.metric.of_own_function:
             warnings.warn(
                 f"{self!r} judges the probability of each task, which output weights "
-                "do not change. Give response_method='decision_function' to judge the "
+                "do not change. Pass response_method='decision_function' to judge the "
                 "fused score, or 'predict_proba' if you mean the probabilities.",
                 UserWarning,
                 stacklevel=4,
@@ -187,13 +187,13 @@ class TaskScorer(BaseScorer):
         groups: object = None,
         sample_weight: object = None,
     ) -> float:
-        """Score of existing predictions; greater is better."""
+        """Score existing predictions; greater is better."""
         return self.prepare(y, groups=groups, sample_weight=sample_weight)(score)
 
     def prepare(
         self, y: object, *, groups: object = None, sample_weight: object = None
     ) -> Callable[[object], float]:
-        """A function from predictions to the score, for many of them on one `y`."""
+        """Return a function from predictions to the score, to reuse with one `y`."""
         if not self.metric.of_binary:
             return self._prepare_numbers(y, groups, sample_weight)
         params = dict(self.params)
@@ -222,7 +222,7 @@ class TaskScorer(BaseScorer):
     def _prepare_numbers(
         self, y: object, groups: object, sample_weight: object
     ) -> Callable[[object], float]:
-        """As `prepare`, for labels that are numbers."""
+        """Do what `prepare` does, for labels that are numbers."""
         metadata = self._metadata(groups, sample_weight)
         targets = number_targets(y)
         one = KindScore(self.metric, self.params)

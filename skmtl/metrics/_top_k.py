@@ -63,7 +63,7 @@ class Relevance:
 
 
 def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    """Zero where the whole is: such a group has no positive row and is left out."""
+    """Divide; 0 where the whole is 0, in a group without positive rows, left out."""
     return part / np.where(whole > 0, whole, 1.0)
 
 
@@ -99,7 +99,7 @@ GROUP_METRICS: dict[str, Callable[[Ranking, Relevance], np.ndarray]] = {
 
 
 def check_gains(gains: object, labels: Labels) -> np.ndarray | None:
-    """Gains ``(n_tasks,)`` in the order of the tasks."""
+    """Return gains ``(n_tasks,)`` in the order of the tasks."""
     if gains is None:
         return None
     gains = named_values(gains)
@@ -130,9 +130,10 @@ def prepare_top_k(
     gains: Gains = None,
     weights: str = "equal",
 ) -> Callable[[object], tuple[np.ndarray, Coverage]]:
-    """A function from scores to values ``(n_tasks,)``, ``(1,)`` with gains; coverage.
+    """Return a function from scores to values and coverage.
 
-    What depends on the labels alone, such as the best order, is found once.
+    Values have shape ``(n_tasks,)``, with gains ``(1,)``. What depends on the labels
+    alone, such as the best order, is computed once.
     """
     if k is not None:
         check_count(k, "k", 1)
@@ -182,7 +183,7 @@ SHARED = {
     "{before_k}": """
 y : array-like of shape (n_samples,) or (n_samples, n_tasks)
     Labels: 1, 0, or NaN for not observed. Rows whose label is NaN are left out
-    before they are ranked, for each task on its own.
+    before they are ranked, for each task separately.
 score : array-like of shape (n_samples,) or (n_samples, n_tasks), or list
     Scores, as in :func:`roc_auc`. A table of scores together with `gains` is
     fused into the expected gain, the sum of gain times score.
@@ -195,7 +196,7 @@ gains : mapping or sequence of float, default=None
     tasks, such as ``{"click": 1, "cart": 3, "order": 10}``. The gain of a row is
     the sum over its positive labels.
     Tasks that are not named have a gain of zero. A row with a NaN label of a task
-    with a gain is left out. None: each task on its own, with a gain of 1.
+    with a gain is left out. None: each task separately, with a gain of 1.
 weights : {"equal", "impressions", "clicks"}, default="equal"
     Weight of a group in the mean: 1, its rows with a label, or its positive rows.
 return_coverage : bool, default=False
@@ -227,7 +228,7 @@ Function = TypeVar("Function", bound=Callable[..., object])
 
 
 def _fill_in(function: Function) -> Function:
-    """Put what the rank metrics share into the docstring of one."""
+    """Insert the text that all rank metrics share into a docstring."""
     doc = cleandoc(function.__doc__ or "")
     for place, text in SHARED.items():
         doc = doc.replace(place, text.strip())

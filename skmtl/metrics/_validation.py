@@ -1,4 +1,4 @@
-"""Labels, scores, weights and groups of callers become arrays, checked."""
+"""Check labels, scores, weights and groups, and turn them into arrays."""
 
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,7 +24,7 @@ def chunks(n: int) -> Iterator[slice]:
 
 
 def column_names(table: object) -> list[str] | None:
-    """Column names of a table or the name of a Series, else None."""
+    """Return the column names of a table or the name of a Series, else None."""
     if isinstance(table, list) and table and isinstance(table[0], Mapping):
         table = to_native(table)
     # The `columns` of a pyarrow table are its data.
@@ -48,12 +48,12 @@ def _is_column(values: object) -> bool:
 
 
 def native(array: np.ndarray) -> np.ndarray:
-    """The values in the byte order of this machine, which sorting by bits needs."""
+    """Return values in this machine's byte order, which sorting by bits needs."""
     return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
 def as_float_table(values: object, what: str) -> np.ndarray:
-    """Numeric array of 1 or 2 dimensions; missing values become NaN."""
+    """Convert to a numeric array of 1 or 2 dimensions; missing values become NaN."""
     values = to_native(values, what)
     try:
         if isinstance(values, np.ma.MaskedArray):
@@ -141,9 +141,9 @@ class Labels:
 
 
 def check_labels(y: object, names: Sequence[str] | None = None) -> Labels:
-    """Labels of 0, 1 and NaN, with the names of their tasks.
+    """Check labels of 0, 1 and NaN, and name their tasks.
 
-    Two other classes in one column are taken too, the greater one as positive.
+    Two other classes in one column are accepted too, the greater one as positive.
     """
     if isinstance(y, Labels):
         return y
@@ -158,7 +158,7 @@ def check_labels(y: object, names: Sequence[str] | None = None) -> Labels:
 
 
 def _numbers_of_objects(y: LabelsLike) -> LabelsLike:
-    """Columns of Python numbers as columns of floats; all else as given."""
+    """Convert columns of Python numbers to floats; return anything else unchanged."""
     if not isinstance(y, pd.DataFrame | pd.Series | np.ndarray):
         return y
     dtypes = [y.dtype] if isinstance(y, np.ndarray) else pd.DataFrame(y).dtypes
@@ -171,14 +171,14 @@ def _numbers_of_objects(y: LabelsLike) -> LabelsLike:
 
 
 def labels_of(targets: Targets, *, one_dimensional: bool) -> Labels:
-    """The labels that the reader of `y` has found."""
+    """Convert what `check_targets` has read."""
     classes = targets.classes
     single = isinstance(classes, np.ndarray) and len(classes) == 1
     if isinstance(classes, np.ndarray) and single and classes[0] not in (0, 1):
         raise ValueError(
-            f"The labels of task {targets.names[0]!r} are all {classes[0]!r}. Which "
-            "class that is cannot be known: give labels of 0, 1 or NaN, or of two "
-            "classes."
+            f"The labels of task {targets.names[0]!r} are all {classes[0]!r}. It "
+            "cannot be known whether they are positive: use labels of 0, 1 or NaN, or "
+            "of two classes."
         )
     observed = None if targets.observed.all() else targets.observed.T.copy()
     names = [str(name) for name in targets.names]
@@ -186,10 +186,10 @@ def labels_of(targets: Targets, *, one_dimensional: bool) -> Labels:
 
 
 def _zeros_and_ones(y: object, names: list[str] | None) -> Labels | None:
-    """Labels of a table of plain numbers, in blocks; None for any other.
+    """Read labels of a table of plain numbers in blocks; None for any other table.
 
-    `check_targets` finds the same, more slowly and with more memory, and knows all
-    other labels and what is wrong with them.
+    `check_targets` would return the same, more slowly and with more memory. It reads
+    all other labels too, and says what is wrong with them.
     """
     try:
         array = as_float_table(y, "y")
@@ -218,7 +218,7 @@ def _zeros_and_ones(y: object, names: list[str] | None) -> Labels | None:
 
 
 def _with_names(labels: Labels, names: list[str], named: bool) -> Labels:
-    """The labels under the given names; columns that carry them are reordered."""
+    """Give labels these names; columns that already have them are reordered."""
     if len(names) != labels.n_tasks:
         raise ValueError(
             f"y has {labels.n_tasks} column(s) {labels.names}, but there are "
@@ -241,9 +241,10 @@ def require_positive(labels: Labels) -> None:
 def check_scores(
     score: object, labels: Labels, *, probability: bool = False
 ) -> np.ndarray:
-    """Finite scores, ``(n_samples,)`` for every task or ``(n_samples, n_tasks)``.
+    """Check scores, ``(n_samples,)`` for every task or ``(n_samples, n_tasks)``.
 
-    The list of ``(n_samples, 2)`` arrays that ``predict_proba`` returns is taken too.
+    They must be finite. The list of ``(n_samples, 2)`` arrays that ``predict_proba``
+    returns is accepted too.
     """
     what = "proba" if probability else "score"
     if isinstance(score, list | tuple) and len(score) and np.ndim(score[0]) == 2:
@@ -295,9 +296,10 @@ def _match_tasks(
 def in_order_of_tasks(
     array: np.ndarray, names: list[str] | None, tasks: list[str], what: str
 ) -> np.ndarray:
-    """The columns in the order of the tasks, where both have names.
+    """Put the columns in the order of the tasks, where both have names.
 
-    Names that only count, ``"0"``, ``"1"`` and so on, match other names by their place.
+    Names that only number the columns, ``"0"``, ``"1"`` and so on, match other names
+    by position.
     """
     if names is None or len(tasks) == 1 or names == tasks:
         return array
@@ -332,9 +334,9 @@ def _check_values(
 
 
 def named_values(values: object) -> Any:
-    """A Series as a mapping by its index, unless the index only counts; else as given.
+    """Turn a Series into a mapping by its index, unless that only numbers the values.
 
-    A mapping gets strings as keys.
+    The keys of a mapping become strings. Anything else is returned unchanged.
     """
     if isinstance(values, pd.Series) and not (
         isinstance(values.index, pd.RangeIndex) and values.index.start == 0
@@ -351,7 +353,7 @@ def named_values(values: object) -> Any:
 
 
 def as_numbers(values: object, what: str) -> np.ndarray:
-    """Values as float64; an error names what they are."""
+    """Convert values to float64; the error names what they are."""
     try:
         return np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError, OverflowError) as error:
@@ -372,7 +374,7 @@ def check_count(value: object, name: str, least: int) -> None:
 
 
 def check_length(values: object, n: int, name: str) -> np.ndarray:
-    """Values of any kind, one for each row."""
+    """Check values of any kind, one for each row."""
     array = np.asarray(to_native(values, name))
     if array.shape == (n, 1):  # a table of one column
         array = array[:, 0]
@@ -382,7 +384,7 @@ def check_length(values: object, n: int, name: str) -> np.ndarray:
 
 
 def check_weight(sample_weight: object, n: int) -> np.ndarray | None:
-    """Weights ``(n_samples,)``: finite, not negative, not all zero.
+    """Check weights ``(n_samples,)``: finite, not negative, not all zero.
 
     They are scaled by a power of two, which is exact, to a maximum between 1/2 and 1,
     so that neither sums nor products of them overflow or vanish.
@@ -404,15 +406,19 @@ def check_weight(sample_weight: object, n: int) -> np.ndarray | None:
             f"row {row}."
         )
     if not weight.any():
-        raise ValueError("sample_weight is zero in every row.")
+        raise ValueError(
+            "sample_weight is zero in every row. Give at least one row a weight above "
+            "0."
+        )
     scaled: np.ndarray = np.ldexp(weight, -np.frexp(weight.max())[1])
     return scaled
 
 
 def check_groups(groups: object, n: int) -> np.ndarray:
-    """Integer codes of the group ids, in the order of the ids where they are integers.
+    """Return integer codes of the group ids, from 0.
 
-    Returned codes start at 0; integers that span few bits are only shifted.
+    Integers that span less than 2**31 are only shifted, which is fast; other ids are
+    numbered in order of appearance.
     """
     if groups is None:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""Folds that keep the labels of every task, also the rare ones."""
+"""Folds with equal shares of every task's labels, including rare ones."""
 
 import warnings
 from collections.abc import Iterator
@@ -17,8 +17,8 @@ class MultiTaskStratifiedKFold(BaseCrossValidator):
     """K folds with equal shares of every task's positive and negative labels.
 
     Rows with the same labels in all tasks (1, 0 or not observed) are dealt out evenly.
-    What is left over goes, combinations of the rarest label first, to the folds that
-    have the fewest of that label, so that rare orders reach every fold.
+    Leftover rows go to the folds that have the fewest of their rarest label, rows with
+    the rarest labels first, so that rare orders reach every fold.
 
     Parameters
     ----------
@@ -28,7 +28,7 @@ class MultiTaskStratifiedKFold(BaseCrossValidator):
         Whether to shuffle the rows of equal labels before they are dealt out.
         Otherwise they stay in order.
     random_state : int, RandomState instance or None, default=None
-        Source of the shuffling. Pass an int for the same folds in every call.
+        Controls the shuffling. Pass an int for the same folds in every call.
 
     See Also
     --------
@@ -36,8 +36,8 @@ class MultiTaskStratifiedKFold(BaseCrossValidator):
 
     Notes
     -----
-    The idea to serve the rarest label first is that of iterative stratification [1]_;
-    dealing out whole combinations of labels keeps the loop to the few rows left over.
+    Serving the rarest label first is the idea of iterative stratification [1]_. Dealing
+    out whole combinations of labels limits the loop to combinations instead of rows.
 
     References
     ----------
@@ -136,7 +136,7 @@ class MultiTaskStratifiedKFold(BaseCrossValidator):
             yield rows[fold != k], rows[fold == k]
 
     def _folds(self, states: np.ndarray, names: list[str]) -> np.ndarray:
-        """The fold of each row whose test part it is in."""
+        """Return, for each row, the fold whose test part it is in."""
         n_folds = self.n_splits
         totals = _totals(states)
         if n_folds > len(states):
@@ -155,7 +155,7 @@ class MultiTaskStratifiedKFold(BaseCrossValidator):
             rarest_first = present[np.argsort(totals[present], kind="stable")]
             share = np.full(n_folds, len(part) // n_folds)
             last = np.arange(n_folds) if rng is None else rng.permutation(n_folds)
-            # The last key of lexsort decides first.
+            # lexsort sorts by its last key first, which is the rarest label.
             order = np.lexsort((last, size, *have[:, rarest_first[::-1]].T))
             share[order[: len(part) % n_folds]] += 1
             fold[part] = np.repeat(np.arange(n_folds), share)
@@ -175,14 +175,14 @@ def _warn_empty(positives: np.ndarray, names: list[str]) -> None:
     if lacking:
         warnings.warn(
             f"Of {len(positives)} folds, some have no positive label of the tasks "
-            f"{lacking}. Take fewer folds.",
+            f"{lacking}. Use fewer folds.",
             UserWarning,
             stacklevel=4,
         )
 
 
 def _label_states(y: object) -> tuple[np.ndarray, list[str]]:
-    """0, 1, or 2 for not observed, of shape (n_samples, n_tasks); names of tasks."""
+    """Return states (0, 1, or 2 if not observed) by row and task, and task names."""
     targets = check_targets(to_native(y, "y"))
     states = np.where(targets.observed, targets.labels, 2).astype(np.int64)
     return states, [str(name) for name in targets.names]
@@ -194,7 +194,7 @@ def _totals(states: np.ndarray) -> np.ndarray:
 
 
 def _present(states: np.ndarray) -> np.ndarray:
-    """Places in the totals of the labels that a row has."""
+    """Positions, in the totals, of the labels that a row has."""
     tasks = np.flatnonzero(states < 2)
     return 2 * tasks + states[tasks]
 
@@ -205,6 +205,7 @@ def _parts_by_rarity(
     """Rows of equal labels, those with the rarest label first, rows in given order."""
     codes = np.zeros(len(states), dtype=np.int64)
     for column in states.T:
+        # Numbered again after each task, so that many tasks do not overflow int64.
         codes = np.unique(3 * codes + column, return_inverse=True)[1]
     order = rows[np.argsort(codes[rows], kind="stable")]
     cuts = np.flatnonzero(np.diff(codes[order])) + 1

@@ -12,23 +12,23 @@ from sklearn.model_selection import BaseCrossValidator
 from skmtl._containers import n_rows_of
 from skmtl._typing import TableLike
 
-# A number of the unit of the timestamps, or what pandas.Timedelta takes.
+# A number in the unit of the timestamps, or what pandas.Timedelta accepts.
 Length: TypeAlias = float | str | timedelta | np.timedelta64
 
 
 class TimeSplit(BaseCrossValidator):
     """Train on rows before a point in time, test on the rows after it.
 
-    Time is read from timestamps, so the rows may come in any order, and rows of one
-    timestamp are never divided. Between training and test lies a gap, in which labels
-    such as orders ripen. With `groups`, users of the test rows are left out of the
-    training rows, so that every fold is tested on users that it has not seen.
+    Time is read from timestamps, so the rows may come in any order, and rows with the
+    same timestamp are never separated. A gap between training and test leaves time for
+    late labels such as orders. With `groups`, users of the test rows are left out of
+    the training rows, so that every fold is tested on users that it has not seen.
 
     Parameters
     ----------
     n_splits : int, default=5
-        Number of folds. Their test windows follow each other, the last one ends with
-        the data.
+        Number of folds. Their test windows follow each other, and the last one ends
+        with the data.
     test_size : number, timedelta or str, default=None
         Length in time of each test window, in the unit of the timestamps, or for dates
         a timedelta or a string such as ``"1D"``. None: the test windows and the first
@@ -36,7 +36,7 @@ class TimeSplit(BaseCrossValidator):
     gap : number, timedelta or str, default=0
         Length in time between the training rows and the test window.
     train_size : number, timedelta or str, default=None
-        Longest time that the training rows span. None: from the beginning of the data.
+        Longest time that the training rows span. None: they start with the data.
 
     See Also
     --------
@@ -49,9 +49,9 @@ class TimeSplit(BaseCrossValidator):
     have ``b < t <= e`` and the training rows ``t <= b - gap``, with `train_size` also
     ``t > b - gap - train_size``.
 
-    Inside ``cross_validate`` and searches the timestamps travel by scikit-learn's
-    metadata routing: ``params={"timestamps": t}``. To hand over `groups` as well, ask
-    for them by ``TimeSplit().set_split_request(groups=True)``. Without routing, pass
+    In ``cross_validate`` and searches, pass the timestamps by scikit-learn's metadata
+    routing: ``params={"timestamps": t}``. To pass `groups` as well, request them with
+    ``TimeSplit().set_split_request(groups=True)``. Without routing, pass
     ``cv=list(TimeSplit().split(X, timestamps=t))``.
 
     Examples
@@ -66,7 +66,7 @@ class TimeSplit(BaseCrossValidator):
     [3 1 2] [5 6]
     """
 
-    # The timestamps are what the split is about; groups are used on request only.
+    # The split cannot do without timestamps; groups are used on request only.
     __metadata_request__split = {"timestamps": True, "groups": None}  # noqa: RUF012
 
     def __init__(
@@ -166,7 +166,7 @@ class TimeSplit(BaseCrossValidator):
                 if not rows.any():
                     raise ValueError(
                         f"Fold {fold} has no {part} row: its test window begins after "
-                        f"{start} and ends with {end}. Take fewer or shorter test "
+                        f"{start} and ends with {end}. Use fewer or shorter test "
                         "windows or a shorter gap."
                     )
             yield np.flatnonzero(train), np.flatnonzero(test)
@@ -176,18 +176,18 @@ class TimeSplit(BaseCrossValidator):
         n = self.n_splits
         if self.test_size is not None:
             length = _check_length(self.test_size, time, "test_size")
-            if not length > length * 0:
+            if not length > length * 0:  # 0 in the unit of the length
                 raise ValueError(f"test_size must be positive; got {self.test_size!r}.")
             return [time.max() - length * (n - i) for i in range(n)]
         moments, counts = np.unique(time, return_counts=True)
         if len(moments) <= n:
             raise ValueError(
-                f"n_splits={n} test windows need at least {n + 1} different "
+                f"n_splits={n} test windows need at least {n + 1} distinct "
                 f"timestamps; there are {len(moments)}."
             )
         steps = np.arange(n)
         places = np.searchsorted(np.cumsum(counts), len(time) * (steps + 1) / (n + 1))
-        # Where one timestamp holds many rows, each window still gets one of its own.
+        # Where one timestamp holds many rows, each window still gets its own timestamp.
         places = np.maximum.accumulate(places - steps) + steps
         places = np.minimum(places, len(moments) - 1 - n + steps)
         return list(moments[places])
@@ -198,7 +198,7 @@ def _check_timestamps(timestamps: object, n_rows: int) -> np.ndarray:
         raise ValueError(
             "timestamps is missing: pass the time of each row. Under cross-validation "
             "set sklearn.set_config(enable_metadata_routing=True) and pass "
-            "params={'timestamps': ...}; without routing take "
+            "params={'timestamps': ...}; without routing use "
             "cv=list(TimeSplit().split(X, timestamps=...))."
         )
     series = pd.Series(timestamps).reset_index(drop=True)
@@ -214,13 +214,13 @@ def _check_timestamps(timestamps: object, n_rows: int) -> np.ndarray:
     if time.dtype.kind not in "iufM":
         raise ValueError(
             f"timestamps must be numbers or dates; got {series.dtype}. Convert strings "
-            "by pandas.to_datetime."
+            "with pandas.to_datetime."
         )
     return time.astype(np.int64) if time.dtype.kind in "iu" else time
 
 
 def _check_length(length: Length, time: np.ndarray, name: str) -> Any:
-    """A length in time that can be subtracted from the timestamps."""
+    """Convert a length in time to one that can be subtracted from the timestamps."""
     dates = time.dtype.kind == "M"
     value: Any
     try:
@@ -247,7 +247,7 @@ def _check_length(length: Length, time: np.ndarray, name: str) -> Any:
 
 def _check_groups(groups: object, n_rows: int) -> np.ndarray:
     ids = np.asarray(groups)
-    # pandas cannot sort out values in a foreign byte order.
+    # pandas cannot factorize values in a foreign byte order.
     codes, _ = pd.factorize(ids.astype(ids.dtype.newbyteorder("="), copy=False))
     if len(codes) != n_rows:
         raise ValueError(f"groups has {len(codes)} rows, but X has {n_rows}.")

@@ -51,9 +51,9 @@ def test_rows_stand_for_the_first_known_id_of_the_chain(rows, asked):
         ({"nothing": "kind"}, "fallback names 'nothing'"),
         (
             {"item": "kind", "kind": "item"},
-            "in a circle of columns: 'item' -> 'kind' -> 'item'",
+            "has a cycle of columns: 'item' -> 'kind' -> 'item'",
         ),
-        ({"item": "item"}, "in a circle of columns: 'item' -> 'item'"),
+        ({"item": "item"}, "has a cycle of columns: 'item' -> 'item'"),
         ({"shop": "kind"}, "fallback names 'shop', which is hashed"),
     ],
 )

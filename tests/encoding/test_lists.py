@@ -85,7 +85,7 @@ def reference(cells, asked, max_length=None, min_frequency=1):
     return [[row.get(v, 0) for v in kept(cell)] for cell in asked]
 
 
-@pytest.mark.filterwarnings("ignore:No id of columns")
+@pytest.mark.filterwarnings("ignore:No id in columns")
 @given(LISTS | BEYOND, st.none() | st.integers(1, 4), st.integers(1, 2), st.data())
 @settings(max_examples=200, deadline=None)
 def test_lists_are_encoded_as_one_by_one(cells, max_length, min_frequency, data):
@@ -274,7 +274,7 @@ def test_output_clone_and_pickle():
         ([["a"], [2]], r"'h' mixes types \(int, str\)"),
         ([[1], 3], r"'h' mixes lists with single values \(int\)"),
         ([[1], "a"], r"'h' mixes lists with single values \(str\)"),
-        ([3, [1]], "'h' holds lists, but also single ids"),
+        ([3, [1]], "'h' holds both lists and single ids"),
         ([[1], {2}], r"'h' mixes lists with single values \(set\)"),
         ([[pd.Timestamp(0)], []], "'h' holds Timestamp objects"),
     ],
@@ -312,7 +312,7 @@ def test_a_column_keeps_its_kind():
     encoder = encoder_of(X)
     with pytest.raises(TypeError, match="'tags' mixes lists with single"):
         encoder.encode(X.assign(tags=[1, 2, 3, 4]))
-    with pytest.raises(TypeError, match="'item' holds lists, but also single"):
+    with pytest.raises(TypeError, match="'item' holds both lists and single"):
         encoder.encode(X.assign(item=[["a"]] * 4))
 
 
@@ -322,11 +322,11 @@ def test_a_column_keeps_its_kind():
         ({"histroy": "item"}, ValueError, "'histroy', which is not a column of X"),
         ({"history": "itme"}, ValueError, "'itme', which is not a column of X"),
         ({"history": "price"}, ValueError, "'price', which is read as numbers"),
-        ({"item": "item"}, ValueError, "circle of columns: 'item' -> 'item'"),
+        ({"item": "item"}, ValueError, "cycle of columns: 'item' -> 'item'"),
         (
             {"item": "history", "history": "item"},
             ValueError,
-            "circle of columns: 'item' -> 'history' -> 'item'",
+            "cycle of columns: 'item' -> 'history' -> 'item'",
         ),
         (
             {"tags": "item"},

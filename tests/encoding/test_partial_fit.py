@@ -59,7 +59,7 @@ def test_an_id_gets_a_row_when_it_is_frequent_enough_and_keeps_it(parts, least, 
     assert encoder.vocabulary_sizes_ == [len(row_of) + 1]
 
 
-@pytest.mark.filterwarnings("ignore:No id of columns")
+@pytest.mark.filterwarnings("ignore:No id in columns")
 def test_frequencies_tell_unseen_ids_from_missing_cells():
     X = pd.DataFrame({"item": ["a", "b", "a", None], "user": [1, 1, 2, 3]})
     encoder = TableEncoder(["item", "user"]).fit(X)
@@ -160,13 +160,13 @@ def test_lists_and_shared_vocabularies_grow_too():
     assert growth.start.tolist() == [0, 1, 2, 0, 0]
 
 
-@pytest.mark.filterwarnings("ignore:No id of columns")
+@pytest.mark.filterwarnings("ignore:No id in columns")
 def test_what_hashing_and_falling_back_refuse_of_shared_columns():
     X = pd.DataFrame({"item": ["a", "b"], "seen": ["b", "a"], "kind": ["x", "y"]})
     X["history"] = [["b"], ["a", "a"]]
     share = {"seen": "item", "history": "item"}
     for parameters, message in (
-        ({"fallback": {"seen": "kind"}}, "lets 'seen' fall back, which shares"),
+        ({"fallback": {"seen": "kind"}}, "fallback has an entry for 'seen', which shares"),
         ({"n_buckets": {"seen": 9}}, "n_buckets names 'seen', which shares"),
         ({"n_buckets": {"item": 9}, "n_hashes": 2}, "'history' holds lists"),
     ):

@@ -70,7 +70,7 @@ OPTIONS = {
 }
 
 
-@pytest.mark.filterwarnings("ignore:No id of columns")
+@pytest.mark.filterwarnings("ignore:No id in columns")
 @pytest.mark.parametrize("option", OPTIONS)
 def test_options_of_the_encoder(option, table, tmp_path):
     ranker = small_ranker(

@@ -220,7 +220,7 @@ def test_reports_show_each_task_its_own_metrics(fitted):
     assert report.loc["reason"].notna()[["roc_auc", "log_loss", "accuracy"]].all()
     named = task_report(y, values, groups, task_kinds=KINDS)
     pd.testing.assert_frame_equal(named, report)
-    with pytest.raises(ValueError, match="Give what predict_task returns"):
+    with pytest.raises(ValueError, match="Pass what predict_task returns"):
         task_report(y, values.iloc[:, :4], task_kinds=KINDS)
 
 

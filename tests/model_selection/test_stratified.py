@@ -131,7 +131,7 @@ def test_works_as_cv_of_scikit_learn():
 
 def test_too_few_positives_are_named():
     y = pd.DataFrame({"click": [0, 1] * 10, "order": [1, 1] + [0] * 18})
-    with pytest.warns(UserWarning, match=r"'order': '2 in all'.*Take fewer folds"):
+    with pytest.warns(UserWarning, match=r"'order': '2 in all'.*Use fewer folds"):
         list(MultiTaskStratifiedKFold(5).split(y, y))
 
 

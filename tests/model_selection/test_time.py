@@ -151,7 +151,7 @@ BAD = {
     "zero": ({"test_size": 0}, NUMBERS, "test_size must be positive"),
     "long gap": ({"gap": 30}, NUMBERS, "Fold 0 has no training row"),
     "long test": ({"test_size": 10}, NUMBERS, "Fold 0 has no training row"),
-    "one time": ({}, NUMBERS * 0, "need at least 6 different timestamps; there are 1"),
+    "one time": ({}, NUMBERS * 0, "need at least 6 distinct timestamps; there are 1"),
 }
 
 

@@ -129,7 +129,7 @@ def test_memory_of_pending_ids_counts_and_the_owner_is_named(monkeypatch):
     encoder = TableEncoder(["item", "seen"], share_embedding={"seen": "item"})
     with pytest.raises(
         ValueError,
-        match=r"'seen' has most, at least 5,000 .*Hash 'item'.*n_buckets=\{'item'",
+        match=r"'seen' has the most, at least 5,000 .*Hash 'item'.*n_buckets=\{'item'",
     ):
         encoder.fit(source)
     encoder.set_params(n_buckets={"item": 100}).fit(source)
