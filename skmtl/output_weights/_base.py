@@ -1,4 +1,4 @@
-"""What both estimators do: delegate to the inner one, and fuse what it predicts."""
+"""Base of both estimators: delegate to the inner one and fuse what it predicts."""
 
 import warnings
 from typing import Any, ClassVar
@@ -40,13 +40,13 @@ from skmtl.tasks import check_targets
 
 
 def read_labels(y: object) -> tuple[Labels, Any]:
-    """Labels of every task, and the classes of a single one."""
+    """Read the labels of every task, and the classes of a single one."""
     targets = check_targets(to_native(y, "y"))
     if targets.multioutput:
         return labels_of(targets, one_dimensional=False), None
     if np.asarray(y).ndim == 2:
         warnings.warn(
-            "A column-vector y was passed when a 1d array was expected. Give the "
+            "A column-vector y was passed when a 1d array was expected. Pass the "
             "labels of a single task as y.ravel() or as a Series.",
             DataConversionWarning,
             stacklevel=4,
@@ -54,14 +54,14 @@ def read_labels(y: object) -> tuple[Labels, Any]:
     found = np.unique(targets.labels[targets.observed])
     if len(found) < 2 and targets.observed.all():
         raise ValueError(
-            f"y holds one class only, {targets.as_given()[:1].tolist()}; a ranking "
-            "needs two classes."
+            f"y holds only one class, {targets.as_given()[:1].tolist()}; a ranking "
+            "needs two classes. Pass labels of both."
         )
     return labels_of(targets, one_dimensional=True), targets.classes
 
 
 def mean_area(y: object, score: object, sample_weight: object) -> float:
-    """Give the mean ROC AUC of the tasks, as the estimators' `score`."""
+    """Return the mean ROC AUC of the tasks, the `score` of the estimators."""
     labels, _ = read_labels(y)
     found: float = get_task_scorer("auc").evaluate(
         labels, score, sample_weight=sample_weight
@@ -70,7 +70,7 @@ def mean_area(y: object, score: object, sample_weight: object) -> float:
 
 
 def fit_router(owner: BaseEstimator) -> MetadataRouter:
-    """Routing from `fit` to the inner estimator, and to `cv` if it is a splitter."""
+    """Route from `fit` to the inner estimator, and to `cv` if it is a splitter."""
     router = MetadataRouter(owner=owner).add(
         estimator=owner.estimator,
         method_mapping=MethodMapping().add(caller="fit", callee="fit"),
@@ -92,14 +92,14 @@ def task_table(estimator: BaseEstimator, X: object, n_tasks: int) -> np.ndarray:
         if proba.ndim != 2 or not proba.shape[1]:
             raise ValueError(
                 f"{type(estimator).__name__}.predict_proba gives shape {proba.shape}. "
-                "It must give a column for each class."
+                "It must return a column for each class."
             )
         return proba[:, -1:].astype(np.float64)
     table = np.asarray(TaskPredictions(estimator, n_tasks).task_probabilities(X))
     if table.ndim != 2 or table.shape[1] != n_tasks:
         raise ValueError(
             f"{type(estimator).__name__}.predict_proba gives shape {table.shape}, but "
-            f"there are {n_tasks} tasks. It must give a probability for each task."
+            f"there are {n_tasks} tasks. It must return a probability for each task."
         )
     return table.astype(np.float64)
 
@@ -107,7 +107,7 @@ def task_table(estimator: BaseEstimator, X: object, n_tasks: int) -> np.ndarray:
 def check_can_fuse(
     estimator: BaseEstimator, who: BaseEstimator, *, refits: bool = False
 ) -> None:
-    """Refuse an estimator whose tasks are not all binary, or without probabilities.
+    """Raise if not all tasks of an estimator are binary, or it has no probabilities.
 
     Raises
     ------
@@ -127,10 +127,10 @@ def check_can_fuse(
 def check_has_probabilities(
     estimator: BaseEstimator, who: BaseEstimator, *, refits: bool
 ) -> None:
-    """Refuse an estimator without ``predict_proba``, as scikit-learn does parameters.
+    """Raise scikit-learn's error for parameters if there is no ``predict_proba``.
 
-    A ranker of a task without classes has none, and an error about the task says more.
-    So this comes after the tasks are known to be binary.
+    A ranker with a task without classes has none, but an error about the task is more
+    helpful. So this is called once the tasks are known to be binary.
     """
     if refits and hasattr(estimator, "get_params"):
         estimator = clone(estimator)  # the methods of a last fit do not count
@@ -141,7 +141,7 @@ def check_has_probabilities(
 class BaseOutputWeights(
     FusesTasks, MetaSaveMixin, ClassifierMixin, MetaEstimatorMixin, BaseEstimator
 ):
-    """Ranks by a fused score; everything else is the inner estimator's."""
+    """Rank by a fused score; delegate everything else to the inner estimator."""
 
     _parameter_constraints: ClassVar[dict[str, object]] = {
         "estimator": [HasMethods(["fit"])],
@@ -149,7 +149,7 @@ class BaseOutputWeights(
     }
 
     def _inner(self) -> Any:
-        """The fitted inner estimator; the given one if it is fitted and this is not."""
+        """Return the fitted inner estimator, or `estimator` itself if only it is."""
         if hasattr(self, "estimator_"):
             return self.estimator_
         if not isinstance(self.estimator, type):
@@ -162,7 +162,7 @@ class BaseOutputWeights(
         return None
 
     def _set_inner(self, fitted: object, labels: Labels) -> None:
-        """Keep the fitted inner estimator, or, where there is none, the tasks."""
+        """Keep the fitted inner estimator, if there is one, and the task names."""
         if fitted is None:
             self.__dict__.pop("estimator_", None)
         else:
@@ -196,7 +196,7 @@ class BaseOutputWeights(
 
     @available_if(estimator_has("predict"))
     def predict(self, X: object) -> Any:
-        """Predict the labels with the inner estimator; weights play no part.
+        """Predict the labels with the inner estimator; the weights are not used.
 
         Parameters
         ----------
@@ -269,8 +269,9 @@ class BaseOutputWeights(
         Returns
         -------
         ndarray of shape (n_samples,)
-            The ranking score, higher first. With one 1-D task, and not ranks, less its
-            value at probability 0.5, so that it is positive where ``predict`` is.
+            The ranking score, higher first. With a single task, unless ranks are fused,
+            its value at probability 0.5 is subtracted, so that the score is positive
+            where ``predict`` is.
         """
         inner, names = self._inner(), self._names()
         check_can_fuse(inner, self)
@@ -284,7 +285,7 @@ class BaseOutputWeights(
         return score
 
     def score(self, X: object, y: object, sample_weight: object = None) -> float:
-        """Mean over the tasks of the ROC AUC of the fused score.
+        """Return the ROC AUC of the fused score, averaged over the tasks.
 
         Parameters
         ----------
@@ -306,8 +307,8 @@ class BaseOutputWeights(
         tags = super().__sklearn_tags__()
         inner = get_tags(self.estimator)
         tags.classifier_tags.multi_class = False
-        # Tables of labels are taken, but these tags promise more: a decision_function
-        # with a column for each task, where this one fuses them.
+        # Tables of labels are accepted, but these tags promise a decision_function with
+        # a column for each task, whereas this one fuses the tasks.
         tags.classifier_tags.multi_label = False
         tags.target_tags.multi_output = False
         tags.target_tags.single_output = True

@@ -1,4 +1,4 @@
-"""The points of the search: grids, directions, and moves beyond the grid."""
+"""Points of the search: grids, directions, and moves beyond the grid."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -19,7 +19,7 @@ MAX_POINTS = 500_000
 
 
 def make_candidates(weights: GridLike, names: Sequence[str]) -> np.ndarray:
-    """All points ``(n_candidates, n_tasks)``, without the all-zero point."""
+    """Make all points ``(n_candidates, n_tasks)``, without the all-zero point."""
     if isinstance(weights, Integral) and not isinstance(weights, bool):
         if weights < 2:
             raise ValueError(
@@ -38,12 +38,15 @@ def make_candidates(weights: GridLike, names: Sequence[str]) -> np.ndarray:
     check_values(points, names)
     points = points[points.any(axis=1)]
     if not len(points):
-        raise ValueError("weights hold the all-zero point only; nothing to search.")
+        raise ValueError(
+            "weights hold only the all-zero point, so there is nothing to search. Add "
+            "other points."
+        )
     return points
 
 
 def n_points(weights: GridLike, n_tasks: int) -> int:
-    """Size of the grid, without making it."""
+    """Return the size of the grid without making it."""
     if isinstance(weights, Integral):
         return int(weights) ** n_tasks
     if isinstance(weights, Mapping):
@@ -60,7 +63,7 @@ def _check_size(count: int) -> None:
 
 
 def _given_points(weights: npt.ArrayLike, names: Sequence[str]) -> np.ndarray:
-    """An array of points; the columns of a DataFrame are matched by name."""
+    """Check an array of points; the columns of a DataFrame are matched by name."""
     points = as_numbers(weights, "weights")
     columns = column_names(weights) if points.ndim == 2 else None
     if points.ndim != 2 or points.shape[1] != len(names) or not len(points):
@@ -95,11 +98,12 @@ def _product(axes: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def directions(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """First point of each direction, by rising index, and the direction of each point.
+    """Find the first point of each direction, and the direction of each point.
 
-    Points that differ only in scale rank alike. They are told by their ratio to the
-    largest weight, up to 12 digits.
+    Points that differ only in scale rank alike. They are recognized by their ratio to
+    the largest weight, up to 12 digits.
     """
+    # Adding 0.0 turns -0.0 into 0.0, which `unique` would otherwise keep apart.
     scaled = np.round(points / points.max(axis=1, keepdims=True), 12) + 0.0
     _, first, inverse = np.unique(
         scaled, axis=0, return_index=True, return_inverse=True
@@ -111,7 +115,7 @@ def directions(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def start_points(n_tasks: int) -> np.ndarray:
-    """Single tasks, pairs, and equal weights: where no grid fits."""
+    """Single tasks, pairs and equal weights, where a grid would be too large."""
     single = np.eye(n_tasks)
     first, second = np.triu_indices(n_tasks, 1)
     return np.concatenate(
@@ -126,10 +130,10 @@ Merit = Callable[[np.ndarray], np.ndarray]
 def refine(merit: Merit, start: np.ndarray, scale: np.ndarray) -> np.ndarray:
     """Climb from a point until no move helps; never to a lower merit.
 
-    A rank metric is a step function of the weights, so nothing has a gradient. A move
-    raises or lowers one task's share of the spread of the fused score, in ever smaller
-    steps (a compass search, Kolda, Lewis and Torczon, SIAM Review 45(3), 2003,
-    section 1). With more than two tasks a move also shifts share from one task to
+    A rank metric is a step function of the weights, so it has no useful gradient. A
+    move raises or lowers one task's share of the spread of the fused score, in ever
+    smaller steps (a compass search, Kolda, Lewis and Torczon, SIAM Review 45(3), 2003,
+    section 1). With three or four tasks a move also shifts share from one task to
     another.
 
     Parameters

@@ -23,7 +23,7 @@ from skmtl.output_weights._fusion import check_weights
 
 
 class FixedOutputWeights(BaseOutputWeights):
-    """Classifier of several tasks that ranks by a fused score with given weights.
+    """Classifier for several tasks that ranks by a fused score with given weights.
 
     Parameters
     ----------
@@ -92,9 +92,9 @@ class FixedOutputWeights(BaseOutputWeights):
         X : array-like or DataFrame of shape (n_samples, n_features)
             The table.
         y : array-like of shape (n_samples,) or (n_samples, n_tasks)
-            Labels: 1, 0, or NaN where the inner estimator takes it.
+            Labels: 1, 0, or NaN where the inner estimator accepts it.
         **params : dict
-            Parameters of the inner estimator's ``fit``; with metadata routing those
+            Parameters of the inner estimator's ``fit``; with metadata routing, those
             that it requests.
 
         Returns
@@ -110,7 +110,7 @@ class FixedOutputWeights(BaseOutputWeights):
         """
         check_can_fuse(self.estimator, self, refits=True)
         labels, _ = read_labels(y)
-        # Names are known once the inner estimator is fitted.
+        # Weights by name are checked later: the fitted inner estimator names the tasks.
         if not isinstance(named_values(self.weights), Mapping):
             self._output_weights_checked(labels.names)
         if _routing_enabled():
@@ -127,7 +127,7 @@ class FixedOutputWeights(BaseOutputWeights):
         return check_weights(self._output_weights(names), names)
 
     def get_metadata_routing(self) -> MetadataRouter:
-        """Routing of metadata to the inner estimator.
+        """Return the routing of metadata to the inner estimator.
 
         Returns
         -------

@@ -1,4 +1,4 @@
-"""From a table of probabilities to one ranking score."""
+"""Fuse a table of probabilities into one ranking score."""
 
 from collections.abc import Mapping, Sequence
 
@@ -25,7 +25,7 @@ def fuse(proba: object, weights: object, method: str = "sum") -> np.ndarray:
     Parameters
     ----------
     proba : array-like of shape (n_samples, n_tasks), or list of (n_samples, 2) arrays
-        Probability of a positive for every task, as a table or as the list that
+        Probability of a positive label for every task, as a table or as the list that
         ``predict_proba`` of a multioutput classifier returns. Or the expected labels
         that ``predict_task`` returns.
     weights : array-like of shape (n_tasks,), or mapping from task to weight
@@ -61,9 +61,9 @@ def fuse(proba: object, weights: object, method: str = "sum") -> np.ndarray:
     Notes
     -----
     The sum runs from the first task to the last in float64 and leaves out tasks of
-    weight 0. Probabilities of 0 and 1 count as the smallest positive float and the
-    largest float below 1 where a logarithm is taken. "rank" compares the rows that are
-    given, so the score of a row depends on the others.
+    weight 0. Where a logarithm is taken, probabilities of 0 and 1 count as the smallest
+    normal float and the largest float below 1. "rank" compares the rows that are passed
+    together, so the score of a row depends on the others.
 
     Examples
     --------
@@ -99,7 +99,7 @@ def with_products(
     if method != "sum":
         raise ValueError(
             f"Products of tasks are summed as they are; got method={method!r}. Use "
-            "method='sum', or weigh each task on its own."
+            "method='sum', or give each task its own weight."
         )
     found: dict[str, float] = {}
     columns, every = [table], list(names)
@@ -122,7 +122,7 @@ def with_products(
 
 
 def as_table(proba: object) -> tuple[np.ndarray, list[str]]:
-    """Probabilities ``(n_samples, n_tasks)`` and the names of the tasks."""
+    """Read probabilities ``(n_samples, n_tasks)`` and the names of the tasks."""
     names = column_names(proba)
     if isinstance(proba, list | tuple) and len(proba) and np.ndim(proba[0]) == 2:
         proba = positive_columns(proba, "proba")
@@ -137,7 +137,7 @@ def default_names(n_tasks: int) -> list[str]:
 
 
 def check_weights(weights: object, names: Sequence[str]) -> np.ndarray:
-    """One weight for each task."""
+    """Check the weights, and return one for each task."""
     weights = named_values(weights)
     if isinstance(weights, Mapping):
         unknown = [name for name in weights if name not in names]
@@ -155,12 +155,15 @@ def check_weights(weights: object, names: Sequence[str]) -> np.ndarray:
         )
     check_values(array[None], names)
     if not array.any():
-        raise ValueError("weights are all zero, so nothing would be ranked.")
+        raise ValueError(
+            "weights are all zero, so nothing would be ranked. Give at least one task "
+            "a weight above 0."
+        )
     return array
 
 
 def check_values(points: np.ndarray, names: Sequence[str]) -> None:
-    """Finite, not negative, and of a size that sums can hold.
+    """Check that weights are finite, not negative and of a size that sums can hold.
 
     The error names the task and the point.
     """
@@ -192,7 +195,7 @@ def check_method(method: object) -> None:
 
 
 def transformed(table: np.ndarray, method: str, names: Sequence[str]) -> np.ndarray:
-    """What the weights multiply, ``(n_tasks, n_samples)``, each task in one piece."""
+    """Return what the weights multiply, ``(n_tasks, n_samples)``, rows contiguous."""
     check_method(method)
     bad = ~np.isfinite(table)
     if method in ("product", "logit"):
@@ -222,7 +225,7 @@ def weighted_sum(
     out: np.ndarray | None = None,
     part: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Sum from the first task to the last; the same rounding in every row.
+    """Sum from the first task to the last, with the same rounding in every row.
 
     A matrix product may round rows of equal values differently, which breaks ties.
     """

@@ -1,4 +1,4 @@
-"""Which rows train and which judge, and the probabilities of those that judge."""
+"""Held-out rows: how they are split off, and their probabilities."""
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -25,7 +25,7 @@ from skmtl.output_weights._base import task_table
 def find_splitter(
     cv: object, y: object, labels: Labels, random_state: RandomStateLike
 ) -> Splitter | None:
-    """A splitter; None for a fitted estimator."""
+    """Return a splitter; None for a fitted estimator."""
     if isinstance(cv, str):
         return None
     one = labels.one_dimensional or labels.n_tasks == 1
@@ -38,8 +38,8 @@ def find_splitter(
         n_splits = 5 if cv is None else int(cv)
         if n_splits > len(labels):
             raise ValueError(
-                f"cv={cv} asks for {n_splits} folds of {len(labels)} rows. Ask for "
-                "fewer, or give more rows."
+                f"cv={cv} asks for {n_splits} folds of {len(labels)} rows. Use fewer "
+                "folds, or more rows."
             )
         if not (one and complete):
             return MultiTaskStratifiedKFold(n_splits)
@@ -49,9 +49,9 @@ def find_splitter(
 def without_routing(
     estimator: BaseEstimator, params: Mapping[str, object]
 ) -> tuple[dict[str, object], dict[str, object]]:
-    """Parameters of the inner estimator's fit, and of the splitter.
+    """Return parameters of the inner estimator's fit, and of the splitter.
 
-    Groups go to the splitter, and to an estimator whose fit takes them.
+    Groups go to the splitter, and to the estimator if its fit takes them.
     """
     given = dict(params)
     groups = given.pop("groups", None)
@@ -88,7 +88,7 @@ class HeldOut:
 def predict_prefit(
     estimator: BaseEstimator, X: object, n_tasks: int, n: int
 ) -> list[HeldOut]:
-    """All rows, predicted by an estimator that is fitted already."""
+    """Predict all rows by an estimator that is already fitted."""
     try:
         check_is_fitted(estimator)
     except NotFittedError as error:
@@ -114,9 +114,9 @@ class FoldFits:
     params : mapping
         Parameters of ``fit``; those with an entry for each row are split too.
     error_score : float or "raise"
-        What to do where a fit fails: a warning and no predictions, or the error.
+        What to do if a fit fails: raise the error, or warn and go without predictions.
     owner : estimator
-        The estimator whose callbacks are told of the folds.
+        The estimator whose callbacks are notified of the folds.
     """
 
     estimator: BaseEstimator
@@ -183,7 +183,7 @@ def fit_in(
     y: object,
     params: Mapping[str, object],
 ) -> BaseEstimator:
-    """Fit under a callback context of its own, so that its progress is shown nested."""
+    """Fit in a callback context of its own, so that its progress is shown nested."""
     takes_callbacks = hasattr(estimator, "set_callbacks")
     shared = context.propagate_callback_context(estimator) if takes_callbacks else None
     with shared or nullcontext():
@@ -194,13 +194,13 @@ def fit_in(
 
 
 class Progress:
-    """Tells scikit-learn's callbacks of every part of an evaluation."""
+    """Notify scikit-learn's callbacks of every part of an evaluation."""
 
     def __init__(self, estimator: BaseEstimator, context: CallbackContext) -> None:
         self.estimator, self.context = estimator, context
 
     def __call__(self, n_parts: int) -> Callable[[], None]:
-        """Begin an evaluation of so many parts; call the result after each part."""
+        """Begin an evaluation; call the result after each of its `n_parts` parts."""
         outer = self.context.subcontext(
             task_name="evaluation", max_subtasks=n_parts
         ).call_on_fit_task_begin(estimator=self.estimator)

@@ -19,7 +19,7 @@ from skmtl.output_weights._fusion import weighted_sum
 from skmtl.output_weights._rare_auc import RareAuc
 from skmtl.output_weights._scoring import EstimatorScorer, FusedPredictions
 
-RARE = 0.03  # positives for each negative below which keys are faster than one sort
+RARE = 0.03  # up to this ratio of positives to negatives, `RareAuc` beats one sort
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 Score = Callable[[np.ndarray], float]
@@ -38,7 +38,7 @@ class Fold:
     metadata : mapping of mappings
         Groups and weights of the rows, by metric.
     given : GivenRows or None
-        The rows as they were given to the search, where a scorer asks for them.
+        The rows as they were passed to the search, if a scorer needs them.
     """
 
     columns: np.ndarray
@@ -47,7 +47,7 @@ class Fold:
     given: "GivenRows | None" = None
 
     def group_codes(self, metric: str) -> np.ndarray | None:
-        """Codes of the groups that a metric is given, if any."""
+        """Codes of the groups that a metric gets, if any."""
         groups = self.metadata.get(metric, {}).get("groups")
         return None if groups is None else check_groups(groups, len(self.labels))
 
@@ -64,7 +64,7 @@ class Fold:
 
 @dataclass(frozen=True)
 class GivenRows:
-    """Rows in the form that a scorer ``f(estimator, X, y)`` knows."""
+    """Rows in the form that a scorer ``f(estimator, X, y)`` takes."""
 
     X: object
     y: object
@@ -114,7 +114,7 @@ class AucTerms:
 
 
 def auc_terms(name: str, scorer: TaskScorer, fold: Fold) -> AucTerms | None:
-    """The metric as a function of tasks' areas; None if it is another one."""
+    """Express a metric by the areas of tasks; None if that is not possible."""
     if scorer.metric.name != "auc" or fold.metadata.get(name):
         return None
     labels = fold.labels
@@ -130,7 +130,7 @@ def auc_terms(name: str, scorer: TaskScorer, fold: Fold) -> AucTerms | None:
     used = [int(t) for t, ok in zip(used, both, strict=True) if ok]
     if left_out:
         warnings.warn(
-            f"{name!r} leaves out the task(s) {left_out}: they have one class only "
+            f"{name!r} leaves out the task(s) {left_out}: they have only one class "
             f"among the {len(labels)} rows of a fold.",
             UndefinedMetricWarning,
             stacklevel=2,
@@ -142,8 +142,8 @@ def auc_terms(name: str, scorer: TaskScorer, fold: Fold) -> AucTerms | None:
 class FoldObjective:
     """From weights to the metrics ``(n_metrics,)`` on one fold.
 
-    All metrics made of areas share one sort of the scores; a single rare task needs
-    none of 64 bits.
+    All metrics made of areas share one sort of the scores; a single rare task is
+    counted by 32-bit keys instead.
     """
 
     def __init__(self, fold: Fold, scorers: Mapping[str, TaskScorer]) -> None:
@@ -173,7 +173,7 @@ class FoldObjective:
 
 
 def prepare_other(name: str, scorer: TaskScorer, fold: Fold) -> Score:
-    """Any metric; NaN on a fold without a positive label."""
+    """Prepare any other metric; it is NaN on a fold without a positive label."""
     if isinstance(scorer, EstimatorScorer):
         assert fold.given is not None
         return partial(_judge_given, fold.given, scorer, fold.labels.names)
@@ -226,7 +226,7 @@ class Objective:
     ) -> np.ndarray:
         """Scores ``(n_points, n_folds, n_metrics)``.
 
-        `progress` is told the number of parts, and gives a function to call after each.
+        `progress` takes the number of parts and returns a function to call after each.
         """
         out = np.empty((len(points), len(self.folds), len(self.names)))
         if not len(points):
@@ -252,7 +252,7 @@ class Objective:
 def in_threads(
     function: Callable[[Item], Result], items: Sequence[Item], n_jobs: object
 ) -> Iterator[Result]:
-    """Results as they come, in order; sorting and searching release the GIL."""
+    """Yield results in order, from threads: sorting and searching release the GIL."""
     if effective_n_jobs(n_jobs) == 1 or len(items) == 1:
         return map(function, items)
     found: Iterator[Result] = Parallel(

@@ -1,4 +1,4 @@
-"""Races of candidates on growing samples, and who may still be the best."""
+"""Races of candidates on growing samples: which may still be the best."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,10 +12,10 @@ from skmtl.output_weights._objective import Fold, FoldObjective, auc_terms, in_t
 
 FIRST, GROWTH = 2_000, 4  # negatives of the first race; how samples grow
 POSITIVES = 2  # positives for each sampled negative, at most
-LAST = 8  # the race ends at this part of all rows
+LAST = 8  # the race ends when a sample would hold more than 1 / LAST of the rows
 DEVIATIONS = 5.0  # standard errors; 3e-7 of a normal tail for each comparison
-N_PARTS = 16
-ENOUGH = 12  # survivors
+N_PARTS = 16  # disjoint samples on which a metric is computed to know its variance
+ENOUGH = 12  # the race ends with this many survivors
 
 
 @dataclass
@@ -30,7 +30,7 @@ class Sampled:
     values: np.ndarray
     coefficient: float
     left: float = 1.0  # share of the population not drawn; it scales the variance
-    counted: bool = True  # False if other units already tell the mean
+    counted: bool = True  # False if the mean already comes from other units
 
     @property
     def mean(self) -> np.ndarray:
@@ -40,7 +40,7 @@ class Sampled:
         return found
 
     def variance(self, leader: int) -> np.ndarray:
-        """Variance of the mean of what every candidate has over the leader."""
+        """Variance of each candidate's mean difference to the leader."""
         if self.left == 0:  # all are drawn
             return np.zeros(len(self.values))
         gap = self.values - self.values[leader]
@@ -49,10 +49,10 @@ class Sampled:
 
 
 def survivors(samples: Sequence[Sampled], deviations: float) -> np.ndarray:
-    """Candidates that the leader of the sample does not beat for certain.
+    """Mark the candidates that the leader of the sample does not surely beat.
 
-    Every candidate is compared with the leader on the same rows, so what makes both
-    good or bad at once cancels.
+    Every candidate is compared with the leader on the same rows, so noise that affects
+    both cancels.
     """
     means = np.sum([s.mean for s in samples], axis=0)
     leader = int(np.argmax(means))
@@ -64,9 +64,9 @@ def survivors(samples: Sequence[Sampled], deviations: float) -> np.ndarray:
 class Pairs:
     """The area of one task on sampled rows, as a mean over its negatives.
 
-    All positives are kept, up to two for each sampled negative. The share of positives
-    above a negative has the area as its mean; where positives are sampled too, the
-    share of negatives below a positive tells what their sampling adds to the variance
+    All positives are kept, up to two for each sampled negative. The mean share of
+    positives above a negative is the area. Where positives are sampled too, the share
+    of negatives below a positive shows what their sampling adds to the variance
     (DeLong, DeLong and Clarke-Pearson, Biometrics 44(3), 1988).
     """
 
@@ -105,7 +105,7 @@ class Pairs:
 
 def share_below(ranked: np.ndarray, scores: np.ndarray) -> np.ndarray:
     """Share of the ranked scores below each score; a tie counts half."""
-    order = np.argsort(scores)  # a rising search stays in the cache
+    order = np.argsort(scores)  # searching in rising order stays in the cache
     rising = scores[order]
     below = ranked.searchsorted(rising)
     twice = 2 * below
@@ -117,7 +117,7 @@ def share_below(ranked: np.ndarray, scores: np.ndarray) -> np.ndarray:
 
 
 class Parts:
-    """Any metric on parts of the rows, or of the groups, that share none."""
+    """Any metric on disjoint parts of the rows or groups."""
 
     def __init__(
         self,
@@ -157,7 +157,7 @@ def race(
     rng: np.random.Generator,
     n_jobs: object,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Indices of the candidates that may be the best, and the rounds each one ran.
+    """Find the candidates that may be the best, and the rounds that each one ran.
 
     Returns
     -------
@@ -178,7 +178,7 @@ def race(
             continue
         for task, part in zip(terms.tasks, terms.linear, strict=True):
             samplers.append(Pairs(fold, task, part / len(folds), rng))
-    # A part's values are few: the quantile of Student's t for the same tail.
+    # With few parts, the quantile of Student's t that has the same tail.
     tail = norm.sf(DEVIATIONS)
     deviations = DEVIATIONS if exact else float(t.isf(tail, N_PARTS - 1))
     alive, rounds = np.arange(len(points)), np.zeros(len(points), dtype=int)
@@ -190,5 +190,6 @@ def race(
         samples = [one for several in drawn for one in several]
         if all(np.isfinite(one.values).all() for one in samples):
             alive = alive[survivors(samples, deviations)]
-        size *= GROWTH  # a part without a positive label drops nobody
+        # A part without a positive label is NaN; then no candidate is dropped.
+        size *= GROWTH
     return alive, rounds

@@ -2,7 +2,7 @@
 
 Each score becomes a 32-bit key that never falls as the score grows. numpy sorts such
 keys twice as fast as the scores. The keys decide every pair of a positive and a
-negative row but those of equal key; these are few, and their scores decide.
+negative row except pairs with equal keys; these are few, and are compared by score.
 """
 
 import threading
@@ -12,12 +12,12 @@ import numpy as np
 from skmtl.output_weights._fusion import weighted_sum
 
 BLOCK = 65536  # rows whose scores stay in the second-level cache
-HASH = 0xFFFF
-FEW = 0.2  # share of positives beyond which keys of equal value are too many
+HASH = 0xFFFF  # keys are looked up by these bits
+FEW = 0.2  # with a larger share of positives that share keys, scores are sorted instead
 
 
 class RareAuc:
-    """Exact area for any weights; positives are counted against sorted negatives.
+    """Exact area for any weights, by counting positives against sorted negatives.
 
     Shape
     -----
@@ -74,14 +74,14 @@ class RareAuc:
         return total
 
     def _memory(self) -> "Memory":
-        """Arrays of this thread; fresh ones cost as much as filling them."""
+        """Arrays of this thread, kept as allocating costs as much as filling them."""
         if not hasattr(self.local, "memory"):
             self.local.memory = Memory(self.negatives.shape[1])
         memory: Memory = self.local.memory
         return memory
 
     def _prefix(self, memory: "Memory", weights: np.ndarray) -> np.ndarray | None:
-        """Sum over all tasks but the last, which neighbours in a grid share."""
+        """Sum over all tasks but the last; neighbours in a grid share it."""
         first = weights[:-1]
         if not first.any():
             return None
@@ -116,7 +116,7 @@ class Memory:
 
 
 def twice_below(ranked: np.ndarray, scores: np.ndarray) -> int:
-    """Twice the pairs that the sorted scores win against the ranked; a tie is one."""
+    """Twice the pairs that the sorted scores win against the ranked; a tie adds 1."""
     below = ranked.searchsorted(scores)
     return int(below.sum()) + int(ranked.searchsorted(scores, "right").sum())
 
@@ -124,7 +124,7 @@ def twice_below(ranked: np.ndarray, scores: np.ndarray) -> int:
 def rows_of_keys(
     found: np.ndarray, keys: np.ndarray, hit: np.ndarray, index: np.ndarray
 ) -> np.ndarray:
-    """Rows whose key is among the keys, by a table of the last 16 bits."""
+    """Find the rows whose key is among the keys, by a table of the last 16 bits."""
     table = np.zeros(HASH + 1, dtype=bool)
     table[keys & HASH] = True
     for start in range(0, len(found), BLOCK):
@@ -139,9 +139,9 @@ def rows_of_keys(
 class Keys:
     """Map from scores to 32-bit keys that never falls as the score grows.
 
-    The bits of a positive float grow with it. Scores are moved up so that the lowest
-    is a thousandth of their range, which keeps their exponents few and the keys finer
-    near the lowest scores, where the scores of rare tasks lie.
+    The bit pattern of a positive float grows with it. Scores are shifted so that the
+    lowest is a thousandth of their range. That limits the number of exponents, and
+    makes keys finer near the lowest scores, where the scores of rare tasks lie.
     """
 
     def __init__(self, move: float, first: int, shift: int) -> None:
@@ -149,7 +149,7 @@ class Keys:
 
     @classmethod
     def between(cls, low: float, high: float) -> "Keys | None":
-        """Keys for scores from low to high; None if floats are too coarse there."""
+        """Make keys for scores from low to high; None where floats are too coarse."""
         move = (high - low) * 2.0**-10 - low
         ends = np.array([low, high]) + move
         if not (np.finfo(np.float64).tiny < ends[0] < ends[1] < np.inf):

@@ -21,9 +21,10 @@ def results_table(
     metrics: Sequence[str],
     times: Mapping[str, np.ndarray],
 ) -> dict[str, Any]:
-    """`cv_results_` of points ``(n, n_tasks)``, scores ``(n, n_folds, n_metrics)``.
+    """Make `cv_results_` of points ``(n, n_tasks)`` and their scores.
 
-    `times` has the seconds of each fold, which all candidates share.
+    Scores have shape ``(n, n_folds, n_metrics)``. `times` holds the seconds of each
+    fold, which all candidates share.
     """
     table: dict[str, Any] = {}
     for name, seconds in times.items():
@@ -50,9 +51,9 @@ def as_params(point: np.ndarray, names: Sequence[str]) -> dict[str, float]:
 
 
 def pareto_front(scores: np.ndarray) -> np.ndarray:
-    """Indices of rows ``(n, n_metrics)`` that no other row beats or equals everywhere.
+    """Return the indices of rows ``(n, n_metrics)`` that no other row dominates.
 
-    A row is out if another one is at least as good in each metric and better in one.
+    A row dominates another if it is at least as good in each metric and better in one.
     """
     usable = np.flatnonzero(~np.isnan(scores).any(axis=1))
     order = usable[np.lexsort(-scores[usable].T[::-1])]
@@ -72,7 +73,7 @@ def resampled(
     n_resamples: int,
     rng: np.random.Generator,
 ) -> np.ndarray:
-    """Mean over folds on resamples: ``(n_resamples, n_contenders)``.
+    """Compute means over folds on resamples, ``(n_resamples, n_contenders)``.
 
     All contenders are judged on the same drawn rows; a metric with groups draws groups.
     """
@@ -99,7 +100,7 @@ def resampled(
 def _draw(
     fold: Fold, name: str, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """Rows with replacement; or groups, a group drawn twice as two groups."""
+    """Draw rows with replacement, or groups; a group drawn twice counts as two."""
     codes = fold.group_codes(name)
     if codes is None:
         return rng.integers(len(fold.labels), size=len(fold.labels)), None

@@ -1,4 +1,4 @@
-"""Metrics of the fused score, from all that scikit-learn takes for ``scoring``."""
+"""Metrics of the fused score, from everything that ``scoring`` may be."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -23,8 +23,8 @@ THRESHOLD = "decision_function"
 class FusedPredictions(FusesTasks, ClassifierMixin, BaseEstimator):
     """Predictions of some rows under one candidate, in the form of an estimator.
 
-    It is what a scorer ``f(estimator, X, y)`` is called with. `X` must be the rows that
-    the scorer was given.
+    A scorer ``f(estimator, X, y)`` is called with it, and must ask for predictions of
+    the same rows `X`.
     """
 
     def __init__(
@@ -50,9 +50,9 @@ class FusedPredictions(FusesTasks, ClassifierMixin, BaseEstimator):
         n = n_rows_of(X)
         if n != len(of_rows):
             raise ValueError(
-                f"A scorer of a search of output weights must score the "
-                f"{len(of_rows)} rows that it is given; it asked for {n} rows. "
-                "Predictions are made once for each fold."
+                f"A scorer in a search of output weights must score the "
+                f"{len(of_rows)} rows that it gets; it asked for {n} rows. Predictions "
+                "are made once for each fold."
             )
         return of_rows
 
@@ -78,7 +78,7 @@ def _no_preparation(*args: object, **kwargs: object) -> NoReturn:
 
 
 def find_scorers(scoring: object) -> dict[str, TaskScorer]:
-    """Scorers by name; one scorer is named "score", as in `cv_results_`."""
+    """Return scorers by name; a single one is named "score", as in `cv_results_`."""
     if scoring is None:
         scoring = "auc"
     if isinstance(scoring, Mapping):
@@ -123,7 +123,7 @@ def as_scorer(scoring: object) -> TaskScorer:
 
 
 def _named(scoring: str) -> TaskScorer:
-    """The scorer of a name of this package, else of scikit-learn."""
+    """Look up a scorer by name, in this package and then in scikit-learn."""
     try:
         scorer: TaskScorer = get_task_scorer(scoring)
         if scorer.metric.of_binary or scoring not in get_scorer_names():
@@ -143,7 +143,7 @@ def _named(scoring: str) -> TaskScorer:
 
 
 def _of_scikit_learn(scorer: BaseScorer, shown: str) -> TaskScorer:
-    """A scorer of scikit-learn, whose metric then judges every task."""
+    """Wrap a scorer of scikit-learn, whose metric then judges every task."""
     function, sign, params, responses = scorer_parts(scorer)
     if THRESHOLD not in responses:
         raise ValueError(
@@ -152,13 +152,13 @@ def _of_scikit_learn(scorer: BaseScorer, shown: str) -> TaskScorer:
             "'ndcg@10'."
         )
     if function.__name__ == "roc_auc_score" and not params and sign > 0:
-        return make_task_scorer("auc")  # the same value, found faster
+        return make_task_scorer("auc")  # the same value, computed faster
     metric = partial(function, **params) if params else function
     return make_task_scorer(metric, greater_is_better=sign > 0)
 
 
 def _n_required(function: Callable[..., object]) -> int:
-    """Positional parameters without a default."""
+    """Count the positional parameters without a default."""
     try:
         parameters = signature(function).parameters.values()
     except (TypeError, ValueError):  # some functions in C have no signature

@@ -1,4 +1,4 @@
-"""Search of the output weights, on probabilities that are predicted once."""
+"""Search for output weights, on probabilities that are predicted once."""
 
 from collections.abc import Callable, Mapping
 from numbers import Integral, Real
@@ -85,18 +85,17 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
     """Search for the output weights that rank best, without refitting per candidate.
 
     The inner estimator is fitted once for each fold. Its probabilities for the held-out
-    rows are kept, and every candidate is evaluated on them by the metric of its fused
-    score.
+    rows are kept, and the fused score of every candidate is evaluated on them.
 
     Parameters
     ----------
     estimator : estimator with ``predict_proba``
         A multioutput classifier, see :class:`FixedOutputWeights`.
     weights : int, mapping or array-like of shape (n_points, n_tasks), default=11
-        The candidates: a number of points for each task, evenly on [0, 1] (11 are steps
-        of 0.1); values for each task, by name; or the points themselves. The all-zero
-        point is left out. Points that differ only in scale rank alike and are evaluated
-        once, at the first of them.
+        The candidates: a number of points for each task, evenly spaced on [0, 1] (11
+        gives steps of 0.1); values for each task, by name; or the points themselves.
+        The all-zero point is left out. Points that differ only in scale rank alike and
+        are evaluated once, at the first of them.
     scoring : str, callable, list or dict, default=None
         Metric of the fused score, greater is better. None is ``"auc"``, the mean over
         tasks of the AUC of the fused score. One of
@@ -115,37 +114,38 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
     method : {"sum", "product", "rank", "logit"}, default="sum"
         How to fuse, see :func:`fuse`. "rank" ranks within the rows of each fold.
     search : {"grid", "halving", "continuous"}, default="grid"
-        "grid" evaluates all candidates exactly. "halving" drops candidates that a
-        sample shows to be worse than its leader by five standard errors, on growing
-        samples, and evaluates the others exactly; the scores of those dropped are NaN.
+        "grid" evaluates all candidates exactly. "halving" compares candidates on
+        growing samples, drops those that are worse than the leader by five standard
+        errors, and evaluates the others exactly; dropped candidates have NaN scores.
         "continuous" continues from the best candidates until no move helps, and adds
         the points that it reaches to ``cv_results_``. If the grid has more than 20,000
         points, it starts from the single tasks, pairs and equal weights instead.
     cv : int, float, splitter, iterable or "prefit", default=None
-        None is five folds. An int with several tasks, or labels not observed, is
-        :class:`skmtl.model_selection.MultiTaskStratifiedKFold`. A float is the share of
-        rows of one random hold-out. "prefit": the estimator is already fitted, and the
-        candidates are evaluated on all rows, which must not be those that it was fitted
-        on.
+        None is five folds. With several tasks, or labels not observed, an int or None
+        uses :class:`skmtl.model_selection.MultiTaskStratifiedKFold`. A float is the
+        share of rows of one random hold-out. "prefit": the estimator is already fitted,
+        and the candidates are evaluated on all rows, which must not be those that it
+        was fitted on.
     refit : bool, str or callable, default=True
         Whether to fit the estimator on all rows at the end. A name chooses among
         several metrics. A function gets ``cv_results_`` and returns ``best_index_``; it
         needs the search "grid". False keeps the estimator of a single split; with
-        several splits nothing can be predicted. With "prefit" nothing is fitted.
+        several splits there is then no estimator to predict with. With "prefit" nothing
+        is fitted.
     constraints : mapping, default=None
         ``{"auc:click": (">=", 0.99, "relative")}`` keeps the AUC of click at 99 % of
         what click alone reaches (for a metric of several tasks: of the best single
         task); ``(">=", 0.7)`` is absolute. The best is chosen among candidates that
-        keep all of them. Keys are names of metrics, or of those in `scoring`.
+        satisfy all constraints. Keys are names of metrics, or of those in `scoring`.
     error_score : "raise" or float, default="raise"
-        What to do if the fit of a fold fails, which it does for all candidates alike:
-        raise the error, or warn and set the score of the fold to this value. NaN
-        leaves the fold out of the means.
+        What to do if the fit of a fold fails, which affects all candidates alike: raise
+        the error, or warn and set the score of the fold to this value. NaN leaves the
+        fold out of the means.
     n_jobs : int, default=None
-        Processes that fit folds, and threads that evaluate candidates. None is 1, -1
-        all cores.
+        Number of processes that fit folds, and of threads that evaluate candidates.
+        None means 1, -1 all cores.
     random_state : int, RandomState instance or None, default=None
-        Draws the hold-out of a float `cv` and the samples of "halving".
+        Controls the hold-out of a float `cv` and the samples of "halving".
 
     Attributes
     ----------
@@ -176,9 +176,10 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
     n_evaluations_ : int
         Candidates that were evaluated exactly.
     pareto_weights_ : ndarray of shape (n_points, n_tasks)
-        Candidates that no other beats in all metrics; scale counts once.
+        Candidates that no other dominates: none is as good in all metrics and better in
+        one. Of candidates that differ only in scale, the first.
     pareto_scores_ : ndarray of shape (n_points, n_metrics)
-        Their scores, the first metric falling.
+        Their scores, in decreasing order of the first metric.
     scorer_ : scorer or dict of scorers
         The metrics.
     multimetric_ : bool
@@ -206,7 +207,7 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
     Notes
     -----
     With one task all weights give the same ranking, and the first candidate is the
-    best. With constant probabilities every candidate has the value of a random order.
+    best. With constant probabilities every candidate scores like a random order.
 
     ``fit(X, y, groups=...)`` passes groups to the splitter and to metrics that need
     them. With metadata routing enabled, a scorer must request them:
@@ -288,14 +289,14 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
         ----------
         X : array-like or DataFrame of shape (n_samples, n_features)
             The table. With ``cv="prefit"`` it may be a source, such as a path of
-            Parquet files, which is read block by block; `y` and `params` name columns
-            then. Only these columns and the probabilities are held in memory.
+            Parquet files, which is read block by block; `y` and `params` then name
+            columns. Only these columns and the probabilities are held in memory.
         y : array-like of shape (n_samples,) or (n_samples, n_tasks)
-            Labels: 1, 0, or NaN where the inner estimator takes it.
+            Labels: 1, 0, or NaN where the inner estimator accepts it.
         **params : dict
             `groups` for the splitter, the metrics and an inner estimator whose ``fit``
-            takes them; all others go to this ``fit``. With metadata routing each goes
-            where it was asked for.
+            takes them; all others go to that ``fit``. With metadata routing each goes
+            where it was requested.
 
         Returns
         -------
@@ -306,8 +307,8 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
         ------
         ValueError
             If labels, weights, metrics or constraints cannot be used, a task is not
-            binary, or no candidate keeps the constraints; the message says how near the
-            nearest one gets.
+            binary, or no candidate satisfies the constraints; the message says how
+            close the nearest one gets.
         """
         refits = not (isinstance(self.cv, str) and self.cv == "prefit")
         check_can_fuse(self.estimator, self, refits=refits)
@@ -349,7 +350,7 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
     def _of_source(
         self, X: object, y: object, params: dict[str, object]
     ) -> tuple[object, dict[str, object]]:
-        """Labels, groups and weights of a source; its other columns stay on disk."""
+        """Read labels, groups and weights of a source; other columns stay on disk."""
         if self.cv != "prefit":
             raise ValueError(
                 f"cv={self.cv!r} needs the rows in memory, but X is read block by "
@@ -358,7 +359,7 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
         scorers = find_scorers(self.scoring).values()
         if any(isinstance(one, EstimatorScorer) for one in scorers):
             raise ValueError(
-                "scoring is a function of the rows, but X is read block by block. Give "
+                "scoring is a function of the rows, but X is read block by block. Pass "
                 "the name of a metric, or a function metric(y, score)."
             )
         named = {k: named_columns(X, value, k) for k, value in params.items()}
@@ -388,7 +389,7 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
     def _routed(
         self, params: dict[str, object], scorers: Mapping[str, TaskScorer], n: int
     ) -> RoutedMetadata:
-        """Metadata of the inner estimator, of the splitter and of each metric."""
+        """Distribute metadata to the inner estimator, the splitter and each metric."""
         for name in ("groups", "sample_weight"):
             if params.get(name) is not None:
                 check_length(params[name], n, name)
@@ -433,7 +434,7 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
         scorers: Mapping[str, TaskScorer],
         routed: RoutedMetadata,
     ) -> list[Fold]:
-        """What judges: the folds whose fit did not fail."""
+        """Collect the rows that judge, of the folds whose fit did not fail."""
         keeps_rows = any(isinstance(s, EstimatorScorer) for s in scorers.values())
         folds = []
         for part in held_out:
@@ -465,7 +466,7 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
         routed: RoutedMetadata,
         context: CallbackContext,
     ) -> BaseEstimator | None:
-        """The estimator that predicts; None without a refit of several folds."""
+        """Return the estimator that predicts; None for several folds with no refit."""
         if splitter is None or (not self.refit and len(held_out) == 1):
             return held_out[0].estimator
         if not self.refit:
@@ -480,7 +481,7 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
         names: list[str],
         metrics: list[str],
     ) -> dict[str, np.ndarray]:
-        """`cv_results_`; a fold whose fit failed has the error score everywhere."""
+        """Make `cv_results_`; a fold whose fit failed has the error score."""
         failed = np.array([part.proba is None for part in held_out])
         n, _, n_metrics = evaluated.scores.shape
         value = np.nan if self.error_score == "raise" else self.error_score
@@ -546,7 +547,10 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
     def best_estimator_(self) -> FixedOutputWeights:
         """The fitted inner estimator with the best weights."""
         if not (hasattr(self, "best_weights_") and hasattr(self, "estimator_")):
-            raise AttributeError("Nothing is fitted, or nothing was refitted.")
+            raise AttributeError(
+                "There is no best estimator: the search is not fitted, or it did not "
+                "refit. Fit it with refit=True."
+            )
         return FixedOutputWeights(
             self.estimator_, weights=self.best_weights_, method=self.method
         )
@@ -554,9 +558,9 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
     def _inner(self) -> BaseEstimator:
         if hasattr(self, "best_weights_") and not hasattr(self, "estimator_"):
             raise NotFittedError(
-                "refit=False keeps no estimator of several folds, so nothing can be "
-                "predicted. best_weights_ and cv_results_ are there; fit with "
-                "refit=True to predict."
+                "With refit=False and several folds no estimator is kept, so nothing "
+                "can be predicted. best_weights_ and cv_results_ are available; fit "
+                "with refit=True to predict."
             )
         return super()._inner()
 
@@ -576,9 +580,9 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
         The held-out rows are drawn with replacement within each fold. The best weights,
         each single task and equal weights are evaluated on the same draw, so the noise
         that they share cancels in the margins. For a metric with groups, groups are
-        drawn. The weights are not searched again, and they were chosen on these rows:
-        the intervals cover the randomness of the rows, not how much the search
-        overfitted, and the margins are slightly optimistic.
+        drawn. The weights are not searched again, although they were chosen on these
+        rows. So the intervals cover the randomness of the rows but not overfitting by
+        the search, and the margins are slightly optimistic.
 
         Parameters
         ----------
@@ -587,7 +591,7 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
         level : float, default=0.95
             Confidence level of the percentile intervals.
         random_state : int, RandomState instance or None, default=None
-            Seeds the draws.
+            Controls the draws.
 
         Returns
         -------
@@ -630,7 +634,7 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
         return pd.DataFrame(table, index=list(rows), columns=["value", "low", "high"])
 
     def get_metadata_routing(self) -> MetadataRouter:
-        """Routing of metadata to the inner estimator, the splitter and the metrics.
+        """Return the routing of metadata to estimator, splitter and metrics.
 
         Returns
         -------

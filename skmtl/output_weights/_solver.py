@@ -1,4 +1,4 @@
-"""One search: candidates, constraints, races, moves beyond the grid."""
+"""One search: candidates, constraints, races and moves beyond the grid."""
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -25,13 +25,13 @@ from skmtl.output_weights._objective import Fold, Objective, fold_mean
 from skmtl.output_weights._race import race
 from skmtl.output_weights._scoring import as_scorer
 
-LARGE = 20_000  # points of a grid that "continuous" still evaluates whole
-N_STARTS = 3
+LARGE = 20_000  # largest grid that "continuous" still evaluates as a whole
+N_STARTS = 3  # best candidates from which "continuous" climbs
 
 
 @dataclass(frozen=True)
 class Constraint:
-    """``metric >= bound``; if relative, a share of what a single task reaches."""
+    """``metric >= bound``; if relative, `bound` is a share of a single task's value."""
 
     metric: str
     scorer: TaskScorer
@@ -93,7 +93,7 @@ def feasible(
     points: np.ndarray,
     names: Sequence[str],
 ) -> np.ndarray:
-    """Which points keep every bound; an error says how near the nearest one gets.
+    """Mark the points that satisfy every bound; raise if there are none.
 
     Parameters
     ----------
@@ -112,14 +112,14 @@ def feasible(
     )
     at = dict(zip(names, points[nearest].tolist(), strict=True))
     raise ValueError(
-        f"No candidate keeps the constraints. The nearest has the weights {at}: "
+        f"No candidate satisfies the constraints. The nearest has the weights {at}: "
         f"{reached}. Lower a bound, or search more points."
     )
 
 
 @dataclass
 class Evaluated:
-    """The candidates of a search, and what they reached.
+    """The candidates of a search and their results.
 
     Attributes
     ----------
@@ -159,7 +159,7 @@ class SearchSettings(Protocol):
 
 
 class WeightSearch:
-    """Finds the best output weights; its inputs are checked before anything is fitted.
+    """Find the best output weights; inputs are checked before anything is fitted.
 
     `chosen` names the metric that chooses; None leaves the choice to the caller.
     """
@@ -226,18 +226,18 @@ class WeightSearch:
         )
 
     def _require_defined(self, objective: Objective, points: np.ndarray) -> None:
-        """An error if a metric that chooses or bounds is NaN in every fold."""
+        """Raise if a metric that chooses or bounds is NaN in every fold."""
         needed = {c.metric for c in self.constraints} | {self.chosen}
         means = fold_mean(objective(points))[0]
         for (metric, scorer), mean in zip(self.metrics.items(), means, strict=True):
-            # Whether a function of the caller's is defined may depend on the score.
+            # Whether a user's function is defined may depend on the score.
             if metric in needed and np.isnan(mean) and scorer.metric.ranking:
                 raise self._undefined(metric)
 
     def _undefined(self, metric: str | None) -> ValueError:
         return ValueError(
             f"The metric {metric!r} is not defined in any fold: the tasks that it "
-            f"judges, of {list(self.names)}, have labels of one class only there. Use "
+            f"judges, of {list(self.names)}, have labels of only one class there. Use "
             "fewer folds, or a splitter that spreads the positives such as "
             "MultiTaskStratifiedKFold."
         )
@@ -282,7 +282,7 @@ class WeightSearch:
     def _race(
         self, points: np.ndarray, folds: Sequence[Fold]
     ) -> tuple[np.ndarray, np.ndarray]:
-        """The race of the chosen metric, among points that keep the constraints."""
+        """Race by the chosen metric, among points that satisfy the constraints."""
         assert self.chosen is not None
         allowed = np.arange(len(points))
         if self.constraints:
@@ -333,5 +333,5 @@ class WeightSearch:
 def mean_scores(
     folds: Sequence[Fold], scorers: Mapping[str, TaskScorer], points: np.ndarray
 ) -> np.ndarray:
-    """Means over folds of the first metric ``(n_points,)``."""
+    """Return means over folds of the first metric, ``(n_points,)``."""
     return fold_mean(Objective(folds, scorers, None)(points))[:, 0]

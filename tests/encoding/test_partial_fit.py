@@ -166,7 +166,7 @@ def test_what_hashing_and_falling_back_refuse_of_shared_columns():
     X["history"] = [["b"], ["a", "a"]]
     share = {"seen": "item", "history": "item"}
     for parameters, message in (
-        ({"fallback": {"seen": "kind"}}, "fallback has an entry for 'seen', which shares"),
+        ({"fallback": {"seen": "kind"}}, "has an entry for 'seen', which shares"),
         ({"n_buckets": {"seen": 9}}, "n_buckets names 'seen', which shares"),
         ({"n_buckets": {"item": 9}, "n_hashes": 2}, "'history' holds lists"),
     ):

@@ -148,7 +148,7 @@ def test_bootstrap_draws_groups():
         (1, "grid of one point"),
         ([[1, -1, 1]], "weight of task '1' is -1.0"),
         ([[1, 1, np.nan]], "weight of task '2' is nan"),
-        ([[0, 0, 0]], "all-zero point only"),
+        ([[0, 0, 0]], "only the all-zero point"),
         ([[1, 1]], "got shape"),
         ({"0": [1], "1": [1]}, "values for each of the tasks"),
         (1000, "search='continuous'"),

@@ -148,7 +148,7 @@ def test_function_of_estimator_gets_the_rows_in_their_form():
     def other_rows(estimator, X, y):
         return estimator.decision_function(X[:3])[0]
 
-    with pytest.raises(ValueError, match="rows that it is given; it asked for 3"):
+    with pytest.raises(ValueError, match="rows that it gets; it asked for 3"):
         OutputWeightSearchCV(MODEL, cv=2, weights=2, scoring=other_rows).fit(X, y)
 
 
@@ -173,7 +173,7 @@ def test_without_refit_nothing_can_be_predicted():
     assert search.best_weights_.shape == (3,)
     assert not hasattr(search, "best_estimator_")
     assert not hasattr(search, "refit_time_")
-    with pytest.raises(NotFittedError, match="refit=False keeps no estimator"):
+    with pytest.raises(NotFittedError, match="no estimator is kept"):
         search.decision_function(PROBA)
     single = searched(refit=False, cv=0.3)
     assert single.best_estimator_.decision_function(PROBA).shape == (len(PROBA),)

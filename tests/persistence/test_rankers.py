@@ -85,7 +85,7 @@ OPTIONS = {
 }
 
 
-@pytest.mark.filterwarnings("ignore:No id of columns:UserWarning")
+@pytest.mark.filterwarnings("ignore:No id in columns:UserWarning")
 @pytest.mark.parametrize("option", OPTIONS)
 def test_every_option(option, table, unseen, tmp_path):
     params = {"categorical_features": IDS, **OPTIONS[option]}

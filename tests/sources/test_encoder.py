@@ -207,7 +207,7 @@ def test_too_many_ids_name_the_column_and_the_way_out(monkeypatch):
         pa.table({"few": [1] * 5000, "many": rng.integers(0, 2**50, 5000)})
         for _ in range(5)
     ]
-    with pytest.raises(ValueError, match=r"'many' has most.*n_buckets=\{'many'"):
+    with pytest.raises(ValueError, match=r"'many' has the most.*n_buckets=\{'many'"):
         TableEncoder(["few", "many"]).fit(Tables(*tables))
     TableEncoder(["few", "many"], n_buckets={"many": 100}).fit(Tables(*tables))
 
