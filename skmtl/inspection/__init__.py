@@ -1,4 +1,4 @@
-"""Reports on transfer between tasks, gates, experts and new ids; one task alone."""
+"""Reports on transfer, gates, experts and new ids, and selection of one task."""
 
 from skmtl.inspection._cold_start import cold_start_report
 from skmtl.inspection._gates import GateWarning, expert_similarity, gate_report

@@ -1,4 +1,4 @@
-"""One task of a fitted classifier of several, as a classifier of its own."""
+"""One task of a fitted classifier of several tasks, as a binary classifier."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from skmtl.tasks import BinaryTask
 
 
 def task_classifier(estimator: BaseEstimator, task: str | int) -> TaskClassifier:
-    """Select one task of a fitted classifier of several, as a binary classifier.
+    """Select one task of a fitted classifier of several tasks.
 
     Tools for a single binary classifier work with it: `partial_dependence` and the
     displays of scikit-learn, among others.
@@ -82,7 +82,7 @@ def _place(estimator: BaseEstimator, task: str | int) -> int:
     if isinstance(task, str) and task in names:
         return names.index(task)
     raise ValueError(
-        f"task={task!r} is not a task of {type(estimator).__name__}. Give one of the "
+        f"task={task!r} is not a task of {type(estimator).__name__}. Pass one of the "
         f"names {names}, or a position from 0 to {n_tasks - 1}."
     )
 
@@ -127,7 +127,8 @@ class TaskClassifier(ClassifierMixin, BaseEstimator):
     def predict_proba(self, X: TableLike) -> npt.NDArray[np.float64]:
         """Probabilities of shape ``(n_samples, n_classes)``."""
         kinds = kinds_of(self.estimator)
-        if kinds is not None:  # some have no classes, so that it has no predict_proba
+        # With a task without classes, the estimator has no predict_proba.
+        if kinds is not None:
             ranker, rows = final_estimator(self.estimator, X)
             column = sum(kind.n_columns for kind in kinds[: self.task])
             p = np.asarray(ranker.predict_task(rows))[:, column]
@@ -143,9 +144,9 @@ class TaskClassifier(ClassifierMixin, BaseEstimator):
     def score(
         self, X: TableLike, y: LabelsLike, sample_weight: WeightsLike = None
     ) -> float:
-        """ROC AUC; NaN in `y` is a label that was not observed.
+        """Return the ROC AUC; NaN in `y` is a label that was not observed.
 
-        Of a table of labels the column of the task is taken.
+        If `y` is a table of labels, the column of the task is used.
         """
         if is_table(y):
             names = column_names(y)

@@ -206,7 +206,7 @@ def _splits(
         warnings.filterwarnings("ignore", "The groups parameter is ignored")
         splits = list(check_cv(cv).split(X, y, groups))
     if not splits:
-        raise ValueError("cv has no folds.")
+        raise ValueError("cv has no folds. Pass a splitter or list with at least one.")
     return splits
 
 

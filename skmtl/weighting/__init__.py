@@ -1,4 +1,4 @@
-"""From the losses of the tasks to the gradient that training descends."""
+"""Loss weightings: from the losses of the tasks to the gradient of a step."""
 
 from skmtl.weighting._aligned_mtl import AlignedMTL
 from skmtl.weighting._base import InitialLosses, LossWeighting, StaticWeighting

@@ -1,4 +1,4 @@
-"""Gradients made orthogonal and of one length."""
+"""Make gradients orthogonal and of equal length."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ class AlignedMTL(TorchJDWeighting):
     Parameters
     ----------
     scale_mode : {"min", "median", "rmse"}, default="min"
-        The length that all aligned components get, from the singular values of the
-        gradients.
+        How the length of all aligned components is found from the singular values of
+        the gradients.
     preference : array-like of shape (n_tasks,), mapping, Series or None, default=None
-        Positive numbers by which the aligned gradients are added.
+        Positive weights in the sum of the aligned gradients.
     at : str, default="representation"
         Where gradients are taken: "representation", "last_shared_layer" or
         "shared_parameters".

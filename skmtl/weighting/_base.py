@@ -1,4 +1,4 @@
-"""The contract of loss weightings, and weights that do not change."""
+"""Base class of loss weightings, and fixed weights."""
 
 from __future__ import annotations
 
@@ -20,29 +20,29 @@ class LossWeighting(Part):
 
     A subclass defines `forward`, from losses to a scalar; one that needs the tasks'
     gradients derives from `GradientWeighting` instead. A constructor only assigns its
-    hyperparameters, as a scikit-learn estimator's does; `start` checks them and makes
-    the state. A ranker copies the weighting that it is given, so an instance is never
-    changed.
+    hyperparameters, as that of a scikit-learn estimator does; `start` checks them and
+    creates the state. A ranker copies the weighting that it gets, so the instance is
+    never changed.
 
     All state is in ``state_dict()``, as tensors: parameters, buffers, and for anything
-    else ``get_extra_state``. Checkpoints, and the copy that training returns to after a
-    loss diverges, hold nothing else.
+    else ``get_extra_state``. Checkpoints hold nothing else, and nor does the copy that
+    training returns to after a loss diverges.
 
     Attributes
     ----------
     name : str or None
-        Name by which rankers know the strategy; None if it has none.
+        Name that rankers accept for the strategy; None if it has none.
     learning_rate : float or None
         Step size of the strategy's own parameters; None for the network's.
     apart : bool
         Whether `backward` asks for the gradient of each task at the cut.
     looks_back : bool
         Whether `after_step` asks for the losses of the batch after the optimiser's
-        step, `Step.losses_after`. They cost one more forward pass.
+        step, `Step.losses_after`, which costs one more forward pass.
 
     Examples
     --------
-    A complete strategy: each task's loss counts by its square root.
+    A complete strategy, which adds the square roots of the losses:
 
     >>> from skmtl.weighting import LossWeighting
     >>> class RootLoss(LossWeighting):
@@ -55,12 +55,12 @@ class LossWeighting(Part):
 
     name: ClassVar[str | None] = None
     learning_rate: float | None = None
-    # A subclass that overrides one of these, and not `ahead`, has unknown weights.
+    # If a subclass overrides one of these but not `ahead`, its weights are unknown.
     describes: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "ahead": ("forward", "backward", "apart")
     }
     apart: ClassVar[bool] = False
-    # Whether code that it calls draws from torch's global generators.
+    # Whether it calls code that draws from torch's global generators.
     draws_globally: ClassVar[bool] = False
     looks_back: ClassVar[bool] = False
     in_force: Tensor
@@ -69,7 +69,7 @@ class LossWeighting(Part):
         super().__init__()
 
     def start(self, tasks: Sequence[str]) -> Self:
-        """Check the hyperparameters and make the state; called once, before training.
+        """Check the hyperparameters and create the state; called once before training.
 
         Parameters
         ----------
@@ -98,7 +98,7 @@ class LossWeighting(Part):
         Parameters
         ----------
         measure : callable
-            Gives the mean loss of each task on the training table, ``(n_tasks,)``.
+            Returns the mean loss of each task on the training table, ``(n_tasks,)``.
         """
 
     def forward(self, losses: Tensor) -> Tensor:
@@ -112,17 +112,17 @@ class LossWeighting(Part):
         Returns
         -------
         Tensor of shape ()
-            What to descend.
+            The loss to descend.
         """
         raise NotImplementedError
 
     def ahead(self) -> Tensor | None:
-        """Give the weights of the next step, if they do not depend on its losses.
+        """Return the weights of the next step, if they do not depend on its losses.
 
-        Large batches are then trained on in blocks of rows, which takes less memory:
-        the gradients exist before `backward` is called, whose step has no cut, and
-        losses without a graph. A subclass that overrides `forward` or `backward`, and
-        not this method, gets whole batches, whatever its parent returns here.
+        Large batches are then processed in blocks of rows, which takes less memory. The
+        gradients exist before `backward` is called; its step has no cut, and losses
+        without a graph. A subclass that overrides `forward` or `backward` but not this
+        method gets whole batches, whatever its parent returns here.
 
         Returns
         -------
@@ -133,14 +133,14 @@ class LossWeighting(Part):
         return None
 
     def backward(self, step: Step) -> None:
-        """Put the gradient of one batch into every parameter.
+        """Compute the gradient of one batch for every parameter.
 
-        The weight of a task is the derivative of the scalar by its loss.
+        The weight of a task is the derivative of the scalar with respect to its loss.
 
         Parameters
         ----------
         step : Step
-            Losses of the batch, and ways to go back from them.
+            Losses of the batch, and methods that go back from them.
         """
         losses = step.losses.detach().requires_grad_()
         self(losses).backward()
@@ -150,7 +150,7 @@ class LossWeighting(Part):
         step.descend()
 
     def take(self, other: LossWeighting) -> None:
-        """Take over new fixed weights when training continues.
+        """Adopt new fixed weights when training continues.
 
         Parameters
         ----------
@@ -159,21 +159,21 @@ class LossWeighting(Part):
         """
 
     def after_step(self, step: Step) -> None:
-        """Look back on a step, once the optimisers have changed the parameters.
+        """Update the strategy once the optimisers have changed the parameters.
 
         A strategy takes what it needs from the step and ignores the rest. It may
-        change its own parameters here, in place; gradients belong to `backward`, and
-        one that is set here is an error, since no optimiser would apply it.
+        change its own parameters here, in place. Gradients belong in `backward`;
+        setting one here is an error, since no optimiser would apply it.
 
         Parameters
         ----------
         step : Step
-            The step that was given to `backward`: ``step.losses`` before the update
+            The step that was passed to `backward`: ``step.losses`` before the update
             and, if the class sets ``looks_back = True``, ``step.losses_after()``.
         """
 
     def after_epoch(self, losses: Tensor) -> None:
-        """Look back on an epoch.
+        """Update the strategy after an epoch.
 
         Parameters
         ----------
@@ -182,17 +182,17 @@ class LossWeighting(Part):
         """
 
     def current(self) -> Tensor:
-        """Give the weights in force.
+        """Return the weights in force.
 
         Returns
         -------
         Tensor of shape (n_tasks,)
-            Those of the last step, or of the next where they are known.
+            Those of the last step, or of the next one if they are known.
         """
         return self.in_force
 
     def reference(self) -> Tensor:
-        """Give weights that never change, for losses to be compared over epochs.
+        """Return weights that never change, to compare losses over epochs.
 
         Returns
         -------
@@ -202,7 +202,7 @@ class LossWeighting(Part):
         return torch.ones_like(self.in_force)
 
     def get_params(self, deep: bool = True) -> dict[str, object]:
-        """Give the hyperparameters by name, as scikit-learn reads them.
+        """Return the hyperparameters by name, as scikit-learn reads them.
 
         Parameters
         ----------
@@ -253,11 +253,11 @@ class InitialLosses(LossWeighting):
     """Base of strategies that compare losses with those before the first step.
 
     The loss of each task is measured on (at most 65,536) training rows and kept as
-    `initial`. This happens once, also when training continues by a warm start.
+    `initial`. This happens only once, even if training continues by a warm start.
 
     Examples
     --------
-    Each task counts by the share of its initial loss that is left.
+    Half the sum of squares of what is left of each initial loss:
 
     >>> from skmtl.weighting import InitialLosses
     >>> class ShareLeft(InitialLosses):

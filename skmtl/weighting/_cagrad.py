@@ -14,14 +14,14 @@ from skmtl.weighting._torchjd import TorchJDWeighting, aggregation
 class CAGrad(TorchJDWeighting):
     """Descend near the mean gradient, in favour of the task that gains least.
 
-    Solved by TorchJD (extra ``jd``) on the Gramian at the representation, with a cone
-    program at every step.
+    Solved by TorchJD (extra ``jd``) on the Gramian at the representation, by a cone
+    program in every step.
 
     Parameters
     ----------
     c : float, default=0.5
         Radius of the ball around the mean gradient, relative to its length; at least
-        0, which gives the mean.
+        0. With 0 the direction is the mean gradient itself.
     preference : array-like of shape (n_tasks,), mapping, Series or None, default=None
         Positive numbers that multiply the losses before the solver sees their
         gradients.

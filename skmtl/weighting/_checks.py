@@ -1,4 +1,4 @@
-"""The border for hyperparameters of strategies."""
+"""Checks of the hyperparameters of strategies."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from skmtl.tasks.arguments import by_task
 
-# One number for each task, in their order or by name; a Series goes by its index.
+# One number for each task, in order or by name; a Series is matched by its index.
 Preference: TypeAlias = npt.ArrayLike | Mapping[str, float]
 
 
@@ -26,7 +26,7 @@ def check_number(
     whole: bool = False,
     optional: bool = False,
 ) -> None:
-    """Refuse a hyperparameter that is not a finite number in its range.
+    """Raise if a hyperparameter is not a finite number in its range.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ def check_number(
 
 
 def check_choice(weighting: object, name: str, choices: Collection[str]) -> None:
-    """Refuse a hyperparameter that is not one of a few strings.
+    """Raise if a hyperparameter is not one of a few strings.
 
     Parameters
     ----------
@@ -95,12 +95,12 @@ def check_choice(weighting: object, name: str, choices: Collection[str]) -> None
 
 
 def check_preference(preference: Preference | None, tasks: Sequence[str]) -> Tensor:
-    """Bring a preference to one number for each task, with mean 1.
+    """Convert a preference to one number for each task, with mean 1.
 
     Parameters
     ----------
     preference : array-like of shape (n_tasks,), mapping, Series or None
-        Positive numbers; None for all alike. A mapping or a Series names the tasks.
+        Positive numbers; None for equal ones. A mapping or a Series names the tasks.
     tasks : sequence of str
         Names of the tasks.
 

@@ -13,7 +13,7 @@ from skmtl.weighting._checks import check_number
 
 
 class DynamicWeightAverage(LossWeighting):
-    r"""Weigh tasks whose loss falls slowly more, epoch by epoch.
+    r"""Give more weight to tasks whose loss falls slowly, epoch by epoch.
 
     .. math::
 
@@ -26,7 +26,7 @@ class DynamicWeightAverage(LossWeighting):
     Parameters
     ----------
     temperature : float, default=2.0
-        :math:`\tau`, above 0; the larger, the more alike are the weights.
+        :math:`\tau`, above 0. The larger it is, the more equal the weights are.
 
     References
     ----------
@@ -65,7 +65,7 @@ class DynamicWeightAverage(LossWeighting):
 
     def after_epoch(self, losses: Tensor) -> None:
         if not self.before.isnan().all():
-            # A task without any label has no loss: as if it stood still.
+            # A task without any label has a loss of 0; it counts as unchanged.
             ratio = torch.where(self.before > 0, losses / self.before, 1.0)
             self.weights = len(ratio) * torch.softmax(ratio / self.temperature, dim=0)
         self.before = losses.detach().clone()

@@ -12,7 +12,7 @@ from skmtl.weighting._base import LossWeighting
 from skmtl.weighting._checks import check_number
 from skmtl.weighting._step import Step
 
-# Adam's usual constants, which the reference implementation takes too.
+# Adam's usual constants, which the reference implementation uses too.
 _DECAY_MEAN, _DECAY_SQUARE, _EPSILON = 0.9, 0.999, 1e-8
 
 
@@ -26,8 +26,8 @@ class FAMO(LossWeighting):
         w_t = \frac{T c z_t}{L_t}, \qquad z = \mathrm{softmax}(\xi), \qquad
         c = \Big( \sum_u \frac{z_u}{L_u} \Big)^{-1}
 
-    for `T` tasks. After each step the losses of the same batch are taken again, and the
-    logits :math:`\xi` descend along
+    for `T` tasks. After each step the losses of the same batch are computed again, and
+    the logits :math:`\xi` descend along
 
     .. math::
 
@@ -42,20 +42,21 @@ class FAMO(LossWeighting):
     learning_rate : float, default=0.025
         Step size of the logits, above 0.
     gamma : float, default=1e-3
-        Decay of the logits towards equal shares, at least 0. The larger, the sooner old
-        steps are forgotten.
+        Decay of the logits towards equal shares, at least 0. The larger it is, the
+        sooner old steps are forgotten.
 
     Notes
     -----
     The losses after the step cost one more forward pass of the network.
 
-    As in the reference implementation, the logits take a step of Adam where the
-    paper's algorithm 1 has one of plain gradient descent; it is the strategy's own,
+    As in the reference implementation, the logits take steps of Adam, whereas the
+    paper's algorithm 1 has plain gradient descent. These steps are the strategy's own,
     whatever optimiser the network has. Deviations: the weights sum to the number of
-    tasks, where those of the paper sum to 1, so that learning rates mean what they mean
-    with equal weights. A task without a label in the batch takes no part, and its
-    logit stays. Losses are compared under the same dropout before and after the step.
-    Their lower bound is 0, which the reference implementation lets the user change.
+    tasks, whereas those of the paper sum to 1, so that a learning rate means the same
+    as with equal weights. A task without a label in the batch is left out, and its
+    logit does not change. Losses are compared under the same dropout before and after
+    the step. Their lower bound is 0; in the reference implementation the user can
+    change it.
 
     References
     ----------
@@ -109,7 +110,7 @@ class FAMO(LossWeighting):
         fall = torch.where(active, _log(before) - _log(after), 0.0)
         shares = self._shares(active)
         slope = shares * (fall - torch.dot(shares, fall)) + self.gamma * self.logits
-        if slope.isfinite().all():  # else training ends at the next loss
+        if slope.isfinite().all():  # otherwise the next loss ends training
             self._descend(slope, active)
 
     def _shares(self, active: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Strategies that look at the gradients of the tasks."""
+"""Strategies that use the gradients of the tasks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from skmtl.weighting._base import LossWeighting
 from skmtl.weighting._checks import Preference, check_choice, check_preference
 from skmtl.weighting._step import Step
 
-# What linear algebra raises for numbers that it cannot work with.
+# What linear algebra raises for matrices that it cannot factorize.
 _FAILURES: tuple[type[Exception], ...] = (
     np.linalg.LinAlgError,
     torch.linalg.LinAlgError,  # type: ignore[attr-defined,unused-ignore]
@@ -24,22 +24,22 @@ PLACES = ("representation", "last_shared_layer", "shared_parameters")
 class GradientWeighting(LossWeighting):
     """Base of strategies that weigh tasks by the Gramian of their gradients.
 
-    A subclass defines `solve`. The weights act on what the tasks share; every tower
-    gets the gradient of the plain losses, as in MGDA's algorithm 2, where parameters of
-    one task follow their own loss. Gates count as shared here.
+    A subclass defines `solve`. The weights act on what the tasks share. Every tower
+    gets the gradient of the plain losses, as in MGDA's algorithm 2, where the
+    parameters of one task follow their own loss. Gates count as shared here.
 
     Parameters
     ----------
     preference : array-like of shape (n_tasks,), mapping, Series or None, default=None
         Positive numbers, one for each task, of which only the ratios count. None for
-        all alike.
+        equal ones.
     at : str, default="representation"
         Where gradients are taken: "representation", "last_shared_layer" or
         "shared_parameters".
 
     Examples
     --------
-    A strategy in full: every task sends a gradient of the same length.
+    A complete strategy, which gives all gradients the same length:
 
     >>> from skmtl.weighting import GradientWeighting
     >>> class SameLength(GradientWeighting):
@@ -71,7 +71,7 @@ class GradientWeighting(LossWeighting):
         with torch.no_grad():
             gramian = step.gramian(self.at).double()
             weights = self.weigh(gramian, step.losses.detach().double())
-            # A solver that fails leaves the weights of the step before.
+            # If a solver fails, the weights of the previous step stay in force.
             if weights.isfinite().all():
                 self.in_force = weights.to(self.in_force)
         step.descend(self.in_force)
@@ -79,8 +79,8 @@ class GradientWeighting(LossWeighting):
     def weigh(self, gramian: Tensor, losses: Tensor) -> Tensor:
         """Weigh all tasks.
 
-        Tasks without a gradient (no label in the batch) take no part; the others are
-        weighed as if they were alone.
+        Tasks without a gradient (no label in the batch) are left out; the others are
+        weighed as if they were the only ones.
 
         Parameters
         ----------
@@ -111,7 +111,7 @@ class GradientWeighting(LossWeighting):
         Parameters
         ----------
         gramian : Tensor of shape (n_active, n_active), dtype float64
-            Inner products of their gradients, all of them above 0 on the diagonal.
+            Inner products of their gradients, positive on the diagonal.
         losses : Tensor of shape (n_active,), dtype float64
             Their losses.
         active : Tensor of shape (n_tasks,), dtype bool

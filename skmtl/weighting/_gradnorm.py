@@ -1,4 +1,4 @@
-"""Weights that bring the tasks' gradients to one size."""
+"""Weights that give the tasks' gradients the same size."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from skmtl.weighting._step import Step
 class GradNorm(InitialLosses, GradientWeighting):
     r"""Learn weights under which all tasks train at similar rates.
 
-    With :math:`G_t = \|w_t \nabla L_t\|`, their mean :math:`\bar G`, and the relative
-    inverse training rate :math:`r_t`, the share of its initial loss that a task still
-    has, divided by the mean of that over tasks, the weights descend
+    Let :math:`G_t = \|w_t \nabla L_t\|`, with mean :math:`\bar G`. The relative inverse
+    training rate :math:`r_t` is the share of its initial loss that a task still has,
+    divided by the mean of these shares. The weights descend
 
     .. math:: \sum_t \left| G_t - \bar G r_t^\alpha p_t \right|
 
@@ -30,26 +30,26 @@ class GradNorm(InitialLosses, GradientWeighting):
     Parameters
     ----------
     alpha : float, default=1.5
-        At least 0. The larger, the harder are slow tasks pulled; 0 for gradients of
-        the same size.
+        At least 0. The larger it is, the more slow tasks are favoured; 0 for gradients
+        of the same size.
     learning_rate : float or None, default=0.025
         Step size of the logarithms of the weights; None for the network's.
     preference : array-like of shape (n_tasks,), mapping, Series or None, default=None
         Positive numbers: the size of each task's gradient, relative to the others.
     at : str, default="representation"
-        Where gradients are taken: at the "representation" for the cost of a norm, at
-        the "last_shared_layer", as in the paper, or over all "shared_parameters", for
-        a backward pass by task.
+        Where gradients are taken: at the "representation", which costs only a norm, at
+        the "last_shared_layer", as in the paper, or over all "shared_parameters". The
+        latter two cost a backward pass for every task.
 
     Notes
     -----
     Deviations from the paper: the logarithms of the weights are learned, so that
     weights stay positive, and after each step they are scaled to sum to the number of
     tasks. :math:`L_t(0)` is measured on (at most 65,536) training rows before the
-    first step, not on the first batch. A task without a label in the batch takes no
-    part, and its weight stays. The logarithms take steps of the ranker's `optimizer`:
-    with Adam, the default, the first one has the length of `learning_rate` for every
-    task, however unequal the gradients are, and later ones are scaled by past slopes.
+    first step, not on the first batch. A task without a label in the batch is left out,
+    and gets no gradient. The logarithms take steps of the ranker's `optimizer`: with
+    Adam, the default, the first one has the length of `learning_rate` for every task,
+    however unequal the gradients are, and later ones are scaled by past slopes.
     No second derivative is needed:
     :math:`\partial G_t / \partial \log w_t = G_t`.
 
@@ -94,12 +94,12 @@ class GradNorm(InitialLosses, GradientWeighting):
         step.descend()
 
     def slope(self, norms: Tensor, losses: Tensor) -> Tensor:
-        """Gradient by the logarithms of the weights.
+        """Compute the gradient with respect to the logarithms of the weights.
 
         Parameters
         ----------
         norms : Tensor of shape (n_tasks,)
-            Norms of the weighted gradients, 0 for a task that takes no part.
+            Norms of the weighted gradients, 0 for a task that is left out.
         losses : Tensor of shape (n_tasks,)
             Losses of the batch.
 
@@ -119,6 +119,7 @@ class GradNorm(InitialLosses, GradientWeighting):
 
     def after_step(self, step: Step) -> None:
         with torch.no_grad():
+            # Keeps the sum of the weights at the number of tasks.
             total = self.log_weights.logsumexp(dim=0)
             self.log_weights.add_(math.log(len(self.log_weights)) - total)
 

@@ -11,16 +11,16 @@ from skmtl.weighting._torchjd import TorchJDWeighting, aggregation
 
 
 class IMTLG(TorchJDWeighting):
-    """Descend where all gradients, of length 1, project alike (IMTL-G).
+    """Descend where all gradients, scaled to length 1, project equally (IMTL-G).
 
     Solved by TorchJD (extra ``jd``) on the Gramian at the representation. Weights sum
-    to 1 and may be negative. Multiplying a loss changes nothing.
+    to 1 and may be negative. Multiplying a loss by a number changes nothing.
 
     Parameters
     ----------
     preference : array-like of shape (n_tasks,), mapping, Series or None, default=None
-        Positive numbers that multiply the weights found, which themselves do not
-        change when a loss is multiplied.
+        Positive numbers that multiply the solver's weights. They cannot act through the
+        losses, whose scale changes nothing.
     at : str, default="representation"
         Where gradients are taken: "representation", "last_shared_layer" or
         "shared_parameters".

@@ -28,40 +28,38 @@ class MGDA(GradientWeighting):
         \alpha = \arg\min \Big\{ \Big\| \sum_t \alpha_t \frac{g_t}{c_t} \Big\|^2 :
         \alpha \geq 0, \sum_t \alpha_t = 1 \Big\}.
 
-    To first order the loss of every task falls at least by :math:`c_t` times the same
-    amount, or none can fall without another rising.
+    To first order, either the loss of every task falls at least by :math:`c_t` times
+    the same amount, or none can fall without another rising.
 
     Parameters
     ----------
     normalization : {"none", "l2", "loss", "loss+"}, default="l2"
         Scale of each gradient, before the preference: 1, its norm, the loss of its
-        task, or the product of both. With "l2" and two tasks nothing is left to find:
-        see the notes.
+        task, or the product of both. With "l2" and two tasks the weights do not depend
+        on the conflict; see the notes.
     preference : array-like of shape (n_tasks,), mapping, Series or None, default=None
-        Positive numbers, a factor on each scale: the losses fall at rates in these
-        proportions.
+        Positive factors of the scales: the losses fall at rates in these proportions.
     at : str, default="representation"
         Where gradients are taken. At the "representation" the minimum is an upper
-        bound of that over the shared parameters (MGDA-UB), found in one backward
-        pass; "shared_parameters" takes one for every task, and so does
-        "last_shared_layer".
+        bound of that over the shared parameters (MGDA-UB), found in one backward pass;
+        "shared_parameters" and "last_shared_layer" need one for every task.
 
     Notes
     -----
     With ``normalization="l2"`` all vectors have length 1, and the shortest combination
     of two such vectors is half of each, whatever the angle between them. So for two
-    tasks the weights are inverse to the norms of the gradients, conflict or not. With
-    the other scales they depend on the conflict. A loss that is multiplied by a number
-    changes nothing with "l2" and "loss"; with "loss+" the larger loss gets more, and
-    one of much larger numbers gets everything.
+    tasks the weights are inverse to the norms of the gradients, whether or not these
+    conflict. With the other scales they depend on the conflict. Multiplying a loss by a
+    number changes nothing with "l2" and "loss". With "loss+" the larger loss gets more
+    weight, and a much larger one gets all of it.
 
-    The minimum is exact for two tasks (algorithm 1), and found by an active set method
-    for more, to rounding. Deviations: the paper's code divides gradients in the search
-    for alpha only, so that a loss of large numbers still outweighs the others; here
-    the direction itself is that of the divided gradients. The weights are scaled to
-    sum to the number of tasks, which changes the length of a step and not its
-    direction. With experts and gates, the representation is the experts' outputs; what
-    gates and embeddings send each other is not in the bound.
+    The minimum has a closed form for two tasks (algorithm 1), and is found by an active
+    set method for more, up to rounding. Deviations: the paper's code divides gradients
+    only in the search for alpha, so that a loss with large values still outweighs the
+    others; here the direction itself is that of the divided gradients. The weights are
+    scaled to sum to the number of tasks, which changes the length of a step but not its
+    direction. With experts and gates, the representation is the experts' outputs; the
+    bound does not include the gradients through the gates.
 
     References
     ----------
@@ -151,7 +149,7 @@ class StochasticMGDA(InitialLosses, MGDA):
 
 
 def min_norm(gramian: Tensor) -> Tensor:
-    """Shortest vector in the convex hull of vectors, given their inner products.
+    """Find the shortest vector in the convex hull of vectors from their inner products.
 
     Parameters
     ----------

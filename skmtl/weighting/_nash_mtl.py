@@ -15,8 +15,8 @@ class NashMTL(TorchJDWeighting):
     """Weigh tasks by the Nash bargaining solution.
 
     Solved by TorchJD (extra ``jd``) on the Gramian at the representation: weights
-    ``a`` with ``K a = 1 / a``, in a sequence of convex programs. It starts from the
-    weights of the step before.
+    ``a`` with ``K a = 1 / a`` for the Gramian ``K``, found by a sequence of convex
+    programs that starts from the weights of the previous step.
 
     Parameters
     ----------
@@ -27,10 +27,10 @@ class NashMTL(TorchJDWeighting):
         Steps from one solution to the next. A solution takes about half as long as a
         step of training on one core.
     optim_niter : int, default=20
-        Convex programs for one solution, at most.
+        Largest number of convex programs for one solution.
     preference : array-like of shape (n_tasks,), mapping, Series or None, default=None
-        Positive numbers that multiply the weights found, which themselves do not
-        change when a loss is multiplied.
+        Positive numbers that multiply the solver's weights. They cannot act through the
+        losses, whose scale changes nothing.
     at : str, default="representation"
         Where gradients are taken: "representation", "last_shared_layer" or
         "shared_parameters".

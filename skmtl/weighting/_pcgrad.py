@@ -1,4 +1,4 @@
-"""Take out of each gradient what conflicts with another."""
+"""Remove from each gradient what conflicts with another."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from skmtl.weighting._torchjd import TorchJDWeighting, aggregation
 
 
 class PCGrad(TorchJDWeighting):
-    """Project each gradient off those that it conflicts with.
+    """Project each gradient away from those that it conflicts with.
 
     Solved by TorchJD (extra ``jd``) on the Gramian at the representation. Each task's
     gradient is projected onto the normal plane of every other that it points against,

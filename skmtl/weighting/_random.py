@@ -15,7 +15,7 @@ class RandomLossWeighting(LossWeighting):
     """Draw the weights of every step: the softmax of standard normal numbers.
 
     The baseline that any other strategy should beat. The weights sum to the number of
-    tasks, where those of the paper sum to 1.
+    tasks, whereas those of the paper sum to 1.
 
     References
     ----------
@@ -35,7 +35,7 @@ class RandomLossWeighting(LossWeighting):
     name: ClassVar[str | None] = "random"
 
     def forward(self, losses: Tensor) -> Tensor:
-        # Drawn on the CPU, so that a seed means the same on every device.
+        # Drawn on the CPU, so that a seed gives the same weights on every device.
         weights = torch.randn(len(losses), generator=generator_of("cpu"))
         weights = weights.softmax(dim=0).to(losses)
         return len(losses) * torch.dot(weights, losses)

@@ -34,12 +34,12 @@ def get_strategy(strategy: str | nn.Module) -> LossWeighting:
     Parameters
     ----------
     strategy : str, LossWeighting, or a weighting, aggregator or scalarizer of TorchJD
-        A name gives the strategy with its defaults.
+        A name stands for the strategy with its defaults.
 
     Returns
     -------
     LossWeighting
-        One that may be changed.
+        A new instance, which may be changed.
 
     Raises
     ------
@@ -56,7 +56,7 @@ def get_strategy(strategy: str | nn.Module) -> LossWeighting:
         named = _named()
         if strategy not in named:
             raise ValueError(
-                f"loss_weight={strategy!r} is not known. The strategies are "
+                f"loss_weight={strategy!r} is not a known strategy. The strategies are "
                 f"{sorted(named)}; 'inverse_ratio' gives fixed weights."
             )
         return named[strategy]()
@@ -73,7 +73,7 @@ def get_strategy(strategy: str | nn.Module) -> LossWeighting:
 
 
 def _named() -> dict[str, type[LossWeighting]]:
-    """Strategies with a name, out of all public ones."""
+    """Return the public strategies that have a name."""
     # Imported here, since the package imports this file.
     public = import_module("skmtl.weighting")
     classes = [getattr(public, name) for name in public.__all__]

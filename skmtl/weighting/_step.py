@@ -15,27 +15,27 @@ def _itself(x: Tensor) -> Tensor:
 
 
 class Step:
-    """Losses of one batch, and the two halves of the way back from them.
+    """Losses of one batch, and the two halves of their backward pass.
 
-    The graph is cut between what is shared and the towers. The way through the towers
-    gives every task's gradient at its representation; then one way below the cut
-    serves any combination of them.
+    The graph is cut between what is shared and the towers. The backward pass through
+    the towers gives every task's gradient at its representation; then a single pass
+    below the cut serves any combination of them.
 
     Parameters
     ----------
     module : MultiTaskModule
         The network.
     representation : Tensor of shape (n_tasks or 1, batch, width)
-        What the towers read, with the graph below it; one where all read the same.
+        What the towers read, with the graph below it; 1 if all read the same.
     mixture : Tensor of shape (batch or 1, n_tasks, n_shared)
         Weights by which each task's representation mixes the tensors that the tasks
         share.
     record : bool, default=False
-        Whether every task's gradient is wanted, even if the weighting does without.
+        Whether every task's gradient is wanted, even if the weighting does not need it.
     apart : bool, default=True
-        Whether the weighting may ask for the gradients of the tasks at the cut apart.
-        Where it never does, and all tasks read one representation, only the gradient
-        of the sum is made.
+        Whether the weighting may ask for the separate gradients of the tasks at the
+        cut. If it never does, and all tasks read one representation, only the gradient
+        of the sum is computed.
 
     Attributes
     ----------
@@ -46,7 +46,7 @@ class Step:
 
     Examples
     --------
-    The trainer makes one for each batch; this is what happens in it.
+    The trainer creates one for each batch and uses it as follows:
 
     >>> import torch
     >>> from skmtl.modules import ParallelTowers, SharedBottom
@@ -95,16 +95,16 @@ class Step:
         self.extra: Tensor | None = None
 
     def add(self, penalty: Tensor) -> None:
-        """Go back through the towers from what the network adds to the losses.
+        """Go back through the towers from a penalty that is added to the losses.
 
-        Its gradient joins those of the tasks in `descend`, whatever their weights.
+        `descend` adds its gradient to those of the tasks, whatever their weights.
 
         Parameters
         ----------
         penalty : Tensor of shape ()
             A function of logits or parameters.
         """
-        if not penalty.requires_grad:  # 0, for there is nothing to penalise
+        if not penalty.requires_grad:  # the penalty is the constant 0
             return
         torch.autograd.backward(penalty, retain_graph=True)
         if self.cut.grad is not None:
@@ -118,9 +118,9 @@ class Step:
         weights : Tensor of shape (n_tasks,)
             Weight of each loss above the cut.
         apart : bool, default=False
-            Whether the gradients of the tasks at the cut are needed apart. It costs
-            nothing where each tower belongs to one task, and a pass for every task
-            where towers are connected.
+            Whether the separate gradients of the tasks at the cut are needed. They cost
+            nothing if each tower belongs to one task, and a pass for every task if
+            towers are connected.
         """
         self.weights = weights
         if apart:
@@ -143,7 +143,8 @@ class Step:
         Parameters
         ----------
         weights : Tensor of shape (n_tasks,), default=None
-            Factor on what each task sends below the cut, beside its weight above it.
+            Factor of each task's gradient below the cut, in addition to its weight
+            above it.
         """
         if not self.representation.requires_grad:
             return
@@ -159,10 +160,10 @@ class Step:
         )
 
     def gramian(self, at: str = "representation") -> Tensor:
-        """Inner products of the gradients of the tasks' losses, without weights.
+        """Compute the inner products of the gradients of the unweighted losses.
 
-        Call it after `through_towers(..., apart=True)` and before `descend`, but for
-        "representation" at any time.
+        Call it after `through_towers(..., apart=True)` and before `descend`; for
+        "representation" it may also be called later.
 
         Parameters
         ----------
@@ -173,7 +174,7 @@ class Step:
         Returns
         -------
         Tensor of shape (n_tasks, n_tasks)
-            0 in the row of a task whose weight was 0, and whose gradient is unknown.
+            0 in the row of a task whose weight was 0, since its gradient is unknown.
         """
         self._check_apart()
         if at == "representation":
@@ -188,12 +189,12 @@ class Step:
         return weighted * torch.outer(inverse, inverse)
 
     def losses_after(self) -> Tensor:
-        """Take the losses of the same batch with the parameters as they are now.
+        """Compute the losses of the same batch with the current parameters.
 
-        Call it in `LossWeighting.after_step`. The batch is the same to the row, known
-        ids that were replaced by unknown ones included, and dropout drops the same
-        units: the difference from `losses` is what the optimisers' step has changed.
-        Every call costs a forward pass.
+        Call it in `LossWeighting.after_step`. The rows are the same, including known
+        ids that were replaced by the unknown one, and dropout drops the same units. So
+        the difference from `losses` is due to the optimisers' step alone. Every call
+        costs a forward pass.
 
         Returns
         -------
@@ -207,15 +208,15 @@ class Step:
         """
         if self.again is None:
             raise RuntimeError(
-                "This step keeps nothing to take its losses again. Set the class "
-                "attribute looks_back = True on the weighting."
+                "This step cannot compute its losses again. Set the class attribute "
+                "looks_back = True on the weighting."
             )
         return self.again()
 
     def _check_apart(self) -> None:
         if self.joint:
             raise RuntimeError(
-                "This step has the gradient of the sum of the losses only, since its "
+                "This step has only the gradient of the sum of the losses, since its "
                 "weighting has apart=False. Set the class attribute apart = True on "
                 "the weighting."
             )
@@ -226,11 +227,11 @@ class Step:
         return gradient
 
     def _at_representation(self) -> Tensor:
-        """Gramian at the shared tensors S.
+        """Compute the Gramian at the shared tensors S.
 
         Representation t is ``sum_e a_te S_e``, so the gradient of loss t at S_e is
-        ``sum_i a_ie g_ti``, with g_ti that at representation i. It is never made for
-        every e.
+        ``sum_i a_ie g_ti``, with g_ti its gradient at representation i. The gradients
+        at the single S_e are never formed.
         """
         overlap = self.mixture @ self.mixture.transpose(1, 2)
         if self.rows.ndim == 3:
@@ -256,7 +257,7 @@ class Step:
         gramian = self.losses.new_zeros(len(per_task), len(per_task))
         for gradients in zip(*per_task, strict=True):
             known = next((g for g in gradients if g is not None), None)
-            if known is not None:  # a parameter may serve some of the tasks only
+            if known is not None:  # a parameter may serve only some of the tasks
                 none = torch.zeros_like(known)
                 rows = [
                     _flat(self.over_processes(none if g is None else g))
@@ -274,14 +275,14 @@ class Step:
 
 
 class StepTaken(Step):
-    """A step that went back block by block, with weights that were known ahead.
+    """A step whose backward pass was made in blocks, with weights known in advance.
 
     Parameters
     ----------
     losses : Tensor of shape (n_tasks,)
         Losses of the whole batch, without a graph.
     weights : Tensor of shape (n_tasks,)
-        Weights with which it went back.
+        Weights of the losses in that pass.
     gramian : Tensor of shape (n_tasks, n_tasks) or None
         Sum over the blocks of the inner products at the representation.
     """
@@ -292,12 +293,12 @@ class StepTaken(Step):
         self.losses, self.weights, self.inner = losses, weights, gramian
 
     def through_towers(self, weights: Tensor, *, apart: bool = False) -> None:
-        # The weight of a loss of 0 is of no consequence.
+        # The weight of a loss of 0 does not matter.
         found, known = weights * self.losses, self.weights * self.losses
         if not torch.allclose(found, known, rtol=0, atol=0, equal_nan=True):
             raise RuntimeError(
                 f"The weights of this step are {weights.tolist()}, but the weighting's "
-                f"ahead() gave {self.weights.tolist()}. Let ahead() return None where "
+                f"ahead() gave {self.weights.tolist()}. Let ahead() return None if the "
                 "weights depend on the losses of the step."
             )
         if apart:
@@ -315,8 +316,8 @@ class StepTaken(Step):
 
     def _check_apart(self) -> None:
         raise RuntimeError(
-            "This step went back in blocks of rows, and kept no gradients of the tasks "
-            "apart. Let the weighting's ahead() return None, and it goes back whole."
+            "This step was made in blocks of rows, and kept no separate gradients of "
+            "the tasks. Let the weighting's ahead() return None to get whole batches."
         )
 
 

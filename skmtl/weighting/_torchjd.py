@@ -18,13 +18,13 @@ from skmtl.weighting._base import LossWeighting
 from skmtl.weighting._checks import Preference
 from skmtl.weighting._gradient import GradientWeighting
 
-# They compare gradients coordinate by coordinate, or with those of other batches.
+# These compare gradients coordinate by coordinate, or with those of other batches.
 _COORDINATES = {"ExcessMTLWeighting", "MoDoWeighting", "SDMGradWeighting"}
-# Bases of TorchJD's weightings of matrices; it exports neither.
+# Base classes of TorchJD's weightings of matrices; it exports neither.
 _OF_MATRICES = {"_MatrixWeighting", "_Composition"}
-# They have a number for each task that is not a tensor, or need so many tasks.
+# These have a number for each task that is not a tensor, or need a number of tasks.
 _OF_ALL_TASKS = {"KrumWeighting"}
-# What every module has; the rest of its attributes is its own.
+# Attributes of every module; any others are a solver's own state.
 _OF_EVERY_MODULE = frozenset(vars(nn.Module()))
 _PLAIN = (Tensor, bool, int, float, str, type(None), torch.dtype, torch.device)
 
@@ -37,17 +37,17 @@ def aggregation() -> ModuleType:
 class TorchJDWeighting(GradientWeighting):
     """Let a weighting of TorchJD weigh the tasks.
 
-    It sees the Gramian of the tasks' gradients at the representation, in float64 and
-    scaled to a mean of 1 on the diagonal, and its weights are applied as they are.
-    Rankers take instances of TorchJD's weightings and aggregators directly; this class
-    adds a preference and a place.
+    It gets the Gramian of the tasks' gradients, by default at the representation, in
+    float64 and scaled to a mean of 1 on the diagonal. Its weights are applied
+    unchanged. Rankers accept instances of TorchJD's weightings and aggregators
+    directly; this class adds `preference` and `at`.
 
     Parameters
     ----------
     solver : torchjd.aggregation.Weighting or torchjd.aggregation.Aggregator
         What finds the weights. An aggregator is replaced by the weighting that it
-        holds. A weighting of matrices gets a square root of the Gramian, which has the
-        same lengths and angles as the gradients. The solver is copied.
+        contains. A weighting of matrices gets a square root of the Gramian, whose rows
+        have the same lengths and angles as the gradients. The solver is copied.
     preference : array-like of shape (n_tasks,), mapping, Series or None, default=None
         Positive numbers that multiply the losses before the solver sees their
         gradients.
@@ -57,19 +57,19 @@ class TorchJDWeighting(GradientWeighting):
 
     Notes
     -----
-    These need nothing but inner products, and work: ``AlignedMTL``, ``CAGrad``,
+    These need only inner products, and work: ``AlignedMTL``, ``CAGrad``,
     ``CRMOGM``, ``Constant``, ``DualProj``, ``FairGrad``, ``GradVac``, ``IMTLG``,
     ``Krum``, ``MGDA``, ``Mean``, ``NashMTL``, ``PCD``, ``PCGrad``, ``Random``, ``Sum``
     and ``UPGrad``, as weightings and as aggregators where TorchJD has both. These are
-    refused: ``ExcessMTL``, ``MoDo`` and ``SDMGrad``, which look at more than inner
+    refused: ``ExcessMTL``, ``MoDo`` and ``SDMGrad``, which need more than inner
     products, and ``ConFIG``, ``GradDrop`` and ``TrimmedMean``, which have no weights
     for the tasks.
 
-    A task without a gradient in the batch is left out. A solver with a memory of all
-    tasks (``torchjd.Stateful``), or with a number for each, gets for it a gradient of
-    mean length at right angles to all others instead, which does not change how it
-    weighs the others. If a solver fails on the numbers of a step, a warning says so,
-    and the weights of the step before stay in force.
+    A task without a gradient in the batch is left out. But a solver that remembers all
+    tasks (``torchjd.Stateful``), or has a number for each, gets for such a task a
+    gradient of mean length at right angles to all others, which does not change how it
+    weighs them. If a solver fails in a step, a warning says so, and the weights of the
+    previous step stay in force.
 
     References
     ----------
@@ -85,7 +85,8 @@ class TorchJDWeighting(GradientWeighting):
     >>> ranker = MMoE(loss_weight=prefers)
     """
 
-    # Whether multiplying a loss changes nothing, so that preference comes afterwards.
+    # Whether multiplying a loss changes nothing, so that the preference must multiply
+    # the weights instead.
     scale_free: ClassVar[bool] = False
     draws_globally: ClassVar[bool] = True  # TorchJD does
     inner: _Solver | None = None
@@ -106,15 +107,15 @@ class TorchJDWeighting(GradientWeighting):
             self.inner = _Solver(self._make(len(self.tasks)))
         except ImportError as error:
             raise ImportError(
-                f"{type(self).__name__} needs TorchJD and what it solves with. Install "
-                'them: pip install "skmtl[jd]"'
+                f"{type(self).__name__} needs TorchJD and its solvers. Install them: "
+                'pip install "skmtl[jd]"'
             ) from error
         if self.solver is not None:  # a user's own, about which nothing is known
             self.inner.try_on(len(self.tasks))
         return self
 
     def _make(self, n_tasks: int) -> nn.Module:
-        """The solver for so many tasks; a subclass makes its own."""
+        """Make the solver for `n_tasks` tasks; subclasses override this."""
         if self.solver is None:
             raise ValueError("solver must be a weighting of TorchJD; found None.")
         return self.solver
@@ -150,7 +151,7 @@ class TorchJDWeighting(GradientWeighting):
                 raise
             warnings.warn(
                 f"{type(self.inner.weighting).__name__} of TorchJD found no weights in "
-                f"a step ({type(error).__name__}: {error}). Those of the step before "
+                f"a step ({type(error).__name__}: {error}). Those of the previous step "
                 "stay in force.",
                 RuntimeWarning,
                 stacklevel=2,
@@ -158,17 +159,17 @@ class TorchJDWeighting(GradientWeighting):
             return torch.full_like(gramian[0], torch.nan)
 
     def get_extra_state(self) -> Tensor:
-        """Give what the solver remembers from step to step.
+        """Return what the solver remembers from step to step.
 
         Returns
         -------
         Tensor of shape (n_bytes,), dtype uint8
-            Bytes that load without running code; none if there is nothing.
+            Bytes that load without running code; empty if there is nothing.
         """
         return _nothing() if self.inner is None else self.inner.memory()
 
     def set_extra_state(self, state: Tensor) -> None:
-        """Put back what the solver remembered.
+        """Restore what the solver remembered.
 
         Parameters
         ----------
@@ -181,21 +182,21 @@ class TorchJDWeighting(GradientWeighting):
 
 
 class TorchJDScalarizer(LossWeighting):
-    """Let a scalarizer of TorchJD make one loss of those of the tasks.
+    """Let a scalarizer of TorchJD combine the losses of the tasks.
 
-    Rankers take its instances directly.
+    Rankers accept instances of scalarizers directly.
 
     Parameters
     ----------
     scalarizer : torchjd.scalarization.Scalarizer
         From losses to a scalar. Its parameters, if any, are trained with the network,
         and the ``step()`` of ``DWA`` is called after every epoch. All scalarizers but
-        ``FAMO`` work; for that one take `FAMO`.
+        ``FAMO`` work; use `skmtl.weighting.FAMO` instead of that one.
 
     Notes
     -----
-    In place of the loss of a task without a label in the batch, it sees the last loss
-    of that task, without a gradient.
+    For a task without a label in the batch, it gets the last loss of that task, without
+    a gradient.
 
     Examples
     --------
@@ -245,17 +246,17 @@ class TorchJDScalarizer(LossWeighting):
             self.scalarizer.step()
 
     def get_extra_state(self) -> Tensor:
-        """Give what the scalarizer remembers beside its parameters.
+        """Return what the scalarizer remembers besides its parameters.
 
         Returns
         -------
         Tensor of shape (n_bytes,), dtype uint8
-            Bytes that load without running code; none if there is nothing.
+            Bytes that load without running code; empty if there is nothing.
         """
         return _memory(self.scalarizer) if self.has_memory else _nothing()
 
     def set_extra_state(self, state: Tensor) -> None:
-        """Put back what the scalarizer remembered.
+        """Restore what the scalarizer remembered.
 
         Parameters
         ----------
@@ -268,7 +269,7 @@ class TorchJDScalarizer(LossWeighting):
 
 
 def adapt(instance: nn.Module) -> LossWeighting | None:
-    """Make a weighting of an instance of TorchJD; None for anything else."""
+    """Wrap an instance of TorchJD as a weighting; return None for anything else."""
     if not type(instance).__module__.startswith("torchjd."):
         return None
     if isinstance(
@@ -293,7 +294,7 @@ class _Solver:
         for refused in sorted(_COORDINATES & kinds):
             raise ValueError(
                 f"{refused} of TorchJD looks at the coordinates of the gradients, not "
-                "at their inner products alone. Take another solver."
+                "only at their inner products. Use another solver."
             )
         if not isinstance(weighting, jd.Weighting):
             raise ValueError(
@@ -311,14 +312,14 @@ class _Solver:
         if self.has_memory:
             self.weighting.to(gramian.device)
         with warnings.catch_warnings():
-            # cvxpy remarks on how TorchJD states its programs.
+            # cvxpy warns about how TorchJD states its programs.
             warnings.filterwarnings("ignore", module="cvxpy|torchjd")
             found = self.weighting(_root(gramian) if self.takes_matrix else gramian)
         weights: Tensor = found.to(gramian)
         return weights
 
     def try_on(self, n_tasks: int) -> None:
-        """Refuse a solver that was made for another number of tasks."""
+        """Raise if a solver was made for another number of tasks."""
         if n_tasks > 1:
             matrix = torch.eye(n_tasks, dtype=torch.float64)
             _try(self.weighting, matrix)
@@ -330,7 +331,7 @@ class _Solver:
         self.weighting.reset()
         if n_tasks > 1:  # a single task is never weighed, and some solvers fail on it
             with torch.random.fork_rng(devices=[]):
-                # Some state their program at the first use, and only then.
+                # Some solvers create their program, which holds state, at first use.
                 self.weights(torch.eye(n_tasks, dtype=torch.float64))
         _remember(self.weighting, state)
 
@@ -343,9 +344,9 @@ def _kinds(module: nn.Module) -> set[str]:
 
 
 def _takes_matrix(weighting: nn.Module) -> bool:
-    """Whether a weighting takes gradients, where others take their Gramian."""
+    """Whether a weighting takes gradients rather than their Gramian."""
     names = {one.__name__ for one in type(weighting).__mro__}
-    if "CRMOGMWeighting" in names:  # it hands on what it is given
+    if "CRMOGMWeighting" in names:  # it passes its argument on to another weighting
         return _takes_matrix(weighting.get_submodule("weighting"))
     return bool(_OF_MATRICES & names)
 
@@ -356,13 +357,13 @@ def _has_memory(module: nn.Module) -> bool:
 
 
 def _has_vector(module: nn.Module) -> bool:
-    """Whether a solver was given a tensor, which has a number for each task."""
+    """Whether a solver holds a tensor, which then has a number for each task."""
     values = (value for part in module.modules() for value in vars(part).values())
     return any(isinstance(value, Tensor) and value.ndim > 0 for value in values)
 
 
 def _try(module: nn.Module, argument: Tensor) -> None:
-    """Refuse a module of TorchJD that fails on numbers that are easy."""
+    """Raise if a module of TorchJD fails on easy numbers."""
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -378,7 +379,7 @@ def _try(module: nn.Module, argument: Tensor) -> None:
 def _is_of_numbers(error: Exception) -> bool:
     """Whether an error may mean that a solver cannot work with its numbers.
 
-    Which errors solvers raise for that is nowhere promised.
+    Solvers do not document which errors they raise for that.
     """
     return isinstance(error, ArithmeticError | RuntimeError | ValueError) or (
         type(error).__module__.startswith("cvxpy")
@@ -386,9 +387,9 @@ def _is_of_numbers(error: Exception) -> bool:
 
 
 def _memory(module: nn.Module) -> Tensor:
-    """What a module of TorchJD holds in plain attributes and buffers, as bytes.
+    """Return the plain attributes and buffers of a module of TorchJD as bytes.
 
-    A tensor of bytes goes into every kind of checkpoint.
+    A tensor of bytes fits into every kind of checkpoint.
     """
     values, arrays = {}, {}
     for path, part in module.named_modules():
@@ -424,7 +425,7 @@ def _nothing() -> Tensor:
 
 
 def _root(gramian: Tensor) -> Tensor:
-    """A matrix whose rows have these inner products."""
+    """Return a matrix whose rows have these inner products."""
     values, vectors = torch.linalg.eigh(gramian)
     root: Tensor = vectors * values.clamp(min=0).sqrt()
     return root

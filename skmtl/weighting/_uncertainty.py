@@ -19,9 +19,9 @@ class Uncertainty(InitialLosses):
 
         L = \sum_t e^{-s_t} L_t + \tfrac{1}{2} s_t
 
-    where :math:`s_t = \log \sigma_t^2` is learned with the network. At rest
-    :math:`e^{-s_t} = 1 / (2 L_t)`: a task of small loss gets a large weight, and
-    multiplying a loss changes nothing.
+    where :math:`s_t = \log \sigma_t^2` is learned with the network. At the optimum
+    :math:`e^{-s_t} = 1 / (2 L_t)`: a task with a small loss gets a large weight, and
+    multiplying a loss by a number changes nothing.
 
     Parameters
     ----------
@@ -31,10 +31,10 @@ class Uncertainty(InitialLosses):
     Notes
     -----
     This is the paper's form for classification (equation 10). Deviations: a batch
-    without a label for a task says nothing about its noise, and leaves its
-    log-variance as it is. Log-variances start where they rest for the losses before the
-    first step (of at most 65,536 training rows), where the paper starts anywhere: a few
-    epochs would not bring the weight of a rare task to its place.
+    without a label for a task says nothing about its noise, and adds no gradient of its
+    log-variance. Log-variances start at the optimum for the losses before the first
+    step (of at most 65,536 training rows), whereas the paper leaves the start open:
+    from elsewhere, the weight of a rare task would take more than a few epochs.
 
     References
     ----------

@@ -183,7 +183,7 @@ def test_task_without_a_positive():
     y = Y.copy()
     y[:, 2] = 0
     with (
-        pytest.warns(UserWarning, match="one class only"),
+        pytest.warns(UserWarning, match="only one class"),
         pytest.raises(ValueError, match="not defined in any fold"),
     ):
         searched(y=y)
