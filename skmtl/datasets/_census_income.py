@@ -26,14 +26,14 @@ from skmtl.datasets._tables import labels, make_bunch, read_table, take_rows
 
 _FOLDER = "census_income_kdd"
 _TRAIN, _TEST = "census-income.data", "census-income.test"
-# sha256 of the uncompressed files: they hold for every form of compression.
+# sha256 of the uncompressed files, which does not depend on how they are compressed.
 _MEMBERS = {
     _TRAIN: "3676a81db7d3528f3f8b9f3c699d0f0aa28db45e6e994fa0b8ed38327539ee86",
     _TEST: "98402b1ab879573d0a7f38a699a40258080e25e33d3401e7bf9c96d3fa0fab8c",
 }
 _ARCHIVE = "census+income+kdd.zip"
 _UCI = "https://archive.ics.uci.edu"
-# The archive's present address, then its older one. Either gives the whole table.
+# The archive's current address, then its older one. Either has the whole table.
 _SOURCES = (
     (f"/static/public/117/{_ARCHIVE}",),
     (
@@ -75,16 +75,16 @@ def fetch_census_income(
 
     The table [1]_ is the usual public benchmark of multi-task ranking: income above
     50,000 dollars and never married, with the protocol of [2]_. Numbers are int64,
-    the other columns, among them every code, have dtype ``category``, and a missing
-    value is NaN.
+    the other columns, including all codes, have dtype ``category``, and a missing value
+    is NaN.
 
     Parameters
     ----------
     data_home : path-like, default=None
         The data folder. ``None`` means the environment variable ``SKMTL_DATA_HOME``
         or, without it, ``~/skmtl_data``. The files lie in its folder
-        ``census_income_kdd``: ``census-income.data`` and ``census-income.test``, as
-        they are or with ``.gz`` or ``.bz2``, or the archive's
+        ``census_income_kdd``: ``census-income.data`` and ``census-income.test``,
+        uncompressed or with ``.gz`` or ``.bz2``, or the archive
         ``census+income+kdd.zip``.
     keep_education : bool, default=False
         Keep the input ``education``, which the protocol of [2]_ leaves out.
@@ -94,13 +94,13 @@ def fetch_census_income(
         Return training, validation and test parts. The original test file is split
         1:1 at random into the last two.
     random_state : int, Generator, RandomState or None, default=0
-        Draws the split of the test file. The default gives the same split each time.
+        Controls the split of the test file. The default gives the same split each time.
     download_if_missing : bool, default=True
         If False, raise an OSError when the files are not in the data folder.
     n_retries : int, default=3
-        How often a failed download is tried again.
+        Number of times that a failed download is tried again.
     delay : float, default=1.0
-        Seconds between two tries.
+        Seconds between two attempts.
 
     Returns
     -------
@@ -131,8 +131,8 @@ def fetch_census_income(
     Raises
     ------
     OSError
-        If the files are missing and not to be downloaded, if the download fails, or if
-        a file's content has the wrong checksum. A wrong download is never kept.
+        If the files are missing and must not be downloaded, if the download fails, or
+        if a file's content has the wrong checksum. A wrong download is never kept.
 
     Notes
     -----
@@ -176,7 +176,7 @@ def _missing_message(folder: Path) -> str:
     return (
         f"{_TRAIN} and {_TEST} are not both in {folder}. Set download_if_missing=True, "
         "or download https://archive.ics.uci.edu/dataset/117/census+income+kdd into "
-        "that folder, or name another one by data_home or SKMTL_DATA_HOME."
+        "that folder, or set another one with data_home or SKMTL_DATA_HOME."
     )
 
 

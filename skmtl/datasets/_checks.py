@@ -44,7 +44,7 @@ def check_real(
 def check_generator(random_state: RandomState) -> np.random.Generator:
     """Turn ``random_state`` into a numpy Generator; numpy's global one is not touched.
 
-    An int seeds the generator, a ``RandomState`` is asked for a seed, ``None`` takes
+    An int seeds the generator, a ``RandomState`` draws a seed for it, and ``None`` uses
     fresh entropy.
     """
     if isinstance(random_state, np.random.Generator):

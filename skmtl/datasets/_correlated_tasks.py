@@ -13,7 +13,8 @@ from skmtl.datasets._checks import (
     check_real,
 )
 
-_PSD_TOLERANCE = 1e-12  # per task; what rounding does to a singular matrix
+# For each task: rounding may make eigenvalues of a singular matrix this negative.
+_PSD_TOLERANCE = 1e-12
 
 
 def make_correlated_tasks(
@@ -60,11 +61,11 @@ def make_correlated_tasks(
         Variance :math:`\\sigma^2` of the noise.
     positive_rate : float or array-like of shape (n_tasks,), default=None
         If given, the tasks are binary: a label is 1 for this share of the rows, those
-        of the highest values. One number for all tasks or one for each.
+        with the highest values. One number for all tasks or one for each.
     return_X_y : bool, default=True
         If False, return a Bunch.
     random_state : int, Generator, RandomState or None, default=None
-        Source of all random numbers. An int gives the same data each time.
+        Controls all random numbers. An int gives the same data each time.
 
     Returns
     -------
@@ -168,8 +169,8 @@ def _orthonormal(generator: np.random.Generator, n: int, k: int) -> np.ndarray:
 def _lower_factor(matrix: np.ndarray) -> np.ndarray:
     """Return lower triangular L with L Lᵀ = matrix and a non-negative diagonal.
 
-    np.linalg.cholesky refuses singular matrices (tasks that are copies); the QR of
-    the symmetric root takes them.
+    np.linalg.cholesky fails for singular matrices (tasks that are copies); the QR
+    decomposition of the symmetric root does not.
     """
     values, vectors = np.linalg.eigh(matrix)
     root = np.sqrt(np.clip(values, 0, None))[:, None] * vectors.T

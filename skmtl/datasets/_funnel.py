@@ -44,9 +44,9 @@ def make_funnel(
     """Generate an e-commerce log with clicks, carts, orders and their probabilities.
 
     A session is one page of items shown to one user. An order needs a cart and a cart
-    needs a click, each with a probability that depends on the user, the item, how the
-    two match, and the context. These probabilities are returned, so that a model can be
-    compared with the truth.
+    needs a click, each with a probability that depends on the user, the item, how well
+    the two match, and the context. These probabilities are returned, so that a model
+    can be compared with the truth.
 
     Parameters
     ----------
@@ -69,27 +69,26 @@ def make_funnel(
     signal : float, default=1.0
         Factor of all effects. 0 makes the probabilities constant.
     drift : float, default=0.0
-        How much the logit of every stage rises, steadily, from the start of the log to
-        its end; below 0 it falls. The rates stay the means over the whole log, so that
-        a model of the first days predicts too little of the last.
+        How much the logit of every stage rises, linearly, from the start of the log to
+        its end; below 0 it falls. The rates are still the means over the whole log, so
+        a model of the first days predicts too few labels for the last.
     new_item_share : float, default=0.0
         Share of the items that appear only in the last ``n_new_days`` days.
     n_new_days : int, default=1
-        Days in which new items appear, less than ``n_days``; without new items it has
-        no effect.
+        Days in which new items appear, less than ``n_days``. Has no effect without new
+        items.
     history_length : int, default=0
         If positive, ``data`` has a column ``history``: the items that the user clicked
         last before the session, at most this many, the latest at the end.
     return_X_y : bool, default=False
         Return ``(data, target)`` instead of a Bunch.
     random_state : int, Generator, RandomState or None, default=None
-        Source of all random numbers. An int gives the same data each time.
+        Controls all random numbers. An int gives the same data each time.
 
     Returns
     -------
     sklearn.utils.Bunch or tuple
-        A dictionary with attributes, or ``(data, target)``. Rows are in the order of
-        time.
+        A dictionary with attributes, or ``(data, target)``. Rows are ordered by time.
 
         data : DataFrame of shape (n_samples, 8), or 9 with ``history``
             ``user_id``, ``item_id``, ``category_id`` (category of int64), ``device``
@@ -116,8 +115,8 @@ def make_funnel(
     Raises
     ------
     ValueError
-        If a parameter is out of its range, the rates do not fall, by a millionth at
-        least, from click to order, or a task is unknown.
+        If a parameter is out of its range, the rates do not fall from click to order,
+        each by at least a millionth, or a task is unknown.
     TypeError
         If a parameter has the wrong type.
 
@@ -131,11 +130,11 @@ def make_funnel(
         device})),
 
     with the drift `d` over the log's time `t` from 0 to 1, effects of the user and the
-    item, factors of both, and non-linear functions of the context. The effects of
-    stages are partly common to the three and partly their own. An item's effect and
-    factors come half from its category, so that a category tells something of a new
-    item. The intercept `b` of each stage is solved for: the mean of the true
-    probability is the requested rate.
+    item, factors of both, and non-linear functions of the context. The effects of the
+    stages are partly common to all three and partly their own. Half of the variance of
+    an item's effect and factors comes from its category, so the category tells
+    something about a new item. The intercept `b` of each stage is solved for, so that
+    the mean of the true probability is the requested rate.
 
     Examples
     --------
@@ -204,7 +203,7 @@ def _check_rates(click: float, cart: float, order: float) -> list[float]:
         for name, rate in rates.items()
     ]
     for i in (1, 2):
-        # Nearer than this, the stage's intercept would be infinite up to rounding.
+        # For closer rates, the stage's intercept would be infinite up to rounding.
         if numbers[i] > numbers[i - 1] * (1 - 1e-6):
             above, name = list(rates)[i - 1 : i + 1]
             raise ValueError(
@@ -219,7 +218,7 @@ def _check_tasks(tasks: Sequence[str]) -> list[str]:
     unknown = [task for task in columns if task not in TASKS]
     if unknown or not columns or len(set(columns)) < len(columns):
         raise ValueError(
-            f"tasks must be different names out of {list(TASKS)}, at least one; got "
+            f"tasks must be at least one of {list(TASKS)}, each named once; got "
             f"{columns}."
         )
     return columns
@@ -227,5 +226,5 @@ def _check_tasks(tasks: Sequence[str]) -> list[str]:
 
 def _count_new_items(share: float, n_items: int) -> int:
     share = check_real("new_item_share", share, low=0.0, high=1.0, closed="left")
-    # One item at least is there from the first day.
+    # At least one item is available from the first day.
     return min(round(share * n_items), n_items - 1)

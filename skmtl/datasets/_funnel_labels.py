@@ -9,8 +9,8 @@ from scipy.special import expit, logit
 from skmtl.datasets._funnel_log import Log
 
 _N_FACTORS = 4
-# Effects of stages: click, cart, order. A stage is reached from the one before.
-_POSITION = (-0.6, 0.0, 0.0)  # where an item stands matters until it is opened
+# Effects on the stages: click, cart, order. Each stage needs the previous one.
+_POSITION = (-0.6, 0.0, 0.0)  # the position matters only until the item is opened
 _PRICE = (0.1, -0.4, -0.7)
 _PRICE_SQUARED = (-0.15, -0.1, -0.05)
 _DISCOUNT = (0.5, 1.0, 0.8)
@@ -82,7 +82,7 @@ def true_probabilities(
 
 def _intercept(score: np.ndarray, reached: np.ndarray, rate: float) -> float:
     """Solve mean(reached * expit(score + intercept)) = rate."""
-    # Were all scores the greatest (least), this root would be a lower (upper) bound.
+    # If all scores were the greatest (least), this would be a lower (upper) bound.
     root = logit(rate / reached.mean())
     return float(
         brentq(
@@ -95,7 +95,7 @@ def _intercept(score: np.ndarray, reached: np.ndarray, rate: float) -> float:
 
 
 def draw_labels(proba: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """Draw 0 or 1, int64; a stage is 1 only where the one before is."""
+    """Draw 0 or 1, int64; a stage is 1 only where the previous one is."""
     before = np.column_stack([np.ones(len(proba)), proba[:, :-1]])
     passed = generator.random(proba.shape) * before < proba
     return np.logical_and.accumulate(passed, axis=1).astype(np.int64)

@@ -122,7 +122,7 @@ def _draw_items(
 def _draw_ids(
     ids: np.ndarray, exponent: float, size: int, generator: np.random.Generator
 ) -> np.ndarray:
-    """Draw from ids that come in falling order of popularity."""
+    """Draw from ids in decreasing order of popularity."""
     weights = np.cumsum(np.arange(1.0, len(ids) + 1) ** -exponent)
     ranks = np.searchsorted(weights / weights[-1], generator.random(size), side="right")
     return ids[ranks]

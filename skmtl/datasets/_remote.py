@@ -1,7 +1,7 @@
 """Files of a data set: found in the data folder or downloaded, always verified.
 
-What a server sends or a folder holds may be anything: sizes, nesting and time are
-bounded, and every fault ends in an OSError that names the file.
+A server or a folder may hold anything. So sizes, nesting and time are bounded, and
+every fault ends in an OSError that names the file.
 """
 
 import bz2
@@ -106,7 +106,7 @@ def _unpack(
     depth: int,
 ) -> Iterator[tuple[str, bytes]]:
     if depth < 0:
-        raise OSError(f"more than {_MAX_DEPTH} layers of archives lie in each other")
+        raise OSError(f"it has more than {_MAX_DEPTH} layers of nested archives")
     name = name.rpartition("/")[2]
     if name.endswith((".zip", ".tar")):
         tar = name.endswith(".tar")
@@ -141,14 +141,14 @@ def _tar_members(file: _Limited) -> Iterator[tuple[str, IO[bytes]]]:
     with tarfile.open(fileobj=cast(IO[bytes], file), mode="r|") as tar:
         for member in tar:
             content = tar.extractfile(member) if member.isfile() else None
-            if content is not None:  # links and devices hold nothing
+            if content is not None:  # links and devices have no content
                 yield member.name, content
 
 
 def _unpacked(
     source: str, name: str, blob: bytes, members: Collection[str], remedy: str
 ) -> dict[str, bytes]:
-    """The members in a file; whatever is wrong with it is an OSError that names it."""
+    """Unpack the members of a file; any fault is an OSError that names the file."""
     try:
         return dict(unpack(name, blob, members))
     # Damaged or hostile archives make these libraries raise almost anything:
@@ -173,7 +173,7 @@ def read_local(
 ) -> dict[str, bytes]:
     """Return the verified content of those ``members`` that lie in ``folder``.
 
-    Each member, a name with its sha256, may lie there as it is, with ``.gz`` or
+    Each member, a name with its sha256, may lie there uncompressed, with ``.gz`` or
     ``.bz2``, or inside one of ``archives``.
     """
     contents: dict[str, bytes] = {}
@@ -185,8 +185,8 @@ def read_local(
         remedy = "Delete or replace this file, then call again."
         if path.stat().st_size > _MAX_UNPACKED:
             raise OSError(
-                f"{path}: has more than {_MAX_UNPACKED // 2**20} MiB, which is not the "
-                f"file that is meant. {remedy}"
+                f"{path}: has more than {_MAX_UNPACKED // 2**20} MiB, so it is not the "
+                f"expected file. {remedy}"
             )
         found = _unpacked(str(path), path.name, path.read_bytes(), members, remedy)
         for name in members.keys() & found.keys():
@@ -217,13 +217,13 @@ def download(
 
 
 def _read_url(url: str, *, n_retries: int, delay: float) -> bytes:
-    """Read a URL; try again after faults that may pass."""
+    """Read a URL; try again after faults that may be temporary."""
     for left in range(n_retries, -1, -1):
         try:
             return _within_time(url)
         except HTTPError as error:
             error.close()
-            # Of the answers that blame the request, only these two may change.
+            # Of the client errors, only these two (timeout, too many) may be temporary.
             permanent = error.code < 500 and error.code not in (408, 429)
             if permanent or not left:
                 raise OSError(
@@ -234,7 +234,7 @@ def _read_url(url: str, *, n_retries: int, delay: float) -> bytes:
         except (OSError, HTTPException) as error:
             if not left:
                 raise OSError(f"{url}: download failed ({error!r})") from error
-        except ValueError as error:  # of the location that a server redirects to
+        except ValueError as error:  # the server redirects to an invalid location
             raise OSError(
                 f"{url}: redirected to a location that is not valid ({error})"
             ) from error
@@ -243,11 +243,11 @@ def _read_url(url: str, *, n_retries: int, delay: float) -> bytes:
 
 
 class _TooMuchError(Exception):
-    """A server sends more, or for longer, than the file can take."""
+    """A server sends more data, or takes longer, than the file can need."""
 
 
 def _within_time(url: str) -> bytes:
-    """Read a URL in a thread, so that no slow server holds the caller for ever."""
+    """Read a URL in a thread, so that a slow server cannot block the caller forever."""
     result: dict[str, bytes | BaseException] = {}
     stop = threading.Event()
 
@@ -270,7 +270,7 @@ def _within_time(url: str) -> bytes:
 
 
 class _WebOnly(HTTPRedirectHandler):
-    """Follows redirects to web addresses only; urllib would take FTP as well."""
+    """Follow redirects to web addresses only; urllib would follow FTP too."""
 
     def redirect_request(
         self,
@@ -291,7 +291,7 @@ class _WebOnly(HTTPRedirectHandler):
         try:
             return super().http_error_302(req, fp, code, msg, headers)
         except BaseException:
-            fp.close()  # urllib leaves it open where the location is not valid
+            fp.close()  # urllib leaves it open if the location is invalid
             raise
 
     http_error_301 = http_error_303 = http_error_307 = http_error_302
@@ -306,10 +306,10 @@ def _read_response(url: str, stop: threading.Event) -> bytes:
         while not stop.is_set():
             if max(len(content), length or 0) > _MAX_DOWNLOAD:
                 raise _TooMuchError(
-                    f"the answer has more than {_MAX_DOWNLOAD // 2**20} MiB, which is "
-                    "not the file that is meant"
+                    f"the answer has more than {_MAX_DOWNLOAD // 2**20} MiB, so it is "
+                    "not the expected file"
                 )
-            part = response.read1(_CHUNK)  # read would wait for a whole chunk
+            part = response.read1(_CHUNK)  # `read` would wait for a full chunk
             if not part:
                 break
             content += part
@@ -330,8 +330,8 @@ def prepare_folder(folder: Path) -> None:
 
 
 def write_atomic(path: Path, blob: bytes) -> None:
-    """Write a file that is either whole or not there."""
-    # Not tempfile: its files can be read by their owner only, also once renamed.
+    """Write a file so that it is either complete or absent."""
+    # Not tempfile, whose files only their owner can read, even after renaming.
     temporary = path.with_name(f"{path.name}.part_{secrets.token_hex(8)}")
     try:
         with temporary.open("xb") as file:

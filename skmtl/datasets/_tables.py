@@ -1,4 +1,4 @@
-"""What the loaders of tables share: parsing and the Bunch they return."""
+"""Parsing and Bunches, shared by the loaders of tables."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -32,7 +32,7 @@ def read_table(
         keep_default_na=False,
         na_values=[MISSING],
     )
-    # Some versions of pandas make numbers of categories that look like numbers.
+    # Some versions of pandas turn categories that look like numbers into numbers.
     for name in table.columns[table.dtypes == "category"]:
         categories = [str(value) for value in table[name].cat.categories]
         column = table[name].cat.rename_categories(categories)

@@ -1,4 +1,4 @@
-"""Impressions out of the Taobao UserBehavior log."""
+"""Impressions from the Taobao UserBehavior log."""
 
 import os
 from pathlib import Path
@@ -27,8 +27,8 @@ def fetch_user_behavior(
 ) -> Any:
     """Load viewed items with carts, favourites and purchases, from a Taobao log.
 
-    The log [1]_ is for research and needs an account, so it is read from the data
-    folder only and never downloaded. The file may be truncated to its first rows.
+    The log [1]_ is for research and its download needs an account, so it is only read
+    from the data folder. The file may be truncated to its first rows.
 
     Parameters
     ----------
@@ -37,8 +37,8 @@ def fetch_user_behavior(
         or, without it, ``~/skmtl_data``. The file is
         ``taobao_ub_sample/UserBehavior.csv`` in it.
     after_view : bool, default=False
-        Count only events that are not earlier than the first view. By default an event
-        counts at any time, also before the first view that the log has.
+        Count only events that are not earlier than the first view. By default all
+        events count, even those before the first view in the log.
     return_X_y : bool, default=False
         Return ``(data, target)`` instead of a Bunch.
     return_splits : bool, default=False
@@ -95,9 +95,9 @@ def fetch_user_behavior(
     path = get_data_home(data_home) / _FOLDER / _FILE
     if not path.is_file():
         raise OSError(
-            f"{path} is not there. It cannot be downloaded without an account: get "
+            f"{path} is missing. It cannot be downloaded without an account: get "
             f"{_FILE} from https://tianchi.aliyun.com/dataset/649 and place it there, "
-            "or name another folder by data_home or SKMTL_DATA_HOME."
+            "or set another folder with data_home or SKMTL_DATA_HOME."
         )
     bunch = _make_impressions(_read_events(path), after_view=after_view)
     if return_splits:

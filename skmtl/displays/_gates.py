@@ -189,7 +189,7 @@ class GateWeightsDisplay(Display):
             listed = [str(x) for x in (range(n) if names is None else names)]
             if len(listed) != n:
                 raise ValueError(
-                    f"gate_weights has {n} for {what}, which are {listed}."
+                    f"{what} must have {n} names to match gate_weights; got {listed}."
                 )
             found.append(listed)
         return weights, found[0], found[1]

@@ -40,7 +40,7 @@ def task_rows(
     *,
     probability: bool = False,
 ) -> Iterator[TaskRows]:
-    """Task by task; raises an error that names a task without both labels."""
+    """Yield the rows of each task; raise an error that names a task of one class."""
     labels = check_labels(y)
     scores = check_scores(score, labels, probability=probability)
     weights = check_weight(sample_weight, len(labels))
@@ -60,11 +60,11 @@ def task_rows(
 def predicted(
     estimator: BaseEstimator, X: TableLike, y: LabelsLike
 ) -> tuple[Any, FloatArray]:
-    """Checked labels and the estimator's probabilities, in the order of its tasks."""
+    """Return labels and the estimator's probabilities, in the order of its tasks."""
     check_binary_tasks(
         estimator,
         "The display shows",
-        "Give from_predictions the labels of the binary tasks, and their columns of "
+        "Pass from_predictions the labels of the binary tasks, and their columns of "
         "predict_task(X).",
     )
     names = task_names_of(estimator)

@@ -99,7 +99,10 @@ class TransferDisplay(Display):
         """
         missing = [c for c in _COLUMNS if c not in report]
         if missing:
-            raise ValueError(f"The report lacks the columns {missing}.")
+            raise ValueError(
+                f"The report lacks the columns {missing}. Pass the result of "
+                "transfer_report."
+            )
         known = report["metric"].unique().tolist()
         if metric not in known:
             raise ValueError(

@@ -1,4 +1,4 @@
-"""Tables of pretrained embeddings, made from a log of events."""
+"""Pretrained embeddings of items, learnt from a log of events."""
 
 from skmtl.embedders._graph_sage import GraphSAGEEmbedder
 from skmtl.embedders._pretrained import PretrainedEmbedding

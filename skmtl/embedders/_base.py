@@ -1,4 +1,4 @@
-"""What the embedders share: the columns of a log in, a table of item vectors out."""
+"""Base of the embedders: from a log of events to a table of item vectors."""
 
 from __future__ import annotations
 
@@ -33,13 +33,14 @@ POSITIVE = [COUNT]
 class ItemEmbedder(
     SaveMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, ABC
 ):
-    """Base of what learns a vector for each item of a log.
+    """Base of estimators that learn a vector for each item of a log.
 
     A subclass adds a constructor and `_learn`.
     """
 
-    _columns: list[ColumnName] | None = None  # not in the first files
-    _has_names: bool | None = None  # nor this
+    # Files of the first version do not have these two.
+    _columns: list[ColumnName] | None = None
+    _has_names: bool | None = None
     _parameter_constraints: ClassVar[dict[str, object]] = {
         "group_column": [str, Integral],
         "item_column": [str, Integral],
@@ -64,7 +65,7 @@ class ItemEmbedder(
     def _learn(
         self, frame: pd.DataFrame, codes: Codes, n_items: int, seed: int
     ) -> npt.NDArray[np.float32]:
-        """Vectors of the items, ``(n_items, embedding_dim)``.
+        """Learn vectors of the items, ``(n_items, embedding_dim)``.
 
         `codes` holds the item of each row of the table, -1 for none.
         """
@@ -107,14 +108,14 @@ class ItemEmbedder(
             raise ValueError(
                 f"Column {names[item]!r} has no item on at least min_frequency="
                 f"{self.min_frequency} rows that have a group. Lower min_frequency, or "
-                "give more rows."
+                "pass more rows."
             )
         codes = vocabulary.rows(as_keys(frame.iloc[:, item], names[item])) - 1
         if not len(self._log(frame, codes).pairs(1)[0]):
             warnings.warn(
                 f"No group of column {names[self._group(names)]!r} holds two different "
-                "items one after the other, so nothing can be learnt from what goes "
-                "together.",
+                "items one after the other, so nothing can be learnt about which items "
+                "occur together.",
                 UserWarning,
                 stacklevel=4,
             )
@@ -145,7 +146,7 @@ class ItemEmbedder(
         Returns
         -------
         ndarray of shape (n_rows, embedding_dim), dtype float32
-            Vectors; zeros for an item that has none.
+            Vectors; zeros for an item without a vector.
         """
         check_is_fitted(self)
         frame = self._as_frame(X, reset=False)
@@ -153,7 +154,7 @@ class ItemEmbedder(
         return _with_zeros(table)[codes]
 
     def _distinct(self, frame: pd.DataFrame) -> tuple[Codes, pd.DataFrame]:
-        """Vectors of the distinct items of a table, and the item of each row."""
+        """Return the item of each row, and the vectors of the distinct items."""
         codes, ids = self._items(frame)
         rows = self._vocabulary.rows_of_ids(ids)
         vectors = _with_zeros(self.embeddings_)[rows - 1]
@@ -164,11 +165,11 @@ class ItemEmbedder(
         )
 
     def _items(self, frame: pd.DataFrame) -> tuple[Codes, Ids]:
-        """The item of each row, -1 for none, and the distinct items."""
+        """Return the item of each row, -1 for none, and the distinct items."""
         names = list(frame.columns)
         if self.item_name_ in names:
             at = names.index(self.item_name_)
-        else:  # one from an early file, fitted on a table without names or on another
+        else:  # from an early file, which does not hold the columns of `fit`
             at = column_position(self.item_column, names, "item_column")
         keys = as_keys(frame.iloc[:, at], self.item_name_)
         return keys.codes, keys.distinct
@@ -190,7 +191,7 @@ class ItemEmbedder(
         if len(repeated):
             raise ValueError(
                 f"X has several columns named {repeated[0]!r}. Rename them, or pass an "
-                "array and give columns by index."
+                "array and refer to columns by index."
             )
         columns, named = self._seen() if not reset else (None, False)
         if columns is not None and named and has_names(X):
@@ -201,14 +202,14 @@ class ItemEmbedder(
                 f"of 1 is required by {type(self).__name__}."
             )
         validate_data(self, frame, skip_check_array=True, reset=reset)
-        # Where only one of the two tables has names, columns go by position.
+        # If only one of the two tables has names, columns are matched by position.
         return frame if columns is None else frame.set_axis(columns, axis=1)
 
     def _seen(self) -> tuple[list[ColumnName] | None, bool]:
-        """The columns of `fit`, and whether it had names for them.
+        """Return the columns of `fit`, and whether they had names.
 
-        The first files have only names that are strings; without these, columns are
-        found in each table by the parameters.
+        Files of the first version only hold names that are strings. Without them,
+        columns are found in each table by the parameters.
         """
         if self._columns is not None and self._has_names is not None:
             return self._columns, self._has_names
@@ -225,18 +226,18 @@ class ItemEmbedder(
 
 
 def _with_zeros(table: pd.DataFrame) -> npt.NDArray[np.float32]:
-    """Vectors of a table, and a last row of zeros, which code -1 reads."""
+    """Append a row of zeros to the vectors of a table, which code -1 reads."""
     vectors = table.to_numpy(np.float32)
     return np.concatenate([vectors, np.zeros((1, vectors.shape[1]), np.float32)])
 
 
 def _matched(frame: pd.DataFrame, names: Sequence[ColumnName]) -> pd.DataFrame:
-    """The columns of these names, in this order."""
+    """Select the columns with these names, in this order."""
     places: dict[ColumnName, int] = {n: k for k, n in enumerate(frame.columns)}
     missing = [name for name in names if name not in places]
     if missing:
         raise ValueError(
-            f"X lacks columns that were there in fit: {missing}. Found "
+            f"X lacks columns that it had in fit: {missing}. Found "
             f"{list(frame.columns)}."
         )
     return frame.take([places[name] for name in names], axis=1)

@@ -1,4 +1,4 @@
-"""A graph of items as one array of neighbours; draws from it are array operations."""
+"""A graph of items as one array of neighbours, sampled by array operations."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class Graph:
     indptr : ndarray of shape (n_nodes + 1,), dtype int64
         Where the neighbours of each node begin.
     indices : ndarray of shape (n_edges,), dtype int64
-        Neighbours. An edge that was found twice is there twice, so that a uniform draw
-        is a draw by weight.
+        Neighbours. An edge that was found twice is stored twice, so that a uniform draw
+        is weighted by frequency.
     """
 
     indptr: Codes
@@ -28,9 +28,9 @@ class Graph:
 
     @classmethod
     def of(cls, nodes: Codes, neighbors: Codes, n_nodes: int) -> Graph:
-        """Graph with an edge from each of `nodes` to each of `neighbors`.
+        """Make a graph with an edge from each of `nodes` to each of `neighbors`.
 
-        A node without neighbours becomes its own, so that all have one to read.
+        A node without neighbours becomes its own neighbour, so that every node has one.
         """
         alone = np.flatnonzero(np.bincount(nodes, minlength=n_nodes) == 0)
         nodes = np.concatenate([nodes, alone])
@@ -53,9 +53,9 @@ class Graph:
         return self.indices[first[:, None] + at]
 
     def walk(self, nodes: Codes, length: int, rng: np.random.Generator) -> Codes:
-        """A node on a random walk of `length` steps from each node, the start left out.
+        """Draw a node from a random walk of `length` steps that starts at each node.
 
-        All steps of the walk are equally likely to be drawn.
+        The start is excluded; all steps are equally likely.
         """
         stop = rng.integers(1, length + 1, len(nodes))
         at = nodes.copy()
@@ -65,7 +65,7 @@ class Graph:
         return at
 
     def edges(self, first: int, stop: int) -> tuple[Codes, Codes]:
-        """Neighbours of nodes `first` to `stop`, and which of these nodes has them."""
+        """Return neighbours of nodes `first` to `stop`, and the node of each."""
         neighbors = self.indices[self.indptr[first] : self.indptr[stop]]
         return neighbors, np.repeat(
             np.arange(stop - first), self.degree[first:stop]

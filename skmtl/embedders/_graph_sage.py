@@ -18,8 +18,8 @@ from skmtl.embedders._graph import Graph
 from skmtl.embedders._log import column_position
 from skmtl.encoding import EncodedTable, TableEncoder
 
-# Fewer than in a ranker: there are fewer items than rows, and a bin that is one item's
-# says nothing of new ones.
+# Fewer bins than in a ranker: there are fewer items than rows, and a bin that holds a
+# single item says nothing about new ones.
 _N_BINS = 16
 
 
@@ -29,7 +29,7 @@ class GraphSAGEEmbedder(ItemEmbedder):
     Two items are connected if they are at most `window` events apart in the sequence of
     a user or a session. A network reads an item, its features and a sample of its
     neighbours, and is trained without labels: items that are connected by a short
-    random walk get similar vectors. An item that is new after `fit` gets a vector from
+    random walk get similar vectors. An item that was not in `fit` gets a vector from
     its features and from the items around it. Needs the extra ``graph``.
 
     Parameters
@@ -56,21 +56,21 @@ class GraphSAGEEmbedder(ItemEmbedder):
         Neighbours drawn for each node in each layer. There are as many layers as
         numbers.
     walk_length : int, default=2
-        Steps of the random walks, at most.
+        Largest number of steps of a random walk.
     negative : int, default=20
-        Random items that each pair is contrasted with, shared within a batch.
+        Number of random items that each pair is contrasted with, shared within a batch.
     unknown_share : float, default=0.1
         Share of the items that are treated as new in training, so that the network
         learns vectors for new items too.
     learning_rate : float, default=5e-3
         Step size of Adam.
     batch_size : int, default=128
-        Walks of a step.
+        Number of walks in a step.
     max_iter : int, default=5
         Passes over the log, with a walk from the item of every event.
     random_state : int, RandomState instance or None, default=None
-        Seed. The same integer on the same machine gives the same vectors to the last
-        bit. Global generators are left as they are.
+        Seed. The same integer on the same machine gives bit-identical vectors. Global
+        generators are not affected.
 
     Attributes
     ----------
@@ -213,7 +213,7 @@ class GraphSAGEEmbedder(ItemEmbedder):
         return vectors
 
     def _features(self, frame: pd.DataFrame, codes: Codes) -> pd.DataFrame | None:
-        """Features of each item, from its first row."""
+        """Take the features of each item from its first row."""
         if self.feature_columns is None:
             return None
         names = list(frame.columns)
@@ -224,19 +224,19 @@ class GraphSAGEEmbedder(ItemEmbedder):
         return frame.iloc[first[items >= 0], columns].reset_index(drop=True)
 
     def embed(self, X: TableLike) -> pd.DataFrame:
-        """Give the vector of every item of a table, new ones among them.
+        """Return the vector of every item of a table, including new ones.
 
         Parameters
         ----------
         X : DataFrame of pandas or polars, or array-like, shape (n_events, n_features)
-            Events with the columns seen in `fit`. The items around a new one here, as
-            far as `fit` had them, are its neighbours.
+            Events with the columns seen in `fit`. The neighbours of a new item are the
+            items around it here that were in `fit`.
 
         Returns
         -------
         DataFrame of shape (n_items, embedding_dim), float32
-            A row for each item, in the order in which `X` has them first. Rankers take
-            it as ``embeddings={"item_id": ...}``.
+            A row for each item, in order of appearance. Rankers accept it as
+            ``embeddings={"item_id": ...}``.
         """
         check_is_fitted(self)
         return self._distinct(self._as_frame(X, reset=False))[1]
@@ -270,11 +270,11 @@ class GraphSAGEEmbedder(ItemEmbedder):
 
 
 def check_sizes(n_neighbors: Iterable[int]) -> list[int]:
-    """Neighbours of each layer, at least one layer."""
+    """Check the number of neighbours of each layer; there is at least one layer."""
     sizes = list(n_neighbors)
     if not sizes or any(not isinstance(k, (int, np.integer)) or k < 1 for k in sizes):
         raise ValueError(
-            "n_neighbors must hold a number of at least 1 for each layer, found "
+            "n_neighbors must hold an integer of at least 1 for each layer, found "
             f"{n_neighbors!r}."
         )
     return [int(k) for k in sizes]
@@ -286,13 +286,13 @@ def node_table(
     features: pd.DataFrame | None,
     encoder: TableEncoder | None,
 ) -> EncodedTable:
-    """What the network reads of nodes: the item's row (0: new), then the features."""
+    """Encode nodes for the network: the item's row (0 if new), then the features."""
     if features is None:
         none = np.zeros((len(rows), 0))
         return EncodedTable(
             rows[:, None], none.astype(np.int64), none.astype(np.float32)
         )
-    assert encoder is not None  # there is one where there are features
+    assert encoder is not None  # there is one if there are features
     table = encoder.encode(features)
     ids = np.column_stack([rows, table.ids + n_items + 1])
     return EncodedTable(ids, table.bins, table.numeric)

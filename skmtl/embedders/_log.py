@@ -14,7 +14,7 @@ from skmtl._typing import AnyArray, ColumnName
 from skmtl.encoding._numbers import as_float
 from skmtl.encoding._vocabulary import as_keys
 
-# Kinds of times, as pandas infers them; dates of Arrow and of Python among them.
+# Kinds of times as pandas infers them, including dates of Arrow and Python.
 _TEMPORAL = (
     "date",
     "datetime",
@@ -27,7 +27,7 @@ _TEMPORAL = (
 
 
 def column_position(wanted: object, names: Sequence[ColumnName], parameter: str) -> int:
-    """Position of a column given by name or index.
+    """Return the position of a column given by name or index.
 
     Raises
     ------
@@ -42,7 +42,7 @@ def column_position(wanted: object, names: Sequence[ColumnName], parameter: str)
             return int(wanted) % len(names)
         raise ValueError(
             f"{parameter}={wanted} is an index, but X has {len(names)} feature(s). "
-            "Name the column, or give another index."
+            "Name the column, or use another index."
         )
     raise ValueError(
         f"{parameter} names {wanted!r}, which is not a column of X. The columns are "
@@ -51,7 +51,7 @@ def column_position(wanted: object, names: Sequence[ColumnName], parameter: str)
 
 
 def _is_name(wanted: object, name: ColumnName) -> bool:
-    """Whether a string or an integer is the name; True is not 1, and NA is nothing."""
+    """Whether a string or integer is the name; True is not 1, and NA equals nothing."""
     if isinstance(wanted, bool) or isinstance(name, bool):
         return False
     for kind in (str, (int, np.integer)):
@@ -94,10 +94,10 @@ class Log:
         return np.split(self.codes, np.flatnonzero(np.diff(self.groups)) + 1)
 
     def pairs(self, window: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """Items at most `window` events apart in a group, each pair both ways.
+        """Return items at most `window` events apart in a group, each pair both ways.
 
-        A pair comes as often as it is found, so that a uniform draw among the pairs of
-        an item is a draw by how often they were seen together.
+        A pair is repeated as often as it is found, so that a uniform draw among the
+        pairs of an item is weighted by how often they were seen together.
         """
         left, right = [], []
         for lag in range(1, min(window, len(self.codes) - 1) + 1):
@@ -113,7 +113,7 @@ class Log:
 
 
 def _times(time: pd.Series) -> AnyArray:
-    """Numbers in the order of a column of times."""
+    """Convert a column of times to numbers of the same order."""
     if time.isna().any():
         row = int(time.isna().to_numpy().argmax())
         raise ValueError(

@@ -1,4 +1,4 @@
-"""How a ranker is to use a table of pretrained vectors."""
+"""Configuration of a table of pretrained vectors in a ranker."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class PretrainedEmbedding:
         Vectors: a DataFrame with the ids as index, a pair ``(ids, matrix)``, gensim's
         ``KeyedVectors`` or a fitted embedder of `skmtl.embedders`.
     mode : {"init", "frozen"}, default="init"
-        Whether training starts from the vectors, or leaves them unchanged.
+        Whether training starts from the vectors or leaves them unchanged.
     learning_rate_factor : float, default=1.0
         Multiplier of the learning rate of the vectors, above 0; ignored if they are
         frozen. Ids without a vector are trained at the full rate.
@@ -29,9 +29,9 @@ class PretrainedEmbedding:
         width to the ``embedding_dim`` of the column. If False, another width is an
         error.
     scale : "auto" or float, default="auto"
-        What the vectors are multiplied by. "auto" brings their root mean square to
-        ``embedding_dim ** -0.5``, so that they are of length 1 on average, five times
-        that of the rows that start at random; 1 leaves them as they are.
+        Factor of the vectors. "auto" brings their root mean square to
+        ``embedding_dim ** -0.5``, so that their length is about 1, five times that of
+        rows with a random start; 1 leaves them unchanged.
 
     See Also
     --------
@@ -40,10 +40,11 @@ class PretrainedEmbedding:
 
     Notes
     -----
-    Training soon overwrites small vectors. Those of ids without training rows are not
-    trained and then have little effect. On a synthetic table in which vectors decide,
-    ids without a row had an AUC of .73 with vectors of the size of random rows, of .85
-    at "auto" and at four times that, and of .85 with frozen vectors of any size.
+    Training soon overwrites small vectors. Those of ids without training rows stay
+    small and then have little effect. On a synthetic table where labels depend on the
+    vectors, the AUC for ids without a training row was .73 with vectors of the size of
+    random rows, .85 with "auto" and with four times that size, and .85 with frozen
+    vectors of any size.
 
     Copies and clones share the table, which must not be changed.
 
@@ -85,7 +86,7 @@ class PretrainedEmbedding:
         return f"PretrainedEmbedding({type(self.table).__name__}, mode={self.mode!r})"
 
     def _check(self, column: ColumnName) -> None:
-        """Refuse what cannot be meant; the message names the column."""
+        """Check the parameters; the message names the column."""
         where = f"of the embeddings of column {column!r}"
         if self.mode not in ("init", "frozen"):
             raise ValueError(

@@ -18,14 +18,14 @@ from skmtl.modules import TableEmbedding
 from skmtl.training.computing import seeded
 from skmtl.training.optimizers import dense_optimizer, table_optimizer
 
-# Nodes whose full neighbourhoods are read at once.
+# Number of nodes whose full neighbourhoods are read at once.
 _BLOCK = 8192
 
 
 def graph_layers() -> Any:
     """``torch_geometric.nn``, which comes with an extra."""
     with warnings.catch_warnings():
-        # It scripts some of its classes when it is imported, which torch deprecates.
+        # On import it compiles some classes by TorchScript, which torch deprecates.
         warnings.simplefilter("ignore", DeprecationWarning)
         return import_extra("torch_geometric.nn", "graph", "GraphSAGEEmbedder")
 
@@ -36,9 +36,9 @@ class SageNet(nn.Module):
     Parameters
     ----------
     inputs : TableEmbedding
-        From the encoded node to a vector.
+        Maps encoded nodes to vectors.
     n_layers : int
-        Convolutions; a node sees neighbours that many steps away.
+        Number of convolutions; a node sees neighbours that many steps away.
     width : int
         Width of every layer.
     """
@@ -51,16 +51,16 @@ class SageNet(nn.Module):
         self.convs = nn.ModuleList(conv((a, a), b) for a, b in pairwise(widths))
 
     def layer(self, k: int, around: Tensor, own: Tensor, edges: Tensor) -> Tensor:
-        """Layer `k` of nodes with the layer before `own`, and neighbours in `around`.
+        """Compute layer `k` of nodes from their previous layer and their neighbours'.
 
-        The last has length 1. Without that all vectors shrink to zero, where each of
-        the loss's dot products is as good as the next.
+        Outputs of the last layer have length 1. Without that, all vectors would shrink
+        to zero, where the loss cannot tell its dot products apart.
         """
         out: Tensor = self.convs[k]((around, own), edges)
         return F.normalize(out) if k == len(self.convs) - 1 else F.relu(out)
 
     def forward(self, hops: list[dict[str, Tensor]], edges: list[Tensor]) -> Tensor:
-        """Vectors of nodes, given them, their neighbours, the neighbours of these, …"""
+        """Compute vectors of nodes from them, their neighbours, the next hop, …"""
         h = [self.inputs(**hop) for hop in hops]
         for k in range(len(self.convs)):
             h = [self.layer(k, h[i + 1], h[i], edges[i]) for i in range(len(h) - 1)]
@@ -79,8 +79,8 @@ def fit(
     n_neighbors: list[int],
     **training: Any,
 ) -> tuple[SageNet, list[float]]:
-    """Make and train a network; give it and the mean loss of each pass."""
-    graph_layers()  # before anything is done
+    """Make and train a network; return it and the mean loss of each pass."""
+    graph_layers()  # raises before any work if the extra is missing
     with seeded(seed, "cpu"):
         net = make_net(
             width=width,
@@ -101,7 +101,7 @@ def make_net(
     n_numeric: int,
     n_layers: int,
 ) -> SageNet:
-    """Make a network of so many rows, bins, numbers and layers."""
+    """Make a network for given numbers of rows, bins, numbers and layers."""
     inputs = TableEmbedding(
         vocabulary_sizes=vocabulary_sizes,
         bin_sizes=bin_sizes,
@@ -114,7 +114,7 @@ def make_net(
 
 
 class Walks:
-    """Draws of training: pairs on random walks, far nodes, and neighbourhoods."""
+    """Random draws for training: pairs on walks, far nodes and neighbourhoods."""
 
     def __init__(
         self,
@@ -127,14 +127,14 @@ class Walks:
         self.often = np.cumsum(graph.degree**0.75)
 
     def far(self, n: int) -> Codes:
-        """Nodes by degree to the power 3/4."""
+        """Draw nodes with probability proportional to degree to the power 3/4."""
         at = self.rng.random(n) * self.often[-1]
         return np.searchsorted(self.often, at, "right")
 
     def neighborhood(
         self, nodes: Codes, unknown_share: float
     ) -> tuple[list[dict[str, Tensor]], list[Tensor]]:
-        """Nodes, a sample of their neighbours, of these, …, and edges between hops."""
+        """Draw the neighbours of nodes, hop by hop, and the edges between hops."""
         hops, edges = [nodes], []
         for k in self.sizes:
             around = torch.arange(len(hops[-1]) * k)
@@ -143,7 +143,7 @@ class Walks:
         return [self._encoded(hop, unknown_share) for hop in hops], edges
 
     def _encoded(self, nodes: Codes, unknown_share: float) -> dict[str, Tensor]:
-        """Encoded nodes, some made unknown, as new ones are."""
+        """Encode nodes, and make some of them unknown, as new items are."""
         rows = self.table.take(nodes)
         if unknown_share:
             rows.ids[self.rng.random(len(nodes)) < unknown_share, 0] = 0
@@ -162,7 +162,7 @@ def train(
     batch_size: int,
     learning_rate: float,
 ) -> list[float]:
-    """Train by eq. 1 of the paper; give the mean loss of each pass."""
+    """Train by eq. 1 of the paper; return the mean loss of each pass."""
     tables = list(net.inputs.ids.parameters())
     known = {id(table) for table in tables}
     dense = [p for p in net.parameters() if id(p) not in known and p.numel()]
@@ -204,7 +204,7 @@ def tensors(table: EncodedTable) -> dict[str, Tensor]:
 
 @torch.inference_mode()
 def layers(net: SageNet, table: EncodedTable, graph: Graph) -> list[np.ndarray]:
-    """Every layer of all nodes, from all their neighbours; the inputs first."""
+    """Compute every layer of all nodes from all their neighbours; the inputs first."""
     found = [net.inputs(**tensors(table))]
     for k in range(len(net.convs)):
         blocks = []
@@ -223,10 +223,10 @@ def new_nodes(
     known: list[np.ndarray],
     edges: tuple[Codes, Codes],
 ) -> np.ndarray:
-    """Vectors of nodes that training had not, from known neighbours.
+    """Compute vectors of nodes that were not in training, from known neighbours.
 
-    `edges` goes from the known nodes to the new ones. As in `Graph`, a node without
-    neighbours is its own.
+    `edges` go from known nodes to new ones. As in `Graph`, a node without neighbours is
+    its own neighbour.
     """
     h = net.inputs(**tensors(table))
     alone = np.setdiff1d(np.arange(len(h)), edges[1])

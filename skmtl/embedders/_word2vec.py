@@ -14,7 +14,7 @@ from skmtl._sklearn import ABOVE_ZERO, FINITE, Interval
 from skmtl._typing import ColumnName, RandomStateLike
 from skmtl.embedders._base import Codes, ItemEmbedder
 
-# gensim drops, without a word, what a sentence has beyond so many words.
+# gensim silently drops the rest of a sentence after this many words.
 _LONGEST = 10_000
 
 
@@ -22,7 +22,7 @@ class Word2VecEmbedder(ItemEmbedder):
     """Item vectors from the sequences of users or sessions, by word2vec.
 
     The items of a user or a session, ordered by time, are a sentence, and each item is
-    a word: items that occur among the same others get similar vectors. gensim trains
+    a word: items that occur next to the same items get similar vectors. gensim trains
     them. Needs the extra ``word2vec``.
 
     Parameters
@@ -42,10 +42,10 @@ class Word2VecEmbedder(ItemEmbedder):
     min_frequency : int, default=1
         Items on fewer rows get no vector; gensim's ``min_count``.
     negative : int, default=5
-        Random items that each pair is contrasted with.
+        Number of random items that each pair is contrasted with.
     ns_exponent : float, default=0.75
-        They are drawn with a probability proportional to their frequency to this
-        power: 0 is uniform, below 0 prefers rare items.
+        The random items are drawn with a probability proportional to their frequency to
+        this power: 0 is uniform, below 0 prefers rare items.
     skip_gram : bool, default=True
         Whether to predict the neighbours from the item (gensim's ``sg=1``) or the item
         from the mean of its neighbours.
@@ -57,8 +57,8 @@ class Word2VecEmbedder(ItemEmbedder):
     max_iter : int, default=5
         Passes over the log; gensim's ``epochs``.
     random_state : int, RandomState instance or None, default=None
-        Seed. The same integer gives the same vectors to the last bit; gensim runs with
-        one worker for that.
+        Seed. The same integer gives bit-identical vectors, for which gensim runs with
+        one worker.
 
     Attributes
     ----------
@@ -76,13 +76,13 @@ class Word2VecEmbedder(ItemEmbedder):
 
     See Also
     --------
-    GraphSAGEEmbedder : Also gives vectors to items that it has not seen.
+    GraphSAGEEmbedder : Also has vectors for items that it has not seen.
 
     Notes
     -----
-    Fit it on events before those that a ranker is tested on. A sequence of more than
-    10,000 events is cut into sentences of that length. No labels are needed, so events
-    of every kind can be rows.
+    Fit it only on events before those that a ranker is tested on. A sequence of more
+    than 10,000 events is cut into sentences of that length. No labels are needed, so
+    the rows may be events of every kind.
 
     References
     ----------
@@ -148,7 +148,7 @@ class Word2VecEmbedder(ItemEmbedder):
         self, frame: pd.DataFrame, codes: Codes, n_items: int, seed: int
     ) -> npt.NDArray[np.float32]:
         gensim = import_extra("gensim.models", "word2vec", type(self).__name__)
-        # gensim takes an integer for a position, so that codes must be strings.
+        # gensim reads an integer as a position, so the codes must be strings.
         names = np.array([str(code) for code in range(n_items)], dtype=object)
         sentences = [
             names[part[start : start + _LONGEST]].tolist()

@@ -1,4 +1,4 @@
-"""Files that predict without Python."""
+"""Export to ONNX files, which predict without Python."""
 
 from skmtl.export._inputs import onnx_inputs
 from skmtl.export._to_onnx import to_onnx

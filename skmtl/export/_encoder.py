@@ -1,4 +1,4 @@
-"""What `TableEncoder.encode` does, in ONNX operators."""
+"""`TableEncoder.encode` in ONNX operators."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ class Column:
     column : str or int
         The column of the table.
     dtype : {"string", "int64", "float64"}
-        What its cells are.
+        Type of its cells.
     is_id, is_list : bool
         Whether it holds ids, and whether in lists.
     missing : str, int or None
-        What stands for a missing cell or entry; None for NaN.
+        Value of a missing cell or entry; None for NaN.
 
     Notes
     -----
-    A column is named as the encoder names it, a number where it was fitted on arrays.
+    A column is named as the encoder names it, by a number if it was fitted on arrays.
     """
 
     input: str
@@ -46,7 +46,7 @@ class Column:
 
 
 def columns_of(encoder: TableEncoder, taken: set[str]) -> list[Column]:
-    """The inputs for a fitted encoder, in the order of the table's columns.
+    """Return the inputs for a fitted encoder, in the order of the table's columns.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ def columns_of(encoder: TableEncoder, taken: set[str]) -> list[Column]:
     if encoder._widths:
         raise ValueError(
             "The table of fit has a column of vectors, read as "
-            f"{encoder.numeric_names_[:2]} and so on, which the file cannot take. "
+            f"{encoder.numeric_names_[:2]} and so on, which an ONNX file cannot read. "
             "Spread its numbers over columns before fitting."
         )
     of_arrays = encoder._matched_names() is None
@@ -92,15 +92,15 @@ def _vocabulary(encoder: TableEncoder, name: ColumnName) -> Vocabulary | HashedI
 def _ids(
     vocabulary: Vocabulary | HashedIds, name: ColumnName, is_list: bool
 ) -> tuple[str, str | int | None]:
-    """Type of the ids of a column, and what stands for a missing one.
+    """Return the type of the ids of a column, and the value for a missing one.
 
-    It is not one of the known ids. In lists it is also not what an unknown id is
-    likely to be, since unknown ids count in a list and missing ones do not.
+    That value is not one of the known ids. In lists it is also unlikely to be an
+    unknown id, since unknown ids count in a list and missing ones do not.
     """
     if isinstance(vocabulary, HashedIds):
         raise ValueError(
             f"Column {name!r} is hashed (n_buckets), for which ONNX has no operator. "
-            "Fit without n_buckets for it, or serve the ranker itself."
+            "Leave it out of n_buckets, or serve the ranker itself."
         )
     keys = np.asarray(vocabulary.keys)
     if vocabulary.numbers is None or not vocabulary.numbers:
@@ -160,14 +160,14 @@ def _rows(
     extra: dict[ColumnName, int],
     first: int = 0,
 ) -> str:
-    """Row of each id, counted from `first`, which is that of unknown ids."""
-    assert isinstance(vocabulary, Vocabulary)  # others were refused
+    """Look up the row of each id; `first` is the row of unknown ids."""
+    assert isinstance(vocabulary, Vocabulary)  # hashed columns were refused
     keys = np.asarray(vocabulary.keys)
     rows = np.arange(first + 1, first + len(keys) + 1)
     cells = [*extra, *keys.tolist()]
     values = [*extra.values(), *rows.tolist()]
     if not cells:
-        # An encoder of no key is not allowed; all ids are unknown.
+        # A LabelEncoder must have keys; without any, all ids are unknown.
         shape = graph.add("Shape", x)
         unknown = graph.tensor(np.array([first], np.int64))
         return graph.add("ConstantOfShape", shape, value=unknown)
@@ -214,7 +214,7 @@ def _single_ids(
 
 
 def _bag(graph: Graph, encoder: TableEncoder, x: str, column: Column) -> list[str]:
-    """Rows of the fused table for the entries of lists, and which entries count."""
+    """Return rows of the fused table for entries of lists, and which entries count."""
     extra = {} if column.missing is None else {column.missing: -1}
     codes = _rows(graph, _vocabulary(encoder, column.column), x, extra)
     zero = graph.constant(np.int64(0))
@@ -223,7 +223,7 @@ def _bag(graph: Graph, encoder: TableEncoder, x: str, column: Column) -> list[st
     else:
         there = graph.add("GreaterOrEqual", codes, zero)
     if encoder.max_length is not None:
-        # The last entries stay; an entry counts itself and those after it.
+        # The last entries are kept: count, for each, itself and those after it.
         counts = graph.cast(there, "INT64")
         from_end = graph.add("CumSum", counts, graph.constant(np.int64(1)), reverse=1)
         most = graph.constant(np.int64(encoder.max_length))
@@ -236,9 +236,9 @@ def _bag(graph: Graph, encoder: TableEncoder, x: str, column: Column) -> list[st
 
 
 def _scaled(graph: Graph, scales: list[NumberScale], x: str) -> str:
-    """Scaled and squashed numbers, missing ones 0, ``(rows, n_numeric)``.
+    """Scale and squash numbers ``(rows, n_numeric)``, missing ones become 0.
 
-    In float64: the place of a number in a narrow bin depends on its last digits.
+    In float64, since where a number lies in a narrow bin depends on its last digits.
     """
     center, scale = (
         graph.constant(np.array([[getattr(one, name) for one in scales]], np.float64))
@@ -248,7 +248,7 @@ def _scaled(graph: Graph, scales: list[NumberScale], x: str) -> str:
         graph.constant(np.float64(v)) for v in (0.0, 1.0, 3.0, 1e6, -1e6)
     )
     z = graph.add("Mul", graph.add("Sub", x, center), scale)
-    # Also where an infinite distance met a scale of 0.
+    # NaN also arises where an infinite distance is multiplied by a scale of 0.
     z = graph.add("Where", graph.add("IsNaN", z), zero, z)
     z = graph.add("Clip", z, least, most)
     part = graph.add("Div", z, three)
@@ -258,7 +258,7 @@ def _scaled(graph: Graph, scales: list[NumberScale], x: str) -> str:
 
 
 def _bins(graph: Graph, encoder: TableEncoder, x: str) -> str:
-    """Rows of the fused table of bins, by a search tree for each column."""
+    """Find the rows of the fused table of bins, by a search tree for each column."""
     trees = SearchTrees()
     firsts = accumulate(encoder.bin_sizes_, initial=0)
     for feature, first in zip(encoder.binned_, firsts, strict=False):
@@ -269,19 +269,19 @@ def _bins(graph: Graph, encoder: TableEncoder, x: str) -> str:
 
 
 class SearchTrees:
-    """How many edges are at or below each number, found by halving.
+    """Count the edges at or below each number, by binary search.
 
-    One node of the graph, which onnxruntime evaluates in float64. Its outputs are
-    float32, exact up to 2^24 bins.
+    This is one node of the graph, which onnxruntime evaluates in float64. Its outputs
+    are float32, exact up to 2^24 bins.
     """
 
     def __init__(self) -> None:
-        # Of each tree: mode, feature, edge, the nodes where the test holds and where it
-        # does not, and whether it holds for NaN. Leaves have their row for the edge.
+        # For each node of each tree: mode, feature, edge, the next node if the test
+        # holds and if not, and whether it holds for NaN. A leaf has its row as edge.
         self.trees: list[list[tuple[str, int, float, int, int, int]]] = []
 
     def add(self, feature: int, edges: list[float], first: int) -> None:
-        """Add a tree whose leaves are `first`, for NaN, and the rows after it."""
+        """Add a tree whose leaves are `first`, for NaN, and the rows that follow."""
         tree: list[tuple[str, int, float, int, int, int]] = []
         self.trees.append(tree)
 
@@ -298,7 +298,7 @@ class SearchTrees:
             tree[at] = ("BRANCH_LT", feature, edges[middle], below, above, 0)
             return at
 
-        # The first node is the root: less than the least number is NaN alone.
+        # The root separates NaN: no number is less than minus infinity.
         tree.append(("BRANCH_LT", feature, -np.inf, 1, 2, 1))
         leaf(first)
         search(0, len(edges))

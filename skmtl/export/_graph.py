@@ -1,4 +1,4 @@
-"""A graph of ONNX operators that grows node by node."""
+"""A graph of ONNX operators that is built node by node."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ ML = "ai.onnx.ml"
 
 
 class Graph:
-    """Nodes, constants and inputs, with names that no column has.
+    """Nodes, constants and inputs, with names that differ from those of columns.
 
     Parameters
     ----------
     onnx : module
-        The package.
+        The package `onnx`.
 
     Attributes
     ----------
@@ -35,7 +35,7 @@ class Graph:
         self.inputs: list[ValueInfoProto] = []
 
     def input(self, name: str, dtype: str, shape: list[str | int]) -> str:
-        """Add an input; `dtype` is "string" or what numpy calls a type."""
+        """Add an input; `dtype` is "string" or a numpy type name."""
         kinds = self.onnx.TensorProto
         kind = getattr(kinds, {"float64": "DOUBLE"}.get(dtype, dtype.upper()))
         self.inputs.append(self.onnx.helper.make_tensor_value_info(name, kind, shape))
@@ -49,15 +49,15 @@ class Graph:
         return name
 
     def cast(self, x: str, dtype: str) -> str:
-        """Add a node that brings numbers to a type, such as "INT64"."""
+        """Add a node that casts numbers to a type, such as "INT64"."""
         return self.add("Cast", x, to=getattr(self.onnx.TensorProto, dtype))
 
     def tensor(self, array: np.ndarray) -> TensorProto:
-        """A tensor that is an attribute of a node."""
+        """Convert an array to a tensor that can be an attribute of a node."""
         return self.onnx.numpy_helper.from_array(array)
 
     def add(self, op: str, *inputs: str, domain: str = "", **more: object) -> str:
-        """Add a node of one output, and give its name."""
+        """Add a node with one output, and return the output's name."""
         output = f"encoder/{op}_{len(self.nodes)}"
         self.nodes.append(
             self.onnx.helper.make_node(

@@ -1,4 +1,4 @@
-"""From a table to the inputs of an exported file."""
+"""Conversion of tables to the inputs of an exported file."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def onnx_inputs(session: InferenceSession, X: TableLike) -> dict[str, np.ndarray
     Raises
     ------
     ValueError
-        If a column is not there; the message names it.
+        If a column is missing; the message names it.
 
     See Also
     --------
@@ -44,9 +44,9 @@ def onnx_inputs(session: InferenceSession, X: TableLike) -> dict[str, np.ndarray
 
     Notes
     -----
-    A client in another language does the same by hand: every single cell has shape
-    ``(n_samples, 1)``, every list is filled up to the longest of the request, and
-    missing ids are the string or integer that the file's metadata give.
+    A client in another language can do the same: a column of single values has shape
+    ``(n_samples, 1)``, lists are padded to the longest list of the request, and missing
+    ids are replaced by the string or integer that the file's metadata give.
     """
     metadata = session.get_modelmeta().custom_metadata_map
     frame = as_frame(X)
@@ -57,7 +57,7 @@ def onnx_inputs(session: InferenceSession, X: TableLike) -> dict[str, np.ndarray
         if name not in by_name:
             raise ValueError(
                 f"X lacks the column {name!r} that the file reads. Add it, with "
-                "missing cells where nothing is known."
+                "missing cells if its values are unknown."
             )
         column = frame[by_name[name]].reset_index(drop=True)
         found[one["input"]] = _cells(column, one)
@@ -65,7 +65,7 @@ def onnx_inputs(session: InferenceSession, X: TableLike) -> dict[str, np.ndarray
 
 
 def _cells(column: pd.Series, one: dict[str, object]) -> np.ndarray:
-    """The array of one input."""
+    """Return the array of one input."""
     if one["is_list"]:
         keys, lengths = flat_keys(column, one["column"], None)
         cells = _ids(keys, one)
@@ -79,7 +79,7 @@ def _cells(column: pd.Series, one: dict[str, object]) -> np.ndarray:
 
 
 def _ids(keys: Keys, one: dict[str, object]) -> np.ndarray:
-    """Ids in the type of the input; those of another kind are as good as missing."""
+    """Convert ids to the type of the input; those of another kind become missing."""
     dtype = one["dtype"]
     missing = np.nan if one["missing"] is None else one["missing"]
     cells = keys.to_objects(missing)

@@ -1,4 +1,4 @@
-"""The network and what comes after it, as one module that torch can export."""
+"""The network and the steps after it, as one module that torch can export."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     import onnx
 
 OPSET = 20
-# Says that torchvision is not installed.
+# The logger that reports that torchvision is not installed.
 _REGISTRATION = "torch.onnx._internal.exporter._registration"
 _OUR_TOWERS = (
     ChainedTowers, ParallelTowers, PooledTower, ProductTowers, TransferTowers
@@ -48,15 +48,15 @@ _KINDS = {"ids": torch.int64, "bins": torch.int64, "numeric": torch.float32}
 
 
 class PaddedPooling:
-    """What `TableEmbedding._pooled` does, on lists that are filled up to one length.
+    """Do what `TableEmbedding._pooled` does, on lists padded to the same length.
 
-    Lists as tensors of entries and offsets, which training has, are of a size that
-    depends on their numbers, which makes for slow graphs.
+    Training holds lists as tensors of entries and offsets. Their sizes depend on the
+    data, which makes exported graphs slow.
 
     Parameters
     ----------
     embedding : TableEmbedding
-        Whose columns of lists to pool.
+        The embedding whose columns of lists to pool.
 
     Notes
     -----
@@ -81,16 +81,16 @@ class PaddedPooling:
 
 
 class JoinedBins:
-    """What `TableEmbedding._of_bins` does, with fewer operators.
+    """Do what `TableEmbedding._of_bins` does, with fewer operators.
 
-    One table has a bin's embedding, and beside it the step to that of the following
-    bin. onnxruntime takes longer for reading and comparing a few numbers than for the
-    arithmetic between them.
+    A single table holds each bin's embedding and, next to it, the step to that of the
+    following bin. For a few numbers, onnxruntime spends more time on look-ups and
+    comparisons than on arithmetic.
 
     Parameters
     ----------
     embedding : TableEmbedding
-        Whose bins are interpolated. It gets the table as ``bin_steps``.
+        The embedding whose bins are interpolated. It gets a buffer ``bin_steps``.
 
     Notes
     -----
@@ -135,17 +135,16 @@ _POOLINGS = {"mean": _mean, "sum": _sum, "max": _max}
 
 
 class Pipeline(nn.Module):
-    """From encoded rows to probabilities or expected labels, in float64 from logits on.
+    """From encoded rows to predictions, in float64 from the logits on.
 
     Parameters
     ----------
     ranker : MultiTaskRanker
         Fitted.
     maps : sequence of CalibrationMap or None
-        What calibrates the probabilities of each task.
+        The calibration of each task's probabilities.
     after : torch.nn.Module
-        What is done with the predictions: takes ``(batch, n_columns)``, and gives
-        what the file gives.
+        Maps predictions ``(batch, n_columns)`` to the outputs of the file.
     """
 
     intercept: Tensor
@@ -175,7 +174,7 @@ class Pipeline(nn.Module):
             self.register_buffer(name, torch.as_tensor(value))
 
     def forward(self, inputs: dict[str, list[Tensor]]) -> tuple[Tensor, ...]:
-        """What the file gives, of "ids", "bins", "numeric" and "bags"."""
+        """Compute the outputs of the file from "ids", "bins", "numeric" and "bags"."""
         like = next(one for parts in inputs.values() for one in parts)
         ids, bins, numeric = (
             inputs[part][0]
@@ -185,14 +184,14 @@ class Pipeline(nn.Module):
         )
         bags = list(zip(inputs["bags"][::2], inputs["bags"][1::2], strict=True))
         network = self.network
-        # As the network's forward does, but all rows at once: a graph with a branch by
-        # the number of rows would be true to one side of it only.
+        # As in the network's forward, but for all rows at once: torch.export keeps only
+        # one side of a branch on the number of rows.
         shared = network.sharing(network.embedding(ids, bins, numeric, bags))
         columns = self._expected(network.towers(shared) + self.intercept)
         for task in topological_order(self.parents):
             for parent in self.parents[task]:
                 columns[task] = torch.minimum(columns[task], columns[parent])
-        # What changes nothing is left out: every node of a graph takes time.
+        # Steps without effect are left out, since every node of a graph takes time.
         values = columns[0] if len(columns) == 1 else torch.cat(columns, dim=1)
         if self.constant.any():
             values = torch.where(self.is_constant, self.constants, values)
@@ -203,7 +202,7 @@ class Pipeline(nn.Module):
         return self.after(values)
 
     def _expected(self, outputs: Tensor) -> list[Tensor]:
-        """Expected labels, ``(batch, n_columns)``, of each task or of all at once."""
+        """Compute expected labels, task by task or, if all are binary, at once."""
         if self.kinds.all_binary:
             together = self.kinds[0].graph(outputs)
             ordered = any(self.parents)
@@ -213,7 +212,7 @@ class Pipeline(nn.Module):
 
 
 def _line(one: CalibrationMap) -> tuple[float, float] | None:
-    """Slope and intercept of a map of the log-odds; None for none.
+    """Return slope and intercept of a map of the log-odds; None for the identity.
 
     Raises
     ------
@@ -233,7 +232,7 @@ def _line(one: CalibrationMap) -> tuple[float, float] | None:
 
 
 def _calibrated(proba: Tensor, line: tuple[float, float] | None) -> Tensor:
-    """Probabilities of one task, moved along the line of their log-odds."""
+    """Apply a linear map to the log-odds of one task."""
     if line is None:
         return proba
     kept = proba.clamp(EDGE, 1 - EDGE)
@@ -242,14 +241,14 @@ def _calibrated(proba: Tensor, line: tuple[float, float] | None) -> Tensor:
 
 
 def _sigmoid(x: Tensor) -> Tensor:
-    """The sigmoid; that of onnxruntime has an error of 1e-16, much if it is tiny."""
+    """Sigmoid without onnxruntime's absolute error of 1e-16, large for tiny values."""
     return 1 / (1 + torch.exp(-x))
 
 
 def _network(module: nn.Module) -> MultiTaskModule:
-    """A copy of a network on the CPU that takes filled lists.
+    """Copy a network to the CPU, and let it take padded lists.
 
-    Its logits are in float64: what onnxruntime computes of a tiny probability in
+    Its logits are in float64: for tiny probabilities, what onnxruntime computes in
     float32, such as the logarithm of a sigmoid, is wrong in the fourth digit.
     """
     network: Any = copy.deepcopy(module).cpu().eval()
@@ -264,7 +263,7 @@ def _network(module: nn.Module) -> MultiTaskModule:
 
 
 def _exact(towers: nn.Module) -> nn.Module:
-    """Towers whose logits are in float64; their hidden layers are as in the ranker."""
+    """Compute the logits of towers in float64, their hidden layers as in the ranker."""
     if type(towers) not in _OUR_TOWERS:
         return InFloat64(towers)
     for module in list(towers.modules()):
@@ -288,14 +287,14 @@ class InFloat64(nn.Module):
 
 
 class Probabilities(nn.Module):
-    """Gives the probabilities as they are."""
+    """Return the probabilities unchanged."""
 
     def forward(self, proba: Tensor) -> tuple[Tensor, ...]:
         return (proba,)
 
 
 class FusedScore(nn.Module):
-    """Gives the probabilities, and the ranking score that fuses them.
+    """Return the probabilities, and the ranking score that fuses them.
 
     Parameters
     ----------
@@ -304,7 +303,7 @@ class FusedScore(nn.Module):
     method : {"sum", "product", "logit"}
         How to fuse.
     base : float
-        What is taken off the score.
+        Subtracted from the score.
     """
 
     def __init__(
@@ -366,7 +365,7 @@ def export_network(
         example["bags"] += [lists, lists == 0]
         shapes["bags"] += [{0: rows, 1: torch.export.Dim(f"length_{k}", min=1)}] * 2
     with torch.no_grad(), warnings.catch_warnings(), without_log(_REGISTRATION):
-        warnings.simplefilter("ignore")  # of the exporter, about its own insides
+        warnings.simplefilter("ignore")  # the exporter warns of its own internals
         exported = torch.export.export(
             pipeline.eval(),
             (),
@@ -387,7 +386,7 @@ def export_network(
 
 @contextmanager
 def without_log(name: str | None) -> Iterator[None]:
-    """Keep a logger from warning of what is of no use to callers; None for the root."""
+    """Silence warnings of a logger that do not help the caller; None for the root."""
     logger = logging.getLogger(name)
     level, handlers = logger.level, list(logger.handlers)
     logger.setLevel(logging.ERROR)
@@ -395,7 +394,7 @@ def without_log(name: str | None) -> Iterator[None]:
         yield
     finally:
         logger.setLevel(level)
-        logger.handlers[:] = handlers  # the root gets one when it is first used
+        logger.handlers[:] = handlers  # the root logger gets one at its first use
 
 
 def _has_score(pipeline: Pipeline) -> bool:

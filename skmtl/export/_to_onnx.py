@@ -1,4 +1,4 @@
-"""`to_onnx`: a fitted ranker in one file that predicts without Python."""
+"""`to_onnx`: write a fitted ranker to one file that predicts without Python."""
 
 from __future__ import annotations
 
@@ -36,13 +36,15 @@ if TYPE_CHECKING:
     import onnx
     from torch import nn
 
-# How far probabilities of the file may be from those of the ranker.
+# Largest differences between predictions of the file and of the ranker, and between
+# probabilities with int8 tables.
 ABSOLUTE, RELATIVE = 1e-6, 1e-4
 SMALL_TABLES = 0.05
-# Rows of the tables that are compared: one, few, and more than a block of the network.
+# Numbers of rows of the tables to compare: one, a few, and more than the network's
+# block of 1,024.
 _COMPARED = (1, 7, 1025)
 _OUTPUTS = {"probabilities", "predictions", "score"}
-# What a protocol buffer holds at most, less room for the graph.
+# Largest size of a protocol buffer, less room for the graph.
 _LARGEST = 2**31 - 2**20
 
 
@@ -55,26 +57,26 @@ def to_onnx(
 ) -> None:
     """Write a fitted ranker to one ONNX file, from raw columns to probabilities.
 
-    The file holds everything between a row as a service has it and its predictions:
-    vocabularies, fallbacks, scales, bins, embeddings, the network, the intercept and
-    what rankers promise of the order of tasks. Any ONNX runtime reads it, in any
-    language. Before it is written, its predictions are compared with those of
+    The file holds everything between a raw row and its predictions: vocabularies,
+    fallbacks, scales, bins, embeddings, the network, the intercept and the order of
+    tasks that the ranker guarantees. It can be used from any language that has an ONNX
+    runtime. Before it is written, its predictions are compared with those of
     `estimator`.
 
     Parameters
     ----------
     estimator : MultiTaskRanker, CalibratedTasksCV, FixedOutputWeights or \
 OutputWeightSearchCV
-        A fitted ranker, what calibrates it, or output weights around either: then the
-        file also gives the ranking score.
+        A fitted ranker, a calibrated one, or output weights around either; with output
+        weights the file also returns the ranking score.
     path : str or path-like
-        Where to write. A file that is there is replaced, at once and whole.
+        Where to write. An existing file is replaced atomically.
     X : DataFrame of pandas or polars, or array-like, default=None
-        Rows to compare on, beside those that are made of known, unseen and missing ids
-        and extreme numbers.
+        Rows to compare on, in addition to generated ones with known, unseen and missing
+        ids and extreme numbers.
     table_dtype : {"float32", "int8"}, default="float32"
-        How the file holds the embeddings of ids and bins. "int8" takes a quarter of the
-        space, for probabilities that differ in the third or fourth digit.
+        Type of the embeddings of ids and bins in the file. "int8" takes a quarter of
+        the space, but probabilities differ in the third or fourth digit.
 
     Raises
     ------
@@ -91,31 +93,32 @@ OutputWeightSearchCV
     RuntimeError
         If predictions of the file differ from those of `estimator` by more than 1e-6,
         or by more than 1e-4 of their size; with ``table_dtype="int8"``, by more than
-        0.05. Nothing is written then.
+        0.05. Then nothing is written.
     ImportError
-        If onnx, onnxscript or onnxruntime is not installed, which come with the extra
+        If onnx, onnxscript or onnxruntime is not installed. They come with the extra
         ``onnx``.
 
     See Also
     --------
-    onnx_inputs : From a table to the inputs of the file.
+    onnx_inputs : Convert a table to the inputs of the file.
     skmtl.save : A file that loads into skmtl again.
 
     Notes
     -----
     Inputs are one tensor for each column, by its name (``x0``, ``x1``, … for a ranker
     fitted on an array): ids as strings or int64, numbers as float64, each of shape
-    ``(rows, 1)``; lists of shape ``(rows, length)``, filled up at their end. A missing
-    number is NaN; what stands for a missing id is in the metadata. Outputs are
+    ``(rows, 1)``; lists of shape ``(rows, length)``, padded at their end. A missing
+    number is NaN; the value for a missing id is in the metadata. Outputs are
     ``probabilities``, ``(rows, n_tasks)`` in float64, and with output weights
-    ``score``, ``(rows,)``. Where some tasks are not binary, ``predictions`` takes the
-    place of ``probabilities``: what `predict_task` gives, ``(rows, n_columns)``.
+    ``score``, ``(rows,)``. If some tasks are not binary, ``predictions`` replaces
+    ``probabilities``: it holds what `predict_task` returns, ``(rows, n_columns)``.
 
     Operators are of opset 20 and, for ids, version 4 of ``ai.onnx.ml``, which
-    onnxruntime has had since 1.17. The metadata are JSON: ``inputs``, ``task_names``,
-    ``columns`` (of the predictions), ``feature_names``, ``output_weights``,
-    ``skmtl_version``, and with int8 tables ``largest_difference``, by how much
-    predictions differed from those of the ranker.
+    onnxruntime supports since 1.17. The metadata hold, as JSON, ``inputs``,
+    ``task_names``, ``columns`` (of the predictions), ``feature_names``,
+    ``output_weights`` and ``fusion_method``; as text, ``estimator`` and
+    ``skmtl_version``; and with int8 tables ``largest_difference``, the largest
+    difference between probabilities of the file and of the ranker.
 
     Examples
     --------
@@ -144,7 +147,10 @@ OutputWeightSearchCV
         )
     parts = _parts(estimator)
     if table_dtype == "int8" and not parts.ranker._kinds.all_binary:
-        raise ValueError("table_dtype='int8' is for rankers of binary tasks only.")
+        raise ValueError(
+            "table_dtype='int8' is only for rankers whose tasks are all binary. Use "
+            "table_dtype='float32'."
+        )
     _check_size(parts.ranker)
     encoder = parts.ranker.encoder_
     columns = columns_of(encoder, _OUTPUTS)
@@ -161,12 +167,12 @@ OutputWeightSearchCV
 
 @dataclass(frozen=True)
 class Parts:
-    """What an estimator consists of.
+    """The parts of an estimator.
 
     Attributes
     ----------
     probabilities : estimator
-        What gives the probabilities: the ranker, or what calibrates it.
+        The estimator of the probabilities: the ranker, or the calibrated one.
     ranker : MultiTaskRanker
         The ranker.
     maps : list of CalibrationMap or None
@@ -185,18 +191,18 @@ class Parts:
 
     @property
     def what(self) -> str:
-        """What the predictions are called."""
+        """Name of the output with the predictions."""
         return "probabilities" if self.ranker._kinds.all_binary else "predictions"
 
     def predict(self, X: TableLike) -> npt.NDArray[np.float64]:
-        """Predictions as the file gives them."""
+        """Predict what the file should return."""
         if self.ranker._kinds.all_binary:
             return np.asarray(self.probabilities.predict_task_proba(X))
         return np.asarray(self.ranker.predict_task(X))
 
 
 def _parts(estimator: BaseEstimator) -> Parts:
-    """Take an estimator apart, and refuse what cannot be exported."""
+    """Take an estimator apart; raise if it cannot be exported."""
     inner, weights, method, maps = estimator, None, "sum", None
     if isinstance(estimator, BaseOutputWeights):
         inner, method = estimator._inner(), estimator.method
@@ -209,14 +215,14 @@ def _parts(estimator: BaseEstimator) -> Parts:
     if not isinstance(ranker, MultiTaskRanker):
         raise ValueError(
             f"to_onnx takes a ranker, or output weights around one; found a "
-            f"{type(ranker).__name__}. Give the last step of a pipeline."
+            f"{type(ranker).__name__}. Pass the last step of a pipeline."
         )
     check_is_fitted(ranker)
     if weights is not None and method == "rank":
         raise ValueError(
             "method='rank' cannot be exported: a rank depends on the other rows, and "
-            "jumps where two rows are equal but for rounding. Export the ranker, and "
-            "rank the rows of a request by its probabilities."
+            "jumps if two rows are equal up to rounding. Export the ranker, and rank "
+            "the rows of a request by its probabilities."
         )
     if ranker.net_.module_.precision != "float32":
         raise ValueError(
@@ -231,13 +237,13 @@ def _check_size(ranker: BaseEstimator) -> None:
     size = sum(t.numel() * t.element_size() for t in tensors)
     if size > _LARGEST:
         raise ValueError(
-            f"The network holds {size / 2**30:.1f} GiB, and an ONNX file at most 2. "
+            f"The network has {size / 2**30:.1f} GiB, but an ONNX file at most 2. "
             "Set a smaller embedding_dim or max_categories."
         )
 
 
 def _model(onnx: ModuleType, parts: Parts, columns: list[Column]) -> onnx.ModelProto:
-    """Encoder and network in one model."""
+    """Put encoder and network into one model."""
     from skmtl.export import _network
 
     encoder, weights = parts.ranker.encoder_, parts.weights
@@ -260,7 +266,7 @@ def _model(onnx: ModuleType, parts: Parts, columns: list[Column]) -> onnx.ModelP
 
 
 def _base(weights: npt.NDArray[np.float64], method: str) -> float:
-    """What `decision_function` takes off the score of a single task."""
+    """Return what `decision_function` subtracts from the score of a single task."""
     if len(weights) > 1:
         return 0.0
     half = transformed(np.full((1, 1), 0.5), method, ["0"])[0, 0]
@@ -274,7 +280,7 @@ def _join(
     made: dict[str, list[str]],
     names: dict[str, list[str]],
 ) -> None:
-    """Put the encoder before the network, whose inputs it makes."""
+    """Put the encoder before the network, and connect them."""
     outputs = [one.name for one in model.graph.output]
     inner = onnx.compose.add_prefix(model, "network/").graph
     model.graph.CopyFrom(inner)
@@ -300,7 +306,7 @@ def _join(
 def _describe(
     onnx: ModuleType, model: onnx.ModelProto, parts: Parts, columns: list[Column]
 ) -> None:
-    """Names, types and versions, for whoever holds the file alone."""
+    """Add names, types and versions, for users who have only the file."""
     ranker, weights, method = parts.ranker, parts.weights, parts.method
     names = getattr(ranker, "feature_names_in_", None)
     inputs = [asdict(one) | {"column": str(one.column)} for one in columns]
@@ -325,7 +331,7 @@ def _describe(
 def _compare(
     data: bytes, estimator: BaseEstimator, parts: Parts, tables: list[TableLike]
 ) -> None:
-    """Refuse a file whose predictions are not those of the estimator."""
+    """Raise if predictions of the file are not those of the estimator."""
     runtime = import_extra("onnxruntime", "onnx", "to_onnx")
     session = runtime.InferenceSession(data, providers=["CPUExecutionProvider"])
     for X in tables:
@@ -338,17 +344,17 @@ def _compare(
 def _with_small_tables(
     onnx: ModuleType, model: onnx.ModelProto, parts: Parts, tables: list[TableLike]
 ) -> bytes:
-    """The file with embeddings of 8 bits, its largest difference among the metadata.
+    """Return the file with 8-bit embeddings and their effect in the metadata.
 
-    Dense layers stay as they are. onnxruntime scales what it multiplies in 8 bits by
-    the largest number of the request, so that a row's score would depend on the others.
+    Dense layers are not changed: onnxruntime scales inputs of 8-bit products by the
+    largest number of the request, so a row's score would depend on the other rows.
     """
     runtime = import_extra("onnxruntime", "onnx", "to_onnx")
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     from skmtl.export._network import without_log
 
-    # It advises to simplify the graph first, which has nothing to simplify.
+    # onnxruntime advises to preprocess the graph first, which would change nothing.
     with tempfile.TemporaryDirectory() as folder, without_log(None):
         path = Path(folder) / "small.onnx"
         quantize_dynamic(
@@ -368,7 +374,7 @@ def _with_small_tables(
     if not largest <= SMALL_TABLES:
         raise RuntimeError(
             f"With table_dtype='int8' probabilities differ from those of the ranker by "
-            f"up to {largest:.2f}. Nothing was written. Leave table_dtype='float32'."
+            f"up to {largest:.2f}. Nothing was written. Use table_dtype='float32'."
         )
     found = small.metadata_props.add()
     found.key, found.value = "largest_difference", repr(largest)
@@ -376,7 +382,7 @@ def _with_small_tables(
 
 
 def _nodes_of_ranges(model: onnx.ModelProto) -> list[str]:
-    """Names of nodes that read the ranges of bins, which are not embeddings."""
+    """Name the nodes that read the ranges of bins, which are not embeddings."""
     nodes = model.graph.node
     return [n.name for n in nodes if any("bin_ranges" in x for x in n.input[:1])]
 
@@ -387,9 +393,10 @@ def _check_close(
     expected: npt.NDArray[np.float64],
     slack: float = 0.0,
 ) -> None:
-    """Compare; a score may be near 0 as the difference of large numbers.
+    """Compare predictions.
 
-    So may an expected label, whose error is that of the largest of its column.
+    A score may be near 0 as the difference of large numbers. So may an expected label,
+    whose error is judged by the largest one of its column.
     """
     difference = np.abs(found - expected)
     size = np.abs(expected)
@@ -412,7 +419,7 @@ _EXTREME = (0.0, 1e-300, 1e300, -1e300, 1.7e308, -1.7e308, float("nan"))
 
 
 def trial_rows(encoder: TableEncoder, n_rows: int, seed: int = 0) -> pd.DataFrame:
-    """A table that a fitted encoder reads, of cells drawn from what it knows.
+    """Draw a table for a fitted encoder from what it knows.
 
     Parameters
     ----------
@@ -426,7 +433,8 @@ def trial_rows(encoder: TableEncoder, n_rows: int, seed: int = 0) -> pd.DataFram
     Returns
     -------
     DataFrame
-        Half of the cells are ordinary, the others missing, unseen or extreme.
+        Most ids and half of the numbers are ordinary, the others missing, unseen or
+        extreme.
     """
     rng = np.random.default_rng(seed)
     columns: dict[int, AnyArray | pd.Series] = {}
@@ -453,9 +461,9 @@ def trial_rows(encoder: TableEncoder, n_rows: int, seed: int = 0) -> pd.DataFram
 def _ids(
     encoder: TableEncoder, name: ColumnName, rng: np.random.Generator, n: int
 ) -> pd.Series:
-    """Ids of a column: nine in ten known, the others unseen or missing."""
+    """Draw ids of a column: nine in ten known, the others unseen or missing."""
     vocabulary = encoder._vocabularies[encoder.vocabulary_places_[name]]
-    assert isinstance(vocabulary, Vocabulary)  # others were refused
+    assert isinstance(vocabulary, Vocabulary)  # hashed columns were refused
     keys = np.asarray(vocabulary.keys)
     strange = _strange(keys, bool(vocabulary.numbers))
     known = keys if len(keys) else strange
@@ -468,7 +476,7 @@ def _ids(
 
 
 def _strange(keys: np.ndarray, numbers: bool) -> np.ndarray:
-    """Ids that are not among the keys."""
+    """Return ids that are not among the keys."""
     if not numbers:
         words = ["", "unseen", "ünseen", " ", *(f"unseen {k}" for k in range(4))]
         known = set(keys.tolist())
@@ -480,7 +488,7 @@ def _strange(keys: np.ndarray, numbers: bool) -> np.ndarray:
 
 
 def _numbers(scale: NumberScale, rng: np.random.Generator, n: int) -> np.ndarray:
-    """Numbers like those of `fit`, edges of bins and what is next to them, far ones."""
+    """Draw numbers like those of `fit`, bin edges, their neighbours and extremes."""
     width = 1 / scale.scale if scale.scale else 1.0
     ordinary = scale.center + width * rng.standard_normal(n)
     edges = scale.edges

@@ -1,4 +1,4 @@
-"""One safetensors file: arrays, a text that says what they are, and a checksum."""
+"""One safetensors file: arrays, a text that describes them, and a checksum."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ import numpy as np
 
 from skmtl._extras import import_extra
 
-# Version of the format. A file of an older one is brought up to date when it is read.
+# Version of the format. Files of older versions are converted when they are read.
 VERSION = 1
 
 Arrays = dict[str, np.ndarray]
 
 
 class RefusedError(ValueError):
-    """A file is not read."""
+    """A file is refused."""
 
 
 class DamagedFileError(RefusedError):
-    """What a file says is not what was written, or was never written by skmtl."""
+    """A file is damaged, or was not written by skmtl."""
 
 
 def pack(arrays: Arrays, text: Mapping[str, str]) -> bytes:
-    """Bytes of a file.
+    """Return the bytes of a file.
 
     Parameters
     ----------
     arrays : dict of str to ndarray
         Numbers and booleans.
     text : mapping of str to str
-        What goes beside them, as metadata of the format.
+        Metadata.
     """
     safetensors = import_extra("safetensors.numpy", "safe", "Saving an estimator")
     metadata = {"format": "skmtl", "format_version": str(VERSION), **text}
@@ -42,18 +42,18 @@ def pack(arrays: Arrays, text: Mapping[str, str]) -> bytes:
 
 
 def unpack(data: bytes) -> tuple[Arrays, dict[str, str]]:
-    """Arrays and metadata of a file, whole and of a version that is known.
+    """Return the arrays and metadata of a file.
 
     Raises
     ------
     ValueError
-        With the reason.
+        If the file is damaged or of an unknown version; the message says why.
     """
     safetensors = import_extra("safetensors.numpy", "safe", "Loading an estimator")
     try:
         arrays = safetensors.load(data)
         metadata = _metadata(data)
-    except Exception as error:  # of safetensors' own kind, and what numpy makes of it
+    except Exception as error:  # safetensors has its own errors, numpy raises others
         raise DamagedFileError(
             f"The file is not a whole safetensors file: {error}."
         ) from error
@@ -75,21 +75,21 @@ def unpack(data: bytes) -> tuple[Arrays, dict[str, str]]:
         )
     if metadata.pop("sha256", None) != _checksum(arrays, metadata):
         raise DamagedFileError(
-            "The file is damaged: its checksum does not fit what it holds. Copy it "
+            "The file is damaged: its checksum does not match its content. Copy it "
             "again, or save the estimator again."
         )
     return arrays, metadata
 
 
 def _metadata(data: bytes) -> dict[str, str]:
-    """The metadata, which safetensors gives for files only and not for bytes."""
+    """Read the metadata, which safetensors returns for files but not for bytes."""
     length = int.from_bytes(data[:8], "little")
     found = json.loads(data[8 : 8 + length]).get("__metadata__", {})
     return dict(found)
 
 
 def _checksum(arrays: Arrays, metadata: Mapping[str, str]) -> str:
-    """SHA-256 of all that a file says, in an order of its own."""
+    """SHA-256 of everything in a file, independent of the order in it."""
     digest = hashlib.sha256()
 
     def add(*parts: object) -> None:

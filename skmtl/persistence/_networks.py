@@ -1,4 +1,4 @@
-"""Networks and what trained them: tensors in the file, rebuilt by constructors."""
+"""Networks and optimisers: tensors in the file, objects rebuilt by constructors."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from skmtl.training.net import MultiTaskNet
     from skmtl.weighting import LossWeighting
 
-# Of a ranker's net, what its constructor takes beside the network and the criterion.
+# Arguments of the constructor of a ranker's net, besides the network and criterion.
 _SETTINGS = (
     "lr", "learning_rate_schedule", "weight_decay", "dense_optimizer",
     "embedding_optimizer", "average_weights", "record_gradients", "max_epochs",
@@ -30,7 +30,7 @@ _SETTINGS = (
 
 
 class RankerState(TypedDict):
-    """What a file holds of the net of a ranker."""
+    """State of a ranker's net in a file."""
 
     settings: dict[str, Node]
     tensors: Node
@@ -40,31 +40,31 @@ class RankerState(TypedDict):
 
 
 class GraphState(TypedDict):
-    """What a file holds of the network of a `GraphSAGEEmbedder`."""
+    """State of the network of a `GraphSAGEEmbedder` in a file."""
 
     tensors: Node
 
 
 class Network(Protocol):
-    """A network that is written to a file."""
+    """A network that can be written to a file."""
 
     def write(self, writer: Writer, where: str) -> Node: ...
 
 
 class NoTrainingState:
-    """Stands for optimisers that a file does not hold."""
+    """Stand-in for optimisers that a file does not hold."""
 
     @property
     def parts(self) -> list[torch.optim.Optimizer]:
         raise ValueError(
-            "This ranker was saved with include_training_state=False, so that "
-            "partial_fit and warm_start cannot continue its training. Save it with "
+            "This ranker was saved with include_training_state=False, so partial_fit "
+            "and warm_start cannot continue its training. Save it with "
             "include_training_state=True, or fit again with warm_start=False."
         )
 
 
 def take_network(estimator: Any, fitted: dict[str, Any]) -> Network | None:
-    """Take the network out of fitted attributes; None where there is none."""
+    """Take the network out of fitted attributes; return None if there is none."""
     if "net_" in fitted:
         return RankerNetwork(estimator, fitted.pop("net_"))
     if "_net" in fitted:
@@ -73,7 +73,7 @@ def take_network(estimator: Any, fitted: dict[str, Any]) -> Network | None:
 
 
 def restore_network(estimator: Any, reader: Reader, state: Any) -> None:
-    """Put the network of a file into an estimator that is otherwise whole."""
+    """Put the network of a file into an estimator that is otherwise complete."""
     kind = RankerNetwork if "settings" in state else GraphNetwork
     kind.restore(estimator, reader, state)
 
@@ -172,8 +172,8 @@ class GraphNetwork:
 
 
 def write_strategy(writer: Writer, strategy: LossWeighting, where: str) -> Node:
-    """What a loss weighting knows beside its hyperparameters."""
-    # One that trains knows its tasks, and keeps all else in its state.
+    """Write what a loss weighting holds besides its hyperparameters."""
+    # Once started it has the names of its tasks; everything else is in its state.
     started = {"tasks": strategy.tasks} if "tasks" in vars(strategy) else {}
     return [
         _write_tensors(writer, one, where) for one in (started, strategy.state_dict())
@@ -183,7 +183,7 @@ def write_strategy(writer: Writer, strategy: LossWeighting, where: str) -> Node:
 def restore_strategy(
     strategy: LossWeighting, reader: Reader, state: tuple[Node, Node]
 ) -> None:
-    """Give a new loss weighting what one in a file knew."""
+    """Restore the state of a loss weighting."""
     plain, tensors = (_read_tensors(reader, one) for one in state)
     if "tasks" in plain:
         strategy.start(plain["tasks"])
@@ -191,26 +191,26 @@ def restore_strategy(
 
 
 def _module(ranker: MultiTaskRanker) -> nn.Module:
-    """The network that a ranker's hyperparameters and encoder describe.
+    """Make the network that a ranker's hyperparameters and encoder describe.
 
-    Its numbers are those that were in memory.
+    Its parameters are uninitialized memory.
     """
     import torch
 
     from skmtl.rankers._pretrained import PretrainedTables
 
-    # All ids with a vector have rows already, so that the encoder stays as it is.
+    # All ids with a vector have rows already, so this does not change the encoder.
     encoder = copy.copy(ranker.encoder_)
     pretrained = PretrainedTables(ranker.embeddings)
     pretrained.add_to(encoder)
     names = [str(name) for name in ranker.task_names_]
-    # Networks of users may draw in other ways.
+    # Networks of users may draw in ways that `without_start` does not skip.
     with without_start(), torch.random.fork_rng(devices=[]):
         return ranker._make_net(encoder, names, ranker._kinds, pretrained)
 
 
 def without_start() -> AbstractContextManager[object]:
-    """Leave out what draws the first numbers of parameters, and the generator alone."""
+    """Skip the random initialization of parameters, without touching the generator."""
     from torch.overrides import TorchFunctionMode
 
     class Unset(TorchFunctionMode):
@@ -235,13 +235,13 @@ def _check_device(device: str) -> None:
         check_device(device)
     except (ValueError, RuntimeError) as error:
         raise RefusedError(
-            f"The ranker cannot predict on device={device!r} here. Give another: "
+            f"The ranker cannot predict on device={device!r} here. Choose another: "
             "load(path, device='cpu')."
         ) from error
 
 
 def _outline(module: nn.Module) -> list[list[tuple[object, ...]]]:
-    """Classes, plain attributes and shapes of a network."""
+    """Describe a network by its classes, plain attributes and shapes."""
     parts: list[tuple[object, ...]] = [
         (name, type(part).__name__, repr(sorted(_plain_attributes(part).items())))
         for name, part in module.named_modules()
@@ -255,7 +255,7 @@ def _plain_attributes(part: nn.Module) -> dict[str, object]:
         for name, value in vars(part).items()
         if not name.startswith("_")
         and name != "training"
-        and " at 0x" not in repr(value)  # an address says nothing of an object
+        and " at 0x" not in repr(value)  # the address of an object changes
     }
 
 
@@ -268,7 +268,7 @@ def _read_tensors(reader: Reader, node: Node) -> Any:
 
 
 def _mapped(value: Any, change: Callable[[object], object]) -> Any:
-    """A nest of dicts, lists and tuples with `change` applied to what they hold."""
+    """Apply `change` to the leaves of nested dicts, lists and tuples."""
     if isinstance(value, dict):
         return {key: _mapped(one, change) for key, one in value.items()}
     if type(value) in (list, tuple):
@@ -292,7 +292,7 @@ def _restore_optimizer(
     optimizer: torch.optim.Optimizer, saved: dict[str, object]
 ) -> None:
     optimizer.load_state_dict(saved)
-    # torch leaves counts of steps where they are.
+    # torch does not move the counts of steps to the device.
     for parameter, state in optimizer.state.items():
         for name, value in state.items():
             if hasattr(value, "to"):

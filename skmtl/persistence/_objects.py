@@ -1,4 +1,4 @@
-"""What of an object a file holds."""
+"""How objects are written to a file and read from it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from skmtl.weighting import LossWeighting
 
 
-# What the nodes of a file hold. A damaged one may lack anything of it.
+# Content of the nodes of a file. In a damaged file anything may be missing.
 ObjectContent = TypedDict(
     "ObjectContent",
     {"class": str, "state": Any, "custom": bool, "part": str},
@@ -45,7 +45,7 @@ ObjectContent = TypedDict(
 
 
 class EstimatorState(TypedDict):
-    """Hyperparameters, fitted attributes, metadata that is asked for, the network."""
+    """Hyperparameters, fitted attributes, metadata requests and the network."""
 
     params: dict[str, Node]
     fitted: dict[str, Node]
@@ -54,21 +54,21 @@ class EstimatorState(TypedDict):
 
 
 class ScorerState(TypedDict):
-    """Arguments of `make_task_scorer`, and metadata that is asked for."""
+    """Arguments of `make_task_scorer`, and metadata requests."""
 
     arguments: Node
     requests: NotRequired[Node]
 
 
 class StrategyState(TypedDict):
-    """Arguments of a constructor, and what was learnt."""
+    """Arguments of the constructor, and the learnt state."""
 
     params: dict[str, Node]
     learnt: tuple[Node, Node]
 
 
 class Kind(Protocol):
-    """How objects of some classes are written; each kind has a state of its own."""
+    """How objects of some classes are written; the state depends on the kind."""
 
     def write(self, writer: Writer, value: Any, where: str) -> Node: ...
 
@@ -76,17 +76,17 @@ class Kind(Protocol):
 
 
 class Asked(Protocol):
-    """What scikit-learn knows of the metadata that one method asks for."""
+    """The metadata that one method requests, as scikit-learn holds it."""
 
     requests: Mapping[str, bool | str | None]
 
 
-# Classes that are hyperparameters themselves; no file holds an object of theirs.
+# Classes that are hyperparameters themselves; files do not hold their instances.
 _AS_CLASSES = frozenset([*PARTS, *OPTIMIZERS])
-# What hyperparameters mean that the first files do not have.
+# Values of hyperparameters that files of the first version do not have.
 _FORMERLY = {"interpolate_bins": False, "bin_learning_rate_factor": 1.0}
 
-# Methods that may ask for metadata.
+# Methods that may request metadata.
 _ROUTED = (
     "fit", "partial_fit", "predict", "predict_proba", "decision_function", "score",
     "split", "transform",
@@ -94,7 +94,7 @@ _ROUTED = (
 
 
 def write_object(writer: Writer, value: object, where: str) -> Node:
-    """Name and state of an object.
+    """Write the name and state of an object.
 
     Raises
     ------
@@ -117,20 +117,19 @@ def write_object(writer: Writer, value: object, where: str) -> Node:
 
 
 def read_object(reader: Reader, content: ObjectContent) -> object:
-    """The object of a name and a state, or the class of a part."""
+    """Read an object from its name and state, or the class of a part."""
     if "part" in content:
         if content["part"] not in _AS_CLASSES:
             raise UnknownClassError(
-                f"The file names the part {content['part']!r}, which this skmtl does "
-                "not know."
+                f"The file names the part {content['part']!r}, which this version of "
+                "skmtl does not know. Install a later one."
             )
         return find_class(content["part"])
     name, state = content["class"], content["state"]
     if "custom" not in content:
         if isinstance(name, str) and name in _AS_CLASSES:
             raise RefusedError(
-                f"The file has an object of {name!r}, of which it may only hold the "
-                "class."
+                f"The file has an instance of {name!r}, but may only name the class."
             )
         known = find_class(name)
         return _kind(name).read(reader, known, state)
@@ -144,7 +143,7 @@ def read_object(reader: Reader, content: ObjectContent) -> object:
 
 
 def _kind_of_own(cls: type) -> Kind | None:
-    """How objects of a user's own class are held; None for a class of no known kind."""
+    """How instances of a user's class are held; None for other classes."""
     if issubclass(cls, BaseEstimator):
         return _Estimator()
     from skmtl.weighting import LossWeighting
@@ -162,7 +161,7 @@ def _refusal(value: object, where: str) -> str:
         what = f"a {cls.__module__}.{cls.__qualname__}"
     return (
         f"{where} is {what}. A saved file holds no code, only estimators of skmtl and "
-        "plain values. Set it to a plain value, give it in custom_objects to save and "
+        "plain values. Set it to a plain value, pass it in custom_objects to save and "
         "to load, or use pickle, whose files run code when they are loaded."
     )
 
@@ -182,7 +181,7 @@ class _Plain:
 class _Estimator:
     """Hyperparameters, which the constructor takes, and fitted attributes.
 
-    Networks, which are more than plain values, go their own way.
+    Networks are not plain values, and are written separately.
     """
 
     def write(self, writer: Writer, value: BaseEstimator, where: str) -> Node:
@@ -219,7 +218,7 @@ class _Estimator:
 
 
 class _Vocabulary:
-    """Arrays of ids and counts; look-ups are made again."""
+    """Arrays of ids and counts; look-up tables are rebuilt."""
 
     def write(self, writer: Writer, value: Vocabulary, where: str) -> Node:
         arrays = value.arrays()
@@ -233,7 +232,7 @@ class _Vocabulary:
 
 
 class _Scorer:
-    """A scorer with a name; one of an own function is code."""
+    """A scorer with a name; a scorer of a function would be code."""
 
     def write(self, writer: Writer, value: TaskScorer, where: str) -> Node:
         from skmtl.metrics._registry import METRICS
@@ -283,7 +282,7 @@ class _KeyedVectors:
 
 
 class _Strategy:
-    """A loss weighting: its constructor's arguments, and what it has learnt."""
+    """A loss weighting: the arguments of its constructor, and its learnt state."""
 
     def write(self, writer: Writer, value: LossWeighting, where: str) -> Node:
         params = value.get_params()
@@ -301,9 +300,9 @@ class _Strategy:
 
 
 class _TorchJD:
-    """A solver of TorchJD: the arguments that it was made with.
+    """A solver of TorchJD: the arguments of its constructor.
 
-    What it remembers is in the state of the loss weighting around it.
+    Its memory is part of the state of the loss weighting around it.
     """
 
     def write(self, writer: Writer, value: nn.Module, where: str) -> Node:
@@ -315,8 +314,8 @@ class _TorchJD:
         again = type(value)(**given)
         if repr(again) != repr(value) or _settings(again) != _settings(value):
             raise ValueError(
-                f"{where} is {value!r}, which is not what its constructor makes of its "
-                "arguments, so that it cannot be saved."
+                f"{where} is {value!r}, which its constructor does not return for its "
+                "arguments, so it cannot be saved. Make it again with the constructor."
             )
         arrays = {k: _networks.as_array(v) for k, v in given.items()}
         return _write_attributes(writer, arrays, where)
@@ -333,7 +332,7 @@ _DEFAULT = object()
 
 
 def _argument(solver: nn.Module, name: str, where: str) -> object:
-    """An argument of a constructor of TorchJD, which it keeps under about its name."""
+    """Find an argument of a TorchJD constructor, kept under a similar name."""
     from torch import Tensor, nn
 
     word = name.strip("_")
@@ -346,17 +345,17 @@ def _argument(solver: nn.Module, name: str, where: str) -> object:
                 return found if isinstance(found, plain) else _DEFAULT
     if name == "shape":
         return tuple(next(solver.parameters()).shape)
-    raise ValueError(f"{where} does not tell its {name}, so that it cannot be saved.")
+    raise ValueError(f"{where} does not keep its {name}, so it cannot be saved.")
 
 
 def _settings(solver: nn.Module) -> list[str]:
-    """What is not plain in a solver, such as what projects for it."""
+    """Describe the parts of a solver that are not plain, such as its projector."""
     parts = [value for part in solver.modules() for value in vars(part).values()]
     return [repr(one) for one in parts if type(one).__module__.startswith("torchjd.")]
 
 
 class _Checkpoint:
-    """Where a fit was saved while it ran, and how often."""
+    """Path and interval of a checkpoint."""
 
     def write(self, writer: Writer, value: Checkpoint, where: str) -> Node:
         return [os.fspath(value.path), value.every]
@@ -401,7 +400,7 @@ def _write_attributes(
 def _read_attributes(
     reader: Reader, cls: type | None, state: Mapping[str, Node]
 ) -> dict[str, Any]:
-    """Attributes of an object, none of which hides a method of its class."""
+    """Read attributes of an object; raise if one would hide a method of its class."""
     for name in state:
         hides = callable(getattr(cls, name, None)) if cls else False
         if name.startswith("__") or hides:
@@ -410,6 +409,6 @@ def _read_attributes(
 
 
 def _simple_requests(requests: object) -> list[tuple[str, Asked]]:
-    """What scikit-learn's metadata routing was told of the methods of an object."""
+    """List the metadata requests that were set for methods of an object."""
     found = [(method, getattr(requests, method)) for method in _ROUTED]
     return [(method, asked) for method, asked in found if asked.requests]

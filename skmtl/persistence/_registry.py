@@ -12,7 +12,7 @@ class UnknownClassError(RefusedError):
     """A file names a class that is not in the list."""
 
 
-# The name in a file, and where the class is. Names stay, modules may change.
+# Names in a file, and modules of their classes. Names are fixed, modules may change.
 RANKERS = [
     "AITM", "ChainedMMoE", "CrossStitch", "ESMM", "MMoE", "MultiTaskRanker", "PLE",
     "PooledTask", "STEM", "ShareBottom", "SingleTask", "SoftSharing",
@@ -21,7 +21,7 @@ OTHER_ESTIMATORS = [
     "CalibratedTasksCV", "FixedOutputWeights", "GraphSAGEEmbedder",
     "OutputWeightSearchCV", "TableEncoder", "Word2VecEmbedder",
 ]  # fmt: skip
-# Every strategy with a name: one that is added there can be saved.
+# Every strategy with a name, so that a new one can be saved too.
 STRATEGIES = [
     "StaticWeighting",
     "TorchJDScalarizer",
@@ -50,7 +50,7 @@ OPTIMIZERS = [
         "NAdam", "RAdam", "RMSprop", "Rprop", "SGD",
     )
 ]  # fmt: skip
-# What TorchJD has with weights for the tasks.
+# Those of TorchJD that have weights for the tasks.
 _AGGREGATORS = [
     "AlignedMTL", "CAGrad", "Constant", "DualProj", "FairGrad", "GradVac", "IMTLG",
     "Krum", "MGDA", "Mean", "NashMTL", "PCD", "PCGrad", "Random", "Sum", "UPGrad",
@@ -101,7 +101,7 @@ CLASSES: dict[str, str] = {
 
 
 def find_class(name: object) -> type:
-    """The class of a name in a file.
+    """Return the class of a name in a file.
 
     Raises
     ------
@@ -110,8 +110,8 @@ def find_class(name: object) -> type:
     """
     if not isinstance(name, str) or name not in CLASSES:
         raise UnknownClassError(
-            f"The file names the class {name!r}, which this skmtl does not load. It "
-            "loads its own estimators only; for what is a user's own, give it: "
+            f"The file names the class {name!r}, which this version of skmtl does not "
+            "load. It only loads its own estimators; pass your own classes with "
             "load(path, custom_objects={name: object})."
         )
     found: type = getattr(import_module(CLASSES[name]), name.rpartition(".")[2])
@@ -119,7 +119,7 @@ def find_class(name: object) -> type:
 
 
 def name_of(cls: type) -> str | None:
-    """The name that a file has for a class; None for one that is not in the list."""
+    """Return the name of a class in files; None if it is not in the list."""
     name = cls.__name__
     package = cls.__module__.split(".")[:2]
     if package[0] == "torchjd" or package == ["torch", "optim"]:
@@ -130,7 +130,7 @@ def name_of(cls: type) -> str | None:
 def trusted_types() -> list[str]:
     """List the names to trust when skops loads an estimator of skmtl.
 
-    Those of the estimators alone: whatever is inside them they read themselves, as
+    Only estimators are listed: they read their content themselves, as
     :func:`skmtl.load` does.
 
     Returns

@@ -30,28 +30,28 @@ def save(
         A ranker, `TableEncoder`, an embedder, or `CalibratedTasksCV`,
         `FixedOutputWeights` or `OutputWeightSearchCV` around a ranker; fitted or not.
     path : str or path-like
-        Where to write. A file that is there is replaced, at once and whole: after a
-        crash there is the old one or the new one.
+        Where to write. An existing file is replaced atomically: after a crash it is
+        either the old one or the new one.
     include_training_state : bool, default=True
-        Whether the file holds what optimisers know, so that `partial_fit` and
-        ``warm_start`` continue as if nothing had happened. If False, the file has
-        about a third of the size, and both raise an error after loading.
+        Whether the file holds the state of the optimisers, so that `partial_fit` and
+        ``warm_start`` can continue. If False, the file has about a third of the size,
+        and both raise an error after loading.
     custom_objects : mapping of str to object, default=None
-        What is your own in the estimator, by names of your choice: functions, callbacks
-        and modules that are hyperparameters, classes of parts, and classes of its loss
-        weighting or of the estimator itself. The file holds the names and what objects
-        of these classes have learnt, and `load` takes the same mapping.
+        Your own objects in the estimator, under names of your choice: functions,
+        callbacks and modules that are hyperparameters, classes of parts, and the class
+        of its loss weighting or of the estimator itself. The file holds the names and
+        the learnt state of instances; pass the same mapping to `load`.
 
     Raises
     ------
     ValueError
-        For what a file without code cannot hold: callables, such as those in
-        `callbacks` and `scoring`, and objects of other classes than those of skmtl, of
-        plain Python, numpy and pandas, unless they are among `custom_objects`. The
-        splitters of scikit-learn, the optimisers of `torch.optim` and the solvers of
-        TorchJD are known too. The message names the attribute.
+        For what a file without code cannot hold, unless it is in `custom_objects`:
+        callables, such as those in `callbacks` and `scoring`, and instances of classes
+        other than those of skmtl, plain Python, numpy and pandas, the splitters of
+        scikit-learn, the optimisers of `torch.optim` and the solvers of TorchJD. The
+        message names the attribute.
     ImportError
-        If safetensors is not installed, which comes with the extra ``safe``.
+        If safetensors is not installed. It comes with the extra ``safe``.
 
     See Also
     --------
@@ -60,13 +60,12 @@ def save(
 
     Notes
     -----
-    The file is in the safetensors format, which libraries in many languages read: all
-    arrays are tensors, strings among them as bytes in UTF-8; everything else is JSON in
-    the metadata, with the version of the format and a SHA-256 of all the file says.
+    The file is in the safetensors format, which libraries in many languages read. All
+    arrays are tensors, including strings, as bytes in UTF-8. Everything else is JSON in
+    the metadata, with the version of the format and a SHA-256 of the whole content.
 
-    Hyperparameters are saved with the rest. Two of them are paths to which a later fit
-    of the loaded ranker writes: `scratch_dir`, and that of a `Checkpoint` among the
-    callbacks.
+    Hyperparameters are saved too. Two of them are paths that a later fit of the loaded
+    ranker writes to: `scratch_dir`, and the path of a `Checkpoint` among the callbacks.
 
     Examples
     --------
@@ -100,24 +99,24 @@ def load(
     path : str or path-like
         The file.
     device : str or None, default=None
-        Where rankers are to predict, such as "cpu" for one that was trained on a GPU.
-        None for the device that they were trained on.
+        Device on which rankers predict, such as "cpu" for one that was trained on a
+        GPU. None for the device that they were trained on.
     custom_objects : mapping of str to object, default=None
-        What the file was saved with. A file can choose among these, and otherwise among
-        the classes of skmtl only: it cannot make Python import anything.
+        The mapping that the file was saved with. A file can only refer to these objects
+        and to a fixed list of classes: it cannot make Python import anything else.
 
     Returns
     -------
     estimator
-        As it was saved; its predictions are equal to the last bit.
+        The saved estimator; its predictions are bit-identical.
 
     Raises
     ------
     ValueError
-        If the file is damaged, was not written by skmtl, is of a later format, holds a
-        class that is not known, or needs a custom object that is not given.
+        If the file is damaged, was not written by skmtl, is of a later format, names an
+        unknown class, or needs a custom object that is not passed.
     ImportError
-        If safetensors is not installed, which comes with the extra ``safe``.
+        If safetensors is not installed. It comes with the extra ``safe``.
 
     See Also
     --------
@@ -141,13 +140,13 @@ def to_bytes(
     include_training_state: bool = True,
     custom_objects: Mapping[str, object] | None = None,
 ) -> bytes:
-    """The bytes that `save` writes."""
+    """Return the bytes that `save` writes."""
     writer = Writer(write_object, include_training_state, custom_objects or {})
     state = writer.write(estimator, type(estimator).__name__)
     if not isinstance(state, dict) or "class" not in state.get("object", {}):
         raise ValueError(
-            f"A {type(estimator).__name__} is not an estimator of skmtl, and cannot be "
-            "saved."
+            f"A {type(estimator).__name__} is not an estimator of skmtl, so it cannot "
+            "be saved. Save the ranker, encoder or embedder itself."
         )
     text = {
         "skmtl_version": skmtl.__version__,
@@ -162,14 +161,14 @@ def from_bytes(
     device: str | None = None,
     custom_objects: Mapping[str, object] | None = None,
 ) -> Any:
-    """The estimator that `to_bytes` wrote."""
+    """Return the estimator that `to_bytes` wrote."""
     arrays, metadata = unpack(data)
     try:
         state = json.loads(metadata["state"])
         return Reader(arrays, read_object, device, custom_objects or {}).read(state)
     except (RefusedError, ImportError):
         raise
-    except Exception as error:  # whatever a forged file makes numpy or torch say
+    except Exception as error:  # a forged file can make numpy or torch raise anything
         raise DamagedFileError(
             "The file does not describe an estimator of skmtl: "
             f"{type(error).__name__}: {error}"

@@ -1,7 +1,7 @@
 """Plain values as JSON and arrays, and back.
 
-JSON's own types stand for themselves. Everything else is an object with one key, which
-says what it is: ``{"array": "3"}`` is the array of that name in the file.
+JSON's own types are written directly. Everything else is an object whose key names its
+kind: ``{"array": "3"}`` is the array of that name in the file.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ _NUMBERS = frozenset(
     {"bool", "float16", "float32", "float64"}
     | {f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
 )
-# How pandas may keep a column, beside numbers.
+# Types of pandas columns, besides numbers.
 _COLUMN_TYPES = frozenset({"object", "str", "string"})
 
 
 class Writer:
-    """Turn values into JSON; arrays are put aside.
+    """Turn values into JSON; arrays are collected separately.
 
     Parameters
     ----------
     write_object : callable
         Writes what is not a plain value: ``write_object(writer, value, where)``.
     training_state : bool
-        Whether to write what optimisers know.
+        Whether to write the state of optimisers.
     custom_objects : mapping of str to object
-        What is written as a name.
+        Objects that are written by name.
 
     Attributes
     ----------
@@ -57,25 +57,25 @@ class Writer:
         self.write_object, self.training_state = write_object, training_state
         self._names = {id(one): name for name, one in custom_objects.items()}
         self.arrays: Arrays = {}
-        # Kept alive, so that no two have the same id.
+        # Holds the objects themselves: the id of a freed object may be reused.
         self._seen: dict[int, tuple[object, int]] = {}
 
     def write(self, value: object, where: str) -> Node:
-        """JSON of a value.
+        """Write a value as JSON.
 
         Parameters
         ----------
         value : object
             The value.
         where : str
-            What it is called, for errors.
+            Its name in errors.
 
         Raises
         ------
         ValueError
-            For what is not plain, and not of a class that is known.
+            If the value is not plain and its class is not known.
         """
-        # By exact type: numpy's scalars are subclasses of some of these.
+        # By exact type: some of numpy's scalars are subclasses of these.
         if value is None or type(value) is bool or type(value) is int:
             return value
         if type(value) is str:
@@ -92,11 +92,11 @@ class Writer:
         return self._object(value, where)
 
     def custom_name(self, value: object) -> str | None:
-        """The name of one of the custom objects; None for another."""
+        """Return the name of a custom object; None for any other object."""
         return self._names.get(id(value))
 
     def array(self, value: np.ndarray) -> str:
-        """Put an array of numbers aside, and give its name."""
+        """Keep an array of numbers, and return its name."""
         name = str(len(self.arrays))
         self.arrays[name] = np.array(value, order="C")
         return name
@@ -119,9 +119,9 @@ class Reader:
     read_object : callable
         Reads what `write_object` wrote: ``read_object(reader, content)``.
     device : str or None
-        Where rankers are to predict; None for where they were trained.
+        Device on which rankers predict; None for the one they were trained on.
     custom_objects : mapping of str to object
-        What the file may name.
+        Objects that the file may name.
     """
 
     def __init__(
@@ -136,7 +136,7 @@ class Reader:
         self._objects: dict[int, object] = {}
 
     def read(self, node: Node) -> Any:
-        """The value that a JSON stands for."""
+        """Read a value from JSON."""
         if not isinstance(node, dict):
             if isinstance(node, list):
                 return [self.read(one) for one in node]
@@ -151,23 +151,23 @@ class Reader:
         return _READERS[key](self, content)
 
     def custom(self, name: str) -> object:
-        """One of the custom objects.
+        """Return one of the custom objects.
 
         Raises
         ------
         RefusedError
-            If it was not given.
+            If it was not passed.
         """
         if name not in self.custom_objects:
             raise RefusedError(
                 f"The file was saved with {name!r} among its custom_objects, and holds "
-                "no code. Give it again: "
+                "no code. Pass it again: "
                 f"load(path, custom_objects={{{name!r}: ...}})."
             )
         return self.custom_objects[name]
 
     def array(self, name: str) -> np.ndarray:
-        """An array of the file, which may be changed."""
+        """Return an array of the file, as a copy that may be changed."""
         return self.arrays[name].copy()
 
 
@@ -212,8 +212,8 @@ def _write_array(writer: Writer, value: np.ndarray, where: str) -> Node:
         return {"array": writer.array(value)}
     if value.dtype.kind not in "OU":
         raise ValueError(
-            f"{where} is an array of {value.dtype}, which cannot be saved. Bring it to "
-            "numbers or strings."
+            f"{where} is an array of {value.dtype}, which cannot be saved. Convert it "
+            "to numbers or strings."
         )
     cells = value.ravel().tolist()
     shape = list(value.shape)
@@ -225,7 +225,7 @@ def _write_array(writer: Writer, value: np.ndarray, where: str) -> Node:
 
 
 def _write_text(writer: Writer, cells: list[str]) -> list[str]:
-    """Strings as one array of bytes and one of where each begins."""
+    """Write strings as one array of bytes and one of where each begins."""
     parts = [cell.encode("utf-8", "surrogatepass") for cell in cells]
     lengths = np.array([len(part) for part in parts], dtype=np.int64)
     offsets = np.concatenate([np.zeros(1, np.int64), lengths.cumsum()])
@@ -253,7 +253,7 @@ def _read_objects(reader: Reader, content: tuple[list[Node], list[int]]) -> np.n
 
 
 def _filled(cells: Sequence[object], shape: list[int]) -> np.ndarray:
-    """An array of objects; numpy would look into lists."""
+    """Make an array of objects; numpy.array would unpack lists."""
     found = np.empty(len(cells), dtype=object)
     found[:] = cells
     return found.reshape(shape)
@@ -265,7 +265,7 @@ def _write_index(writer: Writer, value: pd.Index, where: str) -> Node:
     ):
         raise ValueError(
             f"{where} is a {type(value).__name__} of {value.dtype}, which cannot be "
-            "saved. Bring it to numbers or strings."
+            "saved. Convert it to numbers or strings."
         )
     name = writer.write(value.name, f"the name of {where}")
     if isinstance(value, pd.RangeIndex):
@@ -296,10 +296,11 @@ def _write_frame(writer: Writer, value: pd.DataFrame, where: str) -> Node:
     if unknown:
         raise ValueError(
             f"{where} is a DataFrame with a column of {unknown[0]}, which cannot be "
-            "saved. Bring it to numbers or strings."
+            "saved. Convert it to numbers or strings."
         )
     labels = [_write_index(writer, one, where) for one in (value.columns, value.index)]
-    if len(set(names)) == 1 and names[0] in _NUMBERS:  # one array, not one a column
+    # One array for all columns, if they have the same type.
+    if len(set(names)) == 1 and names[0] in _NUMBERS:
         return {"matrix": [*labels, _write_array(writer, value.to_numpy(), where)]}
     columns = [_write_column(writer, column, where) for _, column in value.items()]
     return {"frame": [*labels, columns, names]}
@@ -326,7 +327,7 @@ def _write_random(writer: Writer, value: np.random.RandomState, where: str) -> N
     state = value.get_state(legacy=False)
     if state["bit_generator"] != "MT19937":
         raise ValueError(
-            f"{where} draws from {state['bit_generator']}, which cannot be saved. Give "
+            f"{where} draws from {state['bit_generator']}, which cannot be saved. Use "
             "an integer."
         )
     inner = state["state"]

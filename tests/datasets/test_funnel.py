@@ -264,7 +264,7 @@ def test_no_signal_is_a_constant_probability():
             r"\['click', 'cart', 'order'\].*\['click', 'buy'",
         ),
         ({"tasks": []}, "at least one"),
-        ({"tasks": ["click", "click"]}, "different names"),
+        ({"tasks": ["click", "click"]}, "each named once"),
     ],
 )
 def test_bad_values(wrong, message):

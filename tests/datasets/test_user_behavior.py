@@ -80,7 +80,7 @@ def test_a_wrong_line_is_named(tmp_path, wrong):
 
 
 def test_missing_file_says_where_to_get_it(tmp_path):
-    with pytest.raises(OSError, match=r"UserBehavior\.csv is not there.*dataset/649"):
+    with pytest.raises(OSError, match=r"UserBehavior\.csv is missing.*dataset/649"):
         fetch_user_behavior(data_home=tmp_path)
 
 

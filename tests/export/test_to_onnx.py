@@ -216,7 +216,7 @@ def test_tables_of_8_bits(table, tmp_path, caplog):
 def test_tables_of_8_bits_that_differ_are_not_written(fitted, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "SMALL_TABLES", 1e-9)
     path = tmp_path / "ranker.onnx"
-    with pytest.raises(RuntimeError, match="Leave table_dtype='float32'"):
+    with pytest.raises(RuntimeError, match="Use table_dtype='float32'"):
         to_onnx(fitted, path, table_dtype="int8")
     with pytest.raises(ValueError, match="must be 'float32' or 'int8', found 'int4'"):
         to_onnx(fitted, path, table_dtype="int4")

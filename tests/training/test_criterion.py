@@ -293,7 +293,7 @@ def test_warm_start_takes_new_fixed_weights(impressions):
 @pytest.mark.parametrize(
     ("params", "message"),
     [
-        ({"loss_weight": "gradnom"}, r"is not known. The strategies are .*'gradnorm'"),
+        ({"loss_weight": "gradnom"}, r"is not a known strategy. .*'gradnorm'"),
         ({"loss_weight": torch.nn.Linear(1, 1)}, "is not a loss weighting"),
         ({"loss_weight": [0, 0]}, "loss_weight is 0 for every task"),
         ({"loss_weight": {"click": 1}}, r"no value for the tasks \['cart'\]"),

@@ -329,7 +329,7 @@ def test_preferences_by_name_and_by_order_agree(preference):
 
 
 def test_unknown_strategies_list_the_known_ones():
-    with pytest.raises(ValueError, match=r"'gradnom' is not known.*'gradnorm'"):
+    with pytest.raises(ValueError, match=r"'gradnom' is not a known.*'gradnorm'"):
         get_strategy("gradnom")
     for wrong in (torch.nn.Linear(2, 1), object(), GradNorm):
         with pytest.raises(ValueError, match="is not a loss weighting"):
