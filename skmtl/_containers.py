@@ -409,7 +409,7 @@ def select_columns(
     missing = [name for name in names if name not in place]
     if missing:
         raise ValueError(
-            f"{input_name} lacks columns that were there in fit: {missing}. Found "
+            f"{input_name} lacks columns that it had in fit: {missing}. Found "
             f"{columns}. Add them, with missing cells where nothing is known."
         )
     wanted = set(names)

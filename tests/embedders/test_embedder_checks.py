@@ -95,7 +95,7 @@ def test_columns_go_by_name_and_those_of_arrays_by_position(kind, log):
     array = plain.to_numpy(object)
     np.testing.assert_array_equal(embedder.transform(array), expected)
     other = plain.set_axis(["x", "y", "z"], axis=1)
-    with pytest.raises(ValueError, match="X lacks columns that were there in fit"):
+    with pytest.raises(ValueError, match="X lacks columns that it had in fit"):
         embedder.transform(other)
     of_array = quick(kind, **place).fit(array)
     np.testing.assert_array_equal(of_array.transform(other), of_array.transform(array))
