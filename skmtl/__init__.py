@@ -1,4 +1,4 @@
-"""Multi-task ranking for people who live in scikit-learn.
+"""Multi-task ranking for scikit-learn users.
 
 ``__init__.pyi`` lists the public names. Each is imported when it is first used, so that
 ``import skmtl`` loads neither torch nor matplotlib.

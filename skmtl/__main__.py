@@ -51,7 +51,7 @@ print(report[["positives", "roc_auc", "roc_auc_low", "roc_auc_high"]])
 def compare(
     max_iter: int, *, progress: bool
 ) -> tuple[pd.DataFrame, dict[str, object], pd.Series]:
-    """Labels of the test rows, and probabilities and seconds of fitting by ranker."""
+    """Fit the rankers; return test labels, and probabilities and seconds of each."""
     X, y = load_adult(return_X_y=True)
     X_train, X_test, y_train, y_test = train_test_split(X, y, random_state=0)
     proba, seconds = {}, {}
@@ -76,7 +76,7 @@ def _show_progress(ranker: MultiTaskRanker) -> None:
 
 
 def bootstrap(y: pd.DataFrame, proba: dict[str, Any]) -> Floats:
-    """AUC ``(1 + 200, n_rankers, n_tasks)``; first on the rows themselves.
+    """Compute AUC ``(1 + 200, n_rankers, n_tasks)``, first on the rows themselves.
 
     All rankers are evaluated on the same resamples, so their differences are paired.
     """
@@ -92,7 +92,7 @@ def bootstrap(y: pd.DataFrame, proba: dict[str, Any]) -> Floats:
 
 
 def auc_table(tasks: list[str], auc: Floats, seconds: pd.Series) -> str:
-    """AUC of every task with its interval, one line per ranker."""
+    """Format the AUC of every task with its interval, one line per ranker."""
     low, high = np.quantile(auc[1:], INTERVAL, axis=0)
     rows = {
         name: {
@@ -106,7 +106,7 @@ def auc_table(tasks: list[str], auc: Floats, seconds: pd.Series) -> str:
 
 
 def choose(auc: Floats, seconds: pd.Series) -> tuple[str, str]:
-    """The fastest ranker that is not significantly worse than the best, and why."""
+    """Choose the fastest ranker that is not significantly worse than the best."""
     mean = auc.mean(axis=2)  # over the tasks
     best = int(mean[0].argmax())
     behind = mean - mean[:, [best]]
@@ -130,7 +130,7 @@ def choose(auc: Floats, seconds: pd.Series) -> tuple[str, str]:
 
 
 def read_table(path: str, ids: Sequence[ColumnName]) -> pd.DataFrame:
-    """Read a CSV or Parquet file; ids are names, even if they look like numbers."""
+    """Read a CSV or Parquet file; ids are categories even if they are numbers."""
     if path.endswith((".parquet", ".pq")):
         table = pd.read_parquet(path)
         return table.astype({name: "category" for name in ids if name in table})
@@ -139,7 +139,8 @@ def read_table(path: str, ids: Sequence[ColumnName]) -> pd.DataFrame:
 
 def fit(options: argparse.Namespace) -> None:
     """Fit a ranker on a file, report on held-out rows, and save it."""
-    import_extra("safetensors", "safe", "python -m skmtl fit")  # before the fit
+    # Raises before the fit, which may take long, if the file could not be saved.
+    import_extra("safetensors", "safe", "python -m skmtl fit")
     table = read_table(options.table, options.ids)
     time_column = [] if options.time is None else [options.time]
     named = [*options.tasks, *options.ids, *time_column]
@@ -199,7 +200,7 @@ def tell(options: argparse.Namespace) -> None:
 
 
 def parser() -> argparse.ArgumentParser:
-    """The options of all commands."""
+    """Make the parser of all commands."""
     whole = argparse.ArgumentParser(
         prog="python -m skmtl",
         description="Without a command, compare three rankers on UCI Adult.",
@@ -229,7 +230,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def names(text: str) -> list[str]:
-    """Column names of an option."""
+    """Split an option into column names."""
     return [name.strip() for name in text.split(",") if name.strip()]
 
 

@@ -1,12 +1,12 @@
-"""The border for containers: tables and columns of any library become pandas.
+"""Conversion of containers: tables and columns of any library become pandas.
 
 `to_native` serves every argument (`X`, `y`, weights, groups). It leaves arrays and
-lists as they are and turns everything else into pandas, without passing a cell through
-a type that cannot hold it. `as_frame` makes a DataFrame of these.
+lists unchanged and turns everything else into pandas, without passing a cell through a
+type that cannot hold it. `as_frame` makes a DataFrame of the result.
 
 Arrow's C stream (``__arrow_c_stream__``), which polars, pyarrow, DuckDB, Ibis, cuDF and
-others speak, keeps integers beside missing cells exact; narwhals' ``to_pandas`` turns
-them into floats, so it is not used here.
+others support, keeps integers next to missing cells exact; narwhals' ``to_pandas``
+turns them into floats, so it is not used here.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _EXACT_FLOAT = 2**53
-# Containers that hold a query, by package and name, and what runs it.
+# Containers that hold a query, by package and name, and the call that runs it.
 _LAZY = {
     ("polars", "LazyFrame"): "collect()",
     ("dask", "DataFrame"): "compute()",
@@ -57,7 +57,7 @@ def to_native(values: Any, input_name: str = "X") -> Any:
     -------
     DataFrame, Series or object
         pandas for everything that is a table with column names or a column of another
-        library. Arrays, lists and scalars come back as they are. Integers beside
+        library. Arrays, lists and scalars are returned unchanged. Integers next to
         missing cells stay integers.
 
     Raises
@@ -103,8 +103,8 @@ def table_of_tasks(values: object, n_rows: int, input_name: str = "y") -> Any:
     Parameters
     ----------
     values : object
-        As for `to_native`; or a list of columns, one for each task, which the number of
-        rows tells from a list of rows.
+        As for `to_native`; or a list of columns, one for each task, which is told from
+        a list of rows by the number of rows.
     n_rows : int
         Rows of `X`.
     input_name : str, default="y"
@@ -142,7 +142,7 @@ def table_of_tasks(values: object, n_rows: int, input_name: str = "y") -> Any:
 
 
 def n_rows_of(table: object) -> int:
-    """Rows of a table or array of any kind; -1 where it cannot be told."""
+    """Count the rows of a table or array of any kind; -1 if unknown."""
     shape: tuple[int, ...] = getattr(table, "shape", ())
     if len(shape):
         return int(shape[0])
@@ -150,12 +150,12 @@ def n_rows_of(table: object) -> int:
 
 
 def check_same_length(**n_rows: int) -> None:
-    """Refuse arguments that differ in their numbers of rows.
+    """Raise if arguments differ in their numbers of rows.
 
     Parameters
     ----------
     **n_rows : int
-        The rows of each argument; below 0 where it cannot be told.
+        The number of rows of each argument; below 0 if unknown.
 
     Raises
     ------
@@ -167,7 +167,7 @@ def check_same_length(**n_rows: int) -> None:
         found = ", ".join(f"{name} has {n:,} rows" for name, n in known.items())
         raise ValueError(
             f"Found input variables with inconsistent numbers of samples: {found}. "
-            "Give the same rows to all of them."
+            "Pass the same rows in all of them."
         )
 
 
@@ -182,7 +182,7 @@ def _refuse_unread(values: object, input_name: str) -> None:
     package, kind = type(values).__module__.partition(".")[0], type(values).__name__
     if (package, kind) in _LAZY:
         raise TypeError(
-            f"{input_name} is a {package} {kind}, which holds a query and not rows. "
+            f"{input_name} is a {package} {kind}, which holds a query, not rows. "
             f"Pass {input_name}.{_LAZY[package, kind]}."
         )
 
@@ -199,7 +199,7 @@ def has_names(values: object) -> bool:
 
 
 def _is_table(values: object) -> bool:
-    """Whether what has an Arrow stream is a table, and not a single column."""
+    """Whether a container with an Arrow stream is a table, not a single column."""
     return hasattr(values, "columns") or hasattr(values, "column_names")
 
 
@@ -209,7 +209,7 @@ def is_source(values: object) -> bool:
     Parameters
     ----------
     values : object
-        What the caller gave as `X`.
+        The argument `X` of the caller.
     """
     if isinstance(values, str | os.PathLike):
         return True
@@ -220,17 +220,17 @@ def is_source(values: object) -> bool:
 
 
 def is_query(values: object) -> bool:
-    """Whether a table is a query of polars."""
+    """Whether a table is a polars query."""
     return isinstance(values, _of_module("polars", "LazyFrame"))
 
 
 def is_dataset(values: object) -> bool:
-    """Whether a table is a dataset of pyarrow."""
+    """Whether a table is a pyarrow dataset."""
     return isinstance(values, _of_module("pyarrow.dataset", "Dataset"))
 
 
 def check_in_memory(values: object, argument: str, why: str) -> None:
-    """Refuse a source where a table in memory is needed.
+    """Raise for a source if a table in memory is needed.
 
     Queries are left to `to_native`, which names the call that runs them.
 
@@ -241,7 +241,7 @@ def check_in_memory(values: object, argument: str, why: str) -> None:
     argument : str
         Its name, for the error.
     why : str
-        What needs a table, for the error.
+        Why a table in memory is needed, for the error.
 
     Raises
     ------
@@ -251,12 +251,13 @@ def check_in_memory(values: object, argument: str, why: str) -> None:
     if is_source(values) and not is_query(values):
         raise TypeError(
             f"{argument} is a source (a {type(values).__name__}), but {why}. Read it "
-            "into memory first, such as with skmtl.sources.ParquetFiles(path).read()."
+            "into memory first, for example with "
+            "skmtl.sources.ParquetFiles(path).read()."
         )
 
 
 def _of_module(module: str, name: str) -> tuple[type, ...]:
-    """A class of a module, if anyone has imported that: else nothing is of it."""
+    """Return a class of a module; nothing if the module was never imported."""
     loaded = sys.modules.get(module)
     return () if loaded is None else (getattr(loaded, name),)
 
@@ -270,7 +271,7 @@ def as_frame(
     ----------
     values : DataFrame, array-like of shape (n_samples, n_features), or as `to_native`
         The table. An array of objects and a list of rows are read column by column, so
-        that numbers stay numbers beside strings.
+        that numbers stay numbers next to strings.
     estimator : object, default=None
         The estimator, for errors.
     input_name : str, default="X"
@@ -279,8 +280,8 @@ def as_frame(
     Returns
     -------
     DataFrame
-        With the names of the columns, or 0, 1, … where there are none. A DataFrame
-        comes back as it is. Byte order is the machine's.
+        With the names of the columns, or 0, 1, … if there are none. A DataFrame is
+        returned unchanged. The byte order is the machine's.
 
     Raises
     ------
@@ -301,7 +302,7 @@ def as_frame(
 def checked_array(
     values: object, input_name: str, **options: Any
 ) -> npt.NDArray[np.generic]:
-    """What `sklearn.utils.check_array` gives, with cells of any kind.
+    """Call `sklearn.utils.check_array`, allowing cells of any kind.
 
     Parameters
     ----------
@@ -329,18 +330,18 @@ def checked_array(
         if not str(error).startswith("Complex data not supported"):
             raise
         raise ValueError(
-            f"Complex data not supported: {input_name} holds complex numbers. Give "
+            f"Complex data not supported: {input_name} holds complex numbers. Pass "
             "real ones."
         ) from None
 
 
 def is_native(frame: pd.DataFrame) -> bool:
-    """Whether `as_frame` would give a DataFrame back as it is."""
+    """Whether `as_frame` would return a DataFrame unchanged."""
     return all(map(_is_native, frame.dtypes.tolist()))
 
 
 def check_names(frame: pd.DataFrame, input_name: str = "X") -> None:
-    """Refuse columns without a name, and columns of the same name.
+    """Raise for columns without a name, and columns with the same name.
 
     Parameters
     ----------
@@ -352,7 +353,7 @@ def check_names(frame: pd.DataFrame, input_name: str = "X") -> None:
     Raises
     ------
     ValueError
-        If a name is missing (None, NaN) or comes twice.
+        If a name is missing (None, NaN) or repeated.
     """
     names = frame.columns
     if not isinstance(names, pd.MultiIndex) and names.hasnans:
@@ -369,10 +370,10 @@ def check_names(frame: pd.DataFrame, input_name: str = "X") -> None:
 
 
 def has_columns(frame: pd.DataFrame, names: Sequence[Any] | None) -> bool:
-    """Whether a table has just these columns, in this order."""
+    """Whether a table has exactly these columns, in this order."""
     try:
         return list(frame.columns) == names
-    except TypeError:  # pandas' NA, which is neither equal to a name nor different
+    except TypeError:  # pandas' NA as a name, whose comparison has no truth value
         return False
 
 
@@ -381,14 +382,14 @@ def select_columns(
 ) -> pd.DataFrame:
     """Select columns by name and in this order, whatever the names are.
 
-    pandas takes a list of booleans for a mask of rows.
+    ``frame[names]`` would not do: pandas reads a list of booleans as a mask of rows.
 
     Parameters
     ----------
     frame : DataFrame
         The table.
     names : sequence of str or object
-        The columns that were there in `fit`.
+        The columns seen in `fit`.
     input_name : str, default="X"
         Name of the argument, for errors.
 
@@ -400,7 +401,7 @@ def select_columns(
     Raises
     ------
     ValueError
-        If a column is not there, or there twice.
+        If a column is missing or repeated.
     """
     if has_columns(frame, names):
         return frame
@@ -410,7 +411,7 @@ def select_columns(
     if missing:
         raise ValueError(
             f"{input_name} lacks columns that it had in fit: {missing}. Found "
-            f"{columns}. Add them, with missing cells where nothing is known."
+            f"{columns}. Add them, with missing cells if their values are unknown."
         )
     wanted = set(names)
     check_names(frame.iloc[:, [i for i, name in enumerate(columns) if name in wanted]])
@@ -418,9 +419,9 @@ def select_columns(
 
 
 def infer_column(cells: Iterable[Any]) -> pd.Series:
-    """Give cells of any kind the type that holds them exactly.
+    """Convert cells of any kind to a type that holds them exactly.
 
-    pandas would turn integers beside missing cells into floats.
+    pandas would turn integers next to missing cells into floats.
 
     Parameters
     ----------
@@ -464,7 +465,7 @@ def _is_sized(cell: object) -> bool:
 
 
 def _one_by_one(cells: list[Any]) -> npt.NDArray[np.object_]:
-    """An array of lists, which numpy would make one of more dimensions."""
+    """Make an array of lists, where numpy would add a dimension."""
     array = np.empty(len(cells), dtype=object)
     for row, cell in enumerate(cells):
         array[row] = cell
@@ -550,7 +551,7 @@ def _from_arrow(values: object) -> Any:
 
 
 def _from_protocol(values: object) -> Any:
-    """Tables of libraries that are not named here, by what they implement."""
+    """Convert tables of other libraries by the protocols that they implement."""
     if hasattr(values, "__arrow_c_stream__") and find_spec("pyarrow"):
         import pyarrow as pa
 

@@ -1,4 +1,4 @@
-"""Files that are whole or not there."""
+"""Files that are either complete or absent."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from pathlib import Path
 
 
 def write_whole(path: str | os.PathLike[str], *parts: bytes | memoryview) -> None:
-    """Write a file so that a crash leaves the old one, or the new one, never a part.
+    """Write a file so that a crash leaves the old or the new one, never a part.
 
-    The bytes go to a temporary file beside it, which takes its name when all of them
-    are on the disk.
+    The bytes go to a temporary file in the same folder, which is renamed once all of
+    them are on the disk.
 
     Parameters
     ----------
@@ -37,14 +37,14 @@ def write_whole(path: str | os.PathLike[str], *parts: bytes | memoryview) -> Non
 
 
 def remove_parts(path: str | os.PathLike[str]) -> None:
-    """Remove what processes left that were killed while they wrote a file."""
+    """Remove temporary files of processes that were killed while writing."""
     target = Path(path)
     for part in target.parent.glob(f".{glob.escape(target.name)}.*.part"):
         part.unlink(missing_ok=True)
 
 
 def _sync_folder(folder: Path) -> None:
-    """Have the new name on the disk too, where folders can be opened."""
+    """Make the new name durable too, on systems where folders can be opened."""
     if os.name != "posix":
         return
     handle = os.open(folder, os.O_RDONLY)

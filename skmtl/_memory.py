@@ -6,7 +6,7 @@ import os
 
 
 def free_memory() -> int | None:
-    """Bytes of memory that may be taken, or None where nobody says."""
+    """Bytes of memory that can be used; None if the system does not tell."""
     try:
         with open("/proc/meminfo") as file:
             for line in file:

@@ -1,4 +1,4 @@
-"""What estimators that can be saved have in common."""
+"""Base classes of estimators that can be saved."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ class SaveMixin:
         Parameters
         ----------
         path : str or path-like
-            Where to write. A file that is there is replaced, at once and whole.
+            Where to write. An existing file is replaced atomically.
         include_training_state : bool, default=True
-            Whether the file holds what optimisers know, so that `partial_fit` and
-            ``warm_start`` can continue from it. If False, the file has about a third of
-            the size. Estimators that are not trained by optimisers have no such state.
+            Whether the file holds the state of the optimisers, so that `partial_fit`
+            and ``warm_start`` can continue. If False, the file has about a third of the
+            size. Estimators that are not trained by optimisers have no such state.
         custom_objects : mapping of str to object, default=None
-            What is your own in the estimator, by names that the file holds instead. See
-            :func:`skmtl.save`.
+            Your own objects in the estimator, under names that the file holds instead.
+            See :func:`skmtl.save`.
 
         Raises
         ------
@@ -45,7 +45,7 @@ class SaveMixin:
         ImportError
             If safetensors is not installed, which comes with the extra ``safe``.
         """
-        # The room of files knows all estimators, and so lies above them.
+        # Imported late: the package of files imports all estimators.
         persistence = import_module("skmtl.persistence")
         persistence.save(
             self,
@@ -69,15 +69,15 @@ class SaveMixin:
         path : str or path-like
             The file.
         device : str or None, default=None
-            Where a ranker is to predict, such as "cpu" for one that was trained on a
-            GPU. None for the device that it was trained on.
+            Device on which a ranker predicts, such as "cpu" for one that was trained on
+            a GPU. None for the device that it was trained on.
         custom_objects : mapping of str to object, default=None
-            What the file was saved with.
+            The mapping that the file was saved with.
 
         Returns
         -------
         estimator
-            As it was saved; its predictions are equal to the last bit.
+            The saved estimator; its predictions are bit-identical.
 
         Raises
         ------
@@ -97,13 +97,13 @@ class SaveMixin:
         return found
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> tuple[object, ...]:
-        # pickle and copy go the usual way, and do not ask __getstate__ below.
+        # pickle and copy work as usual, without the __getstate__ below.
         base: Any = super()
         return copyreg.__newobj__, (type(self),), base.__getstate__()  # type: ignore[attr-defined]
 
     def __getstate__(self) -> dict[str, object]:
-        # Asked by skops: bytes instead of objects whose types had to be trusted one
-        # by one, among them a network that skorch pickles.
+        # For skops: bytes instead of objects, whose types users would have to trust one
+        # by one, and of a network that skorch pickles.
         persistence = import_module("skmtl.persistence")
         return {"saved": persistence.to_bytes(self)}
 
@@ -121,12 +121,12 @@ class SaveMixin:
 
 
 class MetaSaveMixin(SaveMixin):
-    """Estimators around another: `save` takes those around a ranker."""
+    """Estimators around another one, which can be saved if that is a ranker."""
 
     def __getstate__(self) -> dict[str, object]:
         try:
             return super().__getstate__()
         except ValueError:
-            # Around another estimator than a ranker, which skops knows itself.
+            # Around another estimator than a ranker, which skops handles itself.
             state: dict[str, object] = BaseEstimator.__getstate__(self)
             return state

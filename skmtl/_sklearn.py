@@ -1,7 +1,7 @@
-"""The only file that names private scikit-learn symbols, or tells its versions apart.
+"""Private scikit-learn symbols, and differences between its versions.
 
-They are imported here once, so that a new scikit-learn release can break skmtl in
-one place only.
+Only this file uses them, so that a new scikit-learn release can break skmtl in one
+place only.
 """
 
 import sys
@@ -47,15 +47,15 @@ Method = TypeVar("Method", bound=Callable[..., object])
 
 
 class _Bounded(Interval):
-    """Compares numpy's numbers as Python's: float32 cannot hold the bounds."""
+    """Compare numpy's numbers as Python's, since float32 cannot hold the bounds."""
 
     def __contains__(self, value: object) -> bool:
         plain = value.item() if isinstance(value, np.generic) else value
         return bool(super().__contains__(plain))
 
 
-# Numbers that hyperparameters may be. Python integers have no largest; without a bound,
-# one that no array or float can hold would fail somewhere within a fit.
+# Ranges of hyperparameters. Python integers are unbounded; without a limit, one that no
+# array or float can hold would fail somewhere within a fit.
 COUNT = _Bounded(Integral, 1, 2**63 - 1, closed="both")
 NOT_NEGATIVE = _Bounded(Real, 0, sys.float_info.max, closed="both")
 FINITE = _Bounded(Real, -sys.float_info.max, sys.float_info.max, closed="both")
@@ -63,7 +63,7 @@ ABOVE_ZERO = _Bounded(Real, 0, sys.float_info.max, closed="right")
 
 
 class SilentContext:
-    """The context of a fit where scikit-learn has no callbacks: it tells nobody."""
+    """The context of a fit if scikit-learn has no callbacks: it does nothing."""
 
     def subcontext(self, **_: object) -> "SilentContext":
         return self
@@ -79,7 +79,7 @@ class SilentContext:
 
 
 class NoCallbacks:
-    """Stands for scikit-learn's ``CallbackSupportMixin`` before 1.9."""
+    """Stand-in for scikit-learn's ``CallbackSupportMixin`` before 1.9."""
 
     def set_callbacks(self, *callbacks: object) -> NoReturn:
         raise RuntimeError(
@@ -96,8 +96,8 @@ if not HAS_CALLBACKS:
     CallbackSupportMixin = NoCallbacks
 
 
-# scikit-learn has no annotations; without these two, type checkers would lose those of
-# the methods that are decorated.
+# scikit-learn has no annotations; without these two wrappers, type checkers would lose
+# those of the decorated methods.
 def _fit_context(*, prefer_skip_nested_validation: bool) -> Callable[[Method], Method]:
     return base._fit_context(
         prefer_skip_nested_validation=prefer_skip_nested_validation
@@ -109,14 +109,14 @@ def with_callbacks(method: Method) -> Method:
 
 
 class available_unless:  # noqa: N801, a decorator as available_if
-    """Hide a method where there is a reason to, with an error that gives it.
+    """Hide a method if there is a reason to, with an error that states it.
 
     The error of scikit-learn's ``available_if`` does not say why.
 
     Parameters
     ----------
     reason : callable
-        Of the object, a sentence or None.
+        Returns, for the object, a sentence or None.
     """
 
     def __init__(self, reason: Callable[[Any], str | None]) -> None:
@@ -138,14 +138,14 @@ class available_unless:  # noqa: N801, a decorator as available_if
 def scorer_parts(
     scorer: BaseScorer,
 ) -> tuple[Callable[..., float], int, dict[str, object], tuple[str, ...]]:
-    """Metric, sign, parameters of the metric, and response methods of a scorer."""
+    """Return the metric, sign, metric parameters and response methods of a scorer."""
     responses = scorer._response_method
     if isinstance(responses, str):
         responses = (responses,)
     return scorer._score_func, scorer._sign, scorer._kwargs, responses
 
 
-# The caller that scikit-learn hands to a scorer when nothing is to be cached.
+# The caller that scikit-learn passes to a scorer if nothing is cached.
 uncached_call = partial(_cached_call, None)
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""Types that several rooms share: what callers may pass, and arrays."""
+"""Types that several packages share: arguments and arrays."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ FloatArray: TypeAlias = npt.NDArray[np.float64]
 FloatingArray: TypeAlias = npt.NDArray[np.floating]
 IntArray: TypeAlias = npt.NDArray[np.int64]
 BoolArray: TypeAlias = npt.NDArray[np.bool_]
-# Names of tasks or columns, and labels as callers gave them.
+# Names of tasks or columns, and labels as passed by the caller.
 ObjectArray: TypeAlias = npt.NDArray[np.object_]
-# Of any dtype, for arrays that are only passed on, compared or taken rows of.
+# Any dtype, for arrays that are only passed on, compared or indexed.
 AnyArray: TypeAlias = npt.NDArray[np.generic]
 
 # A DataFrame may name its columns by any hashable value.
 ColumnName: TypeAlias = Hashable
-# Of a column of pandas.
+# Type of a pandas column.
 DType: TypeAlias = np.dtype[np.generic] | ExtensionDtype
 # Names or a mask of the columns that hold ids, or "from_dtype".
 CategoricalFeatures: TypeAlias = str | Sequence[ColumnName] | AnyArray | None
@@ -33,7 +33,7 @@ class ArrowTable(Protocol):
 
 
 class Splitter(Protocol):
-    """Gives pairs of indices to train on and to test on, as those of scikit-learn."""
+    """Yields pairs of training and test indices, like scikit-learn's splitters."""
 
     def split(
         self, X: object, y: object = None, groups: object = None
@@ -43,12 +43,12 @@ class Splitter(Protocol):
 # Called with an estimator, rows and labels.
 Scorer: TypeAlias = Callable[[object, object, object], float]
 
-# Whatever `to_native` reads; a mapping goes from names of columns to their values.
+# Whatever `to_native` reads; a mapping maps names of columns to their values.
 TableLike: TypeAlias = npt.ArrayLike | ArrowTable | Mapping[ColumnName, object]
 LabelsLike: TypeAlias = TableLike
 WeightsLike: TypeAlias = TableLike | None
 # The group of each row, such as its request or user.
 GroupsLike: TypeAlias = npt.ArrayLike | ArrowTable | None
-# The labels that may come up, those of each task for several; None for a regression.
+# The labels that may occur, for each task if there are several; None for a regression.
 ClassesLike: TypeAlias = npt.ArrayLike | Sequence[npt.ArrayLike | None] | None
 RandomStateLike: TypeAlias = int | np.random.RandomState | None

@@ -1,4 +1,4 @@
-"""Versions of what skmtl works with, for reports of bugs."""
+"""Versions of skmtl and its dependencies, for bug reports."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from importlib import metadata
 def show_versions() -> None:
     """Print the versions of Python, skmtl and its dependencies, and the hardware.
 
-    Put the output into a report of a bug.
+    Include the output in a bug report.
 
     Examples
     --------
@@ -39,7 +39,7 @@ def show_versions() -> None:
 
 
 def package_versions() -> dict[str, str]:
-    """Versions of skmtl and of all that it and its extras ask for, by name."""
+    """Return the versions of skmtl and its dependencies, including extras, by name."""
     names = {"skmtl", "pip"}
     try:
         required = metadata.requires("skmtl") or []

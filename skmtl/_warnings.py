@@ -8,7 +8,7 @@ from pathlib import Path
 
 import sklearn
 
-# Frames of these are between a caller and the place where something is noticed.
+# Frames in these folders lie between the caller and the code that warns.
 _INNER = tuple(
     str(Path(module.__file__).parent)
     for module in (sys.modules[__name__.partition(".")[0]], sklearn)

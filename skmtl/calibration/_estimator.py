@@ -66,8 +66,8 @@ class CalibratedTasksCV(
     """Calibrate the probability of every task on rows left out of training.
 
     The estimator is fitted once for each fold. For each task, a map from predicted to
-    calibrated probabilities is fitted to the held-out rows of all folds. The estimator
-    that predicts is fitted on all rows.
+    calibrated probabilities is fitted to the held-out rows of all folds. The final
+    estimator is fitted on all rows.
 
     Parameters
     ----------
@@ -77,20 +77,21 @@ class CalibratedTasksCV(
     method : {"sigmoid", "isotonic", "prior_shift"}, default="sigmoid"
         The map of the log-odds of a task:
 
-        - "sigmoid": logistic regression on the log-odds (Platt), two numbers a task;
+        - "sigmoid": logistic regression on the log-odds (Platt), with two parameters
+          for each task;
         - "isotonic": any increasing map; needs about a thousand positives of a task;
         - "prior_shift": a constant is added to the log-odds, so that the mean is the
-          observed rate. The order of the rows stays. Use it for tasks with few
-          positives.
+          observed rate. The order of the rows does not change. Use it for tasks with
+          few positives.
     cv : int, float, splitter, iterable or "prefit", default=None
-        None is five folds. An int with several tasks, or labels not observed, is
-        :class:`skmtl.model_selection.MultiTaskStratifiedKFold`. A float is the share of
-        rows of one random hold-out. "prefit": the estimator is already fitted, and is
-        calibrated on all rows, which must not be those that it was fitted on.
+        None is five folds. With several tasks, or labels not observed, an int or None
+        uses :class:`skmtl.model_selection.MultiTaskStratifiedKFold`. A float is the
+        share of rows of one random hold-out. "prefit": the estimator is already fitted,
+        and is calibrated on all rows, which must not be those that it was fitted on.
     n_jobs : int, default=None
-        Processes that fit folds. None is 1, -1 all cores.
+        Number of processes that fit folds. None means 1, -1 all cores.
     random_state : int, RandomState instance or None, default=None
-        Draws the hold-out of a float `cv`.
+        Controls the hold-out of a float `cv`.
 
     Attributes
     ----------
@@ -111,17 +112,17 @@ class CalibratedTasksCV(
     See Also
     --------
     sklearn.calibration.CalibratedClassifierCV : Calibrates one task.
-    skmtl.metrics.expected_calibration_error : How far off probabilities are.
+    skmtl.metrics.expected_calibration_error : Measure of miscalibration.
 
     Notes
     -----
     For one task this is ``CalibratedClassifierCV(ensemble=False)`` of a classifier
     whose ``decision_function`` is the log-odds. For a classifier without one,
-    scikit-learn fits the sigmoid to the probability itself, which cannot leave a
-    calibrated classifier as it is.
+    scikit-learn fits the sigmoid to the probability itself, which cannot represent the
+    identity and so changes even a calibrated classifier.
 
-    A label that is NaN is left out, for each task on its own. A task with labels of one
-    class only is not calibrated, with a warning.
+    NaN labels are left out, for each task separately. A task with labels of only one
+    class is not calibrated, with a warning.
 
     References
     ----------
@@ -189,10 +190,10 @@ class CalibratedTasksCV(
         X : array-like or DataFrame of shape (n_samples, n_features)
             The table.
         y : array-like of shape (n_samples,) or (n_samples, n_tasks)
-            Labels: 1, 0, or NaN where the inner estimator takes it.
+            Labels: 1, 0, or NaN where the inner estimator accepts it.
         **params : dict
-            Parameters of the inner estimator's ``fit``; with metadata routing those
-            that it requests. `sample_weight` also weighs the rows that calibrate.
+            Parameters of the inner estimator's ``fit``; with metadata routing, those
+            that it requests. `sample_weight` also weights the rows that calibrate.
 
         Returns
         -------
@@ -245,7 +246,7 @@ class CalibratedTasksCV(
     def _routed(
         self, params: dict[str, object]
     ) -> tuple[dict[str, object], dict[str, object]]:
-        """Metadata of the inner estimator and of the splitter."""
+        """Distribute metadata to the inner estimator and the splitter."""
         if _routing_enabled():
             routed = process_routing(self, "fit", **params)
             splitter = getattr(routed, "splitter", None)
@@ -253,7 +254,7 @@ class CalibratedTasksCV(
         return without_routing(self.estimator, params)
 
     def _in_order(self, y: object, labels: Labels) -> Labels:
-        """The labels in the order of the tasks of an estimator that is fitted."""
+        """Put the labels in the order of a fitted estimator's tasks."""
         names = task_names_of(self.estimator)
         if names is None or labels.one_dimensional:
             return labels
@@ -280,7 +281,7 @@ class CalibratedTasksCV(
                 setattr(self, name, getattr(fitted, name))
 
     def predict_task_proba(self, X: object) -> np.ndarray:
-        """Estimate the calibrated probability of a positive for every task.
+        """Estimate the calibrated probability of a positive label for every task.
 
         Parameters
         ----------
@@ -314,7 +315,7 @@ class CalibratedTasksCV(
         return both if isinstance(self.classes_, list) else both[0]
 
     def predict(self, X: object) -> np.ndarray:
-        """Predict the label that is more probable.
+        """Predict the more probable label.
 
         Parameters
         ----------
@@ -333,7 +334,7 @@ class CalibratedTasksCV(
         return labels
 
     def score(self, X: object, y: object, sample_weight: object = None) -> float:
-        """Mean over the tasks of the ROC AUC.
+        """Return the ROC AUC, averaged over the tasks.
 
         Parameters
         ----------
@@ -352,7 +353,7 @@ class CalibratedTasksCV(
         return mean_area(y, self.predict_task_proba(X), sample_weight)
 
     def get_metadata_routing(self) -> MetadataRouter:
-        """Routing of metadata to the inner estimator and the splitter.
+        """Return the routing of metadata to the inner estimator and the splitter.
 
         Returns
         -------
@@ -375,7 +376,7 @@ class CalibratedTasksCV(
 def _fit_maps(
     method: str, labels: Labels, held_out: list[HeldOut], weight: np.ndarray | None
 ) -> list[CalibrationMap]:
-    """The map of each task, from the rows that were left out."""
+    """Fit the map of each task to the held-out rows."""
     rows = np.concatenate([part.rows for part in held_out])
     proba = np.concatenate([part.proba for part in held_out if part.proba is not None])
     maps = []
@@ -394,8 +395,8 @@ def _fit_maps(
             continue
         warn(
             f"Task {name!r} has {int(y.sum())} positives among {len(y)} labels of the "
-            "rows left out, so it cannot be calibrated. Its probabilities stay as they "
-            "are."
+            "held-out rows, so it cannot be calibrated. Its probabilities are left "
+            "unchanged."
         )
         maps.append(IdentityMap())
     return maps

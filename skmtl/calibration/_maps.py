@@ -13,7 +13,9 @@ from skmtl._sklearn import SigmoidCalibration
 
 Floats = npt.NDArray[np.float64]
 EDGE = float(np.finfo(np.float64).eps)
-REACH = 40.0  # further than from one edge of the probabilities to the other
+# The search for a shift covers this more than the largest log-odds; those of `EDGE`
+# are -36, so the mean at both ends is on either side of any rate.
+REACH = 40.0
 
 
 class CalibrationMap(ABC):
@@ -35,7 +37,7 @@ def log_odds(proba: Floats) -> Floats:
 
 
 class IdentityMap(CalibrationMap):
-    """Leaves probabilities as they are, where nothing can be fitted."""
+    """Leave probabilities unchanged, for tasks to which nothing can be fitted."""
 
     def fit(
         self, proba: Floats, y: npt.NDArray[np.bool_], weight: Floats | None
@@ -61,7 +63,7 @@ class SigmoidMap(CalibrationMap):
 
 
 class IsotonicMap(CalibrationMap):
-    """The rising step function of least squares, linear between its steps."""
+    """The increasing function of least squares, linear between its steps."""
 
     def fit(
         self, proba: Floats, y: npt.NDArray[np.bool_], weight: Floats | None
@@ -76,7 +78,7 @@ class IsotonicMap(CalibrationMap):
 
 
 class PriorShiftMap(CalibrationMap):
-    """A constant added to the log-odds, by which the mean is the observed rate."""
+    """A constant added to the log-odds, so that the mean is the observed rate."""
 
     def fit(
         self, proba: Floats, y: npt.NDArray[np.bool_], weight: Floats | None

@@ -1,4 +1,4 @@
-"""The estimators, on one base."""
+"""The rankers: estimators on one base."""
 
 from skmtl.rankers._base import MultiTaskRanker
 from skmtl.rankers._bottoms import PooledTask, ShareBottom, SingleTask

@@ -1,4 +1,4 @@
-"""MultiTaskRanker: what all rankers do, whatever their network."""
+"""MultiTaskRanker: the base of all rankers, independent of their network."""
 
 from __future__ import annotations
 
@@ -80,12 +80,12 @@ from skmtl.training.ranker import PretrainedRows, TrainableRanker
 from skmtl.training.source_fit import SourceFit
 from skmtl.training.starts import NextTable, NoPretrainedRows, Start, WarmStart
 
-# Of the representation, for towers that are made only to be asked about their tasks.
+# Width of the representation for towers that are made only to read their `bounds`.
 _ANY_WIDTH = 64
 
 
 def _why_without_classes(ranker: MultiTaskRanker) -> str | None:
-    """Why a ranker has no probabilities of classes; None where it has."""
+    """Say why a ranker has no probabilities of classes; None if it has them."""
     who = type(ranker).__name__
     if not ranker._is_fitted():
         if all_have_classes(ranker.task_kinds):
@@ -105,23 +105,24 @@ class MultiTaskRanker(
 ):
     """A network of parts that you choose, and the base of all rankers.
 
-    A network is an embedding, a sharing, which gives each task its representation, and
-    towers. Here the last two are hyperparameters. The other rankers have theirs.
+    A network consists of an embedding, a sharing, which gives each task its
+    representation, and towers. Here the last two are hyperparameters; in the other
+    rankers they are fixed.
 
     Parameters
     ----------
     sharing : class, callable or torch.nn.Module, default=SharedBottom
-        What makes the sharing: a class of ``skmtl.modules``, a `Sharing` of your own,
-        or a function that returns one. It is called by keyword with those of these that
-        its signature names: ``n_tasks``, ``task_names``, ``width`` and ``columns`` of
-        the input, the `dropout`, and the parameters ``sharing__*``. A plain
+        Makes the sharing: a class of ``skmtl.modules``, your own `Sharing`, or a
+        function that returns one. It is called with the parameters ``sharing__*`` and,
+        as far as its signature names them, with the keywords ``n_tasks``,
+        ``task_names``, ``width`` and ``columns`` of the input, and ``dropout``. A plain
         ``torch.nn.Module`` that maps ``(batch, width)`` to ``(batch, units)`` becomes a
-        bottom that all tasks share. A module that is there already is copied in each
-        `fit`, with its weights.
+        bottom that all tasks share. An existing module is copied in each `fit`, with
+        its weights.
     towers : class, callable or torch.nn.Module, default=ParallelTowers
-        What makes the towers, a `Towers`; likewise, with ``n_tasks``, ``task_names``,
-        ``width`` of the representation, the `dropout`, ``units``, which are the
-        `tower_units`, and the parameters ``towers__*``.
+        Makes the towers, a `Towers`, in the same way. The keywords are ``n_tasks``,
+        ``task_names``, ``width`` of the representation, ``dropout``, ``units`` (the
+        `tower_units`) and ``n_outputs``; the parameters are ``towers__*``.
     {shared_parameters}
 
     Attributes
@@ -130,7 +131,7 @@ class MultiTaskRanker(
 
     Notes
     -----
-    Parameters of the two parts, such as ``sharing__n_experts=4``, are given to the
+    Pass parameters of the two parts, such as ``sharing__n_experts=4``, to the
     constructor or to `set_params`.
 
     Examples
@@ -148,15 +149,15 @@ class MultiTaskRanker(
     True
     """
 
-    # Hyperparameters that hold widths of layers, and how many layers there must be.
+    # Hyperparameters that hold widths of layers, and the least number of layers.
     _layers: ClassVar[dict[str, int]] = {"tower_units": 0}
 
-    # scikit-learn's metadata routing gives groups to fits without a request, so that
-    # searches with groups need none.
+    # Requests groups by default, so that searches with groups work under scikit-learn's
+    # metadata routing without a call of `set_fit_request`.
     __metadata_request__fit: ClassVar[dict[str, bool]] = {"groups": True}
     __metadata_request__partial_fit: ClassVar[dict[str, bool]] = {"groups": True}
 
-    # What rankers have whose constructors do not ask for it.
+    # For rankers whose constructors do not take these.
     sharing = cast(Maker, SharedBottom)
     towers = cast(Maker, ParallelTowers)
     _of_parts = cast(dict[str, object], {})
@@ -175,18 +176,18 @@ class MultiTaskRanker(
         self._of_parts = self._of_parts | of_parts
 
     def get_params(self, deep: bool = True) -> dict[str, object]:
-        """Get the hyperparameters, those of the parts among them.
+        """Get the hyperparameters, including those of the parts.
 
         Parameters
         ----------
         deep : bool, default=True
-            Whether those of nested estimators are given too.
+            Whether to include those of nested estimators.
 
         Returns
         -------
         dict of str to object
-            Names and values; ``sharing__*``, ``towers__*`` and ``optimizer__*`` as far
-            as they were set. If `deep`, ``callbacks__*`` too.
+            Names and values; ``sharing__*``, ``towers__*`` and ``optimizer__*`` if they
+            were set. If `deep`, ``callbacks__*`` too.
         """
         params: dict[str, object] = super().get_params(deep=deep)
         if deep and self.callbacks is not None:
@@ -194,15 +195,15 @@ class MultiTaskRanker(
         return params | self._of_parts
 
     def set_params(self, **params: object) -> Self:
-        """Set hyperparameters, those of the parts and of callbacks among them.
+        """Set hyperparameters, including those of the parts and of callbacks.
 
         Parameters
         ----------
         **params
-            Names and values. `fit` refuses a ``sharing__*``, ``towers__*`` or
-            ``optimizer__*`` that its part or optimiser does not have. A callback's are
-            named as in skorch: ``callbacks__lr__gamma`` is a parameter of the callback
-            ``("lr", ...)``, and ``callbacks__lr`` the callback itself.
+            Names and values. `fit` raises an error for ``sharing__*``, ``towers__*`` or
+            ``optimizer__*`` that the part or optimiser does not have. Parameters of
+            callbacks are named as in skorch: ``callbacks__lr__gamma`` is a parameter of
+            the callback ``("lr", ...)``, and ``callbacks__lr`` the callback itself.
 
         Returns
         -------
@@ -226,7 +227,7 @@ class MultiTaskRanker(
         return self
 
     def _make_sharing(self, embedding: Embedding, names: list[str]) -> Sharing:
-        """From what the embedding gives to the representation of each of the tasks."""
+        """Make the sharing, from the embedding to each task's representation."""
         offered = {
             "n_tasks": len(names),
             "task_names": names,
@@ -242,7 +243,7 @@ class MultiTaskRanker(
         return ModuleBottom(module=made, n_tasks=len(names), width=embedding.width)
 
     def _make_towers(self, width: int, names: list[str], kinds: TaskKinds) -> Towers:
-        """From representations of `width` to the numbers of each task."""
+        """Make the towers, from representations of `width` to each task's outputs."""
         offered = {
             "n_tasks": len(names),
             "task_names": names,
@@ -253,10 +254,10 @@ class MultiTaskRanker(
         }
         own = own_parameters("towers", self._of_parts)
         made = make_part(self.towers, offered, own)
-        return cast(Towers, made)  # MultiTaskModule refuses others
+        return cast(Towers, made)  # MultiTaskModule raises for other modules
 
     def _n_embeddings(self, names: list[str]) -> int | None:
-        """How many embeddings an id has; None for one that all tasks read."""
+        """Return the number of embeddings of an id; None for one that tasks share."""
         return None
 
     def _units(self, what: str) -> list[int]:
@@ -264,7 +265,7 @@ class MultiTaskRanker(
         return check_units(getattr(self, what), what, at_least=self._layers[what])
 
     def _check_tasks(self, names: list[str]) -> None:
-        """Refuse hyperparameters that do not fit the tasks, before anything is done."""
+        """Check that hyperparameters fit the tasks, before anything is done."""
         check_device(self.device)
         check_embedding_dim(self.embedding_dim)
         check_pooling(self.pooling)
@@ -275,12 +276,12 @@ class MultiTaskRanker(
             check_part(part, given, own_parameters(part, self._of_parts))
 
     def _check_kinds(self, names: list[str], kinds: TaskKinds) -> None:
-        """Refuse kinds of tasks that the network cannot have."""
+        """Raise for kinds of tasks that the network does not support."""
         for name, kind in zip(names, kinds, strict=True):
             if kind.n_scores > 1 and not takes(self.towers, "n_outputs"):
                 raise ValueError(
                     f"Task {name!r} has {kind.n_scores} outputs, but "
-                    f"{part_name(self.towers)} gives one for each task. Give towers "
+                    f"{part_name(self.towers)} gives one for each task. Use towers "
                     "that take n_outputs, such as ParallelTowers."
                 )
 
@@ -291,10 +292,10 @@ class MultiTaskRanker(
         return with_implied_labels(targets, self._bounds(names, targets.kinds))
 
     def _bounds(self, names: list[str], kinds: TaskKinds) -> list[list[int]]:
-        """Tasks that each task is never more probable than, as its towers promise."""
+        """For each task, the tasks that bound its probability, by its towers."""
         towers = self.towers
         if not isinstance(towers, Towers):
-            # Towers of any width make the same promise.
+            # The bounds do not depend on the width.
             with seeded(0, "cpu"):
                 towers = self._make_towers(_ANY_WIDTH, names, kinds)
         bounds = towers.bounds if isinstance(towers, Towers) else ()
@@ -304,7 +305,7 @@ class MultiTaskRanker(
         return "net_" in vars(self)
 
     def _ordered_parents(self) -> list[list[int]]:
-        """Tasks that each task is never more probable than, as the network promises."""
+        """For each task, the tasks that bound its probability, by the network."""
         bounds = self.net_.module_.towers.bounds
         return [list(parents) for parents in bounds] or [[] for _ in self.task_names_]
 
@@ -327,14 +328,14 @@ class MultiTaskRanker(
         ----------
         X : DataFrame of pandas or polars, or array-like, shape (n_samples, n_features)
             The table. Missing cells are allowed anywhere. Or a source, which is read
-            block by block and never whole: a path, folder or pattern of Parquet files,
-            a ``pyarrow.dataset.Dataset``, a ``polars.LazyFrame`` or
+            block by block: a path, folder or pattern of Parquet files, a
+            ``pyarrow.dataset.Dataset``, a ``polars.LazyFrame`` or
             :class:`~skmtl.sources.ParquetFiles`. All of its columns that `y` and
             `sample_weight` do not name are features.
         y : array-like or DataFrame of shape (n_samples,) or (n_samples, n_tasks)
-            Labels of the kinds of `task_kinds`: 1 and 0 of a binary task. NaN is a
-            label that was not observed, and counts in no loss. One binary column may
-            hold any two labels. For a source, a column's name, or a list of names.
+            Labels of the kinds in `task_kinds`: 1 and 0 for a binary task. NaN is a
+            label that was not observed, and enters no loss. A single binary column may
+            hold any two labels. For a source, a column name or a list of names.
         sample_weight : array-like of shape (n_samples,) or (n_samples, n_tasks), \
 default=None
             Weights of the rows, or of each row for each task. Columns named like the
@@ -347,9 +348,9 @@ default=None
         sample_weight_val : as `sample_weight`, default=None
             Weights for validation.
         groups : array-like of shape (n_samples,), default=None
-            Group of each row, such as its request or user, for tasks with a loss of
-            the order within groups, see :class:`~skmtl.BinaryTask`. Other tasks do not
-            use it. scikit-learn's metadata routing passes it on unasked.
+            Group of each row, such as its request or user, for tasks whose loss depends
+            on the order within groups, see :class:`~skmtl.BinaryTask`. Other tasks
+            ignore it. It is requested from scikit-learn's metadata routing by default.
 
         Returns
         -------
@@ -359,8 +360,8 @@ default=None
         Raises
         ------
         ValueError, TypeError
-            For input that cannot be used; the message names the column or the task.
-            A ranker that was fitted before stays as it was.
+            For input that cannot be used; the message names the column or the task. A
+            ranker that was fitted before is left unchanged.
         """
         warm = self.warm_start and self._is_fitted()
         from_source = is_source(X) and (are_names(y) or not is_query(X))
@@ -377,7 +378,7 @@ default=None
         )
         if not warm and not from_source:
             warn_of_rare_tasks(fit.targets)
-        # The table seen by callbacks is the caller's own.
+        # Callbacks get the table as the caller passed it.
         context = self._init_callback_context(max_subtasks=self.max_iter)
         context.call_on_fit_task_begin(estimator=self, X=X, y=y)
         fitted = fit.run(context)
@@ -399,11 +400,10 @@ default=None
         """Continue training with one more table, in one pass.
 
         The first call is a `fit` of one epoch; later calls, and calls after `fit`,
-        continue from there. Ids that come up on `min_frequency` rows of all calls
-        together get rows of their own, which start as what the id was until then: its
-        unknown row, or its fallback. What optimisers know of old rows is kept. Scales
-        and bins stay as they are. The learning rate runs through its schedule in each
-        call.
+        continue from there. Ids seen on `min_frequency` rows over all calls get rows of
+        their own, which start from the row that the id read before: the unknown row, or
+        its fallback. The optimisers keep their state of old rows. Scales and bins do
+        not change. The learning rate runs through its schedule in each call.
 
         Parameters
         ----------
@@ -412,7 +412,7 @@ default=None
         y : array-like or DataFrame of shape (n_samples,) or (n_samples, n_tasks)
             Labels of the same tasks, as for `fit`.
         classes : array-like, or list of array-like, default=None
-            The labels that may come up, where the first call does not have all: an
+            The labels that may occur, if the first call does not have all of them: an
             array for one task, a list with an array or None for each of several.
         sample_weight : array-like of shape (n_samples,) or (n_samples, n_tasks), \
 default=None
@@ -428,8 +428,8 @@ default=None
         Raises
         ------
         ValueError, TypeError
-            For other columns or tasks, and for all that `fit` refuses; the message
-            names the column or the task. The ranker stays as it was.
+            For other columns or tasks, and for any input that `fit` refuses; the
+            message names the column or the task. The ranker is left unchanged.
         """
         if is_source(X) and not is_query(X):
             raise TypeError(
@@ -475,7 +475,7 @@ default=None
 
     @property
     def n_parameters_(self) -> int:
-        """Numbers that training may change, those of the embedding tables included."""
+        """Number of parameters of the network, including embedding tables."""
         return sum(p.numel() for p in self.net_.module_.parameters())
 
     def predict_task(self, X: TableLike) -> Any:
@@ -489,11 +489,11 @@ default=None
         Returns
         -------
         ndarray of shape (n_samples, n_columns), dtype float64
-            The probability of a positive of a binary task, the mean of a regression
-            (with loss="quantile" the quantile), the expected label of an ordinal task,
-            and for a multiclass task a column for the probability of each class. A
-            DataFrame with the tasks as columns, and ``<task>_<class>`` for classes,
-            under ``set_output(transform="pandas")``.
+            For a binary task the probability of a positive label, for a regression the
+            mean (with loss="quantile" the quantile), for an ordinal task the expected
+            label, and for a multiclass task a column with the probability of each
+            class. Under ``set_output(transform="pandas")`` a DataFrame whose columns
+            are the tasks, and ``<task>_<class>`` for classes.
         """
         check_is_fitted(self)
         kinds = self._kinds
@@ -511,7 +511,7 @@ default=None
         to: str | os.PathLike[str] | None = None,
         keep: Sequence[str] = (),
     ) -> Any:
-        """Estimate the probability of a positive for every task.
+        """Estimate the probability of a positive label for every task.
 
         Parameters
         ----------
@@ -520,15 +520,15 @@ default=None
             `fit`, which is read block by block.
         to : str, path-like or None, default=None
             A Parquet file to write, block by block, so that the probabilities do not
-            have to fit in memory. It is there when all rows are written.
+            have to fit in memory. It only appears once all rows are written.
         keep : sequence of str, default=()
-            Columns of `X` that are copied to this file, such as the ids of the rows.
+            Columns of `X` to copy to this file, such as the ids of the rows.
 
         Returns
         -------
         ndarray of shape (n_samples, n_tasks), dtype float64
             Probabilities. A DataFrame with the tasks as columns under
-            ``set_output(transform="pandas")``. With `to` the file, as a
+            ``set_output(transform="pandas")``. With `to`, the file, as
             :class:`~skmtl.sources.ParquetFiles` with the columns `keep` and one for
             each task.
 
@@ -536,7 +536,7 @@ default=None
         ------
         ValueError, TypeError
             For a table that lacks columns or cannot be read; the message names the
-            column and the file. If some task is not binary: `predict_task` gives its
+            column and the file. If a task is not binary: use `predict_task` for its
             expected label.
         """
         check_is_fitted(self)
@@ -563,7 +563,7 @@ default=None
         kinds = self._kinds
         levels = kinds.predict(logits(self.net_, table) + self.intercept_)
         if self.net_.module_.towers.bounds:
-            # Rounding may undo the order that the network keeps.
+            # Rounding may break the order that the network guarantees.
             levels = clip_to_parents(levels, self._ordered_parents(), kinds)
         constant = kinds.by_output(kinds.is_constant(self.prior_))
         levels[:, constant] = kinds.constant(self.prior_)[constant]
@@ -571,7 +571,7 @@ default=None
 
     @property
     def _kinds(self) -> TaskKinds:
-        # Rankers that were fitted before there were other kinds have no list of them.
+        # Rankers fitted by versions with binary tasks only have no list of kinds.
         fitted = vars(self).get("task_kinds_", [BinaryTask()] * len(self.prior_))
         return TaskKinds(fitted)
 
@@ -587,7 +587,7 @@ default=None
         Returns
         -------
         ndarray of shape (n_samples, n_classes), or a list of them, one for each task
-            As other scikit-learn classifiers give them.
+            As other scikit-learn classifiers return them.
 
         Raises
         ------
@@ -629,10 +629,10 @@ default=None
     def score(
         self, X: TableLike, y: LabelsLike, sample_weight: WeightsLike = None
     ) -> float:
-        """Mean of the scores of the tasks.
+        """Return the mean of the tasks' scores.
 
-        That of a binary task is the ROC AUC, of a regression R², or D² of its loss, of
-        an ordinal task the kappa of its labels with quadratic weights, and of a
+        The score of a binary task is the ROC AUC, of a regression R² or D² of its loss,
+        of an ordinal task the kappa of its labels with quadratic weights, and of a
         multiclass task the mean ROC AUC of each class against all others.
 
         Parameters
@@ -648,7 +648,7 @@ default=None
         Returns
         -------
         float
-            The mean over the tasks whose labels differ; NaN when those of none do.
+            The mean over the tasks whose score is defined; NaN if there are none.
         """
         check_is_fitted(self)
         levels, kinds = self._levels(X), self._kinds
@@ -664,7 +664,7 @@ default=None
         targets = self._complete(targets)
         labels = targets.labels
         if not self._multioutput and kinds.all_binary:
-            # pandas' NA is neither equal nor different.
+            # Comparing pandas' NA gives NA, which numpy cannot convert.
             cells = pd.Series(np.asarray(y).ravel(), dtype=object)
             last = cells.notna() & (cells.where(cells.notna()) == self.classes_[-1])
             labels = np.asarray(last, dtype=np.float32).reshape(-1, 1)
@@ -689,7 +689,7 @@ default=None
         Returns
         -------
         str
-            A table to print. The rows of a batch are called "rows".
+            A table to print. In shapes, "rows" stands for the rows of a batch.
         """
         check_is_fitted(self)
         return summary_text(self)
@@ -698,12 +698,12 @@ default=None
         return visual_block(self)
 
     def set_output(self, *, transform: str | None = None) -> Self:
-        """Choose the container that `predict_task` and `predict_task_proba` give.
+        """Choose the container that `predict_task` and `predict_task_proba` return.
 
         Parameters
         ----------
         transform : {"default", "pandas"} or None, default=None
-            "pandas" for a DataFrame, "default" for an array, None to leave it.
+            "pandas" for a DataFrame, "default" for an array, None for no change.
 
         Returns
         -------
@@ -727,21 +727,21 @@ default=None
             tags.classifier_tags.multi_class = are_many_classes(self.task_kinds)
             tags.classifier_tags.multi_label = True
             return tags
-        # Cross-validation must not look for classes in numbers, and scorers judge
-        # what `predict` gives.
+        # Cross-validation must not look for classes in numbers, and scorers must judge
+        # the values of `predict`.
         tags.estimator_type = "regressor"
         tags.classifier_tags, tags.regressor_tags = None, RegressorTags()
         return tags
 
     def __sklearn_clone__(self) -> Self:
-        # scikit-learn clones estimators within a mapping too, so that fitted embedders
-        # would forget what they have learnt.
+        # scikit-learn also clones estimators in a mapping, so fitted embedders would
+        # lose their fit.
         twin: Self = super().__sklearn_clone__()
         twin.embeddings = copy.copy(self.embeddings)
         return twin
 
     def _snapshot(self, fitted: dict[str, object]) -> Self:
-        """A ranker as if training had ended here, for scorers within `fit`."""
+        """Return a ranker as if training had ended here, for scorers within `fit`."""
         ranker = copy.copy(self)
         ranker.__dict__.update(fitted)
         return ranker

@@ -1,4 +1,4 @@
-"""Dense layers before the towers: shared by all tasks, or each task's own."""
+"""Dense layers before the towers, either shared by all tasks or one set for each."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class BottomRanker(MultiTaskRanker):
     _bottom: ClassVar[type[Sharing]] = TaskBottoms
 
     def _bottom_options(self) -> dict[str, object]:
-        """What this kind of bottom takes beside its sizes."""
+        """Return the arguments of this kind of bottom besides its sizes."""
         return {}
 
     def _make_sharing(self, embedding: Embedding, names: list[str]) -> Sharing:
@@ -55,7 +55,7 @@ class BottomRanker(MultiTaskRanker):
 
 
 class ShareBottom(BottomRanker):
-    """Tasks share dense layers; each has a tower of its own.
+    """Share dense layers between tasks; each task has its own tower.
 
     Embeddings and numbers go through the same dense layers for all tasks, then
     through a small tower for each.
@@ -73,7 +73,7 @@ class ShareBottom(BottomRanker):
     See Also
     --------
     MMoE : Tasks share experts, and each mixes them by a gate.
-    ChainedMMoE : MMoE in which a task's tower reads that of the task before.
+    ChainedMMoE : MMoE in which a task's tower reads that of the previous task.
 
     References
     ----------
@@ -97,13 +97,13 @@ class ShareBottom(BottomRanker):
 
 
 class SingleTask(BottomRanker):
-    """One network for each task; nothing is shared.
+    """Train one network for each task; nothing is shared.
 
-    The baseline of multi-task learning: as many networks as tasks, each with
-    embeddings, dense layers and a tower of its own, as large as those of
-    `ShareBottom`. They are trained together, on the same batches in the same order, in
-    batched products, which is faster than one after the other. No gradient of one task
-    reaches the network of another.
+    The baseline of multi-task learning: as many networks as tasks, each with its own
+    embeddings, dense layers and tower, as large as those of `ShareBottom`. They are
+    trained together, on the same batches in the same order, in batched products, which
+    is faster than one after the other. No gradient of one task reaches the network of
+    another.
 
     Parameters
     ----------
@@ -123,14 +123,13 @@ class SingleTask(BottomRanker):
 
     Notes
     -----
-    All embeddings of an id lie side by side in one row of one table of ``n_tasks *
+    All embeddings of an id lie side by side in one row of a table with ``n_tasks *
     embedding_dim`` columns. The lazy optimiser updates whole rows: those that a batch
-    touches, in all tasks, also where a label of the batch was not observed, as it does
-    in every ranker.
+    touches, for all tasks, even where a label was not observed, as in every ranker.
 
-    What the tasks have in common is what is outside the networks: the vocabulary and
-    the bins, the batches, and with ``early_stopping`` the epoch of the best mean score.
-    Set ``scoring="auc:order"`` to stop for one task.
+    The tasks share only what is outside the networks: the vocabulary and the bins, the
+    batches, and with ``early_stopping`` the best epoch by the mean score. Set
+    ``scoring="auc:order"`` to stop for one task.
 
     Examples
     --------
@@ -149,7 +148,7 @@ class SingleTask(BottomRanker):
 
 
 class PooledLosses(TaskLosses):
-    """Parts of the cross-entropy of one score for all positive feedback.
+    """Parts, by task, of the cross-entropy of one score for all positive feedback.
 
     Every positive label is an example with label 1 and its task's label weight, so a
     row that was clicked and ordered counts with the sum of both weights; a row without
@@ -193,7 +192,7 @@ class PooledLosses(TaskLosses):
 
 
 class PooledTask(BottomRanker):
-    """One weighted network: every positive feedback is label 1, one score.
+    """Train one network and one score; any positive feedback is label 1.
 
     The baseline before multi-task learning. Clicks, carts and orders are all examples
     with label 1, each with the label weight of its task; rows without any of them have
@@ -201,7 +200,7 @@ class PooledTask(BottomRanker):
 
     ``w y log q + (1 - y) log(1 - q)``.
 
-    A row with several positives counts with the sum of their label weights.
+    A row with several positive labels counts with the sum of their label weights.
 
     Parameters
     ----------
@@ -220,9 +219,9 @@ class PooledTask(BottomRanker):
 
     Notes
     -----
-    All tasks get the same order of rows, that of the one score. So that
-    ``predict_proba`` speaks of probabilities still, each task has an intercept of its
-    own, fitted last: the mean prediction of a task is its observed rate. How steeply a
+    All tasks rank the rows in the same order, that of the score. So that
+    ``predict_proba`` still returns probabilities, each task has its own intercept,
+    fitted at the end: the mean prediction of a task is its observed rate. How steeply a
     task's probability rises with the score is not fitted.
 
     A label that was not observed (NaN) is not a positive; a row without an observed
@@ -252,7 +251,7 @@ class PooledTask(BottomRanker):
             if not binary:
                 raise ValueError(
                     f"PooledTask has one score for positives of all tasks, but task "
-                    f"{name!r} is of kind {kind.name}. Give binary tasks only, or take "
+                    f"{name!r} is of kind {kind.name}. Pass binary tasks only, or use "
                     "SingleTask or ShareBottom."
                 )
 

@@ -24,12 +24,12 @@ from skmtl.training.parameters import parameter
 class ESMM(BottomRanker):
     """Entire space multi-task model: probabilities multiplied along the funnel.
 
-    Tasks share the embeddings; each has dense layers of its own. The network of
-    conversion estimates its probability *given* a click, but is trained by the labels
-    of click and of conversion over all impressions, through the product of both
-    probabilities. Neither the selection of clicked rows nor their small number affects
-    it. Along a longer funnel, such as click, cart, order, each task's
-    network is given the task before.
+    Tasks share the embeddings; each has its own dense layers. The network of conversion
+    estimates its probability *given* a click, but is trained on the labels of click and
+    conversion over all impressions, through the product of both probabilities. So it is
+    affected neither by the selection of clicked rows nor by their small number. In a
+    longer funnel, such as click, cart, order, each task's network estimates its
+    probability given the previous task.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ class ESMM(BottomRanker):
         The funnel: task names from first to last, by default the columns of `y`. A
         mapping from a task to the tasks that it follows makes it a graph, such as
         ``{"cart": ["click"], "favourite": ["click"]}``; a task that it does not name
-        follows none. With several the least probable counts.
+        follows none. If a task follows several, the least probable of them counts.
     bottom_units : sequence of int, default=(256, 128)
         Widths of the layers of each task before its tower.
     {shared_parameters}
@@ -49,17 +49,17 @@ class ESMM(BottomRanker):
     See Also
     --------
     ChainedMMoE : Experts, and towers that read each other; with
-        ``chain_probability=True`` it multiplies too.
-    AITM : Passes information along the chain, and leaves the order to a penalty.
+        ``chain_probability=True`` it multiplies probabilities too.
+    AITM : Passes information along the chain; a penalty favours the order.
 
     Notes
     -----
     A positive label of a task should come with a positive label of the task it
-    follows, as an order comes with a click. A label that is missing where a task before
-    it is 0 counts as 0: a log in which conversions are known after a click only is read
-    as one of all impressions. Predicted probabilities never rise along
-    the funnel, to the last bit; only where a task has no observed label at all, its
-    probability is 0.5, whatever the others are.
+    follows, as an order comes with a click. A missing label counts as 0 if a task that
+    it follows is 0: a log in which conversions are only known after a click is read as
+    one of all impressions. Predicted probabilities never rise along the funnel, not
+    even by rounding. The exception is a task without any observed label, whose
+    probability is always 0.5.
 
     References
     ----------
@@ -91,9 +91,9 @@ class ESMM(BottomRanker):
         Returns
         -------
         ndarray of shape (n_samples, n_tasks), dtype float64
-            Probability of the task divided by the smallest of those that it follows:
-            of a conversion given a click. For a task that follows none, as
-            `predict_task_proba`.
+            Probability of the task divided by the smallest one of those that it
+            follows, such as that of a conversion given a click. For a task that follows
+            none, the result of `predict_task_proba`.
         """
         check_is_fitted(self)
         proba = np.asarray(self.predict_task_proba(X))
@@ -125,10 +125,10 @@ class ESMM(BottomRanker):
 class AITM(BottomRanker):
     """Adaptive information transfer along the chain of tasks.
 
-    Tasks share the embeddings; each has dense layers of its own. A task's last
-    embedding is a mixture of its own and what the task before hands on, with weights
-    from attention, so that each row decides how much is transferred. A calibrator
-    penalises a probability that exceeds that of the task before.
+    Tasks share the embeddings; each has its own dense layers. A task's last embedding
+    is a mixture of its own and the one passed on by the previous task, weighted by
+    attention, so that each row decides how much is transferred. A calibrator penalises
+    a probability that exceeds that of the previous task.
 
     Parameters
     ----------
@@ -137,7 +137,7 @@ class AITM(BottomRanker):
         mapping from a task to the tasks before it makes it a graph, such as ``{"cart":
         ["click"], "order": ["click", "cart"]}``; a task that it does not name has none.
     calibrator_weight : float, default=0.6
-        Multiplier of the calibrator, at least 0.
+        Weight of the calibrator in the loss, at least 0.
     bottom_units : sequence of int, default=(256, 128)
         Widths of the layers of each task before its tower.
     {shared_parameters}
@@ -149,16 +149,17 @@ class AITM(BottomRanker):
     See Also
     --------
     ESMM : Multiplies probabilities, which never rise along the chain.
-    ChainedMMoE : Towers that read the tower before as it is.
+    ChainedMMoE : Towers that read the previous tower without attention.
 
     Notes
     -----
     The last hidden layer of a tower (``tower_units``) is the embedding that attention
-    mixes. The calibrator draws probabilities into their order without a guarantee; it
-    holds for the tables where a task implies the one before, such as order and click.
-    Set ``calibrator_weight=0`` for others.
+    mixes. The calibrator favours the order of probabilities but does not guarantee it.
+    It is meant for tables where a task implies the previous one, such as order and
+    click; set ``calibrator_weight=0`` for others.
 
-    The paper's chain has one task before each; with several, attention is over all.
+    In the paper's chain each task follows one other; with several, attention is over
+    all of them.
 
     References
     ----------

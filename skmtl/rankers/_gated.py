@@ -1,4 +1,4 @@
-"""Rankers whose tasks weigh experts by gates: what the gates say."""
+"""Base of the rankers with gates: weights of the gates and outputs of the experts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from skmtl.training.computing import blocks, predicting
 class GatedRanker(MultiTaskRanker):
     """Base of the rankers with gates and experts.
 
-    The sharing of a gated ranker has a method ``mixture``, which gives the weights of
+    The sharing of a gated ranker has a method ``mixture``, which returns the weights of
     the gates and the outputs of the experts.
 
     Parameters
@@ -30,7 +30,7 @@ class GatedRanker(MultiTaskRanker):
     """
 
     def gate_weights(self, X: TableLike) -> npt.NDArray[np.float32]:
-        """Weights that each task's gate gives to the experts.
+        """Return the weights that each task's gate gives to the experts.
 
         Parameters
         ----------
@@ -41,13 +41,13 @@ class GatedRanker(MultiTaskRanker):
         -------
         ndarray of shape (n_samples, n_tasks, n_experts), dtype float32
             Weights that sum to 1 over the experts; 0 for an expert that a task does
-            not read. With several levels those of the last. The experts have the
-            names of ``expert_names_``.
+            not read. With several levels, those of the last. ``expert_names_`` names
+            the experts.
         """
         return self._mixture(X, 0)[:, : len(self.task_names_)]
 
     def expert_outputs(self, X: TableLike) -> npt.NDArray[np.float32]:
-        """What each expert makes of a row.
+        """Return the output of each expert for each row.
 
         Parameters
         ----------
@@ -57,7 +57,7 @@ class GatedRanker(MultiTaskRanker):
         Returns
         -------
         ndarray of shape (n_samples, n_experts, width), dtype float32
-            Outputs of the experts, of the last level where there are several.
+            Outputs of the experts, of the last level if there are several.
         """
         return self._mixture(X, 1)
 
@@ -76,7 +76,7 @@ class GatedRanker(MultiTaskRanker):
         return np.ones((len(self.task_names_), len(self.expert_names_)), dtype=bool)
 
     def _mixture(self, X: TableLike, part: int) -> npt.NDArray[np.float32]:
-        """Gate weights (part 0) or the experts' outputs (part 1)."""
+        """Return gate weights (part 0) or the experts' outputs (part 1)."""
         check_is_fitted(self)
         module, device = self.net_.module_, self.net_.device
         table = self.encoder_.encode(X)

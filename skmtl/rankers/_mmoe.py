@@ -65,8 +65,8 @@ class ExpertRanker(GatedRanker):
 class MMoE(ExpertRanker):
     """Multi-gate mixture of experts.
 
-    Tasks share a set of experts; each task mixes them by a softmax gate of its own,
-    so that weakly related tasks need not share everything.
+    Tasks share a set of experts; each task mixes them by its own softmax gate, so that
+    weakly related tasks need not share everything.
 
     Parameters
     ----------
@@ -89,8 +89,8 @@ class MMoE(ExpertRanker):
 
     See Also
     --------
-    ShareBottom : Tasks share all of the bottom.
-    ChainedMMoE : MMoE in which a task's tower reads that of the task before.
+    ShareBottom : Tasks share the whole bottom.
+    ChainedMMoE : MMoE in which a task's tower reads that of the previous task.
 
     References
     ----------
@@ -114,8 +114,8 @@ class MMoE(ExpertRanker):
 class ChainedMMoE(ExpertRanker):
     """Mixture of experts with towers in a chain.
 
-    Each task's tower reads its own mixture of experts and the embedding that the
-    tower of the task before computed, as an order follows a click.
+    Each task's tower reads its own mixture of experts and the embedding computed by the
+    tower of the previous task, as an order follows a click.
 
     Parameters
     ----------
@@ -126,8 +126,8 @@ class ChainedMMoE(ExpertRanker):
         not name reads no other.
     chain_probability : bool, default=False
         Whether probabilities are multiplied along the chain, so that no task is more
-        probable than one it follows. With several such tasks the least probable
-        counts. A label that is missing where a task before it is 0 counts as 0.
+        probable than one it follows. If it follows several, the least probable of them
+        counts. A missing label counts as 0 if a task that it follows is 0.
     n_experts : int, default=8
         Number of experts.
     expert_units : sequence of int, default=(128,)

@@ -1,4 +1,4 @@
-"""What hyperparameters say of the network: parts, widths, pooling, and its memory."""
+"""Hyperparameters of the network: parts, widths, pooling, and memory."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ from skmtl.training.ranker import PretrainedRows
 # Width of the columns that a mapping does not name: the default of the rankers.
 DEFAULT = 16
 _LARGEST_AUTO = 64
-# Tables of fewer bytes are made without asking whether memory has room.
+# Tables of fewer bytes are made without checking whether they fit into memory.
 _SMALL = 2**26
 
-# The name of a pooling, or attention and the column to compare with.
+# The name of a pooling, or "attention" and the column to compare with.
 Pooling: TypeAlias = str | tuple[str, str]
 POOLINGS = ("mean", "sum", "max")
 
-# Numbers of four bytes that each optimiser keeps for a row of `dim` numbers: Adam two
-# moments of each, row-wise Adagrad one sum.
+# Number of floats (4 bytes each) that each optimiser keeps for a row of `dim` numbers:
+# two moments of each number for Adam, one sum for row-wise Adagrad.
 _STATE = {"lazy_adam": lambda dim: 2 * dim, "adagrad": lambda dim: 1}
 
 
 def check_units(
     units: int | Iterable[int], what: str, *, at_least: int = 0
 ) -> list[int]:
-    """Bring widths of layers to a list of positive integers.
+    """Convert widths of layers to a list of positive integers.
 
     Raises
     ------
@@ -59,7 +59,7 @@ def check_units(
 def check_embedding_dim(
     embedding_dim: int | str | Mapping[ColumnName, int | str],
 ) -> None:
-    """Refuse what is not a width, before any table is read.
+    """Check widths of embeddings, before any table is read.
 
     Raises
     ------
@@ -83,7 +83,7 @@ def embedding_dims(
     names: Sequence[ColumnName],
     sizes: Sequence[int],
 ) -> list[int]:
-    """Width of the embedding of each id column.
+    """Return the width of the embedding of each id column.
 
     Parameters
     ----------
@@ -120,17 +120,17 @@ def embedding_dims(
 
 
 def auto_dim(size: int) -> int:
-    """Width for a vocabulary of so many rows.
+    """Return the width for a vocabulary of `size` rows.
 
     Six times its fourth root (R. Wang et al., "Deep & Cross Network for Ad Click
-    Predictions", ADKDD 2017, section 4.2), at most 64, to the nearest power of two, so
-    that columns share few tables.
+    Predictions", ADKDD 2017, section 4.2), at most 64, rounded to a power of two, so
+    that columns share a few fused tables.
     """
     return int(2 ** np.round(np.log2(min(6 * size**0.25, _LARGEST_AUTO))))
 
 
 def check_pooling(pooling: object) -> None:
-    """Refuse what is not a pooling, before any table is read.
+    """Check poolings, before any table is read.
 
     Raises
     ------
@@ -158,7 +158,7 @@ def bag_columns(
     encoder: TableEncoder,
     dims: Sequence[int],
 ) -> list[BagColumn]:
-    """What each column of lists reads, and how it is pooled.
+    """Return what each column of lists reads, and how it is pooled.
 
     Parameters
     ----------
@@ -222,7 +222,7 @@ def check_memory(
     optimizer: str,
     device: str,
 ) -> None:
-    """Refuse tables of ids that do not fit the memory, and say what would.
+    """Raise if tables of ids do not fit into memory, and say what would.
 
     Parameters
     ----------
@@ -233,12 +233,12 @@ def check_memory(
     optimizer : {"lazy_adam", "adagrad", "adam"}
         As in the rankers.
     device : str
-        Where the tables go.
+        Device of the tables.
 
     Raises
     ------
     MemoryError
-        When tables and the state of the optimiser take more than is free.
+        If tables and the state of the optimiser need more than the free memory.
     """
     needed = [
         table_bytes(size, dim, optimizer) for size, dim in zip(sizes, dims, strict=True)
@@ -264,7 +264,7 @@ def make_embedding(
     n_sets: int | None,
     pretrained: PretrainedRows,
 ) -> Embedding:
-    """The embedding of encoded rows; with `n_sets`, so many sets side by side."""
+    """Make the embedding of encoded rows; with `n_sets`, several sets side by side."""
     names, sizes = encoder.vocabulary_names_, encoder.vocabulary_sizes_
     dims = embedding_dims(ranker.embedding_dim, names, sizes)
     places = encoder.vocabulary_places_
@@ -303,12 +303,12 @@ def make_embedding(
 
 def table_bytes(size: int, dim: int, optimizer: str) -> int:
     """Bytes of a table and of what the optimiser keeps for it."""
-    if optimizer == "adam":  # dense: a gradient of every row too
+    if optimizer == "adam":  # dense: two moments, and a gradient of every row
         return 4 * size * 4 * dim
     return 4 * size * (dim + _STATE[optimizer](dim))
 
 
-# Whose parameters are named sharing__n_experts, optimizer__betas and so on.
+# Parts whose parameters are named sharing__n_experts, optimizer__betas and so on.
 PARTS = ("sharing", "towers", "optimizer")
 
 
@@ -318,7 +318,7 @@ def belongs_to_part(name: str) -> bool:
 
 
 def own_parameters(part: str, params: Mapping[str, object]) -> dict[str, object]:
-    """The hyperparameters of a part, under the part's own names for them."""
+    """Return the hyperparameters of a part, without the prefix."""
     prefix = f"{part}__"
     return {
         name.removeprefix(prefix): value
@@ -328,7 +328,7 @@ def own_parameters(part: str, params: Mapping[str, object]) -> dict[str, object]
 
 
 def check_part(part: str, given: object, own: Mapping[str, object]) -> None:
-    """Refuse what makes no part, or not with these parameters.
+    """Raise if a part cannot be made with these parameters.
 
     Raises
     ------
@@ -340,8 +340,8 @@ def check_part(part: str, given: object, own: Mapping[str, object]) -> None:
     if isinstance(given, nn.Module):
         if own:
             raise ValueError(
-                f"{part}__{next(iter(own))} cannot be set, for {part} is a module that "
-                f"is there already. Give its class: {part}={type(given).__name__}."
+                f"{part}__{next(iter(own))} cannot be set, since {part} is an existing "
+                f"module. Pass its class: {part}={type(given).__name__}."
             )
         return
     if not callable(given):
@@ -368,11 +368,11 @@ def make_part(
     Parameters
     ----------
     given : callable or torch.nn.Module
-        What makes it, or what is copied.
+        A class or function that makes it, or a module to copy.
     offered : mapping
-        What it is called with, except for what its signature does not name.
+        Keyword arguments, of which those that its signature names are passed.
     own : mapping
-        What it gets in any case.
+        Keyword arguments that are always passed.
 
     Returns
     -------
@@ -387,17 +387,17 @@ def make_part(
     return made
 
 
-# A class or function that makes a part of a network, or the part.
+# A class or function that makes a part of a network, or the part itself.
 Maker: TypeAlias = Callable[..., nn.Module] | nn.Module
 
 
 def takes(given: Maker, name: str) -> bool:
-    """Whether what makes a part takes a parameter; a module is trusted to."""
+    """Whether the maker of a part takes a parameter; True for an existing module."""
     return isinstance(given, nn.Module) or name in _accepted(given)
 
 
 def _accepted(given: Callable[..., object]) -> set[str]:
-    """Names of parameters, those of base classes too where a class takes ``**more``."""
+    """Names of parameters, including those of base classes if there is ``**more``."""
     if isinstance(given, functools.partial):
         return _accepted(given.func)
     makers: list[Callable[..., object]] = [given]
@@ -417,14 +417,14 @@ def _accepted(given: Callable[..., object]) -> set[str]:
 
 
 def _bound(given: Callable[..., object]) -> set[str]:
-    """What a ``functools.partial`` has already."""
+    """Names of arguments that a ``functools.partial`` already has."""
     if not isinstance(given, functools.partial):
         return set()
     return set(given.keywords) | _bound(given.func)
 
 
 def part_name(given: Maker) -> str:
-    """What a class or function that makes a part is called."""
+    """Name of a class or function that makes a part."""
     if isinstance(given, functools.partial):
         return part_name(given.func)
     named = inspect.isroutine(given) or inspect.isclass(given)

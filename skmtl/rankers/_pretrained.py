@@ -1,4 +1,4 @@
-"""Pretrained embeddings: from the caller's tables to rows of the network's."""
+"""Pretrained embeddings: from the caller's tables to rows of the network."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from skmtl.encoding._vectors import VectorTable
 from skmtl.encoding._vocabulary import Vocabulary
 from skmtl.modules import Pretrained
 
-# Share of the training rows with a vector below which something is likely wrong.
+# If fewer of the training rows have a vector, something is probably wrong.
 _POOR = 0.5
 
 
@@ -41,7 +41,7 @@ class ColumnVectors:
 
 
 class PretrainedTables:
-    """All tables of one fit, checked before anything else is done.
+    """The tables of one fit, checked before anything else is done.
 
     Parameters
     ----------
@@ -81,9 +81,9 @@ class PretrainedTables:
     def coverage(
         self, encoder: TableEncoder, tables: Iterable[EncodedTable]
     ) -> pd.DataFrame:
-        """How much of the rows has vectors, a row for each column.
+        """Report how many rows have vectors, with a line for each column.
 
-        Warns where that is little. The cells of a column of lists are its entries.
+        Warns if they are few. For a column of lists, its entries are counted.
         """
         found = []
         seen = self._cells_by_row(encoder, tables)
@@ -99,8 +99,8 @@ class PretrainedTables:
             if of_rows < _POOR:
                 warn(
                     f"The embeddings of column {one.column!r} have vectors for "
-                    f"{of_rows:.0%} of the training rows only. The ids of the others "
-                    "start at random. Check that ids are written alike on both sides.",
+                    f"only {of_rows:.0%} of the training rows. The ids of the others "
+                    "start at random. Check that both write ids in the same way.",
                 )
         names = [one.column for one in self.columns]
         columns = ["ids", "rows", "unseen"]
@@ -109,7 +109,7 @@ class PretrainedTables:
     def _cells_by_row(
         self, encoder: TableEncoder, tables: Iterable[EncodedTable]
     ) -> list[npt.NDArray[np.int64]]:
-        """For each column, how many cells read each row of its vocabulary."""
+        """Count, for each column, the cells that read each row of its vocabulary."""
         sizes = [encoder.vocabulary_sizes_[k] for k in self.places]
         found = [np.zeros(size, dtype=np.int64) for size in sizes]
         for table in tables if self.columns else ():
@@ -121,7 +121,7 @@ class PretrainedTables:
         return found
 
     def for_network(self, dims: Sequence[int]) -> dict[int, Pretrained]:
-        """What the network's embedding takes, for columns of these widths."""
+        """Convert the vectors for the network's embedding, by widths of columns."""
         found = {}
         for one, k, rows in zip(self.columns, self.places, self.rows, strict=True):
             width = one.table.vectors.shape[1]
@@ -141,13 +141,13 @@ class PretrainedTables:
 
 
 def _place(encoder: TableEncoder, column: ColumnName) -> int:
-    """The vocabulary of a column."""
+    """Return the position of a column's vocabulary."""
     if column in encoder.vocabulary_of_:
         place = encoder.vocabulary_places_[column]
         if encoder._is_hashed(place):
             raise ValueError(
-                f"embeddings names {column!r}, which is hashed (n_buckets), so that "
-                "no id has a row of its own. Leave it out of one of the two."
+                f"embeddings names {column!r}, which is hashed (n_buckets), so no id "
+                "has a row of its own. Leave it out of one of the two."
             )
         return place
     if column in encoder.numeric_names_:
@@ -169,12 +169,12 @@ def _vocabulary(encoder: TableEncoder, place: int) -> Vocabulary:
 
 
 def _refuse_two_for_one(places: list[int], columns: list[ColumnName]) -> None:
-    """Refuse two tables for columns that share a vocabulary."""
+    """Raise if two columns that share a vocabulary both have a table."""
     for i, place in enumerate(places):
         if place in places[:i]:
             raise ValueError(
                 f"embeddings has tables for {columns[places.index(place)]!r} and "
-                f"{columns[i]!r}, which share one embedding. Give one table for both."
+                f"{columns[i]!r}, which share one embedding. Pass one table for both."
             )
 
 

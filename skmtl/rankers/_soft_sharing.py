@@ -1,4 +1,4 @@
-"""Own layers of each task that are drawn together, or exchange activations."""
+"""Layers of each task that are kept similar, or exchange activations."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from skmtl.training.parameters import parameter
 
 
 class CrossStitch(BottomRanker):
-    """Each task has layers of its own, which exchange activations after each layer.
+    """Exchange activations between the layers of the tasks.
 
     Tasks share the embeddings. After every dense layer the activations of a task are
     replaced by a weighted sum of those of all tasks, with weights that are learned, one
@@ -40,8 +40,8 @@ class CrossStitch(BottomRanker):
     -----
     The learned weights are ``net_.module_.sharing.stitches``, a matrix for each layer
     with a row for each task. The paper has a weight for each channel or layer, and
-    trains them with a larger step than the layers; here they are one for each layer,
-    and Adam makes steps of one size for all.
+    trains them with larger steps than the layers. Here there is one for each layer, and
+    Adam makes steps of the same size for all.
 
     References
     ----------
@@ -72,11 +72,11 @@ class CrossStitch(BottomRanker):
 
 
 class SoftSharing(BottomRanker):
-    """Each task has layers of its own, and the distance between them is penalised.
+    """Penalise the distance between the layers of the tasks.
 
-    Tasks share the embeddings. Their dense layers are their own, and training adds
-    ``alpha`` times a measure of how different they are to the loss. Towers are left
-    free.
+    Tasks share the embeddings. Each task has its own dense layers, and training adds
+    ``alpha`` times a measure of how much they differ to the loss. Towers are not
+    penalised.
 
     Parameters
     ----------
@@ -85,9 +85,9 @@ class SoftSharing(BottomRanker):
         weights and biases from their mean; "trace_norm" the sum of the singular values
         of the matrix that has a row of weights and biases for each task.
     alpha : float, default=1e-3
-        Strength of the penalty, at least 0. With 0 the layers are not shared at all.
-        Values above 0.01 drown the losses: with "l2" the layers become copies of each
-        other that learn slowly, with "trace_norm" they shrink to zero.
+        Strength of the penalty, at least 0. With 0 nothing is shared between the
+        layers. Values above 0.01 outweigh the losses: with "l2" the layers become
+        copies of each other that learn slowly, with "trace_norm" they shrink to zero.
     bottom_units : sequence of int, default=(256, 128)
         Widths of the layers of each task before its tower.
     {shared_parameters}

@@ -14,13 +14,13 @@ from torch import nn
 from skmtl._sklearn import VisualBlock
 from skmtl.training.computing import blocks
 
-# Two numbers of rows: what differs between the outputs of two passes counts rows.
+# The numbers of rows of two passes: sizes that differ between them depend on the rows.
 _ROWS = (2, 3)
 
 
 @dataclass(frozen=True)
 class Part:
-    """One line of a summary; a part of depth 0 has the parts after it in it."""
+    """One line of a summary; a part of depth 0 contains those of depth 1 after it."""
 
     depth: int
     name: str
@@ -30,7 +30,7 @@ class Part:
 
 
 def summary_text(ranker: BaseEstimator) -> str:
-    """A table with a line for each part of the network."""
+    """Format a table with a line for each part of the network."""
     found = parts_of(ranker)
     rows = [("part", "module", "output", "parameters")]
     rows += [
@@ -48,7 +48,7 @@ def summary_text(ranker: BaseEstimator) -> str:
 
 
 def visual_block(ranker: BaseEstimator) -> VisualBlock:
-    """scikit-learn's diagram: the encoder, then the parts of the network."""
+    """Make scikit-learn's diagram: the encoder, then the parts of the network."""
     name = type(ranker).__name__
     if not ranker._is_fitted():
         return VisualBlock("single", ranker, names=name, name_details=str(ranker))
@@ -74,7 +74,7 @@ def visual_block(ranker: BaseEstimator) -> VisualBlock:
 
 
 def parts_of(ranker: BaseEstimator) -> list[Part]:
-    """The embedding, the sharing and the towers, each with what it is made of."""
+    """List the embedding, the sharing and the towers, each with its parts."""
     module = ranker.net_.module_
     shapes = _output_shapes(ranker)
     found = []
@@ -110,7 +110,7 @@ def _headline(ranker: BaseEstimator, found: list[Part]) -> str:
 
 
 def _output_shapes(ranker: BaseEstimator) -> dict[int, str]:
-    """Shape of what each module gives, by its id, seen on tables of missing cells."""
+    """Shape of each module's output, by its id, found with tables of missing cells."""
     few, more = (_shapes_of_pass(ranker, n) for n in _ROWS)
     return {
         key: " + ".join(
@@ -149,7 +149,7 @@ def _missing_rows(ranker: BaseEstimator, n_rows: int) -> Any:
 
 
 def _with_rows(few: tuple[int, ...], more: tuple[int, ...]) -> str:
-    """A shape with "rows" where it follows the number of rows."""
+    """Format a shape, with "rows" for sizes that depend on the number of rows."""
     sizes = [
         str(a) if a == b else "rows" if (a, b) == _ROWS else f"rows × {a // _ROWS[0]}"
         for a, b in zip(few, more, strict=True)

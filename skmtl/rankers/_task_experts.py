@@ -1,4 +1,4 @@
-"""Experts of each task beside shared ones."""
+"""Experts of each task in addition to shared ones."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from skmtl.training.parameters import parameter
 
 
 class OwnExpertRanker(GatedRanker):
-    """Base of the rankers with experts of each task beside shared ones.
+    """Base of the rankers with experts of each task in addition to shared ones.
 
     Parameters
     ----------
@@ -50,12 +50,12 @@ class OwnExpertRanker(GatedRanker):
 
 
 class PLE(OwnExpertRanker):
-    """Progressive layered extraction: experts of each task beside shared ones.
+    """Progressive layered extraction: experts of each task and shared ones.
 
     A task's gate weighs its own experts and the shared ones, never those of another
-    task, so that what is particular to a task has a place of its own. With one level
-    this is customised gate control (CGC); with several, each level's mixtures are the
-    next level's inputs, and a gate over all experts makes the shared one.
+    task, so that task-specific and common patterns are kept apart. With one level this
+    is customised gate control (CGC). With several, each level's mixtures are the next
+    level's inputs, and a gate over all experts makes the shared one.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ class PLE(OwnExpertRanker):
     See Also
     --------
     MMoE : All experts are shared.
-    STEM : Tasks have embeddings of their own too.
+    STEM : Tasks also have their own embeddings.
 
     References
     ----------
@@ -114,8 +114,8 @@ class PLE(OwnExpertRanker):
 class STEM(OwnExpertRanker):
     """Shared embeddings, and embeddings of each task that only its own loss changes.
 
-    Where tasks disagree about two ids (often viewed together, never bought together)
-    one embedding cannot serve both. Here each id has a shared embedding and one for
+    If tasks disagree about two ids (often viewed together, never bought together), one
+    embedding cannot serve both tasks. Here each id has a shared embedding and one for
     each task, with experts on each. A task's gate weighs the experts of all tasks, but
     gradients stop where they would reach another task's experts and embeddings.
 
@@ -135,13 +135,13 @@ class STEM(OwnExpertRanker):
 
     See Also
     --------
-    SingleTask : Nothing but embeddings of each task.
+    SingleTask : Only embeddings of each task.
     PLE : Experts of each task on shared embeddings.
 
     Notes
     -----
     A table of ids has ``(n_tasks + 1) * embedding_dim`` columns. A task's gate reads
-    the sum of its own and the shared embedding.
+    the sum of its own embedding and the shared one.
 
     References
     ----------

@@ -19,7 +19,7 @@ TaskOrder: TypeAlias = Sequence[str] | Mapping[str, str | Sequence[str]] | None
 
 
 def check_task_order(task_order: TaskOrder, names: list[str]) -> list[list[int]]:
-    """Bring a chain or a graph of task names to the parents of every task.
+    """Convert a chain or a graph of task names to the parents of every task.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ def check_task_order(task_order: TaskOrder, names: list[str]) -> list[list[int]]
 def clip_to_parents(
     levels: npt.NDArray[np.float64], parents: list[list[int]], kinds: TaskKinds
 ) -> npt.NDArray[np.float64]:
-    """Let no task, a column of `proba`, be more probable than one it follows."""
+    """Lower each task's probability to at most those of the tasks that it follows."""
     for task in topological_order(parents):
         for parent in parents[task]:
             own, other = kinds.outputs[task].start, kinds.outputs[parent].start
@@ -71,12 +71,12 @@ def clip_to_parents(
 def check_binary_edges(
     names: list[str], kinds: TaskKinds, parents: list[list[int]], what: str
 ) -> None:
-    """Refuse an order of probabilities between tasks that are not binary.
+    """Raise if tasks whose probabilities are ordered are not binary.
 
     Raises
     ------
     ValueError
-        Naming the first such task; `what` says what orders the probabilities.
+        It names the first such task; `what` says what orders the probabilities.
     """
     for task, before in enumerate(parents):
         for one in (task, *before):
@@ -90,10 +90,10 @@ def check_binary_edges(
 
 
 def with_implied_labels(targets: Targets, parents: list[list[int]]) -> Targets:
-    """Add the labels that follow from those of the tasks before.
+    """Add labels that are implied by those of previous tasks.
 
-    A label that was not observed is 0 where a task that it follows is 0: there is no
-    order without a click. A task without any observed label stays without one.
+    A label that was not observed is 0 if a task that it follows is 0: there is no order
+    without a click. A task without any observed label gets none.
 
     Parameters
     ----------
@@ -105,12 +105,12 @@ def with_implied_labels(targets: Targets, parents: list[list[int]]) -> Targets:
     Returns
     -------
     Targets
-        `targets` itself where nothing follows.
+        `targets` itself if no label is implied.
     """
     labels, observed = targets.labels, targets.observed.copy()
     for task in topological_order(parents):
         if not targets.observed[:, task].any():
-            continue  # of this task nothing is known
+            continue  # nothing is known about this task
         for parent in parents[task]:
             # Labels that are not observed are stored as 0.
             observed[:, task] |= observed[:, parent] & (labels[:, parent] == 0)
@@ -133,7 +133,7 @@ def _chain(order: list[str], names: list[str]) -> list[list[int]]:
 
 
 def _cyclic(parents: list[list[int]]) -> list[int]:
-    """Tasks that lie on, or follow, a cycle."""
+    """Return the tasks that lie on a cycle or follow one."""
     left = set(range(len(parents)))
     while ready := {t for t in left if not left & set(parents[t])}:
         left -= ready

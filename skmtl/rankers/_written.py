@@ -1,4 +1,4 @@
-"""Predictions that go to a file block by block."""
+"""Predictions written to a file block by block."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from skmtl.sources.opening import open_source
 if TYPE_CHECKING:
     import pyarrow as pa
 
-# Encoded rows or a table to probabilities of shape (n_rows, n_tasks).
+# From encoded rows or a table to probabilities of shape (n_rows, n_tasks).
 Predict = Callable[[Any], npt.NDArray[np.float64]]
 
 
@@ -36,7 +36,7 @@ def write_predictions(
     Parameters
     ----------
     predict : callable
-        From some rows to their probabilities.
+        Maps rows to their probabilities.
     X : source, or table with column names
         The rows.
     features : sequence of str
@@ -44,7 +44,7 @@ def write_predictions(
     tasks : sequence of str
         Names of the columns of probabilities.
     to : str or path-like
-        The file. It is there when all rows are written, or not at all.
+        The file. It only appears once all rows are written.
     keep : sequence of str
         Columns of `X` that are copied before the probabilities.
     """
@@ -55,8 +55,8 @@ def write_predictions(
     both = [name for name in keep if name in set(tasks)]
     if both:
         raise ValueError(
-            f"keep names {both}, which are tasks, whose columns hold probabilities. "
-            "Leave them out."
+            f"keep names {both}, but these are tasks, whose columns hold "
+            "probabilities. Leave them out."
         )
     target = Path(to)
     part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
@@ -73,7 +73,7 @@ def write_predictions(
                 writer = pq.ParquetWriter(part, table.schema)
             writer.write_table(table)
         if writer is None:
-            raise ValueError("X has no row. Give at least one.")
+            raise ValueError("X has no rows. Pass at least one.")
         writer.close()
         os.replace(part, target)
     except BaseException:
@@ -87,7 +87,7 @@ def write_predictions(
 def _blocks(
     X: object, features: list[str], keep: list[str]
 ) -> Iterator[tuple[pa.Table, Any]]:
-    """Columns to keep, and rows to predict."""
+    """Yield columns to keep and rows to predict."""
     import pyarrow as pa
 
     if not is_source(X):

@@ -1,4 +1,4 @@
-"""The border for sources: what is one, and the columns that arguments name."""
+"""Open sources, and read the columns that arguments name."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def are_names(values: object) -> TypeGuard[str | Sequence[str]]:
 
 
 def column_names(values: object, argument: str, table: str = "X") -> list[str]:
-    """Columns of a source that an argument names.
+    """Return the columns of a source that an argument names.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ def column_names(values: object, argument: str, table: str = "X") -> list[str]:
     argument : str
         Its name, for the error.
     table : str, default="X"
-        Name of the argument that gives the source, for the error.
+        Name of the argument that holds the source, for the error.
 
     Returns
     -------
@@ -57,7 +57,7 @@ def column_names(values: object, argument: str, table: str = "X") -> list[str]:
     Raises
     ------
     TypeError
-        For anything else: a column of values goes with a table in memory.
+        For anything else: columns of values need a table in memory.
     """
     if values is None:
         return []
@@ -71,14 +71,14 @@ def column_names(values: object, argument: str, table: str = "X") -> list[str]:
 
 
 def named_columns(X: Any, values: object, argument: str) -> Any:
-    """Values of the columns that an argument names, if `X` is a source.
+    """Read the columns that an argument names, if `X` is a source.
 
     Parameters
     ----------
     X : object
         The table.
     values : object
-        The argument. It is given back as it is if `X` is a table in memory, or if it
+        The argument. It is returned unchanged if `X` is a table in memory, or if it
         holds values, one for each row of the source.
     argument : str
         Its name, for errors.
@@ -86,7 +86,7 @@ def named_columns(X: Any, values: object, argument: str) -> Any:
     Returns
     -------
     Series, DataFrame or object
-        The columns whole, which take memory for each row; nothing else of `X` is read.
+        The whole columns, in memory; nothing else of `X` is read.
     """
     if not is_source(X) or not are_names(values):
         return values

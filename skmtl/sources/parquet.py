@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import fsspec
     import pyarrow as pa
 
-# Bytes that are fetched of a column at once.
+# Bytes of a column that are fetched at once.
 _BUFFER = 2**20
 
 Path = str | os.PathLike[str]
@@ -47,20 +47,20 @@ class ParquetFiles(Source):
     columns : sequence of str or None, default=None
         Columns to use; None for all. The others are never read.
     storage_options : dict or None, default=None
-        What fsspec takes to open the address, such as keys.
+        Options for fsspec to open the address, such as credentials.
 
     Raises
     ------
     ValueError
-        For files that are not Parquet, that lack a column or hold another type in it;
-        the message names the file.
+        For files that are not Parquet, lack a column or have another type in it; the
+        message names the file.
     FileNotFoundError
         If there is no file.
 
     Notes
     -----
-    Only the footers are read at first. Files that change later are noticed when they
-    are read.
+    At first only the footers are read. If a file changes later, reading it raises an
+    error.
 
     Examples
     --------
@@ -85,7 +85,7 @@ class ParquetFiles(Source):
         import_extra("pyarrow.parquet", "parquet", "Reading Parquet files")
         given = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
         if not given:
-            raise ValueError("paths is an empty list. Give at least one path.")
+            raise ValueError("paths is an empty list. Pass at least one path.")
         found = [_located(os.fspath(path), storage_options or {}) for path in given]
         self._files = [_footer(system, path) for system, some in found for path in some]
         self._schema = _common_schema(self._files, columns)
@@ -119,7 +119,7 @@ class ParquetFiles(Source):
 def _located(
     path: str, options: dict[str, object]
 ) -> tuple[fsspec.AbstractFileSystem, list[str]]:
-    """The file system of an address, and the files that it stands for."""
+    """Return the file system of an address, and the files that it stands for."""
     from fsspec.core import url_to_fs
 
     system, inner = url_to_fs(path, **options)
@@ -131,14 +131,14 @@ def _located(
         found = [inner] if system.exists(inner) else []
     if not found:
         raise FileNotFoundError(
-            f"No Parquet file is at {path!r}. Give a file, a folder with *.parquet "
-            "files, or a pattern such as 'log/*.parquet'."
+            f"There is no Parquet file at {path!r}. Pass a file, a folder with "
+            "*.parquet files, or a pattern such as 'log/*.parquet'."
         )
     return system, found
 
 
 def _footer(system: fsspec.AbstractFileSystem, path: str) -> _File:
-    """What a file says of itself."""
+    """Read the footer of a file."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -156,12 +156,12 @@ def _footer(system: fsspec.AbstractFileSystem, path: str) -> _File:
 
 
 def _text(error: Exception) -> str:
-    """The message of an error as a sentence, whether it ends in a full stop or not."""
+    """Return the message of an error, ending in exactly one full stop."""
     return f"{str(error).rstrip('. ')}."
 
 
 def _stamp(system: fsspec.AbstractFileSystem, path: str) -> tuple[str, ...]:
-    """What changes when a file does: size, and what the file system knows of time."""
+    """Return what changes when a file does: its size and marks of its version."""
     system.invalidate_cache()
     info = system.info(path)
     marks = ("mtime", "LastModified", "last_modified", "updated", "ETag", "created")
@@ -169,9 +169,9 @@ def _stamp(system: fsspec.AbstractFileSystem, path: str) -> tuple[str, ...]:
 
 
 def _batches(file: _File, columns: list[str], n_rows: int) -> Iterator[pa.RecordBatch]:
-    """Rows of one file.
+    """Yield the rows of one file.
 
-    A `pyarrow.dataset` scan would hold whole row groups, and several of them.
+    A `pyarrow.dataset` scan would hold several whole row groups in memory.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -213,7 +213,7 @@ def _check_unchanged(file: _File) -> None:
 
 
 def _common_schema(files: Sequence[_File], columns: Sequence[str] | None) -> pa.Schema:
-    """Names and types that all files share; widths of numbers may differ."""
+    """Return the common schema of all files; widths of numbers may differ."""
     import pyarrow as pa
 
     first = files[0]
@@ -228,7 +228,7 @@ def _common_schema(files: Sequence[_File], columns: Sequence[str] | None) -> pa.
                 have = list(file.schema.names)
                 raise ValueError(
                     f"{file.path!r} has no column {name!r}, only {have}. Add it to the "
-                    "file, or give ParquetFiles(paths, columns=...) without it."
+                    "file, or use ParquetFiles(paths, columns=...) without it."
                 )
             before, now = (f.schema.field(name).type for f in (found, file))
             if pa.types.is_null(before):
@@ -245,7 +245,7 @@ def _common_schema(files: Sequence[_File], columns: Sequence[str] | None) -> pa.
 
 
 def _family(kind: pa.DataType) -> str:
-    """Types that hold each other's values, whatever their width."""
+    """Name the family of types that hold each other's values, whatever their width."""
     import pyarrow as pa
 
     types = pa.types

@@ -1,4 +1,4 @@
-"""Datasets of pyarrow and queries of polars as sources."""
+"""pyarrow datasets and polars queries as sources."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class ArrowDataset(Source):
-    """A dataset of pyarrow: any format, partitions and filters.
+    """A pyarrow dataset: any format, partitions and filters.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ class ArrowDataset(Source):
     def _blocks(self, columns: list[str], n_rows: int) -> Iterator[Block]:
         import pyarrow as pa
 
-        # One batch and one file ahead: what is read ahead stays in memory.
+        # Only one batch and one file are read ahead, since these are held in memory.
         batches = self.dataset.to_batches(
             columns=columns, batch_size=n_rows, batch_readahead=1, fragment_readahead=1
         )
@@ -51,12 +51,12 @@ class ArrowDataset(Source):
 
 
 class PolarsQuery(Source):
-    """A query of polars, which runs again for each pass.
+    """A polars query, which runs again for each pass.
 
     Parameters
     ----------
     frame : polars.LazyFrame
-        The query. It must give the same rows in the same order each time.
+        The query. It must return the same rows in the same order each time.
     """
 
     def __init__(self, frame: pl.LazyFrame) -> None:

@@ -1,4 +1,4 @@
-"""A table that is read block by block, and never whole."""
+"""A table that is read block by block."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from skmtl._containers import to_native
 if TYPE_CHECKING:
     import pyarrow as pa
 
-# Cells of a block: 32 MB of numbers of eight bytes. More rows are not faster.
+# Cells of a block: 32 MB for numbers of eight bytes. Larger blocks are not faster.
 _CELLS, _FEWEST_ROWS, _MOST_ROWS = 2**22, 2**12, 2**17
 
 
@@ -30,7 +30,7 @@ class Block:
     origin : str
         Where they come from, for errors.
     n_bytes : int
-        About how many bytes were read for them.
+        Approximate number of bytes that were read for them.
     """
 
     table: pa.Table
@@ -39,7 +39,7 @@ class Block:
 
     @contextmanager
     def named_in_errors(self) -> Iterator[None]:
-        """Begin the message of an error with where these rows come from."""
+        """Prefix the message of an error with the origin of these rows."""
         try:
             yield
         except (TypeError, ValueError) as error:
@@ -50,12 +50,12 @@ class Block:
 class Source(ABC):
     """A table that is read block by block, more than once, in the same order.
 
-    Subclasses say which columns there are, and give blocks of some of them.
+    Subclasses define which columns there are, and yield blocks of them.
 
     Attributes
     ----------
     n_rows : int or None
-        Number of rows; None where only reading tells.
+        Number of rows; None if it is only known after reading.
     """
 
     n_rows: int | None = None
@@ -67,7 +67,7 @@ class Source(ABC):
 
     @abstractmethod
     def _blocks(self, columns: list[str], n_rows: int) -> Iterator[Block]:
-        """Blocks of at most so many rows, with these columns in this order."""
+        """Yield blocks of at most `n_rows` rows, with these columns in this order."""
 
     @property
     def names(self) -> list[str]:
@@ -90,8 +90,8 @@ class Source(ABC):
         Raises
         ------
         ValueError
-            For columns that are not there, and for files that cannot be read or have
-            changed; the message names the file.
+            For missing columns, and for files that cannot be read or have changed; the
+            message names the file.
         """
         wanted = self.names if columns is None else list(columns)
         self.check_columns(wanted)
@@ -100,7 +100,7 @@ class Source(ABC):
         return self._blocks(wanted, n_rows)
 
     def read(self, columns: Sequence[str] | None = None) -> pd.DataFrame:
-        """Read columns whole, such as the labels that a metric needs.
+        """Read whole columns, such as the labels that a metric needs.
 
         Parameters
         ----------
@@ -122,16 +122,16 @@ class Source(ABC):
     def check_columns(
         self, columns: Sequence[str], argument: str = "", table: str = "X"
     ) -> None:
-        """Refuse names that are not columns.
+        """Raise for names that are not columns.
 
         Parameters
         ----------
         columns : sequence of str
             The names.
         argument : str, default=""
-            The argument that gave them, for the error.
+            The argument that names them, for the error.
         table : str, default="X"
-            The argument that gave the source, for the error.
+            The argument that holds the source, for the error.
 
         Raises
         ------
@@ -148,7 +148,7 @@ class Source(ABC):
 
 
 def _n_columns(kind: pa.DataType) -> int:
-    """How many columns of numbers a column takes as much memory as, about."""
+    """Approximate memory of a column, as a number of columns of numbers."""
     import pyarrow as pa
 
     if pa.types.is_fixed_size_list(kind):

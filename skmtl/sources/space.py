@@ -1,4 +1,4 @@
-"""Disk space, and sizes for readers."""
+"""Disk space, and sizes as text."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ import shutil
 
 
 def check_scratch(folder: str, n_bytes: int) -> None:
-    """Refuse a folder that has no room for so many bytes.
+    """Raise if a folder does not have `n_bytes` of free space.
 
     Raises
     ------
     ValueError
-        With what is needed, what is free, and what to do.
+        The message says what is needed, what is free, and what to do.
     """
     if not os.path.isdir(folder):
         raise ValueError(
-            f"scratch_dir={folder!r} is not a folder. Give one, or None for the "
+            f"scratch_dir={folder!r} is not a folder. Pass a folder, or None for the "
             "system's folder of temporary files."
         )
     free = shutil.disk_usage(folder).free
@@ -29,7 +29,7 @@ def check_scratch(folder: str, n_bytes: int) -> None:
 
 
 def size_text(n_bytes: float) -> str:
-    """Bytes for readers: ``"512 B"``, ``"3.4 MB"``, ``"1.2 GB"``."""
+    """Format a number of bytes: ``"512 B"``, ``"3.4 MB"``, ``"1.2 GB"``."""
     for unit in ("B", "kB", "MB"):
         if n_bytes < 999.5:
             return f"{n_bytes:.0f} B" if unit == "B" else f"{n_bytes:.3g} {unit}"

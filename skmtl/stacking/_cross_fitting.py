@@ -1,4 +1,4 @@
-"""Folds, and the models of each: classifiers on numbers and categories."""
+"""Folds and their models: classifiers on numbers and categories."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from skmtl.tasks import Targets
 Floats = npt.NDArray[np.float64]
 Fold: TypeAlias = tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]
 
-# scikit-learn's trees take up to 255 categories; one is that of all other ids.
+# scikit-learn's trees accept up to 255 categories; one is for all other ids.
 MAX_CATEGORIES = 254
-# Probabilities nearer to 0 or 1 say nothing more.
+# Probabilities are clipped this far from 0 and 1, so that their log-odds are finite.
 _EDGE = 1e-6
 
 
@@ -36,7 +36,7 @@ def find_folds(
     groups: object,
     seed: int,
 ) -> tuple[list[Fold], npt.NDArray[np.bool_]]:
-    """Indices of the training and test rows of each fold, and which rows are tested.
+    """Return the training and test rows of each fold, and which rows are tested.
 
     Raises
     ------
@@ -50,7 +50,7 @@ def find_folds(
         if n_splits > len(labels):
             raise ValueError(
                 f"cv={cv} needs a row for each fold, found n_samples={len(labels)}. "
-                "Give more rows or fewer folds."
+                "Use more rows or fewer folds."
             )
         cv = MultiTaskStratifiedKFold(n_splits, shuffle=True, random_state=seed)
     pairs = cv.split(X, labels, groups) if hasattr(cv, "split") else cv
@@ -63,19 +63,19 @@ def find_folds(
             raise ValueError(
                 f"cv must give folds whose test rows are not trained on, found "
                 f"{len(both)} rows in both parts of fold {k}, such as row {both[0]}. "
-                "Give a splitter such as KFold, GroupKFold or TimeSeriesSplit."
+                "Use a splitter such as KFold, GroupKFold or TimeSeriesSplit."
             )
     if not folds or (times > 1).any():
         found = f"{int((times > 1).sum())} rows are in several" if folds else "none"
         raise ValueError(
-            f"cv must give folds whose test parts share no row, found {found}. Give a "
+            f"cv must give folds whose test parts share no row, found {found}. Use a "
             "splitter such as KFold, GroupKFold or TimeSeriesSplit."
         )
     return folds, times > 0
 
 
 def as_categories(encoder: TableEncoder, X: TableLike) -> pd.DataFrame:
-    """Ids as categories that are the same in every table, and numbers."""
+    """Return ids as categories that are the same in every table, and numbers."""
     table = encoder.encode(X)
     first, sizes = encoder.layout_.column_first, encoder.layout_.column_sizes
     columns: dict[str, object] = {}
@@ -91,10 +91,10 @@ def as_categories(encoder: TableEncoder, X: TableLike) -> pd.DataFrame:
 
 
 def make_classifier(estimator: str | BaseEstimator, seed: int) -> BaseEstimator:
-    """One of the classifiers that have names, or a clone of the caller's own."""
+    """Make a classifier by its name, or a clone of the caller's, with this seed."""
     if not isinstance(estimator, str):
         made = clone(estimator)
-        # Those of the steps of a pipeline, and of what a classifier wraps.
+        # Seeds of the steps of a pipeline, and of wrapped classifiers.
         nested = (n for n in made.get_params() if n.endswith("__random_state"))
         rng = np.random.RandomState(seed)
         seeds = {name: rng.randint(2**31 - 1) for name in sorted(nested)}
@@ -111,18 +111,18 @@ def make_classifier(estimator: str | BaseEstimator, seed: int) -> BaseEstimator:
 def fit_model(
     model: BaseEstimator, X: pd.DataFrame, y: Floats, weight: Floats
 ) -> BaseEstimator | None:
-    """Fit to the rows with a weight; None where they have labels of one class."""
+    """Fit to the rows with a weight; return None if their labels are of one class."""
     rows = weight > 0
     label = y[rows].astype(np.int64)
     if not len(label) or label.min() == label.max():
         return None
     w = weight[rows]
-    if (w == 1).all():  # for classifiers that take no weights
+    if (w == 1).all():  # also works for classifiers that do not take weights
         return model.fit(X[rows], label)
     return model.fit(X[rows], label, sample_weight=w)
 
 
 def log_odds(model: BaseEstimator | None, X: pd.DataFrame, prior: float) -> Floats:
-    """Log-odds of a positive."""
+    """Predict the log-odds of a positive label; those of the prior without a model."""
     p = np.full(len(X), prior) if model is None else model.predict_proba(X)[:, 1]
     return np.asarray(logit(np.clip(p, _EDGE, 1 - _EDGE)), dtype=np.float64)

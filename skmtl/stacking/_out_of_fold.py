@@ -1,4 +1,4 @@
-"""OutOfFoldScores: what boosted trees say of a row, for a network to read."""
+"""OutOfFoldScores: scores of boosted trees as features of a network."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ from skmtl.tasks import Targets, check_sample_weight, check_targets
 class OutOfFoldScores(TransformerMixin, BaseEstimator):
     """Append the scores of boosted trees, one for each task, to a table.
 
-    Trees find interactions of ordinary columns which a network needs many rows for. A
+    Trees find interactions of ordinary columns for which a network needs many rows. A
     network learns from ids, and shares between tasks. A ranker that reads the log-odds
-    of trees as further columns has both.
+    of trees as additional columns combines both.
 
     The scores of training rows come from models that have not seen them:
     `fit_transform` fits a model for each task and fold, and each row is scored by the
@@ -55,39 +55,39 @@ class OutOfFoldScores(TransformerMixin, BaseEstimator):
     ----------
     estimator : {"hist_gradient_boosting", "lightgbm"} or classifier, \
 default="hist_gradient_boosting"
-        What gives the scores: scikit-learn's ``HistGradientBoostingClassifier``,
-        LightGBM's ``LGBMClassifier``, which is faster and needs the package, or a
-        classifier of your own with ``predict_proba``. It is fitted to a table of
-        numbers, NaN where missing, and of columns of dtype ``category`` for ids.
+        The model of the scores: scikit-learn's ``HistGradientBoostingClassifier``,
+        LightGBM's ``LGBMClassifier``, which is faster but needs the package, or your
+        own classifier with ``predict_proba``. It is fitted to a table of numbers, NaN
+        where missing, and of columns of dtype ``category`` for ids.
     cv : int, splitter or list, default=5
-        Folds. An integer is that of a shuffled
+        Folds. An integer is the number of folds of a shuffled
         :class:`~skmtl.model_selection.MultiTaskStratifiedKFold`. A splitter such as
-        ``GroupKFold`` gets the `groups` of `fit`; a list has pairs of indices. No row
+        ``GroupKFold`` gets the `groups` of `fit`; a list holds pairs of indices. No row
         may be in two test parts. Rows that are in none, such as the first ones of
-        ``TimeSeriesSplit``, have NaN as their scores.
+        ``TimeSeriesSplit``, have NaN scores.
     refit : bool or "auto", default="auto"
         How new rows are scored. With False, by the mean log-odds of the models of the
         folds. With True, by one more model for each task, which is fitted to all rows.
-        "auto" is True where a row is in no test part, since the first models then saw
-        a small part of the rows.
+        "auto" means True if some row is in no test part, since the first models were
+        then fitted to a small part of the rows.
     passthrough : bool, default=True
         Whether the columns of `X` are in the output too, before the scores.
     categorical_features : "from_dtype", None or array-like, default="from_dtype"
         Which columns hold ids, as for a ranker. The 254 most frequent ids of each are
-        categories; all others are one more. Lists of ids are given by their length.
+        categories; all others form one more. Lists of ids are reduced to their length.
     n_jobs : int or None, default=None
-        Processes that fit models. None is 1, -1 all cores.
+        Number of processes that fit models. None means 1, -1 all cores.
     random_state : int, RandomState instance or None, default=None
-        Seed of folds and models.
+        Seed of the folds and models.
 
     Attributes
     ----------
     estimators_ : list of list
         For each task, its models: those of the folds, or the one that was fitted to all
-        rows. None stands for a model that had labels of one class only; its score is
+        rows. None stands for a model that had labels of only one class; its score is
         the log-odds of the task's prior.
     encoder_ : TableEncoder
-        What turns ids to categories.
+        Turns ids into categories.
     prior_ : ndarray of shape (n_tasks,)
         Rate of positives among observed labels.
     task_names_ : ndarray of shape (n_tasks,), dtype object
@@ -104,16 +104,16 @@ default="hist_gradient_boosting"
 
     Notes
     -----
-    As in ``TargetEncoder``, ``fit(X, y).transform(X)`` is not ``fit_transform(X, y)``:
-    the former scores rows by models that were fitted to them, which is too good to be
-    true. Train a ranker on the latter, as a pipeline does.
+    As in ``TargetEncoder``, ``fit(X, y).transform(X)`` differs from
+    ``fit_transform(X, y)``: the former scores rows by models that were fitted to them,
+    so the scores are too optimistic. Train a ranker on the latter, as a pipeline does.
 
-    An estimator is fitted for each task and fold, so that the cost is that of
-    ``n_splits * n_tasks`` boosted models. They predict one after the other in serving
-    too.
+    An estimator is fitted for each task and fold, so the cost is that of
+    ``n_splits * n_tasks`` boosted models. When serving, they predict one after the
+    other.
 
-    Files of :func:`skmtl.save` and :func:`skmtl.export.to_onnx` hold rankers and no
-    trees: pickle a pipeline with this transformer, or use skops.
+    Files of :func:`skmtl.save` and :func:`skmtl.export.to_onnx` cannot hold trees:
+    pickle a pipeline with this transformer, or use skops.
 
     References
     ----------
@@ -226,13 +226,13 @@ default=None
         -------
         DataFrame of shape (n_samples, n_features + n_tasks)
             The columns of `X`, if `passthrough`, and ``score_<task>``: log-odds, NaN
-            for rows that are in no test part.
+            for rows that no test part contains.
 
         Raises
         ------
         ValueError, TypeError
-            For tables and labels that a ranker refuses, a column of `X` that is named
-            like a score, and folds with a row in two test parts.
+            For tables and labels that a ranker would refuse, for a column of `X`
+            named like a score, and for folds with a row in two test parts.
         """
         _check_table(X)
         targets = check_targets(y)
@@ -293,7 +293,7 @@ default=None
     def get_feature_names_out(
         self, input_features: object = None
     ) -> npt.NDArray[np.object_]:
-        """Give the names of the columns of `transform`.
+        """Return the names of the columns that `transform` gives.
 
         Parameters
         ----------
@@ -320,7 +320,7 @@ default=None
         seed: int,
         refit: bool,
     ) -> list[list[BaseEstimator | None]]:
-        """For each task the models of the folds, then that of all rows."""
+        """Fit, for each task, the models of the folds, then that of all rows."""
         parts = [train for train, _ in folds]
         if refit:
             parts.append(np.arange(len(table)))
@@ -344,12 +344,12 @@ default=None
         twice = set(_texts(columns)) & set(_score_names(targets.names))
         if twice and self.passthrough:
             raise ValueError(
-                f"X has columns {sorted(twice)}, which are the names of scores. Rename "
+                f"X has columns {sorted(twice)}, which are named like scores. Rename "
                 "them."
             )
 
     def _joined(self, X: TableLike, scores: Floats) -> pd.DataFrame:
-        """The columns of `fit`, if they are asked for, and the scores."""
+        """Return the columns of `fit`, if `passthrough`, and the scores."""
         frame = as_frame(X, estimator=self)
         names = _score_names(self.task_names_)
         found = pd.DataFrame(scores, columns=names, index=frame.index)
@@ -379,5 +379,5 @@ def _score_names(tasks: npt.NDArray[np.object_]) -> list[str]:
 
 
 def _texts(columns: Sequence[object]) -> list[str]:
-    """Names of columns; as scikit-learn calls them where they are not strings."""
+    """Return names of columns; ``x0``, as in scikit-learn, if they are not strings."""
     return [name if isinstance(name, str) else f"x{name}" for name in columns]

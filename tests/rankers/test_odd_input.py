@@ -42,7 +42,7 @@ def test_complex_numbers(argument):
     values = {"X": X.to_numpy(), "y": Y}
     values[argument] = values[argument] + 1j
     with pytest.raises(
-        ValueError, match=f"{argument} holds complex numbers. Give real"
+        ValueError, match=f"{argument} holds complex numbers. Pass real"
     ):
         ShareBottom(**SMALL).fit(**values)
     with pytest.raises(ValueError, match="y holds complex numbers"):

@@ -244,7 +244,7 @@ def test_towers_that_keep_an_order(impressions):
         (
             {"sharing": body(3), "sharing__width": 3},
             ValueError,
-            "sharing__width cannot be set, for sharing is a module",
+            "sharing__width cannot be set, since sharing is an existing module",
         ),
         ({"towers": body}, TypeError, r"towers must be a skmtl\.modules\.Towers"),
         (

@@ -70,7 +70,7 @@ def test_a_file_is_whole_or_not_there(fitted, tmp_path):
     with pytest.raises(ValueError, match=r"2\.parquet' has changed"):
         ranker.predict_task_proba(source, to=path)
     assert [name for name in os.listdir(tmp_path) if "proba" in name] == []
-    with pytest.raises(ValueError, match=r"keep names \['click'\], which are tasks"):
+    with pytest.raises(ValueError, match=r"keep names \['click'\], but these are"):
         ranker.predict_task_proba(folder, to=path, keep=["click"])
     with pytest.raises(ValueError, match=r"keep names \['none'\]"):
         ranker.predict_task_proba(folder, to=path, keep=["none"])

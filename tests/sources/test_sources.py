@@ -103,7 +103,7 @@ def test_named_columns_are_read_whole(small):
 
 
 def test_no_file(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"No Parquet file is at '.*none"):
+    with pytest.raises(FileNotFoundError, match=r"no Parquet file at '.*none"):
         ParquetFiles(tmp_path / "none.parquet")
     with pytest.raises(FileNotFoundError, match="folder with"):
         ParquetFiles(tmp_path)
