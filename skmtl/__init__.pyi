@@ -5,6 +5,7 @@ from . import (
     calibration as calibration,
     datasets as datasets,
     displays as displays,
+    distributed as distributed,
     embedders as embedders,
     encoding as encoding,
     export as export,

@@ -40,6 +40,7 @@ LAYERS = {
     "rankers": 6,
     "persistence": 7,
     "export": 7,
+    "distributed": 7,
     "__init__": 8,
     "__main__": 8,
 }

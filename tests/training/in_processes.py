@@ -30,6 +30,7 @@ from torch import nn
 
 from skmtl import Checkpoint, MMoE, MultiTaskRanker
 from skmtl.datasets import make_funnel
+from skmtl.distributed import fit_on_ray
 from skmtl.modules import ModuleBottom
 from skmtl.training import piles
 from skmtl.weighting import MGDA, get_strategy_names
@@ -381,16 +382,18 @@ def run_on_ray(folder):
     """One of the fits, in two workers of a local Ray."""
     import ray
     from ray.train import RunConfig, ScalingConfig
-    from ray.train.torch import TorchTrainer
-
-    def train():
-        file = folder / f"ray-{dist.get_rank()}.npz"
-        np.savez(file, **outcome(fitted(dropout=0.1)))
 
     ray.init(num_cpus=2, include_dashboard=False)
-    run_config = RunConfig(storage_path=str(folder / "ray"))
-    workers = ScalingConfig(num_workers=2)
-    TorchTrainer(train, scaling_config=workers, run_config=run_config).fit()
+    ranker = small(dropout=0.1)
+    fit_on_ray(
+        ranker,
+        X,
+        y=Y,
+        sample_weight=np.ones(len(X)),
+        scaling_config=ScalingConfig(num_workers=2),
+        run_config=RunConfig(storage_path=str(folder / "ray")),
+    )
+    np.savez(folder / "ray.npz", **outcome(ranker))
 
 
 if __name__ == "__main__":
