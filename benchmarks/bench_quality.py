@@ -69,24 +69,13 @@ from sklearn.base import clone
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import log_loss, roc_auc_score
 from sklearn.pipeline import make_pipeline
+from studies._former import FORMER
 
 from skmtl import MMoE
 from skmtl.datasets import fetch_census_income, load_adult, make_funnel
 from skmtl.stacking import OutOfFoldScores
 
 Part = tuple[pd.DataFrame, pd.DataFrame]
-FORMER: dict[str, Any] = {
-    "average_weights": False,
-    "learning_rate_schedule": "cosine",
-    "max_iter": 4,
-    "early_stopping": False,
-    "unknown_share": 0.0,
-    "n_bins": 64,
-    "interpolate_bins": False,
-    "bin_start": 1.0,
-    "bin_learning_rate_factor": 1.0,
-    "bin_flags": True,
-}
 # Tasks, and columns that are not inputs.
 PARQUET: dict[str, tuple[list[str], list[str]]] = {
     "movielens_small": (["liked", "loved"], ["timestamp"]),
@@ -336,12 +325,12 @@ def judged(
     ]
 
 
-def first_rows(parts: list[Part], n: int | None) -> list[Part]:
+def with_rows(parts: list[Part], n: int | None, seed: int) -> list[Part]:
     """The parts with `n` of the training rows, at random."""
     (X, y), *rest = parts
     if n is None or n >= len(X):
         return parts
-    at = np.sort(np.random.default_rng(0).permutation(len(X))[:n])
+    at = np.sort(np.random.default_rng(seed).permutation(len(X))[:n])
     return [(X.iloc[at], y.iloc[at]), *rest]
 
 
@@ -376,7 +365,7 @@ def main() -> None:
     fits = pd.read_csv(path) if path and path.exists() else pd.DataFrame()
     rows: list[dict[str, Any]] = fits.to_dict("records")
     for seed, name in product(options.seeds, options.tables):
-        parts = first_rows(TABLES[name](seed), options.rows)
+        parts = with_rows(TABLES[name](seed), options.rows, seed)
         key = name, len(parts[0][0]), seed
         done = {
             one["model"]

@@ -19,6 +19,7 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 import pandas as pd
+from _former import FORMER
 from scipy import stats
 
 from skmtl import MMoE
@@ -60,7 +61,8 @@ def one_seed(table: str, epochs: int, seed: int, n_rows: int) -> pd.DataFrame:
     train, test, rates = read(table, seed, n_rows)
     found = []
     for name, given in MODELS.items():
-        ranker = MMoE(max_iter=epochs, random_state=seed, **given)
+        budget = {**FORMER, "max_iter": epochs, "random_state": seed}
+        ranker = MMoE(**budget, **given)
         ranker.fit(*train)
         report = cold_start_report(ranker, *test, columns=["item_id"])
         level = ranker.predict_task_proba(test[0]).mean(axis=0) / rates

@@ -23,6 +23,7 @@ from typing import NamedTuple
 import matplotlib
 import numpy as np
 import pandas as pd
+from _former import FORMER
 from scipy import stats
 
 from skmtl import MMoE, ShareBottom, SingleTask
@@ -49,6 +50,7 @@ class Setting(NamedTuple):
 
     def models(self, seed: int) -> dict:
         budget = {
+            **FORMER,
             "max_iter": self.max_iter,
             "batch_size": self.batch_size,
             "learning_rate": 5e-3,

@@ -18,6 +18,7 @@ from time import perf_counter
 import matplotlib
 import numpy as np
 import pandas as pd
+from _former import FORMER
 from scipy import stats
 
 from skmtl import MMoE
@@ -27,10 +28,10 @@ from skmtl.metrics import roc_auc
 HERE = Path(__file__).parent
 REFIT = "refit, 1 epoch"
 DAILY = {
-    "partial_fit": {},
-    "partial_fit, constant": {"learning_rate_schedule": "constant"},
+    "partial_fit": FORMER,
+    "partial_fit, constant": {**FORMER, "learning_rate_schedule": "constant"},
 }
-ANEW = {REFIT: {"max_iter": 1}, "refit, 4 epochs": {}}
+ANEW = {REFIT: {**FORMER, "max_iter": 1}, "refit, 4 epochs": FORMER}
 
 
 def main() -> None:

@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from _former import FORMER
 from _study import draw
 from joblib import Parallel, delayed
 from scipy import stats
@@ -90,7 +91,8 @@ def run(table: str, seed: int, only: list[str] | None = None) -> list[dict[str, 
     for name, params in contenders().items():
         if only and name not in only:
             continue
-        ranker = MMoE(n_experts=4, expert_units=(64,), random_state=seed, **params)
+        size = {"n_experts": 4, "expert_units": (64,)}
+        ranker = MMoE(**{**FORMER, **size, **params}, random_state=seed)
         ranker.fit(X_train, y_train)
         val = roc_auc(y_val.to_numpy(), ranker.predict_task_proba(X_val))
         test = roc_auc(y_test.to_numpy(), ranker.predict_task_proba(X_test))

@@ -19,6 +19,7 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 import pandas as pd
+from _former import FORMER
 from _study import TABLES, run, show
 
 from skmtl import MMoE
@@ -40,10 +41,13 @@ def one(table: str, seed: int) -> list[dict]:
     rows = []
     for name, params in STRATEGIES.items():
         ranker = MMoE(
-            max_iter=EPOCHS,
-            learning_rate_schedule="constant",
-            unknown_rate=0.0,
-            random_state=seed,
+            **FORMER
+            | {
+                "max_iter": EPOCHS,
+                "learning_rate_schedule": "constant",
+                "unknown_rate": 0.0,
+                "random_state": seed,
+            },
             **params,
         )
         held = {"X_val": split.val.X, "y_val": split.val.y[tasks]}

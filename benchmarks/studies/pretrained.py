@@ -31,6 +31,7 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 import pandas as pd
+from _former import FORMER
 
 from skmtl import MMoE, PretrainedEmbedding
 from skmtl.datasets import fetch_user_behavior
@@ -148,7 +149,8 @@ def main() -> None:
     for seed in range(arguments.seeds):
         for name, table in tables(train, test, seed).items():
             embeddings = None if table is None else {"item_id": table}
-            ranker = MMoE(embeddings=embeddings, random_state=seed).fit(X, y)
+            ranker = MMoE(embeddings=embeddings, random_state=seed, **FORMER)
+            ranker.fit(X, y)
             proba = ranker.predict_task_proba(views.data[late])
             scores.setdefault(name, []).append(
                 dict(zip(y.columns, proba.T, strict=True))

@@ -24,6 +24,7 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 import pandas as pd
+from _former import FORMER
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.multioutput import MultiOutputClassifier
 
@@ -50,25 +51,25 @@ HERE = Path(__file__).parent
 def architectures(*, funnel: bool) -> dict:
     if funnel:
         along = {
-            "ChainedMMoE": ChainedMMoE(chain_probability=True),
-            "ESMM": ESMM(),
-            "AITM": AITM(),
+            "ChainedMMoE": ChainedMMoE(chain_probability=True, **FORMER),
+            "ESMM": ESMM(**FORMER),
+            "AITM": AITM(**FORMER),
         }
     else:
         along = {
-            "ChainedMMoE": ChainedMMoE(),
-            "ESMM, no funnel": ESMM(task_order={}),
-            "AITM, no calibrator": AITM(calibrator_weight=0.0),
+            "ChainedMMoE": ChainedMMoE(**FORMER),
+            "ESMM, no funnel": ESMM(task_order={}, **FORMER),
+            "AITM, no calibrator": AITM(calibrator_weight=0.0, **FORMER),
         }
     return {
-        "SingleTask": SingleTask(),
-        "PooledTask": PooledTask(),
-        "ShareBottom": ShareBottom(),
-        "SoftSharing": SoftSharing(),
-        "CrossStitch": CrossStitch(),
-        "MMoE": MMoE(),
-        "PLE": PLE(),
-        "STEM": STEM(),
+        "SingleTask": SingleTask(**FORMER),
+        "PooledTask": PooledTask(**FORMER),
+        "ShareBottom": ShareBottom(**FORMER),
+        "SoftSharing": SoftSharing(**FORMER),
+        "CrossStitch": CrossStitch(**FORMER),
+        "MMoE": MMoE(**FORMER),
+        "PLE": PLE(**FORMER),
+        "STEM": STEM(**FORMER),
         **along,
     }
 

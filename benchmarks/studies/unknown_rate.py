@@ -15,6 +15,7 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 import pandas as pd
+from _former import FORMER
 from scipy import stats
 
 from skmtl import MMoE
@@ -50,10 +51,13 @@ def one_table(seed: int, epochs: list[int]) -> list[dict]:
     for n_epochs in epochs:
         for rate in RATES:
             ranker = MMoE(
-                max_iter=n_epochs,
-                unknown_rate=rate,
-                label_weight=[1, 10, 100],
-                random_state=seed,
+                **FORMER
+                | {
+                    "max_iter": n_epochs,
+                    "unknown_rate": rate,
+                    "label_weight": [1, 10, 100],
+                    "random_state": seed,
+                }
             )
             ranker.fit(X[:N_TRAIN], y[:N_TRAIN])
             proba = ranker.predict_task_proba(X[N_TRAIN:])
