@@ -1,5 +1,8 @@
 """Searches on clusters: real ones, of two processes on this machine."""
 
+import os
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,6 +12,10 @@ from sklearn.model_selection import GridSearchCV, KFold
 from skmtl import MMoE, OutputWeightSearchCV, ShareBottom
 from skmtl.datasets import make_funnel
 from skmtl.inspection import transfer_report
+from tests.training.in_processes import run_on_ray
+from tests.training.test_processes import folder, read
+
+__all__ = ["folder"]
 
 SMALL = {"max_iter": 1, "batch_size": 512, "random_state": 0}
 RANKERS = {
@@ -82,9 +89,25 @@ def test_dask_gives_the_same_and_gets_the_table_once(log):
         assert len(log[0].sent) == 3
 
 
-@pytest.mark.filterwarnings("ignore")  # of Ray itself
-def test_ray_gives_the_same_and_takes_the_table_from_its_store(log, monkeypatch):
+@pytest.fixture(scope="module")
+def ray():
+    """Ray has no wheels for the newest Python; where it is installed, it runs."""
     ray = pytest.importorskip("ray")
+    root = Path(__file__).parents[1]
+    path = os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_AUTH_MODE", "disabled")
+        patch.setenv("RAY_worker_niceness", "0")  # or a busy machine starves them
+        patch.setenv("PYTHONPATH", path)
+        ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+        try:
+            yield ray
+        finally:
+            ray.shutdown()
+
+
+@pytest.mark.filterwarnings("ignore")  # of Ray itself
+def test_ray_gives_the_same_and_takes_the_table_from_its_store(log, ray):
     from ray.util.joblib import register_ray
 
     class Stored(pd.DataFrame):
@@ -96,15 +119,19 @@ def test_ray_gives_the_same_and_takes_the_table_from_its_store(log, monkeypatch)
             return ray.get, (self.reference,)
 
     expected = rates(log)
-    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
-    try:
-        register_ray()
-        X = Stored(log[0])
-        X.reference = ray.put(log[0])
-        with parallel_config("ray"):
-            found = rates((X, log[1]), n_jobs=2)
-    finally:
-        ray.shutdown()
+    register_ray()
+    X = Stored(log[0])
+    X.reference = ray.put(log[0])
+    with parallel_config("ray"):
+        found = rates((X, log[1]), n_jobs=2)
     np.testing.assert_array_equal(found, expected)
     assert len(log[0].sent) == 1
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.usefixtures("ray")
+def test_ray_starts_the_same_fit_as_torchrun(folder):
+    run_on_ray(folder)
+    again, on_ray = read(folder, "again")[0], np.load(folder / "ray.npz")
+    for key in again:
+        np.testing.assert_array_equal(again[key], on_ray[key])

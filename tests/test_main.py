@@ -55,7 +55,7 @@ def test_the_fastest_that_is_not_significantly_worse_is_chosen(gaps, choice, why
 @pytest.fixture
 def files(tmp_path, monkeypatch):
     """A table of impressions as CSV and as Parquet, and new rows, in a folder."""
-    log = make_funnel(6000, random_state=0)
+    log = make_funnel(2500, cart_rate=0.05, random_state=0)
     table = log.data.drop(columns="category_id").assign(time=log.timestamp)
     table = table.join(log.target[["click", "cart"]])
     monkeypatch.chdir(tmp_path)
@@ -74,8 +74,8 @@ def test_a_file_is_fitted_saved_and_predicted(files, capsys, kind):
     pytest.importorskip("safetensors")
     main(["fit", f"table.{kind}", *OPTIONS, "--quiet"])
     out = capsys.readouterr().out
-    assert "4,800 training rows, 1,200 test rows (the latest by 'time')" in out
-    latest = files.sort_values("time", kind="stable")[4800:]
+    assert "2,000 training rows, 500 test rows (the latest by 'time')" in out
+    latest = files.sort_values("time", kind="stable")[2000:]
     shown = re.search(r"^cart +(\d+) +0\.\d+ +0\.\d+ +0\.\d+$", out, re.M)
     assert int(shown[1]) == latest["cart"].sum()
     ranker = skmtl.load("ranker.safetensors")
@@ -102,7 +102,7 @@ def test_columns_that_are_not_there_are_named(files):
 
 
 def test_the_next_lines_run(tmp_path, monkeypatch):
-    log = make_funnel(6000, random_state=0)
+    log = make_funnel(2500, cart_rate=0.05, random_state=0)
     table = log.data.drop(columns="category_id").assign(time=log.timestamp)
     table = table.join(log.target[["click", "order"]])
     # The report needs both classes, and the fit ten positives.

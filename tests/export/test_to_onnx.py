@@ -25,10 +25,21 @@ def exported(estimator, tmp_path, **options):
 
 
 @pytest.fixture(scope="module")
-def session(fitted, tmp_path_factory):
+def weighed(fitted):
+    return FixedOutputWeights(fitted, [1, 2])
+
+
+@pytest.fixture(scope="module")
+def session(weighed, tmp_path_factory):
     """A file with output weights, loaded."""
-    fixed = FixedOutputWeights(fitted, [1, 2])
-    return exported(fixed, tmp_path_factory.mktemp("export"))
+    return exported(weighed, tmp_path_factory.mktemp("export"))
+
+
+@pytest.fixture(scope="module")
+def of_numbers(table):
+    """A ranker whose file is written in less time."""
+    X, y = table
+    return small_ranker("ShareBottom").fit(X[["price", "age"]], y)
 
 
 def assert_same(session, ranker, X):
@@ -50,7 +61,8 @@ def test_every_ranker_at_every_number_of_rows(name, table, tmp_path):
         X, ids = table[0], IDS
     ranker = small_ranker(name, categorical_features=ids, **params).fit(X, table[1])
     session = exported(ranker, tmp_path)
-    for n_rows in (1, 7, 1024, 1025, 30_000):
+    many = (1024, 30_000) if name in ("ShareBottom", "MMoE") else ()
+    for n_rows in (1, 7, 1025, *many):
         assert_same(session, ranker, trial_rows(ranker.encoder_, n_rows, seed=n_rows))
 
 
@@ -110,9 +122,7 @@ def test_fractions_as_ids_and_arrays(tmp_path):
     assert_same(session, ranker, X)
 
 
-@pytest.mark.parametrize(
-    "columns", [["price", "age"], ["item"], ["history"]], ids="-".join
-)
+@pytest.mark.parametrize("columns", [["item"], ["history"]], ids="-".join)
 def test_one_kind_of_column(columns, table, tmp_path):
     ranker = small_ranker("ShareBottom").fit(table[0][columns], table[1])
     assert_same(exported(ranker, tmp_path), ranker, table[0][columns])
@@ -155,13 +165,19 @@ def test_tiny_probabilities(table, tmp_path):
     assert_same(session, ranker, X)
 
 
-@pytest.mark.parametrize("method", ["sum", "product", "logit"])
-def test_ranking_score(method, fitted, table, tmp_path):
-    fixed = FixedOutputWeights(fitted, {"click": 0.5, "order": 3}, method=method)
+def test_sum_of_probabilities(session, weighed, table):
+    score = session.run(["score"], onnx_inputs(session, table[0]))[0]
+    np.testing.assert_allclose(score, weighed.decision_function(table[0]), rtol=1e-6)
+    assert_same(session, weighed, table[0])
+
+
+def test_product_of_powers(of_numbers, table, tmp_path):
+    weights = {"click": 0.5, "order": 3}
+    fixed = FixedOutputWeights(of_numbers, weights, method="product")
     session = exported(fixed, tmp_path)
     score = session.run(["score"], onnx_inputs(session, table[0]))[0]
     np.testing.assert_allclose(score, fixed.decision_function(table[0]), rtol=1e-6)
-    assert_same(session, fitted, table[0])
+    assert_same(session, fixed, table[0])
 
 
 def test_searched_weights_and_a_single_task(table, tmp_path):
@@ -311,12 +327,14 @@ def test_what_cannot_be_expressed_is_named(fitted, table, tmp_path):
     refuse("RandomForestClassifier", forest)
 
 
-def test_a_file_that_differs_is_not_written(fitted, tmp_path, monkeypatch):
+def test_a_file_that_differs_is_not_written(of_numbers, tmp_path, monkeypatch):
     path = tmp_path / "ranker.onnx"
-    predict = fitted.predict_task_proba
-    monkeypatch.setattr(fitted, "predict_task_proba", lambda X: predict(X) * (1 + 2e-4))
+    predict = of_numbers.predict_task_proba
+    monkeypatch.setattr(
+        of_numbers, "predict_task_proba", lambda X: predict(X) * (1 + 2e-4)
+    )
     with pytest.raises(RuntimeError, match="differ from those of the ranker"):
-        to_onnx(fitted, path)
+        to_onnx(of_numbers, path)
     assert not path.exists()
 
 
@@ -352,11 +370,12 @@ def test_polars(session, table):
         np.testing.assert_array_equal(cells, onnx_inputs(session, table[0])[name])
 
 
-def test_fitted_ranker_and_generators_stay(fitted, table, tmp_path):
+def test_fitted_ranker_and_generators_stay(of_numbers, table, tmp_path):
     import torch
 
-    before, state = fitted.predict_task_proba(table[0]), torch.random.get_rng_state()
-    exported(fitted, tmp_path)
-    np.testing.assert_array_equal(fitted.predict_task_proba(table[0]), before)
+    state = torch.random.get_rng_state()
+    before = of_numbers.predict_task_proba(table[0])
+    exported(of_numbers, tmp_path)
+    np.testing.assert_array_equal(of_numbers.predict_task_proba(table[0]), before)
     assert torch.equal(state, torch.random.get_rng_state())
-    assert all(p.requires_grad for p in fitted.net_.module_.parameters())
+    assert all(p.requires_grad for p in of_numbers.net_.module_.parameters())

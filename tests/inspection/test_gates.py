@@ -15,7 +15,13 @@ from skmtl.inspection._gates import _linear_cka
 from tests.rankers.conftest import make_impressions
 from tests.rankers.makers import ON_IMPRESSIONS
 
-SMALL = {**ON_IMPRESSIONS, "max_iter": 2, "tower_units": (8,), "expert_units": (16,)}
+SMALL = {
+    **ON_IMPRESSIONS,
+    "max_iter": 2,
+    "batch_size": 128,
+    "tower_units": (8,),
+    "expert_units": (16,),
+}
 
 
 KINDS = [getattr(rankers, name) for name in rankers.__all__]

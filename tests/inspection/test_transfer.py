@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from joblib import parallel_config
 from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
@@ -156,10 +157,11 @@ def test_one_fold_speaks_of_the_seeds(table):
     assert (row["low"], row["high"]) == pytest.approx(bounds)
 
 
-def test_one_column_and_processes(table):
+def test_one_column_and_two_jobs(table):
     X, y = table
     alone = transfer_report(RANKERS, X, y["click"], 2)
-    apart = transfer_report(RANKERS, X, y["click"], 2, n_jobs=2)
+    with parallel_config("threading"):
+        apart = transfer_report(RANKERS, X, y["click"], 2, n_jobs=2)
     assert alone["task"].unique().tolist() == ["click"]
     assert alone["value"].tolist() == apart["value"].tolist()
 

@@ -33,7 +33,7 @@ def reference(y, score, groups, weights="impressions", sample_weight=None):
     return np.average(areas, weights=parts), *covered
 
 
-@settings(deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(st.data())
 def test_equals_pandas_groupby(data):
     n = data.draw(st.integers(2, 50))

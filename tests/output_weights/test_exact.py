@@ -56,13 +56,13 @@ def test_coarse_probabilities_at_one_point_of_each_direction(seed, decimals):
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12)
 
 
-def test_200_000_rows():
-    proba, y = three_tasks(200_000, 0)
-    again = np.random.default_rng(1).integers(0, 100_000, 200_000)
+def test_many_rows_on_two_threads():
+    proba, y = three_tasks(60_000, 0)
+    again = np.random.default_rng(1).integers(0, 30_000, 60_000)
     proba, y = proba[again], y[again]
     search = searched(proba, y, n_jobs=2)
     points = make_candidates(11, ["0", "1", "2"])
-    some = np.random.default_rng(2).choice(len(points), 40, replace=False)
+    some = np.random.default_rng(2).choice(len(points), 20, replace=False)
     some = np.append(some, search.best_index_)
     expected = brute_force(proba.T, y[:, 2], points[some])
     found = search.cv_results_["mean_test_score"][some]
@@ -122,7 +122,7 @@ def test_missing_labels_are_left_out():
     assert search.best_score_ == pytest.approx(expected, rel=0, abs=1e-12)
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("scoring", ["auc:2", None])
 def test_halving_finds_the_argmax(seed, scoring):
     proba, y = three_tasks(60_000, seed)
@@ -166,7 +166,7 @@ def test_halving_with_samples_too_small_to_judge():
     assert found[1].n_evaluations_ == found[0].n_evaluations_
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("method", ["sum", "product", "rank", "logit"])
 def test_continuous_is_never_below_the_grid(seed, method):
     proba, y = three_tasks(800, seed)

@@ -109,8 +109,13 @@ def test_chained_probabilities(table, unseen, tmp_path):
     assert_same_predictions(round_trip(ranker, tmp_path), ranker, unseen)
 
 
-@pytest.mark.parametrize("n_tasks", [1, 2])
-@pytest.mark.parametrize("name", [*get_strategy_names(), "inverse_ratio"])
+@pytest.mark.parametrize(
+    ("name", "n_tasks"),
+    [
+        *((name, 2) for name in [*get_strategy_names(), "inverse_ratio"]),
+        *((name, 1) for name in ["uncertainty", "gradnorm", "mgda", "nash_mtl"]),
+    ],
+)
 def test_strategies_continue(name, n_tasks, table, tmp_path):
     X, y = table[0][["price", "age"]], table[1].iloc[:, :n_tasks]
     ranker = small_ranker("ShareBottom", loss_weight=name, max_iter=2).fit(X, y)

@@ -5,7 +5,7 @@ import inspect
 from skmtl import rankers
 
 ON_IMPRESSIONS = {"random_state": 0, "categorical_features": ["user", "item"]}
-SMALL = {**ON_IMPRESSIONS, "max_iter": 3, "tower_units": (8,), "batch_size": 64}
+SMALL = {**ON_IMPRESSIONS, "max_iter": 3, "tower_units": (8,), "batch_size": 128}
 
 OWN = {"bottom_units": (16,), "expert_units": (16,), "n_experts": 3}
 

@@ -69,7 +69,8 @@ def test_pooled_task_learns_any_positive_feedback():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(4000, 3))
     y = np.column_stack([X[:, 0] > 1, X[:, 0] < -1]).astype(int)
-    proba = PooledTask(random_state=0).fit(X, y).predict_task_proba(X)[:, 0]
+    ranker = PooledTask(batch_size=128, random_state=0).fit(X, y)
+    proba = ranker.predict_task_proba(X)[:, 0]
     any_positive = y.any(axis=1)
     assert proba[any_positive].min() > np.quantile(proba[~any_positive], 0.95)
 
@@ -80,7 +81,9 @@ def test_pooled_task_follows_the_heavier_label():
     y = np.column_stack([X[:, 0] > 0, X[:, 0] < 0]).astype(int)
     y *= rng.random(y.shape) < 0.5
     for weight, sign in ([1, 20], -1), ([20, 1], 1):
-        ranker = PooledTask(label_weight=weight, random_state=0).fit(X, y)
+        ranker = PooledTask(
+            label_weight=weight, batch_size=128, max_iter=3, random_state=0
+        ).fit(X, y)
         score = ranker.predict_task_proba(X)[:, 0]
         assert sign * np.corrcoef(score, X[:, 0])[0, 1] > 0.5
 
@@ -106,7 +109,8 @@ def test_esmm_estimates_conversion_over_all_impressions():
     true = 1 / (1 + np.exp(-X[:, 1]))
     click = rng.random(len(X)) < 1 / (1 + np.exp(1 - 2 * X[:, 0]))
     buy = click & (rng.random(len(X)) < true)
-    ranker = ESMM(random_state=0).fit(X, np.column_stack([click, buy]).astype(int))
+    ranker = ESMM(batch_size=512, random_state=0)
+    ranker.fit(X, np.column_stack([click, buy]).astype(int))
     found = ranker.predict_conditional_proba(X)[:, 1]
     seen = X[:, 0] > -1  # where clicks are rarer than 1 in 20 little can be learnt
     assert np.corrcoef(found[seen], true[seen])[0, 1] > 0.9
@@ -120,7 +124,9 @@ def test_calibrator_draws_probabilities_into_order():
     y = (X[:, :2] + rng.normal(size=(3000, 2)) > [0.5, 1.0]).astype(int)
 
     def excess(weight):
-        ranker = AITM(calibrator_weight=weight, random_state=0, max_iter=3).fit(X, y)
+        ranker = AITM(
+            calibrator_weight=weight, batch_size=128, max_iter=4, random_state=0
+        ).fit(X, y)
         first, second = ranker.predict_task_proba(X).T
         return np.maximum(second - first, 0).mean()
 

@@ -55,8 +55,14 @@ def test_one_step_equals_automatic_differentiation(name, impressions):
         assert_allclose(found[parameter], gradient, atol=1e-6, err_msg=parameter)
 
 
-@pytest.mark.parametrize("loss_weight", ["mgda", "gradnorm", "uncertainty"])
-@pytest.mark.parametrize("name", RANKERS)
+# Every ranker with one strategy, and the kinds of network with each: a mixture,
+# connected towers, and parts that share nothing.
+STRATEGIES = ["mgda", "gradnorm", "uncertainty"]
+PAIRS = {(name, STRATEGIES[at % 3]) for at, name in enumerate(RANKERS)}
+PAIRS |= {(name, s) for name in ("MMoE", "ChainedMMoE", "STEM") for s in STRATEGIES}
+
+
+@pytest.mark.parametrize(("name", "loss_weight"), sorted(PAIRS))
 def test_every_architecture_trains_under_strategies(name, loss_weight, impressions):
     X, y = impressions
     ranker = getattr(skmtl, name)(**FEW, loss_weight=loss_weight)

@@ -73,7 +73,8 @@ def table():
 
 
 def make(name, **params):
-    params = {"task_kinds": KINDS, "max_iter": 2} | ORDERED.get(name, {}) | params
+    own = {"task_kinds": KINDS, "max_iter": 2, "batch_size": 64}
+    params = own | ORDERED.get(name, {}) | params
     return MIXED[name](**params)
 
 
@@ -479,7 +480,8 @@ def test_quantiles_cover_their_share():
             task_kinds=kind,
             bottom_units=(8,),
             tower_units=(),
-            max_iter=50,
+            learning_rate=0.02,
+            max_iter=15,
             random_state=0,
         )
         for kind in ("regression", "multiclass")

@@ -5,6 +5,7 @@ IDS = ["user_id", "item_id", "category_id", "device", "history"]
 SHARED = {
     "categorical_features": IDS,
     "max_iter": 2,
+    "batch_size": 64,
     "tower_units": (8,),
     "embedding_dim": 4,
     "random_state": 0,

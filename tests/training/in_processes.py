@@ -379,11 +379,9 @@ def run(folder):
 
 
 def run_on_ray(folder):
-    """One of the fits, in two workers of a local Ray."""
-    import ray
+    """One of the fits, in two workers of the Ray that this process has joined."""
     from ray.train import RunConfig, ScalingConfig
 
-    ray.init(num_cpus=2, include_dashboard=False)
     ranker = small(dropout=0.1)
     fit_on_ray(
         ranker,
@@ -398,4 +396,4 @@ def run_on_ray(folder):
 
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
-    (run_on_ray if sys.argv[2:] == ["ray"] else run)(Path(sys.argv[1]))
+    run(Path(sys.argv[1]))

@@ -16,6 +16,7 @@ from skmtl.training.optimizers import WeightAverage
 
 FEW = {
     "max_iter": 3,
+    "batch_size": 128,
     "tower_units": (4,),
     "learning_rate_schedule": "constant",
     "average_weights": True,
@@ -100,7 +101,7 @@ def test_a_fit_leaves_the_mean_of_all_steps(ranker, data, monkeypatch):
         y = y[["click", "order"]]
     fitted = ranker(**params).fit(X, y)
     state = fitted.net_.module_.state_dict()
-    assert len(weights.seen) == 3 * 63
+    assert len(weights.seen) == 3 * 16
     moved = 0
     for name, value in state.items():
         mean = torch.stack([one[name] for one in weights.seen]).mean(dim=0)

@@ -22,8 +22,9 @@ def table():
 @pytest.mark.parametrize("ranker", [ShareBottom, MMoE])
 def test_bf16_learns_the_same(ranker, table):
     X, y = table
-    full = ranker(random_state=0).fit(X, y)
-    half = ranker(random_state=0, precision="bf16").fit(X, y)
+    quick = {"random_state": 0, "batch_size": 128}
+    full = ranker(**quick).fit(X, y)
+    half = ranker(**quick, precision="bf16").fit(X, y)
     assert {p.dtype for p in half.net_.module_.parameters()} == {torch.float32}
     difference = np.abs(full.predict_task_proba(X) - half.predict_task_proba(X))
     assert 0 < difference.mean() < 0.01
@@ -54,6 +55,7 @@ def test_only_what_is_shared_is_in_bf16(table):
 def test_compiled_layers_give_the_same(table):
     X, y = table
     few = {"random_state": 0, "max_iter": 1, "n_experts": 2, "learning_rate": 1e-3}
+    few["batch_size"] = 256
     plain = MMoE(**few).fit(X, y)
     compiled = MMoE(**few, compile=True).fit(X, y)
     assert set(compiled.net_.module_._compiled) == {"forward", "mix"}

@@ -79,16 +79,6 @@ def test_a_fit_again_has_the_same_bits(folder):
             assert_array_equal(fits[f"{name}/{key}"], again[key])
 
 
-def test_ray_starts_the_same_fit(folder):
-    """Ray has no wheels for the newest Python; where it is installed, it runs."""
-    pytest.importorskip("ray")
-    start("tests.training.in_processes", folder, "ray")
-    on_ray = np.load(folder / "ray.npz")
-    again = read(folder, "again")[0]
-    for key in again:
-        assert_array_equal(again[key], on_ray[key])
-
-
 def test_without_a_seed_all_processes_draw_that_of_the_first(folder):
     first, second = read(folder, "drawn")
     for key in first:
