@@ -5,6 +5,7 @@
     python benchmarks/bench_out_of_core.py --rows 300000 --order
     python benchmarks/bench_out_of_core.py --rows 1000000 10000000 100000000 \
         --attributes 15 --batch-size 8192 --log /data/log --scratch /data/scratch
+    python benchmarks/bench_out_of_core.py --vocabulary 100000 1000000 --strings
 
 Logs come from ``make_funnel`` in parts; a fit on a source never has its log whole in
 memory. Each fit has a process of its own. Peak memory is that of the process, less what
@@ -19,6 +20,8 @@ each, all in one process.
 50 to 200,000 values. ``--log`` keeps the files, and the next run reads those that it
 finds there; smaller logs are the first files of larger ones. Times are processor time,
 and the last column is the time of the whole fit by the clock.
+
+``--vocabulary`` fits tables of one column, in which each of so many ids comes twice.
 """
 
 from __future__ import annotations
@@ -85,6 +88,42 @@ def write(folder: Path, n_rows: int, n_attributes: int) -> list[str]:
     return paths
 
 
+def write_ids(path: Path, n_ids: int, *, strings: bool) -> None:
+    """Write a log in which every id comes twice, in blocks of new ids."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rng, writer = np.random.default_rng(0), None
+    for first in range(0, n_ids, PART):
+        ids = rng.permutation(np.repeat(np.arange(first, min(first + PART, n_ids)), 2))
+        frame = pd.DataFrame({"user_id": ids, "price": rng.normal(size=len(ids))})
+        if strings:
+            frame["user_id"] = "user-" + frame["user_id"].astype(str)
+        for task in TASKS:
+            frame[task] = rng.integers(0, 2, len(ids))
+        table = pa.Table.from_pandas(frame, preserve_index=False)
+        writer = writer or pq.ParquetWriter(path, table.schema)
+        writer.write_table(table)
+    assert writer is not None
+    writer.close()
+
+
+def vocabulary(options: argparse.Namespace) -> None:
+    """Print a line for each number of ids."""
+    print(f"{'ids':>12}{'parameters':>14}{'after pass 1':>14}{'peak MiB':>10}")
+    for n_ids in options.vocabulary:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "ids.parquet"
+            write_ids(path, n_ids, strings=options.strings)
+            one = run([str(path)], "source", options)
+        counted = one["_count_mib"] - one["before_mib"]
+        print(
+            f"{n_ids:>12,}{one['parameters']:>14,}{counted:>14,.0f}"
+            f"{one['peak_mib']:>10,.0f}",
+            flush=True,
+        )
+
+
 class EpochTimes(Callback):
     """Processor seconds of each epoch."""
 
@@ -101,9 +140,10 @@ def measure(options: argparse.Namespace) -> None:
     times, passes = EpochTimes(), {}
     for name in ("_count", "_scatter"):
         timed(name, passes)
+    attributes = [f"attribute_{k}" for k in range(options.attributes)]
+    ids = ["user_id"] if options.vocabulary else IDS + attributes
     ranker = MODELS[options.model](
-        categorical_features=IDS
-        + [f"attribute_{k}" for k in range(options.attributes)],
+        categorical_features=ids,
         max_iter=options.epochs,
         batch_size=options.batch_size,
         early_stopping=False,
@@ -123,6 +163,7 @@ def measure(options: argparse.Namespace) -> None:
     found = {
         "seconds": time.process_time() - begun,
         "clock": time.perf_counter() - clock,
+        "before_mib": before,
         "peak_mib": status_mib("VmHWM") - before,
         "epochs": times.times,
         "parameters": sum(p.numel() for p in ranker.net_.module_.parameters()),
@@ -250,10 +291,14 @@ def main() -> None:
     parser.add_argument("--log", help="folder for the files, which stay there")
     parser.add_argument("--scratch", help="folder for the piles")
     parser.add_argument("--verbose", type=int, default=0, help="all that is measured")
+    parser.add_argument("--vocabulary", type=int, nargs="+", help="numbers of ids")
+    parser.add_argument("--strings", action="store_true", help="of --vocabulary")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.worker:
         measure(options)
+    elif options.vocabulary:
+        vocabulary(options)
     elif options.order:
         order(options)
     else:
