@@ -2,7 +2,8 @@
 
     python benchmarks/bench_processes.py --rows 200000 --rounds 3
     python benchmarks/bench_processes.py --rows 100000 --batch-sizes 8192 --rounds 2
-    python benchmarks/bench_processes.py --models MMoE --processes 1 2 4 --model
+    python benchmarks/bench_processes.py --models MMoE --rows 65536 \
+        --batch-sizes 512 2048 8192 --processes 1 2 4 --model
     python benchmarks/bench_processes.py --models AITM MMoE --rows 24000 \
         --batch-sizes 64 --epochs 1 --rounds 1 --nudge
 
@@ -206,7 +207,8 @@ def best(outcomes: list[dict[str, object]]) -> dict[str, float]:
 def predict(found: dict[int, dict[int, dict[str, float]]], network: float) -> None:
     """Compare steps with a model of them, and say what it gives for clusters."""
     sizes = list(found)
-    rate, constant = np.polyfit(sizes, [found[size][1]["step"] for size in sizes], 1)
+    steps = np.array([found[size][1]["step"] for size in sizes])
+    rate, constant = np.polyfit(sizes, steps, 1, w=1 / steps)
     two = [found[size][2] for size in sizes]
     speed = sum(map(sent(2), two)) / sum(one["exchange"] for one in two)
     print(

@@ -87,9 +87,11 @@ def test_without_a_seed_all_processes_draw_that_of_the_first(folder):
     assert np.abs(first["levels"] - of_zero["levels"]).max() > 1e-3
 
 
-def test_a_checkpoint_of_all_processes_resumes_a_fit(folder):
+def test_a_checkpoint_of_all_processes_resumes_a_fit(folder, found):
+    """One that was interrupted, and one that ended as a process was slow."""
     through = outcome(fitted(max_iter=4))
-    for resumed in read(folder, "resumed"):
+    assert found[0]["saved"]
+    for resumed in read(folder, "resumed") + read(folder, "recovered"):
         np.testing.assert_allclose(resumed["levels"], through["levels"], atol=1e-5)
         assert len(resumed["history"]) == len(through["history"])
     assert not list((folder / "shared").iterdir())
