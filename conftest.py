@@ -1,5 +1,6 @@
 """Two workers on two cores, one thread each."""
 
+import gc
 import os
 
 import pytest
@@ -25,6 +26,27 @@ def pytest_xdist_auto_num_workers(config):
     from joblib import cpu_count
 
     return min(cpu_count(), MAX_WORKERS)
+
+
+def pytest_collection_modifyitems(items):
+    """Start the long tests first, some in the share of each of two workers.
+
+    A long test that comes last would leave the other worker without work.
+    """
+    long = [item for item in items if item.get_closest_marker("long")]
+    files = dict.fromkeys(item.path for item in long)
+    half = list(files)[::2]
+    first = [item for item in long if item.path in half]
+    second = [item for item in long if item.path not in half]
+    rest = [item for item in items if not item.get_closest_marker("long")]
+    at = max(0, len(items) // 2 - len(first))
+    items[:] = [*first, *rest[:at], *second, *rest[at:]]
+
+
+def pytest_collection_finish():
+    """Have the garbage collector pass over what is there before the first test."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from tests.training.test_processes import folder, read
 
 __all__ = ["folder"]
 
+pytestmark = pytest.mark.long
 SMALL = {"max_iter": 1, "batch_size": 512, "random_state": 0}
 RANKERS = {
     "MMoE": MMoE(n_experts=2, expert_units=(8,), **SMALL),

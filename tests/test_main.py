@@ -14,6 +14,7 @@ from skmtl.__main__ import NEXT, choose, main
 from skmtl.datasets import make_funnel
 
 
+@pytest.mark.long
 def test_main_prints_a_table_and_what_to_do_next(capsys):
     main(["--max-iter", "1"])
     out = capsys.readouterr().out

@@ -73,6 +73,7 @@ def ask(path, rows):
     return answer["pid"], answer["proba"]
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="gunicorn needs fork")
 def test_workers_of_gunicorn_that_share_a_ranker(fitted):
     ranker, X = fitted

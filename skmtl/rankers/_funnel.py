@@ -70,8 +70,9 @@ class ESMM(BottomRanker):
     --------
     >>> from skmtl import ESMM
     >>> from skmtl.datasets import make_funnel
-    >>> log = make_funnel(5000, random_state=0)
-    >>> ranker = ESMM(random_state=0).fit(log.data, log.target[["click", "cart"]])
+    >>> log = make_funnel(2000, random_state=0)
+    >>> y = log.target[["click", "cart"]]
+    >>> ranker = ESMM(max_iter=2, random_state=0).fit(log.data, y)
     >>> click, cart = ranker.predict_task_proba(log.data).T
     >>> bool((cart <= click).all())
     True
@@ -171,10 +172,11 @@ class AITM(BottomRanker):
     --------
     >>> from skmtl import AITM
     >>> from skmtl.datasets import make_funnel
-    >>> log = make_funnel(5000, random_state=0)
-    >>> ranker = AITM(random_state=0).fit(log.data, log.target[["click", "cart"]])
+    >>> log = make_funnel(2000, random_state=0)
+    >>> y = log.target[["click", "cart"]]
+    >>> ranker = AITM(max_iter=2, random_state=0).fit(log.data, y)
     >>> ranker.predict_task_proba(log.data).shape
-    (5000, 2)
+    (2000, 2)
     """
 
     task_order: TaskOrder = parameter(default=None, allowed=["array-like", dict, None])

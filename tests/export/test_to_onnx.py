@@ -128,13 +128,6 @@ def test_one_kind_of_column(columns, table, tmp_path):
     assert_same(exported(ranker, tmp_path), ranker, table[0][columns])
 
 
-def test_flags_have_no_bins(table, tmp_path):
-    X = table[0][["price", "age"]].assign(price=lambda frame: frame["price"] > 1)
-    ranker = small_ranker("ShareBottom").fit(X, table[1])
-    assert len(ranker.encoder_.bin_sizes_) == 1
-    assert_same(exported(ranker, tmp_path), ranker, X)
-
-
 def test_constant_and_unobserved_tasks(table, tmp_path):
     y = table[1].astype(float).assign(never=0.0, unknown=np.nan)
     with pytest.warns(UserWarning, match="never|unknown"):
@@ -271,10 +264,11 @@ def test_metadata_and_signature(session, fitted):
     assert [one.name for one in session.get_outputs()] == ["probabilities", "score"]
 
 
-def test_names_that_are_taken(table, tmp_path):
+def test_names_that_are_taken_and_flags_without_bins(table, tmp_path):
     X = table[0].rename(columns={"price": "score", "age": "probabilities"})
-    X = X[["score", "probabilities"]]
+    X = X[["score", "probabilities"]].assign(score=X["score"] > 1)
     ranker = small_ranker("ShareBottom").fit(X, table[1])
+    assert len(ranker.encoder_.bin_sizes_) == 1
     session = exported(ranker, tmp_path)
     assert [one.name for one in session.get_inputs()] == [
         "score_input",

@@ -8,6 +8,7 @@ from skmtl.datasets import fetch_census_income
 from skmtl.metrics import roc_auc
 
 
+@pytest.mark.long
 def test_default_mmoe_reaches_the_published_level():
     """MMoE paper: .9410 and .9926; PLE paper, best of its models: .9522 and .9945."""
     try:

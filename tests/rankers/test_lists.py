@@ -18,9 +18,9 @@ from skmtl.tasks import check_targets
 from skmtl.training.loop import merge_rows
 
 PARAMS = {
-    "max_iter": 3,
+    "max_iter": 2,
     "tower_units": (8,),
-    "batch_size": 64,
+    "batch_size": 128,
     "random_state": 0,
     "categorical_features": ["item", "history", "tags"],
     "share_embedding": {"history": "item"},
@@ -105,7 +105,7 @@ def test_only_empty_lists_to_fit_on(kind, table):
 def test_attention_finds_what_a_mean_does_not():
     X, y = make_histories(10_000, n_items=100)
     train, test = slice(0, 8000), slice(8000, None)
-    params = {**PARAMS, "max_iter": 4, "tower_units": (64,)}
+    params = {**PARAMS, "max_iter": 4, "batch_size": 64, "tower_units": (64,)}
     attention, mean = (
         MMoE(**{**params, "pooling": pooling})
         .fit(X[train], y[train])
@@ -170,7 +170,8 @@ def test_same_seed_same_predictions_on_any_number_of_threads(table, set_threads)
 @pytest.mark.parametrize("optimizer", ["lazy_adam", "adam"])
 def test_cross_validation_and_searches_take_rows_of_lists(optimizer, table):
     X, y = table
-    ranker = MMoE(**PARAMS, early_stopping=True, embedding_optimizer=optimizer)
+    params = PARAMS | {"batch_size": 64, "max_iter": 3, "early_stopping": True}
+    ranker = MMoE(**params, embedding_optimizer=optimizer)
     proba = cross_val_predict(ranker, X, y, cv=KFold(2), method="predict_proba")
     for train, test in KFold(2).split(X):
         by_hand = clone(ranker).fit(X.iloc[train], y.iloc[train])
@@ -239,7 +240,7 @@ BAD = [
     ({"embedding_dim": {"history": 4}}, r"\['history'\], which .* table of their own"),
     ({"share_embedding": {"tags": "item"}}, "'item', which holds numbers"),
     ({"share_embedding": {"history": "itme"}}, "'itme', which is not a column"),
-    ({"share_embedding": {"history": "history"}}, "circle"),
+    ({"share_embedding": {"history": "history"}}, "cycle"),
     ({"max_length": 0}, "'max_length' parameter"),
 ]
 

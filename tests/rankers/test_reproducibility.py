@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import joblib
 import numpy as np
+import pytest
 import torch
 from numpy.testing import assert_array_equal
 from sklearn.model_selection import KFold, cross_val_predict
@@ -14,6 +15,7 @@ from sklearn.model_selection import KFold, cross_val_predict
 from tests.rankers.makers import small_mmoe
 
 
+@pytest.mark.long
 def test_cross_val_predict_is_the_same_in_two_processes(impressions):
     X, y = impressions
     alone, apart = (

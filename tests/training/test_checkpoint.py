@@ -365,6 +365,7 @@ def test_a_seed_is_needed(impressions, tmp_path):
         ShareBottom(callbacks=[Checkpoint(tmp_path)], **params).fit(*impressions)
 
 
+@pytest.mark.long
 @pytest.mark.skipif(os.name != "posix", reason="needs SIGKILL")
 def test_kill_9(tmp_path):
     """A process that dies between any two instructions, and another one after it."""

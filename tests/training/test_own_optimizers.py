@@ -13,6 +13,7 @@ from skmtl.training.optimizers import LazyAdam
 from tests.rankers.makers import MAKERS, ON_IMPRESSIONS
 
 SMALL = {**ON_IMPRESSIONS, "max_iter": 2, "expert_units": (8,), "tower_units": (4,)}
+SMALL["batch_size"] = 128
 
 
 def dense(ranker):

@@ -21,7 +21,7 @@ from skmtl.training.batches import Batches, TensorTable, draw_lists, group_codes
 from tests.rankers.makers import MAKERS
 
 RANKED = {"click": BinaryTask("pairwise"), "cart": BinaryTask("listwise")}
-SMALL = {"max_iter": 2, "random_state": 0}
+SMALL = {"max_iter": 2, "batch_size": 128, "random_state": 0}
 
 
 def make_log(n=1600, seed=0):

@@ -26,6 +26,7 @@ from tests.rankers.conftest import make_impressions
 
 def mmoe(**kwargs):
     small = {"n_experts": 2, "expert_units": (8,), "tower_units": (8,), "max_iter": 4}
+    small["batch_size"] = 64
     ids = {"categorical_features": ["user", "item"], "random_state": 0}
     return MMoE(**{**small, **ids, "learning_rate": 0.02, **kwargs})
 
