@@ -166,7 +166,7 @@ def test_rare_ids_with_a_vector_have_a_row():
     X = pd.DataFrame({"item": ids}).astype("category")
     y = rng.integers(0, 2, len(ids))
     table = pd.DataFrame(rng.normal(size=(30, 16)), index=np.arange(100, 130))
-    with pytest.warns(UserWarning, match="column 'item' have vectors for 7%"):
+    with pytest.warns(UserWarning, match="column 'item' have vectors for only 7%"):
         ranker = MMoE(embeddings={"item": table}, random_state=0).fit(X, y)
     codes = ranker.encoder_.encode(X.tail(40)).ids[:, 0]
     assert len(set(codes[:30])) == 30
