@@ -203,7 +203,7 @@ class Pipeline(nn.Module):
 
     def _expected(self, outputs: Tensor) -> list[Tensor]:
         """Compute expected labels, task by task or, if all are binary, at once."""
-        if self.kinds.all_binary:
+        if self.kinds.all_binary and len(self.kinds.task_of) == len(self.kinds):
             together = self.kinds[0].graph(outputs)
             ordered = any(self.parents)
             return list(together.split(1, dim=1)) if ordered else [together]

@@ -33,8 +33,9 @@ class ChainedTowers(Towers):
     n_outputs : sequence of int or None, default=None
         Outputs of each task; None for one.
     binary : sequence of bool or None, default=None
-        Whether outputs are log-odds, which are multiplied; None if all are. A task of
-        another kind neither has parents nor is one, if probabilities are multiplied.
+        Whether first outputs are log-odds, which are multiplied; None if all are. A
+        task of another kind neither has parents nor is one, if probabilities are
+        multiplied.
 
     Notes
     -----
@@ -108,7 +109,7 @@ def given_parents(
     for task, before in enumerate(parents):
         rate = rates[task]
         if before:
-            rate = rate / torch.stack([rates[p] for p in before]).amin(dim=0)
+            rate = rate / torch.stack([rates[p][:1] for p in before]).amin(dim=0)
         # Conditional rates of 1 occur (a task that copies another).
         given.append(rate.clamp(1e-6, 1 - 1e-3) if binary[task] else rate)
     return given
@@ -122,20 +123,29 @@ def multiply_along(
 ) -> list[Tensor]:
     """Logits of the products of the probabilities along a graph of tasks.
 
-    Outputs of tasks that are not binary stay as they are.
+    Outputs of tasks that are not binary, and further ones of binary tasks, stay as they
+    are.
     """
     log_p: dict[int, Tensor] = {}
     for task in order:
         if binary is not None and not binary[task]:
             continue
-        log_p[task] = log_sigmoid(logits[task])
+        own = logits[task]
+        log_p[task] = log_sigmoid(own if own.shape[-1] == 1 else own[..., :1])
         if parents[task]:
             before = torch.stack([log_p[p] for p in parents[task]])
             log_p[task] = log_p[task] + before.amin(dim=0)
     return [
-        logit_of_log(log_p[task]) if task in log_p else own
+        _with_first(logit_of_log(log_p[task]), own) if task in log_p else own
         for task, own in enumerate(logits)
     ]
+
+
+def _with_first(first: Tensor, columns: Tensor) -> Tensor:
+    """Columns with another one in the first place."""
+    if columns.shape[-1] == 1:
+        return first
+    return torch.cat([first, columns[..., 1:]], dim=-1)
 
 
 def log_sigmoid(logits: Tensor) -> Tensor:

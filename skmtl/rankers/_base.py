@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self, cast
 
 import numpy as np
@@ -64,9 +64,9 @@ from skmtl.sources.opening import are_names, named_columns
 from skmtl.tasks import (
     BinaryTask,
     Targets,
+    TaskKind,
     TaskKinds,
-    all_have_classes,
-    are_many_classes,
+    TaskKindsLike,
     check_sample_weight,
     check_targets,
     warn_of_rare_tasks,
@@ -84,11 +84,27 @@ from skmtl.training.starts import NextTable, NoPretrainedRows, Start, WarmStart
 _ANY_WIDTH = 64
 
 
+def _all_have_classes(given: TaskKindsLike) -> bool:
+    """Whether `task_kinds`, before anything is checked, names no regression."""
+    values = given.values() if isinstance(given, Mapping) else [given]
+    return all(
+        value.has_classes if isinstance(value, TaskKind) else value != "regression"
+        for value in values
+    )
+
+
+def _are_many_classes(given: TaskKindsLike) -> bool:
+    """Whether `task_kinds`, before anything is checked, has several classes by task."""
+    if isinstance(given, TaskKind):
+        return given.many_classes
+    return given in ("ordinal", "multiclass")
+
+
 def _why_without_classes(ranker: MultiTaskRanker) -> str | None:
     """Say why a ranker has no probabilities of classes; None if it has them."""
     who = type(ranker).__name__
     if not ranker._is_fitted():
-        if all_have_classes(ranker.task_kinds):
+        if _all_have_classes(ranker.task_kinds):
             return None
         return f"{who} has no predict_proba, since task_kinds names a regression."
     for name, kind in zip(ranker.task_names_, ranker._kinds, strict=True):
@@ -723,8 +739,8 @@ default=None
         tags.target_tags.multi_output = tags.target_tags.single_output = True
         tags.input_tags.allow_nan = True
         tags.input_tags.categorical = True
-        if all_have_classes(self.task_kinds):
-            tags.classifier_tags.multi_class = are_many_classes(self.task_kinds)
+        if _all_have_classes(self.task_kinds):
+            tags.classifier_tags.multi_class = _are_many_classes(self.task_kinds)
             tags.classifier_tags.multi_label = True
             return tags
         # Cross-validation must not look for classes in numbers, and scorers must judge

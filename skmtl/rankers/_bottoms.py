@@ -254,6 +254,11 @@ class PooledTask(BottomRanker):
                     f"{name!r} is of kind {kind.name}. Pass binary tasks only, or use "
                     "SingleTask or ShareBottom."
                 )
+            if kind.n_scores > 1:
+                raise ValueError(
+                    f"PooledTask has one score, but task {name!r}, {kind!r}, needs "
+                    f"{kind.n_scores}. Take another loss, or SingleTask or ShareBottom."
+                )
 
     def _make_towers(self, width: int, names: list[str], kinds: TaskKinds) -> Towers:
         return PooledTower(

@@ -1,7 +1,9 @@
 """What a task is: its kind, the labels that callers give, and their weights."""
 
 from skmtl.tasks.arguments import (
+    TaskKindsLike,
     as_kind,
+    binary_kinds,
     check_row_weight,
     check_sample_weight,
     check_some_weight,
@@ -9,15 +11,7 @@ from skmtl.tasks.arguments import (
     task_weights,
 )
 from skmtl.tasks.classes import MulticlassTask, OrdinalTask
-from skmtl.tasks.kinds import (
-    BinaryTask,
-    TaskKind,
-    TaskKinds,
-    TaskKindsLike,
-    all_have_classes,
-    are_many_classes,
-    binary_kinds,
-)
+from skmtl.tasks.kinds import BinaryTask, TaskKind, TaskKinds
 from skmtl.tasks.regression import RegressionTask
 from skmtl.tasks.targets import (
     Targets,
@@ -37,8 +31,6 @@ __all__ = [
     "TaskKind",
     "TaskKinds",
     "TaskKindsLike",
-    "all_have_classes",
-    "are_many_classes",
     "as_kind",
     "binary_kinds",
     "check_row_weight",

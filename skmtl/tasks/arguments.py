@@ -12,7 +12,7 @@ import pandas as pd
 from skmtl._containers import table_of_tasks
 from skmtl._typing import AnyArray, ColumnName
 from skmtl.tasks.classes import MulticlassTask, OrdinalTask
-from skmtl.tasks.kinds import BinaryTask, TaskKind, TaskKinds, TaskKindsLike
+from skmtl.tasks.kinds import BinaryTask, TaskKind, TaskKinds
 from skmtl.tasks.regression import RegressionTask
 
 
@@ -213,6 +213,15 @@ NAMED: dict[str, type[TaskKind]] = {
     kind.name: kind
     for kind in (BinaryTask, RegressionTask, OrdinalTask, MulticlassTask)
 }
+
+
+def binary_kinds(n_tasks: int) -> TaskKinds:
+    """Give the kinds of tasks that are all binary."""
+    return TaskKinds([BinaryTask()] * n_tasks)
+
+
+# A kind, or its name, for all tasks or by task.
+TaskKindsLike: TypeAlias = str | TaskKind | Mapping[str, str | TaskKind] | None
 
 
 def kinds_by_task(given: TaskKindsLike, names: Sequence[object]) -> list[TaskKind]:

@@ -372,11 +372,6 @@ class MulticlassTask(ClassesTask):
         return self.n_classes
 
     @property
-    def n_scores(self) -> int:
-        """One for each class."""
-        return self.n_classes
-
-    @property
     def n_columns(self) -> int:
         """One for each class."""
         return self.n_classes

@@ -6,8 +6,8 @@ import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from numbers import Real
-from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias, TypeVar
+from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -97,7 +97,7 @@ class TaskKind(ABC):
     @property
     def n_scores(self) -> int:
         """Numbers that the tower gives; `n_thresholds` make the outputs of them."""
-        return 1
+        return 1 if self.n_thresholds else self.n_outputs
 
     @property
     def n_thresholds(self) -> int:
@@ -165,7 +165,7 @@ class TaskKind(ABC):
 
     def indicators(self, labels: Floats) -> Floats:
         """What the levels of one task are means of, ``(n_samples, n_outputs)``."""
-        return labels[:, None]
+        return labels[:, None].repeat(self.n_outputs, axis=1)
 
     def numbers(self, labels: Floats) -> Floats:
         """Give what labels of one task are worth, of their numbers."""
@@ -245,7 +245,7 @@ class TaskKind(ABC):
 
     def judged(self, levels: Floats) -> npt.NDArray[Any]:
         """Give what the metric judges of each task, ``(n_samples, n_tasks, ...)``."""
-        return levels
+        return self.expected(levels)
 
     def judged_outputs(
         self, outputs: npt.NDArray[np.floating]
@@ -330,18 +330,26 @@ class BinaryTask(TaskKind):
 
     Parameters
     ----------
-    ranking : {"pairwise", "listwise"} or None, default=None
+    ranking : {"pairwise", "listwise", "jrc", "lambdarank"} or None, default=None
         Loss of the order of rows within groups, such as the impressions of a request,
         which is added to the cross-entropy. It needs ``fit(X, y, groups=...)``.
 
         - "pairwise": logistic loss of the difference in log-odds between each positive
           and each negative row of a group (RankNet);
         - "listwise": cross-entropy of the probabilities of a group, divided by their
-          sum (ListCE).
+          sum (ListCE);
+        - "jrc": cross-entropy of a softmax over the rows of a group, for positives of
+          one logit and for negatives of another, whose difference is the log-odds
+          (JRC). The network has two outputs for the task;
+        - "lambdarank": the pairwise loss, each pair weighed by the NDCG that the two
+          rows would gain or lose if they changed places (LambdaRank, a case of
+          LambdaLoss).
 
-        The true probabilities minimise both, as they do the cross-entropy.
+        The true probabilities minimise the first three, as they do the cross-entropy.
     ranking_weight : float, default=1.0
         Weight of this loss; that of the cross-entropy is 1.
+    k : int, default=10
+        Positions of a group that count in the NDCG of "lambdarank", from the top.
 
     See Also
     --------
@@ -360,6 +368,12 @@ class BinaryTask(TaskKind):
            losses).
     .. [3] A. Bai et al., "Regression Compatible Listwise Objectives for Calibrated
            Ranking with Binary Relevance", CIKM 2023 (listwise).
+    .. [4] X.-R. Sheng et al., "Joint Optimization of Ranking and Calibration with
+           Contextualized Hybrid Model", KDD 2023 (jrc).
+    .. [5] C. Burges, "From RankNet to LambdaRank to LambdaMART: An Overview",
+           MSR-TR-2010-82, section 4 (lambdarank).
+    .. [6] X. Wang et al., "The LambdaLoss Framework for Ranking Metric Optimization",
+           CIKM 2018, section 5.2 (lambdarank as a loss).
 
     Examples
     --------
@@ -379,6 +393,7 @@ class BinaryTask(TaskKind):
     # Also of tasks in files from before there were such losses.
     ranking: str | None = None
     ranking_weight: float = 1.0
+    k: int = 10
     #: The ROC AUC.
     metric = "auc"
     #: What the metric is called in a fit's history.
@@ -386,25 +401,38 @@ class BinaryTask(TaskKind):
     has_label_weight = True
 
     def __init__(
-        self, ranking: str | None = None, *, ranking_weight: float = 1.0
+        self,
+        ranking: str | None = None,
+        *,
+        ranking_weight: float = 1.0,
+        k: int = 10,
     ) -> None:
-        if ranking not in (known := (None, "pairwise", "listwise")):
+        known = (None, "pairwise", "listwise", "jrc", "lambdarank")
+        if ranking not in known:
             raise ValueError(f"ranking must be one of {known}, found {ranking!r}.")
         if not (isinstance(ranking_weight, Real) and 0 < ranking_weight < np.inf):
-            found = f"a number above 0, found {ranking_weight!r}"
-            raise ValueError(f"ranking_weight must be {found}.")
-        self.ranking, self.ranking_weight = ranking, float(ranking_weight)
+            wanted = f"a number above 0, found {ranking_weight!r}"
+            raise ValueError(f"ranking_weight must be {wanted}.")
+        if not (isinstance(k, Integral) and k > 0):
+            raise ValueError(f"k must be an integer above 0, found {k!r}.")
+        self.ranking, self.k = ranking, int(k)
+        self.ranking_weight = float(ranking_weight)
 
     @property
     def needs_groups(self) -> bool:
         return self.ranking is not None
 
+    @property
+    def n_outputs(self) -> int:
+        """The log-odds, and for "jrc" the logit of a negative."""
+        return 2 if self.ranking == "jrc" else 1
+
     def make_list_loss(self) -> nn.Module | None:
-        from skmtl.tasks.ranking import LIST_LOSSES
+        from skmtl.tasks.ranking import make_list_loss
 
         if self.ranking is None:
             return None
-        return LIST_LOSSES[self.ranking](self.ranking_weight)
+        return make_list_loss(self.ranking, factor=self.ranking_weight, k=self.k)
 
     @property
     def labels(self) -> AnyArray:
@@ -431,31 +459,36 @@ class BinaryTask(TaskKind):
         # torch, which metrics must not load, is imported where a net is trained
         from skmtl.tasks.losses import CrossEntropy
 
-        return CrossEntropy(label_weight)
+        return CrossEntropy(label_weight, n_outputs=self.n_outputs)
 
     def predict(self, outputs: npt.NDArray[np.floating]) -> Floats:
-        return np.asarray(expit(outputs))
+        """Give probabilities, for both outputs that of the log-odds."""
+        return np.repeat(expit(self._first(outputs)), self.n_outputs, axis=1)
+
+    def expected(self, levels: Floats) -> Floats:
+        return self._first(levels)
 
     def graph(self, outputs: Tensor) -> Tensor:
         # The sigmoid of onnxruntime has an error of 1e-16, much if it is tiny.
-        return 1 / (1 + (-outputs).exp())
+        log_odds = outputs if self.n_outputs == 1 else outputs[:, :1]
+        return 1 / (1 + (-log_odds).exp())
 
     def probabilities(self, levels: Floats) -> list[Floats]:
-        return [np.column_stack([1 - p, p]) for p in levels.T]
+        return [np.column_stack([1 - p, p]) for p in self._first(levels).T]
 
     def judged_outputs(
         self, outputs: npt.NDArray[np.floating]
     ) -> npt.NDArray[np.floating]:
-        return outputs  # of the same order as probabilities
+        return self._first(outputs)  # of the same order as probabilities
 
     def has_score(self, labels: npt.NDArray[np.floating]) -> bool:
         return bool(labels.min(initial=1) < labels.max(initial=0))
 
     def decide(self, levels: Floats) -> npt.NDArray[np.int64]:
-        return (levels > 0.5).astype(np.int64)
+        return (self._first(levels) > 0.5).astype(np.int64)
 
     def is_constant(self, means: Floats) -> npt.NDArray[np.bool_]:
-        return np.isnan(means) | np.isin(means, (0.0, 1.0))
+        return self._first(np.isnan(means) | np.isin(means, (0.0, 1.0)))
 
     def constant(self, means: Floats) -> Floats:
         return np.nan_to_num(means, nan=0.5)
@@ -466,7 +499,8 @@ class BinaryTask(TaskKind):
 
     def intercept(self, parts: Sequence[Part], means: Floats) -> Floats:
         own = [(z[0], float(share[0]), weight) for z, share, weight in parts]
-        return np.array([shift_of_log_odds(own, float(means[0]))])
+        shift = shift_of_log_odds(own, float(means[0]))
+        return np.array([shift, 0.0][: self.n_outputs])
 
     def updated_means(
         self,
@@ -483,7 +517,12 @@ class BinaryTask(TaskKind):
         positives = min(n_known / weight.mean(), _POSITIVES) if rate > 0 else 0.0
         n_prior = positives / rate if positives else 0.0
         w = weight / weight.mean()
-        return np.array([(positives + w @ labels) / (n_prior + w.sum())])
+        mean = (positives + w @ labels) / (n_prior + w.sum())
+        return np.full(self.n_outputs, mean)
+
+    def _first(self, of_outputs: npt.NDArray[T]) -> npt.NDArray[T]:
+        """What belongs to the log-odds of each task, along the last axis."""
+        return of_outputs[..., :: self.n_outputs]
 
 
 # Log-odds, their share of the mean, and weights of the rows.
@@ -600,8 +639,8 @@ class TaskKinds:
 
     def expected(self, levels: Floats) -> Floats:
         """Give expected labels, ``(n_samples, n_columns)``, of levels."""
-        if self.all_binary:
-            return levels
+        if len(self.groups) == 1:
+            return self.groups[0].kind.expected(levels)
         return np.concatenate(
             [k.expected(levels[:, own]) for k, own in self._with_outputs()], axis=1
         )
@@ -648,7 +687,7 @@ class TaskKinds:
     def rates(self, means: Floats) -> Floats:
         """Give rates of positives, ``(n_tasks,)``; NaN where not binary."""
         if self.all_binary:
-            return means
+            return self.by_task(means)
         return np.array(
             [
                 means[own.start] if isinstance(kind, BinaryTask) else np.nan
@@ -671,28 +710,3 @@ class TaskKinds:
             return parts[0]
         order = np.argsort([place for own in places for place in own])
         return np.concatenate(parts, axis=-1)[..., order]
-
-
-def binary_kinds(n_tasks: int) -> TaskKinds:
-    """Give the kinds of tasks that are all binary."""
-    return TaskKinds([BinaryTask()] * n_tasks)
-
-
-# A kind, or its name, for all tasks or by task.
-TaskKindsLike: TypeAlias = str | TaskKind | Mapping[str, str | TaskKind] | None
-
-
-def all_have_classes(given: TaskKindsLike) -> bool:
-    """Whether `task_kinds`, before anything is checked, names no regression."""
-    values = given.values() if isinstance(given, Mapping) else [given]
-    return all(
-        value.has_classes if isinstance(value, TaskKind) else value != "regression"
-        for value in values
-    )
-
-
-def are_many_classes(given: TaskKindsLike) -> bool:
-    """Whether `task_kinds`, before anything is checked, has several classes by task."""
-    if isinstance(given, TaskKind):
-        return given.many_classes
-    return given in ("ordinal", "multiclass")

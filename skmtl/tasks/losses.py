@@ -25,24 +25,29 @@ class CrossEntropy(nn.Module):
     ----------
     label_weight : sequence of float
         One for each task, above 0.
+    n_outputs : int, default=1
+        Outputs of each task, the first of which is the logit.
 
     Notes
     -----
-    Shape: logits ``(batch, n_tasks)`` and labels ``(batch, n_tasks)`` in {0, 1} to
-    ``(batch, n_tasks)``.
+    Shape: outputs ``(batch, n_tasks * n_outputs)`` and labels ``(batch, n_tasks)`` in
+    {0, 1} to ``(batch, n_tasks)``.
     """
 
     weight: Tensor
     shift: Tensor
 
-    def __init__(self, label_weight: Sequence[float]) -> None:
+    def __init__(self, label_weight: Sequence[float], *, n_outputs: int = 1) -> None:
         super().__init__()
+        self.n_outputs = n_outputs
         weight = torch.tensor(label_weight, dtype=torch.float64)
         self.register_buffer("weight", weight.float())
         self.register_buffer("shift", weight.log().float())
         self._plain = bool((weight == 1).all())
 
     def forward(self, logits: Tensor, y: Tensor) -> Tensor:
+        if self.n_outputs > 1:
+            logits = logits[:, :: self.n_outputs]
         return F.binary_cross_entropy_with_logits(
             logits if self._plain else logits + self.shift,
             y,

@@ -19,42 +19,49 @@ class ListLoss(nn.Module, ABC):
 
     Notes
     -----
-    Shape: log-odds ``(batch, n_tasks)``, labels ``(batch, n_tasks)`` in {0, 1}, weights
-    ``(batch, n_tasks)`` or None, and the number of the list of each row ``(batch,)``,
-    to ``(n_tasks,)``. A weight of 2 is a row that is there twice, and one of 0 a label
-    that was not observed.
+    Shape: outputs ``(batch, n_tasks * n_outputs)``, labels ``(batch, n_tasks)`` in {0,
+    1}, weights ``(batch, n_tasks)`` or None, and the number of the list of each row
+    ``(batch,)``, to ``(n_tasks,)``. A weight of 0 is a label that was not observed.
 
-    Every positive label counts once, however long its list is, and the sum is divided
-    by the size of the batch. So it is of the size of the cross-entropy, which is
-    about the rate of positives too, and a batch without a positive label has loss 0.
+    Sums over lists are divided by the size of the batch, as the cross-entropy is.
+
+    Attributes
+    ----------
+    n_outputs : int
+        Outputs of each task, the first of which is the log-odds.
     """
+
+    n_outputs = 1
 
     def __init__(self, factor: float = 1.0) -> None:
         super().__init__()
         self.factor = factor
 
     def forward(
-        self, logits: Tensor, y: Tensor, weight: Tensor | None, lists: Tensor
+        self, outputs: Tensor, y: Tensor, weight: Tensor | None, lists: Tensor
     ) -> Tensor:
         at, there = rows_of_lists(lists)
         w = there.to(y.dtype).unsqueeze(2)
         if weight is not None:
             w = w * weight[at]
-        z, labels = logits[at].to(y.dtype), y[at]
+        z, labels = outputs[at].to(y.dtype), y[at]
         tasks = zip(
-            z.unbind(2), labels.unbind(2), w.expand_as(z).unbind(2), strict=True
+            z.split(self.n_outputs, dim=2),
+            labels.unbind(2),
+            w.expand_as(labels).unbind(2),
+            strict=True,
         )
         sums = [self.of_task(own, one * mass, mass) for own, one, mass in tasks]
         return torch.stack(sums) * (self.factor / len(y))
 
     @abstractmethod
     def of_task(self, z: Tensor, positive: Tensor, weight: Tensor) -> Tensor:
-        """Sum over the positive labels of one task.
+        """Sum over the lists of one task.
 
         Parameters
         ----------
-        z : Tensor of shape (n_lists, length)
-            Log-odds.
+        z : Tensor of shape (n_lists, length, n_outputs)
+            Outputs.
         positive : Tensor of shape (n_lists, length)
             Weights of positive labels, 0 for all others.
         weight : Tensor of shape (n_lists, length)
@@ -68,7 +75,8 @@ class PairwiseLogistic(ListLoss):
     For a positive row :math:`i` it is the mean of :math:`\log(1 + e^{z_j - z_i})` over
     the negative rows :math:`j` of its list. Lists without both labels have none. Where
     labels do not depend on each other, its expectation is least at the differences of
-    the true log-odds.
+    the true log-odds. Each positive row counts once, however long its list is, and a
+    row of weight 2 as two rows.
 
     References
     ----------
@@ -78,7 +86,7 @@ class PairwiseLogistic(ListLoss):
     def of_task(self, z: Tensor, positive: Tensor, weight: Tensor) -> Tensor:
         negative = weight - positive
         both = positive.any(dim=1) & negative.any(dim=1)
-        z, positive, negative = z[both], positive[both], negative[both]
+        z, positive, negative = z[both, :, 0], positive[both], negative[both]
         pairs = F.softplus(z[:, None, :] - z[:, :, None])
         share = negative / negative.sum(dim=1, keepdim=True)
         of_positive = (pairs * share[:, None, :]).sum(dim=2)
@@ -90,7 +98,8 @@ class ListCrossEntropy(ListLoss):
 
     For a positive row :math:`i` it is :math:`-\log(p_i / \sum_j p_j)` over the rows
     :math:`j` of its list, with probabilities :math:`p`. Its expectation is least where
-    :math:`p_j` is proportional to the true probabilities of the list.
+    :math:`p_j` is proportional to the true probabilities of the list. Each positive row
+    counts once, however long its list is, and a row of weight 2 as two rows.
 
     References
     ----------
@@ -101,9 +110,109 @@ class ListCrossEntropy(ListLoss):
 
     def of_task(self, z: Tensor, positive: Tensor, weight: Tensor) -> Tensor:
         some = positive.any(dim=1)  # others may have no label at all
-        log_p, positive, weight = F.logsigmoid(z[some]), positive[some], weight[some]
+        positive, weight = positive[some], weight[some]
+        log_p = F.logsigmoid(z[some, :, 0])
         total = (log_p + weight.log()).logsumexp(dim=1, keepdim=True)
         return (positive * (total - log_p)).sum()
+
+
+class JointRankingCalibration(ListLoss):
+    r"""Cross-entropy of softmaxes over the rows of a list, one for each label.
+
+    A row has a logit :math:`f_0` for a negative and :math:`f_1` for a positive. With
+    the label :math:`y` its loss is :math:`-\log(e^{f_y} / \sum_j e^{f_{jy}})` over all
+    rows :math:`j` of the list. The cross-entropy beside it is that of :math:`f_1 -
+    f_0`, the log-odds. A row of weight 2 counts as two rows.
+
+    Notes
+    -----
+    The outputs of a task are the log-odds and :math:`f_0`, so that whatever reads
+    log-odds finds them first. The paper's network gives :math:`f_1` and :math:`f_0`,
+    of which they are differences. Its weight of the cross-entropy, :math:`\alpha`, is
+    ``1 / (1 + factor)`` here, up to the learning rate.
+
+    References
+    ----------
+    X.-R. Sheng et al., "Joint Optimization of Ranking and Calibration with
+    Contextualized Hybrid Model", KDD 2023, https://arxiv.org/abs/2208.06164, section
+    3.2.
+    """
+
+    n_outputs = 2
+
+    def of_task(self, z: Tensor, positive: Tensor, weight: Tensor) -> Tensor:
+        some = weight.any(dim=1)
+        positive, weight = positive[some], weight[some]
+        log_odds, of_negative = z[some].unbind(2)
+        log_w = weight.log()
+        sums = []
+        for f, own in (
+            (of_negative + log_odds, positive),
+            (of_negative, weight - positive),
+        ):
+            total = (f + log_w).logsumexp(dim=1, keepdim=True)
+            sums.append((own * (total - f)).sum())
+        return sums[0] + sums[1]
+
+
+class LambdaRank(ListLoss):
+    r"""Pairwise logistic loss, weighed by what a swap of the two rows does to NDCG@k.
+
+    For a positive row :math:`i` and a negative one :math:`j` it is
+    :math:`|\Delta_{ij}| \log(1 + e^{z_j - z_i})` with :math:`\Delta_{ij} = (d_i - d_j)
+    / \max \mathrm{DCG}`. The discount of the row in position r is :math:`d = 1 /
+    \log_2(1 + r)`, and 0 below position k. Positions are those of the present log-odds,
+    among the rows whose label was observed, and no gradient goes through them. Every
+    list counts once, lists without both labels not at all.
+
+    The weight of a positive row multiplies its pairs. Weights of negative rows count
+    relative to each other. They do not change positions.
+
+    Parameters
+    ----------
+    factor : float, default=1.0
+        Multiplier of the loss.
+    k : int, default=10
+        Positions that count.
+
+    References
+    ----------
+    C. Burges, "From RankNet to LambdaRank to LambdaMART: An Overview", MSR-TR-2010-82,
+    section 4, whose gradients these are; X. Wang et al., "The LambdaLoss Framework for
+    Ranking Metric Optimization", CIKM 2018, section 5.2, for the loss that has them.
+    """
+
+    def __init__(self, factor: float = 1.0, *, k: int = 10) -> None:
+        super().__init__(factor)
+        self.k = k
+
+    def of_task(self, z: Tensor, positive: Tensor, weight: Tensor) -> Tensor:
+        negative = weight - positive
+        both = positive.any(dim=1) & negative.any(dim=1)
+        z, positive, negative = z[both, :, 0], positive[both], negative[both]
+        discount = self._discounts(z.detach(), positive + negative > 0)
+        best = (positive > 0).sum(dim=1).clamp(max=self.k)
+        ideal = self._of_positions(z).cumsum(dim=0)[best - 1]
+        swap = (discount[:, :, None] - discount[:, None, :]).abs()
+        pairs = F.softplus(z[:, None, :] - z[:, :, None]) * swap
+        n = (negative > 0).sum(dim=1, keepdim=True)
+        relative = negative * n / negative.sum(dim=1, keepdim=True)
+        of_positive = (pairs * relative[:, None, :]).sum(dim=2)
+        return (positive * of_positive / ideal[:, None]).sum()
+
+    def _of_positions(self, like: Tensor) -> Tensor:
+        """Discounts of positions 1 to k."""
+        position = torch.arange(1, self.k + 1, device=like.device, dtype=like.dtype)
+        return 1 / torch.log2(1 + position)
+
+    def _discounts(self, z: Tensor, there: Tensor) -> Tensor:
+        """Discount of each row, by its position among those that are there."""
+        order = z.masked_fill(~there, -torch.inf).argsort(
+            dim=1, descending=True, stable=True
+        )
+        place = order.argsort(dim=1)
+        of_positions = F.pad(self._of_positions(z), (0, 1))  # 0 for all below k
+        return of_positions[place.clamp(max=self.k)] * there
 
 
 def rows_of_lists(lists: Tensor) -> tuple[Tensor, Tensor]:
@@ -136,4 +245,12 @@ def rows_of_lists(lists: Tensor) -> tuple[Tensor, Tensor]:
 LIST_LOSSES: dict[str, type[ListLoss]] = {
     "pairwise": PairwiseLogistic,
     "listwise": ListCrossEntropy,
+    "jrc": JointRankingCalibration,
 }
+
+
+def make_list_loss(name: str, *, factor: float, k: int) -> ListLoss:
+    """Make the loss of a name; `k` is for "lambdarank"."""
+    if name == "lambdarank":
+        return LambdaRank(factor, k=k)
+    return LIST_LOSSES[name](factor)

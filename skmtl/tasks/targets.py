@@ -14,8 +14,8 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 from skmtl._containers import checked_array, to_native
 from skmtl._typing import AnyArray, ClassesLike, ObjectArray
 from skmtl._warnings import warn
-from skmtl.tasks.arguments import columns_of, read_columns
-from skmtl.tasks.kinds import BinaryTask, TaskKind, TaskKinds, binary_kinds
+from skmtl.tasks.arguments import binary_kinds, columns_of, read_columns
+from skmtl.tasks.kinds import BinaryTask, TaskKind, TaskKinds
 
 Floats = npt.NDArray[np.float64]
 

@@ -601,7 +601,8 @@ class MultiTaskNet(NeuralNet):
                 "The net scores binary tasks only. Give the callback a function "
                 "scoring(net, X, y)."
             )
-        return float(np.nanmean(roc_auc(y, self._levels(X))))
+        proba = self._kinds.expected(self._levels(X))
+        return float(np.nanmean(roc_auc(y, proba)))
 
     def fit(self, X: object, y: object = None, **_: Any) -> NoReturn:
         """Refuse: a net that starts again would forget what the ranker has learnt."""

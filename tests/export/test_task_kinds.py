@@ -6,11 +6,23 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from skmtl import RegressionTask
+from skmtl import BinaryTask, RegressionTask
 from skmtl.export import onnx_inputs, to_onnx
 from tests.rankers.test_task_kinds import KINDS, make, make_table
 
 onnxruntime = pytest.importorskip("onnxruntime")
+
+
+@pytest.mark.parametrize("name", ["ShareBottom", "ESMM"])
+def test_files_give_one_probability_of_two_logits(name, tmp_path):
+    X, y = make_table(400)
+    kinds = {"cart": BinaryTask("jrc")}
+    ranker = make(name, task_kinds=kinds, max_iter=1)
+    ranker.fit(X, y[["click", "cart"]], groups=np.arange(400) // 8)
+    to_onnx(ranker, tmp_path / "ranker.onnx", X=X)
+    session = onnxruntime.InferenceSession(tmp_path / "ranker.onnx")
+    (found,) = session.run(["probabilities"], onnx_inputs(session, X))
+    assert_allclose(found, ranker.predict_task(X), rtol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,10 @@ from scipy.special import expit
 
 from skmtl import BinaryTask
 from skmtl.tasks import TaskKinds
-from skmtl.tasks.ranking import ListCrossEntropy, PairwiseLogistic, rows_of_lists
+from skmtl.tasks.ranking import make_list_loss, rows_of_lists
 from skmtl.training.criterion import TaskLosses
 
-LOSSES = {"pairwise": PairwiseLogistic, "listwise": ListCrossEntropy}
+K = 3  # positions that count in NDCG
 
 
 def pairwise(z, y, w):
@@ -29,10 +29,48 @@ def listwise(z, y, w):
     return (w * y) @ -np.log(p / (w @ p)) if (w * y).any() else 0.0
 
 
-REFERENCES = {"pairwise": pairwise, "listwise": listwise}
+def jrc(z, y, w):
+    """With the logits of a positive and a negative, as in the paper."""
+    if not w.any():
+        return 0.0
+    logits = {1: z[:, 0] + z[:, 1], 0: z[:, 1]}
+    share = {c: np.exp(f) / (w @ np.exp(f)) for c, f in logits.items()}
+    rows = zip(y.astype(int), range(len(y)), w, strict=True)
+    return sum(-weight * np.log(share[label][i]) for label, i, weight in rows)
 
 
-def make_batch(n=60, n_lists=9, seed=0):
+def dcg(order, y):
+    return sum(y[i] / np.log2(2 + place) for place, i in enumerate(order[:K]))
+
+
+def lambdarank(z, y, w):
+    """Every pair, and the NDCG before and after its rows change places."""
+    seen = w > 0
+    z, y, w = z[seen], y[seen], w[seen]
+    if len(set(y)) < 2:
+        return 0.0
+    order = list(np.argsort(-z))
+    before, best = dcg(order, y), dcg(list(np.argsort(-y)), y)
+    mean = w[y == 0].mean()
+    total = 0.0
+    for i in np.flatnonzero(y == 1):
+        for j in np.flatnonzero(y == 0):
+            swapped = [{i: j, j: i}.get(row, row) for row in order]
+            change = abs(dcg(swapped, y) - before) / best
+            total += w[i] * w[j] / mean * change * np.log1p(np.exp(z[j] - z[i]))
+    return total
+
+
+REFERENCES = {
+    "pairwise": pairwise, "listwise": listwise, "jrc": jrc, "lambdarank": lambdarank
+}  # fmt: skip
+
+
+def make_loss(name, factor=1.0):
+    return make_list_loss(name, factor=factor, k=K)
+
+
+def make_batch(name="pairwise", n=60, n_lists=9, seed=0):
     """Lists of several lengths, in any order; the last has no positive of task 1."""
     rng = np.random.default_rng(seed)
     lists = np.append(rng.integers(n_lists, size=n - 1), 100)
@@ -41,12 +79,15 @@ def make_batch(n=60, n_lists=9, seed=0):
     y[lists == 1, 1] = 1
     w = rng.gamma(1.0, size=(n, 2)) * (rng.random((n, 2)) < 0.8)
     w[lists == 2, 0] = 0  # no label at all
-    return rng.normal(size=(n, 2)) * 3, y, w, lists
+    n_outputs = 4 if name == "jrc" else 2
+    return rng.normal(size=(n, n_outputs)) * 3, y, w, lists
 
 
 def expected(name, z, y, w, lists):
+    of_task = np.split(z, 2, axis=1)
+    of_task = of_task if name == "jrc" else [one[:, 0] for one in of_task]
     sums = [
-        [REFERENCES[name](z[own, t], y[own, t], w[own, t]) for t in range(y.shape[1])]
+        [REFERENCES[name](of_task[t][own], y[own, t], w[own, t]) for t in range(2)]
         for own in (lists == one for one in np.unique(lists))
     ]
     return np.sum(sums, axis=0) / len(y)
@@ -56,47 +97,48 @@ def tensors(*arrays):
     return [torch.from_numpy(a) for a in arrays]
 
 
-@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("name", REFERENCES)
 @pytest.mark.parametrize("weighted", [False, True])
-def test_losses_are_sums_over_the_positives_of_lists(name, weighted):
-    z, y, w, lists = make_batch()
+def test_losses_are_sums_over_lists(name, weighted):
+    z, y, w, lists = make_batch(name)
     given = tensors(z, y, w, lists)
     if not weighted:
         w, given[2] = np.ones_like(w), None
-    found = LOSSES[name]()(*given)
+    found = make_loss(name)(*given)
     assert_allclose(found, expected(name, z, y, w, lists), rtol=1e-12)
     assert (found > 0).all()
-    assert_allclose(LOSSES[name](0.25)(*given), found / 4)
+    assert_allclose(make_loss(name, 0.25)(*given), found / 4)
 
 
-@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("name", REFERENCES)
 def test_gradients(name):
-    z, y, w, lists = tensors(*make_batch(20, 3))
-    loss = LOSSES[name]()
+    z, y, w, lists = tensors(*make_batch(name, 20, 3))
+    loss = make_loss(name)
     z.requires_grad_()
     assert torch.autograd.gradcheck(lambda z: loss(z, y, w, lists), z)
 
 
-@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("name", ["pairwise", "listwise", "jrc"])
 def test_a_weight_is_a_number_of_rows(name):
-    z, y, _, lists = make_batch()
+    z, y, _, lists = make_batch(name)
     times = np.random.default_rng(1).integers(3, size=len(z))
     w = np.repeat(times[:, None], 2, axis=1).astype(float)
-    found = LOSSES[name]()(*tensors(z, y, w, lists)) * len(z)
+    found = make_loss(name)(*tensors(z, y, w, lists)) * len(z)
     rows = np.repeat(np.arange(len(z)), times)
     z, y, lists = tensors(z[rows], y[rows], lists[rows])
-    assert_allclose(found, LOSSES[name]()(z, y, None, lists) * len(rows))
+    assert_allclose(found, make_loss(name)(z, y, None, lists) * len(rows))
 
 
-@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("name", REFERENCES)
 @pytest.mark.parametrize("value", [-200.0, 0.0, 200.0])
 def test_extreme_and_empty_lists_have_finite_losses_and_gradients(name, value):
-    z = torch.full((8, 1), value, requires_grad=True)
+    n_outputs = 2 if name == "jrc" else 1
+    z = torch.full((8, n_outputs), value, requires_grad=True)
     lists = torch.tensor([0, 0, 0, 1, 1, 2, 3, 3])
     y = torch.tensor([1.0, 0, 0, 1, 1, 1, 0, 0])[:, None]
     for w in (None, torch.ones(8, 1), torch.zeros(8, 1)):
         z.grad = None
-        loss = LOSSES[name]()(z + torch.linspace(-1, 1, 8)[:, None], y, w, lists)
+        loss = make_loss(name)(z + torch.linspace(-1, 1, 8)[:, None], y, w, lists)
         loss.sum().backward()
         assert loss.isfinite().all()
         assert z.grad.isfinite().all()
@@ -118,6 +160,22 @@ def test_true_probabilities_minimise_both_losses():
     found = minimize(mean, rng.normal(size=5), args=("pairwise",), tol=1e-10).x
     truth = np.log(p / (1 - p))
     assert_allclose(found - found.mean(), truth - truth.mean(), atol=1e-3)
+
+
+def test_true_probabilities_minimise_jrc():
+    """With any logits for negatives that are those of the rows among all negatives."""
+    rng = np.random.default_rng(0)
+    p = rng.uniform(0.02, 0.6, size=4)
+    every = ((np.arange(16)[:, None] >> np.arange(4)) & 1).astype(float)
+    chance = np.prod(np.where(every == 1, p, 1 - p), axis=1)
+
+    def mean(z):
+        z = z.reshape(4, 2)
+        log_p = -np.log1p(np.exp(np.where(every == 1, -1, 1) * z[:, 0])).sum(axis=1)
+        return chance @ [jrc(z, y, np.ones(4)) for y in every] - chance @ log_p
+
+    found = minimize(mean, rng.normal(size=8), tol=1e-10).x.reshape(4, 2)
+    assert_allclose(expit(found[:, 0]), p, rtol=1e-3)
 
 
 def test_rows_of_lists_in_any_order():
@@ -145,7 +203,13 @@ def test_kinds_say_what_they_are():
     assert ranked == BinaryTask("listwise", ranking_weight=0.5)
     assert ranked != BinaryTask("listwise")
     with pytest.raises(ValueError, match=r"must be one of \(None, 'pairwise', 'listw"):
-        BinaryTask("jrc")
+        BinaryTask("ndcg")
+    assert repr(BinaryTask("lambdarank", k=5)) == (
+        "BinaryTask(ranking='lambdarank', k=5)"
+    )
+    for wrong in (0, 2.5, "10", None):
+        with pytest.raises(ValueError, match="k must be an integer above 0, found"):
+            BinaryTask("lambdarank", k=wrong)
     for wrong in (0, -1.0, np.inf, np.nan, "1"):
         with pytest.raises(ValueError, match="ranking_weight must be a number above 0"):
             BinaryTask("listwise", ranking_weight=wrong)

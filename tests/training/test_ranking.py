@@ -21,6 +21,8 @@ from skmtl.training.batches import Batches, TensorTable, draw_lists, group_codes
 from tests.rankers.makers import MAKERS
 
 RANKED = {"click": BinaryTask("pairwise"), "cart": BinaryTask("listwise")}
+# "jrc" has two outputs for a task.
+TWO_LOGITS = {"click": BinaryTask("jrc"), "cart": BinaryTask("lambdarank")}
 SMALL = {"max_iter": 2, "batch_size": 128, "random_state": 0}
 
 
@@ -133,15 +135,16 @@ def test_groups_change_nothing_without_such_a_task(log):
 def test_every_ranker_takes_them(name, log):
     X, y, request = log
     losses = {}
-    for kind, kinds in {"plain": None, "ranked": RANKED}.items():
+    ranked = RANKED if name == "PooledTask" else TWO_LOGITS
+    for kind, kinds in {"plain": None, "ranked": ranked}.items():
         own = {"categorical_features": "from_dtype", "task_kinds": kinds}
         ranker = MAKERS[name](**SMALL | own)
         ranker.fit(X, y, groups=request)
         losses[kind] = ranker.history_.set_index(["epoch", "task"])["train_loss"]
         proba = ranker.predict_task_proba(X)
         assert_allclose(proba.mean(axis=0), y.mean(), rtol=1e-6)
-    assert (losses["ranked"] > 1.2 * losses["plain"]).all()
-    assert ranker.task_kinds_ == list(RANKED.values())
+    assert (losses["ranked"] > 1.05 * losses["plain"]).all()
+    assert ranker.task_kinds_ == list(ranked.values())
 
 
 def test_names_of_groups_do_not_matter(log):
@@ -162,6 +165,42 @@ def test_one_task_with_labels_of_its_own(log):
     found = small(task_kinds=kind).fit(X, names, groups=request)
     assert_array_equal(found.predict_proba(X), expected.predict_proba(X))
     assert found.task_kinds_ == [kind]
+
+
+def test_one_score_for_all_tasks_cannot_be_two_logits(log):
+    X, y, request = log
+    ranker = MAKERS["PooledTask"](task_kinds=TWO_LOGITS, categorical_features=[])
+    with pytest.raises(ValueError, match=r"task 'click', BinaryTask\(ranking='jrc'\)"):
+        ranker.fit(X, y, groups=request)
+
+
+def test_two_logits_are_one_probability(log, tmp_path):
+    X, y, request = log
+    y = y.mask(np.random.default_rng(0).random(y.shape) < 0.3)
+    y["none"] = 0.0
+    ranker = small(task_kinds=dict.fromkeys(y, BinaryTask("jrc")), label_weight=3.0)
+    with pytest.warns(UserWarning, match="'none' has one class"):
+        ranker.fit(X, y, groups=request)
+    proba = ranker.predict_task(X)
+    assert proba.shape == y.shape
+    assert (proba[:, 2] == 0).all()
+    for task in ("click", "cart"):
+        seen, column = y[task].notna(), list(y).index(task)
+        assert_allclose(proba[seen, column].mean(), y[task].mean(), rtol=1e-6)
+    assert_array_equal(np.stack(ranker.predict_proba(X))[:, :, 1].T, proba)
+    assert_array_equal(ranker.predict(X), proba > 0.5)
+    assert ranker.score(X, y) == pytest.approx(
+        roc_auc(y[list(RANKED)], proba[:, :2]).mean()
+    )
+    encoded = ranker.encoder_.encode(X)
+    of_net = np.stack(ranker.net_.predict_proba(encoded))[:2, :, 1].T
+    log_odds = np.log(of_net / (1 - of_net)) + ranker.intercept_[:4:2]
+    assert_allclose(1 / (1 + np.exp(-log_odds)), proba[:, :2], rtol=1e-6)
+    with pytest.warns(UserWarning, match="undefined for task 'none'"):
+        assert ranker.net_.score(encoded, y) == pytest.approx(ranker.score(X, y))
+    ranker.save(tmp_path / "ranker.skmtl")
+    loaded = skmtl.load(tmp_path / "ranker.skmtl")
+    assert_array_equal(loaded.predict_task(X), proba)
 
 
 def test_beside_other_kinds_and_missing_labels(log):
