@@ -337,6 +337,7 @@ class MultiTaskRanker(
         y_val: LabelsLike | None = None,
         sample_weight_val: WeightsLike = None,
         groups: GroupsLike = None,
+        groups_val: GroupsLike = None,
     ) -> Self:
         """Train on a table of impressions.
 
@@ -367,6 +368,10 @@ default=None
             Group of each row, such as its request or user, for tasks whose loss depends
             on the order within groups, see :class:`~skmtl.BinaryTask`. Other tasks
             ignore it. It is requested from scikit-learn's metadata routing by default.
+            A `validation_split` that requests groups and a `scoring` within groups,
+            such as "gauc:click", use it for the rows set aside.
+        groups_val : array-like of shape (n_samples_val,), default=None
+            Group of each row of `X_val`, for such a `scoring`.
 
         Returns
         -------
@@ -391,6 +396,7 @@ default=None
             y_val=y_val,
             sample_weight_val=sample_weight_val,
             groups=groups,
+            groups_val=groups_val,
         )
         if not warm and not from_source:
             warn_of_rare_tasks(fit.targets)

@@ -22,7 +22,14 @@ from skmtl._containers import (
     to_native,
 )
 from skmtl._sklearn import rows_of
-from skmtl._typing import AnyArray, ClassesLike, LabelsLike, TableLike, WeightsLike
+from skmtl._typing import (
+    AnyArray,
+    ClassesLike,
+    GroupsLike,
+    LabelsLike,
+    TableLike,
+    WeightsLike,
+)
 from skmtl.encoding import EncodedTable, TableEncoder
 from skmtl.tasks import (
     check_targets,
@@ -89,7 +96,9 @@ from skmtl.training.validation import (
     check_scorer,
     check_validation_arguments,
     find_scorer,
+    given_validation,
     judges_predictions,
+    scorer_groups,
     split_rows,
     validation_rows,
     validation_score,
@@ -110,7 +119,7 @@ class Fit:
         Where training starts from.
     X, y, sample_weight
         As given to ``fit``.
-    X_val, y_val, sample_weight_val, groups
+    X_val, y_val, sample_weight_val, groups, groups_val
         As given to ``fit``.
     classes : array-like, list of array-like or None
         Labels that may come up.
@@ -119,6 +128,7 @@ class Fit:
     """
 
     validation: Validation | None = None
+    scorer_groups: AnyArray | None = None
 
     def __init__(
         self,
@@ -131,11 +141,12 @@ class Fit:
         X_val: TableLike | None = None,
         y_val: LabelsLike | None = None,
         sample_weight_val: WeightsLike = None,
-        groups: TableLike | None = None,
+        groups: GroupsLike = None,
+        groups_val: GroupsLike = None,
         classes: ClassesLike = None,
         max_iter: int | None = None,
     ) -> None:
-        self._begin(ranker, start, X, y, X_val, y_val, sample_weight_val)
+        self._begin(ranker, start, X, y, X_val, y_val, sample_weight_val, groups_val)
         check_in_memory(X_val, "X_val", "X, which is in memory, goes with a table")
         X, X_val = to_native(X), to_native(X_val, "X_val")
         self.max_iter = int(ranker.max_iter if max_iter is None else max_iter)
@@ -167,7 +178,12 @@ class Fit:
         self.stops_early = self._stops_early(
             len(targets.labels), given=X_val is not None
         )
+        self.given_groups = groups
         self.validation = self._validation(X_val, y_val, sample_weight_val)
+        if self.scorer is not None:
+            self.scorer_groups = scorer_groups(
+                ranker, self.scorer, self.validation, groups, groups_val
+            )
         if self.validation is None and ranker.callbacks:
             check_watched(ranker.callbacks)
 
@@ -180,10 +196,11 @@ class Fit:
         X_val: TableLike | None,
         y_val: LabelsLike | None,
         sample_weight_val: WeightsLike,
+        groups_val: GroupsLike = None,
     ) -> None:
         """Take what is not read of the arguments."""
-        if not (X_val is y_val is sample_weight_val is None):
-            check_validation_arguments(X_val, y_val, sample_weight_val)
+        if not (X_val is y_val is sample_weight_val is groups_val is None):
+            check_validation_arguments(X_val, y_val, sample_weight_val, groups_val)
         self.ranker, self.start, self.y = ranker, start, y
         self.processes = current_processes()
         self.device = without_index(ranker.device)
@@ -227,13 +244,13 @@ class Fit:
     ) -> Validation | None:
         """Take the caller's validation table, or set rows aside."""
         if X is not None:
-            return self._given_validation(X, y, weight)
+            return given_validation(self.ranker, self.targets, X, y, weight)
         if not self.stops_early:
             return None
         targets, split = self.targets, self.ranker.validation_split
         if split is not None:
-            n_rows = len(targets.labels)
-            kept, rows = split_rows(split, self.data.X, targets.labels, n_rows)
+            X, labels, groups = self.data.X, targets.labels, self.given_groups
+            kept, rows = split_rows(split, X, labels, len(labels), groups)
         else:
             fraction = self.ranker.validation_fraction
             strata = targets.strata()
@@ -251,29 +268,6 @@ class Fit:
         if ranker.validation_split is not None:
             argument = "validation_split"
         check_parts(trains=bool(trains), validates=bool(validates), argument=argument)
-
-    def _given_validation(self, X: TableLike, y: object, weight: object) -> Validation:
-        # Rows for validation may have only one of the two labels.
-        known = None if self.targets.multioutput else self.targets.classes
-        try:
-            y = table_of_tasks(y, n_rows_of(X), "y_val")
-            kinds, names = list(self.targets.kinds), self.targets.names
-            targets = check_targets(y, known, kinds, names)
-        except ValueError as error:
-            raise ValueError(f"y_val: {error}") from error
-        if not targets.observed.any():
-            raise ValueError(
-                f"y_val holds only NaN for the tasks {list(targets.names)}, so that no "
-                "epoch is better than another. Give observed labels."
-            )
-        check_same_length(X_val=n_rows_of(X), y_val=len(targets.labels))
-        if list(targets.names) != list(names):
-            raise ValueError(
-                f"y_val has the tasks {[*targets.names]}, y has {[*names]}."
-            )
-        targets = self.ranker._complete(targets)
-        weight = task_weights(weight, targets.observed, targets.names)
-        return Validation(targets, weight, X=X)
 
     def run(self, context: CallbackContext | None) -> dict[str, object]:
         """Encode, train, and give the fitted attributes.
@@ -477,7 +471,9 @@ class Fit:
         kinds = self.targets.kinds
         scorer = self.scorer
         assert scorer is not None
-        check_scorer(scorer, valid.labels, self.data.names, kinds)
+        scorer = check_scorer(
+            scorer, valid.labels, self.data.names, kinds, self.scorer_groups
+        )
         X: object = valid.rows
         y: Sized = valid.labels
         if not judges_predictions(scorer):

@@ -273,9 +273,9 @@ class SharedParameters(Parameters):
         tenth of all) and at most 10,000.
     validation_split : splitter, list or None, default=None
         How to choose the rows set aside, instead of at random: a splitter of
-        scikit-learn, such as ``TimeSeriesSplit()`` for rows in the order of time, or
-        a list of pairs, each the indices of training and of validation rows. The last
-        pair counts.
+        scikit-learn, such as ``TimeSeriesSplit()`` for rows in the order of time or
+        ``GroupShuffleSplit()``, which reads the `groups` of `fit`, or a list of pairs,
+        each the indices of training and of validation rows. The last pair counts.
     scoring : str, callable or None, default=None
         What early stopping watches: ``None`` for the training loss without dropout; the
         name of a scorer of :func:`skmtl.metrics.get_task_scorer`, such as

@@ -55,7 +55,7 @@ from skmtl.training.passes import (
 from skmtl.training.piles import Piles, PileTable, PileWriter, RecordLayout
 from skmtl.training.ranker import TrainableRanker
 from skmtl.training.starts import EncodedInput, Start, TrainingInput
-from skmtl.training.validation import judges_predictions
+from skmtl.training.validation import judges_predictions, needs_groups
 
 T = TypeVar("T")
 
@@ -127,7 +127,7 @@ class SourceFit(Fit):
         Columns of the weights.
     X_val : source, table or None
         Rows for validation.
-    groups : None
+    groups, groups_val : None
         Rows that are read block by block are not compared with each other.
     y_val, sample_weight_val
         For a source the names of columns, those of `y` by default; else as in `Fit`.
@@ -145,6 +145,7 @@ class SourceFit(Fit):
         y_val: LabelsLike | None = None,
         sample_weight_val: WeightsLike = None,
         groups: GroupsLike = None,
+        groups_val: GroupsLike = None,
     ) -> None:
         self._begin(ranker, start, X, y, X_val, y_val, sample_weight_val)
         self.y_val, self.weight_val = y_val, sample_weight_val
@@ -156,7 +157,7 @@ class SourceFit(Fit):
                 "random."
             )
         self.source = open_source(X)
-        if groups is not None:
+        if not (groups is None and groups_val is None):
             raise ValueError(
                 "groups are for tables in memory, but X is read block by block. Read "
                 "the table, or leave out groups and the ranking of its task_kinds."
@@ -180,6 +181,12 @@ class SourceFit(Fit):
         self.seed = start.seed(seed)
 
     def _check_scorer_rows(self) -> None:
+        if needs_groups(self.scorer):
+            raise ValueError(
+                f"scoring={self.ranker.scoring!r} needs the group of each validation "
+                "row, but X is read block by block. Watch a metric without groups such "
+                "as 'mean_auc'."
+            )
         if self.scorer is None or self.given_val is not None:
             return
         if not judges_predictions(self.scorer):

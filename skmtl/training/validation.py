@@ -2,23 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Sized
+from collections.abc import Iterable, Sequence, Sized
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from sklearn.base import BaseEstimator
 from sklearn.metrics import check_scoring, get_scorer_names
+from sklearn.utils.metadata_routing import get_routing_for_object
 
-from skmtl._containers import is_source
+from skmtl._containers import (
+    check_same_length,
+    is_source,
+    n_rows_of,
+    table_of_tasks,
+)
 from skmtl._sklearn import BaseScorer
-from skmtl._typing import AnyArray, LabelsLike, Scorer, Splitter, TableLike
+from skmtl._typing import (
+    AnyArray,
+    GroupsLike,
+    IntArray,
+    LabelsLike,
+    Scorer,
+    Splitter,
+    TableLike,
+)
 from skmtl.metrics import get_task_scorer
 from skmtl.metrics._mixed import KindScore
 from skmtl.metrics._task_scorer import TaskScorer
-from skmtl.tasks import Targets, TaskKinds
+from skmtl.metrics._validation import check_length
+from skmtl.tasks import Targets, TaskKinds, check_targets, task_weights
 from skmtl.training.intercept import Floats
+from skmtl.training.ranker import TrainableRanker
 
 # scikit-learn's names that take the tasks' probabilities for those of one multiclass
 # problem, and what to watch instead.
@@ -71,26 +88,68 @@ def find_scorer(ranker: BaseEstimator, n_tasks: int) -> Scorer:
             ) from error
     else:
         scorer = check_scoring(ranker, scoring=scoring)
-    if isinstance(scorer, TaskScorer) and scorer.metric.needs_groups:
-        raise ValueError(
-            f"scoring={scoring!r} needs the group of each validation row, and fit's "
-            "groups are those of the training rows. Watch a metric without groups such "
-            "as 'mean_auc', or give X_val and a scorer that holds the groups of its "
-            "rows: scoring=functools.partial(scorer, groups=groups_val)."
-        )
     return scorer
 
 
 def check_scorer(
-    scorer: object, labels: AnyArray, names: list[str], kinds: TaskKinds
-) -> None:
-    """Refuse tasks and labels that a task scorer cannot judge, before training."""
+    scorer: Scorer,
+    labels: AnyArray,
+    names: list[str],
+    kinds: TaskKinds,
+    groups: AnyArray | None,
+) -> Scorer:
+    """Refuse tasks and labels that a task scorer cannot judge, before training.
+
+    Returns
+    -------
+    callable
+        The scorer, which knows the groups of the rows if it needs them.
+    """
     if not isinstance(scorer, TaskScorer):
-        return
+        return scorer
     if kinds.all_binary:
-        scorer.prepare(pd.DataFrame(labels, columns=names))
-        return
-    KindScore(scorer.metric, scorer.params).chosen(scorer.task, names, list(kinds))
+        scorer.prepare(pd.DataFrame(labels, columns=names), groups=groups)
+    else:
+        KindScore(scorer.metric, scorer.params).chosen(scorer.task, names, list(kinds))
+    return scorer if groups is None else partial(scorer, groups=groups)
+
+
+def needs_groups(scorer: object) -> bool:
+    """Whether a scorer compares rows of a group."""
+    return isinstance(scorer, TaskScorer) and scorer.metric.needs_groups
+
+
+def scorer_groups(
+    ranker: BaseEstimator,
+    scorer: Scorer,
+    validation: Validation | None,
+    groups: GroupsLike,
+    groups_val: GroupsLike,
+) -> AnyArray | None:
+    """Find the groups of the rows for validation, if the scorer needs them.
+
+    Raises
+    ------
+    ValueError
+        If it needs them and there are none, or not one for each row.
+    """
+    if validation is None or not needs_groups(scorer):
+        return None
+    held_out = validation.held_out
+    if held_out is None:
+        _check_given(ranker, groups_val)
+        return check_length(groups_val, len(validation.targets.labels), "groups_val")
+    _check_given(ranker, groups)
+    return check_length(groups, len(held_out), "groups")[held_out]
+
+
+def _check_given(ranker: BaseEstimator, groups: GroupsLike) -> None:
+    if groups is None:
+        raise ValueError(
+            f"scoring={ranker.scoring!r} needs the group of each validation row. Give "
+            "groups, which rows that fit sets aside have too, and groups_val with "
+            "X_val, or watch a metric without groups such as 'mean_auc'."
+        )
 
 
 def judges_predictions(scorer: object) -> bool:
@@ -115,7 +174,7 @@ def validation_score(
 
 
 def check_validation_arguments(
-    X_val: object, y_val: object, sample_weight_val: object
+    X_val: object, y_val: object, sample_weight_val: object, groups_val: object = None
 ) -> None:
     """Refuse labels and weights without rows, and rows in memory without labels.
 
@@ -133,8 +192,44 @@ def check_validation_arguments(
             "sample_weight_val is given without X_val and y_val. Give all of them or "
             "none."
         )
+    if X_val is None and groups_val is not None:
+        raise ValueError(
+            "groups_val is given without X_val. Rows that fit sets aside have their "
+            "group from groups."
+        )
     if X_val is not None and y_val is None and not is_source(X_val):
         raise ValueError("X_val is given without y_val. Give both or none.")
+
+
+def given_validation(
+    ranker: TrainableRanker, given: Targets, X: TableLike, y: object, weight: object
+) -> Validation:
+    """Read a table for validation, whose tasks are those of training.
+
+    Raises
+    ------
+    ValueError
+        For other tasks, and labels that cannot be used.
+    """
+    # Rows for validation may have only one of the two labels.
+    known = None if given.multioutput else given.classes
+    try:
+        y = table_of_tasks(y, n_rows_of(X), "y_val")
+        kinds, names = list(given.kinds), given.names
+        targets = check_targets(y, known, kinds, names)
+    except ValueError as error:
+        raise ValueError(f"y_val: {error}") from error
+    if not targets.observed.any():
+        raise ValueError(
+            f"y_val holds only NaN for the tasks {list(targets.names)}, so that no "
+            "epoch is better than another. Give observed labels."
+        )
+    check_same_length(X_val=n_rows_of(X), y_val=len(targets.labels))
+    if list(targets.names) != list(names):
+        raise ValueError(f"y_val has the tasks {[*targets.names]}, y has {[*names]}.")
+    targets = ranker._complete(targets)
+    weight = task_weights(weight, targets.observed, targets.names)
+    return Validation(targets, weight, X=X)
 
 
 def split_rows(
@@ -142,6 +237,7 @@ def split_rows(
     X: TableLike,
     y: LabelsLike,
     n_rows: int,
+    groups: GroupsLike = None,
 ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
     """Rows to train on and rows for validation, by the last pair of a split.
 
@@ -150,9 +246,8 @@ def split_rows(
     train, valid : ndarray of shape (n_samples,), dtype bool
         Rows may be in neither.
     """
-    pairs: list[Sequence[npt.ArrayLike]] = list(
-        split if isinstance(split, list) else split.split(X, y)
-    )
+    pairs: list[Sequence[npt.ArrayLike]]
+    pairs = split if isinstance(split, list) else [*_pairs(split, X, y, n_rows, groups)]
     parts = []
     for at in pairs[-1] if pairs and len(pairs[-1]) == 2 else ():
         rows = np.zeros(n_rows, dtype=bool)
@@ -177,6 +272,20 @@ def split_rows(
             "and to validate with. Give parts that share no row."
         )
     return train, valid
+
+
+def _pairs(
+    split: Splitter, X: TableLike, y: LabelsLike, n_rows: int, groups: GroupsLike
+) -> Iterable[tuple[IntArray, IntArray]]:
+    """Split rows, with groups if the splitter requests them, as searches do."""
+    if not get_routing_for_object(split).consumes("split", ["groups"]):
+        return split.split(X, y)
+    if groups is None:
+        raise ValueError(
+            f"validation_split={split!r} needs the group of each row, such as its "
+            "user. Give fit(X, y, groups=...)."
+        )
+    return split.split(X, y, check_length(groups, n_rows, "groups"))
 
 
 def check_parts(*, trains: bool, validates: bool, argument: str) -> None:

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
-from sklearn.model_selection import GridSearchCV, GroupKFold
+from sklearn.model_selection import GridSearchCV, GroupKFold, cross_val_predict
+from sklearn.pipeline import make_pipeline
 
 import skmtl
 from skmtl import BinaryTask, OutputWeightSearchCV, ShareBottom
@@ -322,6 +323,24 @@ def test_groups_survive_a_search(log):
         ),
     )  # fmt: skip
     assert clone(search).estimator.task_kinds == RANKED
+
+
+@pytest.mark.parametrize("pipeline", [False, True])
+def test_groups_reach_the_folds_of_cross_validation_and_the_ranker(pipeline, log):
+    X, y, request = log
+    # scikit-learn makes an array of the labels, so that tasks have no names.
+    ranker = small(task_kinds=BinaryTask("jrc"), max_iter=1)
+    with sklearn.config_context(enable_metadata_routing=True):
+        estimator = make_pipeline("passthrough", ranker) if pipeline else ranker
+        params = {"groups": request}
+        found = cross_val_predict(
+            estimator, X, y, cv=GroupKFold(2), params=params, method="predict_proba"
+        )
+    for train, test in GroupKFold(2).split(X, y, request):
+        assert set(request[train]).isdisjoint(request[test])
+        own = clone(ranker).fit(X.iloc[train], y.iloc[train], groups=request[train])
+        expected = own.predict_proba(X.iloc[test])
+        assert_array_equal(np.stack(found)[:, test], np.stack(expected))
 
 
 @pytest.mark.parametrize("routing", [False, True])

@@ -12,6 +12,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import (
     GridSearchCV,
     GroupKFold,
+    GroupShuffleSplit,
     KFold,
     cross_validate,
     learning_curve,
@@ -177,20 +178,63 @@ def test_in_a_pipeline(impressions):
     assert "valid_score" in ranker.net_.history[-1]
 
 
-def test_groups_of_the_validation_rows(halves):
+@pytest.mark.parametrize("how", ["groups_val", "partial"])
+def test_groups_of_the_validation_rows(how, halves):
     train, valid = halves
     users = valid["X_val"]["user"].to_numpy()
-    scoring = partial(get_task_scorer("gauc:click"), groups=users)
-    ranker = mmoe(scoring=scoring).fit(*train, **valid)
+    scoring, groups = "gauc:click", {"groups_val": users}
+    if how == "partial":
+        scoring, groups = partial(get_task_scorer(scoring), **{"groups": users}), {}
+    ranker = mmoe(scoring=scoring).fit(*train, **valid, **groups)
     proba = ranker.predict_task_proba(valid["X_val"])[:, 0]
     expected = group_roc_auc(valid["y_val"]["click"], proba, users)
     assert best_score(ranker) == pytest.approx(expected, abs=1e-9)
 
 
+@pytest.mark.parametrize("scoring", ["gauc:click", "ndcg@3"])
+def test_rows_set_aside_have_the_groups_of_fit(scoring, halves):
+    (X, y), _ = halves
+    users = np.array([f"u{user}" for user in X["user"]])
+    split = GroupShuffleSplit(1, test_size=0.3, random_state=0)
+    ranker = mmoe(scoring=scoring, validation_split=split)
+    ranker.fit(X, y, groups=list(users))
+    ((_, at),) = split.split(X, y, users)
+    assert ranker.n_validation_rows_ == len(at)
+    rows, labels = X.iloc[at], y.iloc[at]
+    found = get_task_scorer(scoring)(ranker, rows, labels, groups=users[at])
+    assert best_score(ranker) == pytest.approx(found, abs=1e-9)
+
+
+def test_groups_of_other_rows_are_refused(halves):
+    (X, y), valid = halves
+    split = GroupShuffleSplit(1, random_state=0)
+    for params, given, message in (
+        (
+            {"validation_split": split},
+            {},
+            "GroupShuffleSplit.* needs the group of each",
+        ),
+        ({"validation_split": split}, {"groups": [1, 2]}, "groups must have shape"),
+        (
+            {"scoring": "gauc"},
+            {"groups": X["user"]} | valid,
+            "gauc.*needs the group of",
+        ),
+        (
+            {"scoring": "gauc"},
+            {"groups_val": [1, 2]} | valid,
+            "groups_val must have shape",
+        ),
+        ({}, {"groups_val": X["user"]}, "groups_val is given without X_val"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            mmoe(**params).fit(X, y, **given)
+
+
 BAD = {
     "unknown": ("nothing", r"(?s)\['auc', 'brier'.*scikit-learn's names.*'roc_auc'"),
     "task": ("auc:buy", r"Unknown task 'buy'. The known tasks are \['click', 'cart'"),
-    "groups": ("gauc:click", r"functools.partial\(scorer, groups=groups_val\)"),
+    "groups": ("gauc:click", "groups_val with X_val, or watch a metric without"),
     "group scorer": (get_task_scorer("ndcg@5"), "group of each validation row"),
     "weights": ("mean_auc:cart", "names both an average"),
 }
