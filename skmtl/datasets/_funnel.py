@@ -13,7 +13,13 @@ from skmtl.datasets._checks import (
     check_int,
     check_real,
 )
-from skmtl.datasets._funnel_labels import draw_labels, histories, true_probabilities
+from skmtl.datasets._funnel_labels import (
+    draw_labels,
+    draw_scores,
+    histories,
+    sorted_pages,
+    true_probabilities,
+)
 from skmtl.datasets._funnel_log import Sizes, draw_log
 from skmtl.datasets._tables import describe
 
@@ -38,6 +44,9 @@ def make_funnel(
     new_item_share: float = 0.0,
     n_new_days: int = 1,
     history_length: int = 0,
+    position_bias: float | None = None,
+    page_order: float = 0.0,
+    page_relevance: float = 0.0,
     return_X_y: bool = False,
     random_state: RandomState = None,
 ) -> Any:
@@ -80,6 +89,17 @@ def make_funnel(
     history_length : int, default=0
         If positive, ``data`` has a column ``history``: the items that the user clicked
         last before the session, at most this many, the latest at the end.
+    position_bias : float or None, default=None
+        If given, the position acts on clicks through examination alone: a user
+        examines position k with probability ``k ** -position_bias``, and clicks only
+        what they have examined. If None, it is one of the effects on the click.
+    page_order : float, default=0.0
+        How strongly pages are sorted by a preference for some items, such as those
+        that are promoted, which has nothing to do with relevance; 0 for pages in random
+        order. It needs `position_bias`.
+    page_relevance : float, default=0.0
+        How strongly pages are sorted by the true score for a click, as by a good
+        earlier ranker. It needs `position_bias`.
     return_X_y : bool, default=False
         Return ``(data, target)`` instead of a Bunch.
     random_state : int, Generator, RandomState or None, default=None
@@ -105,6 +125,11 @@ def make_funnel(
             Number of the session, from 0, in the order of time.
         timestamp : Series of shape (n_samples,), datetime64[s]
             Start of the session; the log starts on 2024-01-01.
+        examination : Series of shape (n_samples,), float64
+            The probability that the row was examined; only with `position_bias`.
+        relevance : DataFrame of shape (n_samples, n_tasks), float64
+            The probability that the label is 1 of a row that is examined, which is the
+            truth to rank by; only with `position_bias`.
         new_items : ndarray of shape (n_new_items,), int64
             Ids of the items that appear only in the last days.
         feature_names, target_names : list of str
@@ -116,7 +141,8 @@ def make_funnel(
     ------
     ValueError
         If a parameter is out of its range, the rates do not fall from click to order,
-        each by at least a millionth, or a task is unknown.
+        each by at least a millionth, a task is unknown, or more clicks are wanted than
+        rows are examined.
     TypeError
         If a parameter has the wrong type.
 
@@ -136,6 +162,17 @@ def make_funnel(
     something about a new item. The intercept `b` of each stage is solved for, so that
     the mean of the true probability is the requested rate.
 
+    With `position_bias` the position is not one of these effects, and P(click) is
+    P(examined) P(click | examined), the examination hypothesis, with the power of the
+    position of [1]_ (section 6). Items take the places of a page in the order of
+    `page_order` times a standard normal preference for the item, plus `page_relevance`
+    times the score, plus Gumbel noise.
+
+    References
+    ----------
+    .. [1] T. Joachims, A. Swaminathan and T. Schnabel, "Unbiased Learning-to-Rank with
+       Biased Feedback", WSDM 2017.
+
     Examples
     --------
     >>> from skmtl.datasets import make_funnel
@@ -152,6 +189,15 @@ def make_funnel(
     signal = check_real("signal", signal, low=0.0)
     drift = check_real("drift", drift, low=-np.inf, closed="neither")
     history_length = check_int("history_length", history_length, low=0)
+    page_order = check_real("page_order", page_order, low=0.0)
+    page_relevance = check_real("page_relevance", page_relevance, low=0.0)
+    if position_bias is not None:
+        position_bias = check_real("position_bias", position_bias, low=0.0)
+    elif page_order or page_relevance:
+        raise ValueError(
+            f"page_order={page_order} and page_relevance={page_relevance} need "
+            "position_bias; 0 is for users who examine all rows."
+        )
     n_items = check_int("n_items", n_items, low=1)
     sizes = Sizes(
         n_samples=check_int("n_samples", n_samples, low=1),
@@ -172,7 +218,16 @@ def make_funnel(
     generator = check_generator(random_state)
 
     log = draw_log(sizes, generator)
-    proba = true_probabilities(log, rates, signal, drift, generator)
+    scores = draw_scores(
+        log, signal, drift, generator, biased=position_bias is not None
+    )
+    if page_order or page_relevance:
+        log, scores = sorted_pages(log, scores, page_order, page_relevance, generator)
+    examination = np.ones(n_samples)
+    if position_bias is not None:
+        examination = log.position**-position_bias
+        _check_examined(examination.mean(), rates[0])
+    proba = true_probabilities(scores, rates, examination)
     stages = draw_labels(proba, generator)
     data = log.data()
     if history_length:
@@ -182,6 +237,13 @@ def make_funnel(
         return data, target
     session = pd.Series(log.session, name="session")
     timestamp = pd.Series(log.timestamp(), name="timestamp")
+    truth = {}
+    if position_bias is not None:
+        relevance = proba / examination[:, None]
+        truth = {
+            "examination": pd.Series(examination, name="examination"),
+            "relevance": pd.DataFrame(relevance, columns=list(TASKS))[columns],
+        }
     return Bunch(
         data=data,
         target=target,
@@ -193,6 +255,7 @@ def make_funnel(
         feature_names=list(data.columns),
         target_names=columns,
         DESCR=describe("funnel"),
+        **truth,
     )
 
 
@@ -211,6 +274,14 @@ def _check_rates(click: float, cart: float, order: float) -> list[float]:
                 f"{name}={numbers[i]} and {above}={numbers[i - 1]}."
             )
     return numbers
+
+
+def _check_examined(examined: float, click_rate: float) -> None:
+    if not click_rate < examined * (1 - 1e-6):
+        raise ValueError(
+            f"click_rate={click_rate} must be less than {examined:.4g}, the share of "
+            "the rows that are examined. Lower it, or position_bias."
+        )
 
 
 def _check_tasks(tasks: Sequence[str]) -> list[str]:

@@ -1,6 +1,7 @@
 """The labels of ``make_funnel``: true probabilities, draws and histories."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from scipy.optimize import brentq
@@ -36,24 +37,28 @@ class World:
         by_category = draw((sizes.n_categories, width))[self.log.item_category]
         return (by_category + draw((sizes.n_items, width))) / np.sqrt(2)
 
-    def score(self, stage: int) -> np.ndarray:
-        """Return the logit of a stage, without intercept, and draw its own effects."""
+    def score(self, stage: int, *, biased: bool) -> np.ndarray:
+        """Return the logit of a stage, without intercept, and draw its own effects.
+
+        Without an effect of the position if clicks are `biased` by examination.
+        """
         log, half = self.log, np.sqrt(0.5)
         user = half * (self.user + self.generator.standard_normal(len(self.user)))
         item = half * (self.item + self._draw_by_item(1))[:, 0]
         factors = half * (self.item_factors + self._draw_by_item(_N_FACTORS))
-        score = _USER * user[log.user] + _ITEM * item[log.item] + _context(log, stage)
+        score = _USER * user[log.user] + _ITEM * item[log.item]
+        score += _context(log, stage, 0.0 if biased else _POSITION[stage])
         # One factor at a time: no (n_samples, n_factors) array.
         for p, q in zip(self.user_factors.T, factors.T, strict=True):
             score += _MATCH / np.sqrt(_N_FACTORS) * p[log.user] * q[log.item]
         return score
 
 
-def _context(log: Log, stage: int) -> np.ndarray:
+def _context(log: Log, stage: int, of_position: float) -> np.ndarray:
     """Return the non-linear effects of position, price, discount, hour and device."""
     price = np.log(log.price / 20)
     return (
-        _POSITION[stage] * np.log(log.position)
+        of_position * np.log(log.position)
         + _PRICE[stage] * price
         + _PRICE_SQUARED[stage] * price**2
         + _DISCOUNT[stage] * np.tanh(4 * log.discount)
@@ -62,19 +67,48 @@ def _context(log: Log, stage: int) -> np.ndarray:
     )
 
 
-def true_probabilities(
+def draw_scores(
     log: Log,
-    rates: Sequence[float],
     signal: float,
     drift: float,
     generator: np.random.Generator,
+    *,
+    biased: bool,
+) -> np.ndarray:
+    """Return the logit of each stage, without intercept, (3, n_samples)."""
+    world = World(log, generator)
+    scores = [
+        signal * world.score(stage, biased=biased) + drift * log.time()
+        for stage in range(len(_POSITION))
+    ]
+    return np.stack(scores)
+
+
+def sorted_pages(
+    log: Log,
+    scores: np.ndarray,
+    of_item: float,
+    of_score: float,
+    generator: np.random.Generator,
+) -> tuple[Log, np.ndarray]:
+    """Let items of a page take places by a preference for items, score, and noise."""
+    preferred = generator.standard_normal(log.sizes.n_items)[log.item]
+    key = of_item * preferred + of_score * scores[0]
+    key += generator.gumbel(size=len(key))
+    order = np.lexsort((-key, log.session))
+    columns = {
+        name: getattr(log, name)[order] for name in ("item", "price", "discount")
+    }
+    return replace(log, **columns), scores[:, order]
+
+
+def true_probabilities(
+    scores: np.ndarray, rates: Sequence[float], examination: np.ndarray
 ) -> np.ndarray:
     """Return the probability of each stage, (n_samples, 3), with the rates as means."""
-    world = World(log, generator)
-    proba = np.empty((len(log.user), len(rates)))
-    reached = np.ones(len(log.user))
-    for stage, rate in enumerate(rates):
-        score = signal * world.score(stage) + drift * log.time()
+    proba = np.empty(scores.T.shape)
+    reached = examination
+    for stage, (score, rate) in enumerate(zip(scores, rates, strict=True)):
         reached = reached * expit(score + _intercept(score, reached, rate))
         proba[:, stage] = reached
     return proba

@@ -137,27 +137,64 @@ def select_categorical(
             )
         return [bool(w) for w in wanted]
     places = {name: i for i, name in enumerate(names)}
-    chosen = {_position(w, places) for w in wanted}
+    chosen = {_position(w, places, "categorical_features") for w in wanted}
     return [i in chosen for i in range(len(names))]
 
 
-def _position(wanted: object, places: Mapping[ColumnName, int]) -> int:
+def optional_columns(
+    optional_features: str | Sequence[ColumnName] | None, roles: Roles
+) -> list[ColumnName]:
+    """Names of columns that later tables may lack.
+
+    Parameters
+    ----------
+    optional_features
+        As in `TableEncoder`.
+    roles : Roles
+        What each column is read as.
+
+    Raises
+    ------
+    ValueError
+        For names that are not columns, and for columns of lists.
+    """
+    if optional_features is None:
+        return []
+    if isinstance(optional_features, str):
+        optional_features = [optional_features]
+    places = {name: i for i, name in enumerate(roles.names)}
+    by_place = [w for w in optional_features if w not in places]
+    if roles.widths and any(isinstance(w, (int, np.integer)) for w in by_place):
+        raise ValueError(
+            f"optional_features holds the index {by_place[0]!r}, but a column of "
+            "vectors is spread over several. Name the columns."
+        )
+    chosen = {_position(w, places, "optional_features") for w in optional_features}
+    for place in sorted(chosen & set(roles.lists)):
+        raise ValueError(
+            f"optional_features names {roles.names[place]!r}, which holds lists. Name "
+            "columns of single ids or of numbers."
+        )
+    return [roles.names[place] for place in sorted(chosen)]
+
+
+def _position(wanted: object, places: Mapping[ColumnName, int], argument: str) -> int:
     if isinstance(wanted, str):
         if wanted in places:
             return places[wanted]
         raise ValueError(
-            f"categorical_features names {wanted!r}, which is not a column of X. The "
+            f"{argument} names {wanted!r}, which is not a column of X. The "
             f"columns are {list(places)}."
         )
     if isinstance(wanted, (int, np.integer)) and not isinstance(wanted, bool):
         if -len(places) <= wanted < len(places):
             return int(wanted) % len(places)
         raise ValueError(
-            f"categorical_features holds index {wanted}, but X has {len(places)} "
+            f"{argument} holds index {wanted}, but X has {len(places)} "
             f"columns. Use indices from 0 to {len(places) - 1}."
         )
     raise TypeError(
-        "categorical_features must hold names, indices or booleans, found "
+        f"{argument} must hold names, indices or booleans, found "
         f"{type(wanted).__name__} {wanted!r}."
     )
 
@@ -453,12 +490,15 @@ class Plan:
         Buckets of the columns without a vocabulary.
     chains : list of list of int
         From `fallback_chains`.
+    optional : list of str or int
+        From `optional_columns`.
     """
 
     roles: Roles
     owners: dict[ColumnName, ColumnName]
     hashed: dict[ColumnName, int]
     chains: list[list[int]]
+    optional: list[ColumnName]
 
     @property
     def categorical(self) -> list[ColumnName]:

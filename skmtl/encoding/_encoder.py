@@ -48,6 +48,7 @@ from skmtl.encoding._columns import (
     fallback_chains,
     is_by_dtype,
     joined_ids,
+    optional_columns,
     read_roles,
     readers_of,
     vocabulary_owners,
@@ -152,6 +153,10 @@ class TableEncoder(SaveMixin, TransformerMixin, BaseEstimator):
     bin_flags : bool, default=False
         Whether numeric columns with at most two distinct values and no missing cell get
         bins too, although their scaled values hold the same information.
+    optional_features : array-like or None, default=None
+        Columns of single ids or numbers, by name or index, that tables after `fit` may
+        lack. They are then missing in every row. Tables without column names always
+        have all columns.
 
     Attributes
     ----------
@@ -176,6 +181,8 @@ class TableEncoder(SaveMixin, TransformerMixin, BaseEstimator):
         rows come after those of all columns.
     bin_sizes_ : list of int
         Number of bins of each numeric column that has any, the missing bin included.
+    optional_names_ : list
+        Names (or indices) of the `optional_features`.
 
     See Also
     --------
@@ -208,8 +215,9 @@ class TableEncoder(SaveMixin, TransformerMixin, BaseEstimator):
 
     _frame_names: list[ColumnName] | None = None
     _widths: Mapping[int, int] | None = None
-    # The first version's saved files and pickles do not have it.
+    # The first versions' saved files and pickles do not have these.
     _profile: Mapping[ColumnName, ColumnProfile] | None = None
+    optional_names_: Sequence[ColumnName] = ()
     _parameter_constraints: ClassVar[dict[str, Sequence[object]]] = {
         "categorical_features": ["array-like", StrOptions({"from_dtype"}), str, None],
         "min_frequency": [COUNT],
@@ -221,6 +229,7 @@ class TableEncoder(SaveMixin, TransformerMixin, BaseEstimator):
         "n_hashes": [Interval(Integral, 1, 65_536, closed="both")],
         "n_bins": [Interval(Integral, 0, 65_536, closed="both")],
         "bin_flags": ["boolean"],
+        "optional_features": ["array-like", str, None],
     }
 
     def __init__(
@@ -236,6 +245,7 @@ class TableEncoder(SaveMixin, TransformerMixin, BaseEstimator):
         n_hashes: int = 1,
         n_bins: int = 128,
         bin_flags: bool = False,
+        optional_features: str | Sequence[ColumnName] | None = None,
     ) -> None:
         self.categorical_features = categorical_features
         self.min_frequency = min_frequency
@@ -247,6 +257,7 @@ class TableEncoder(SaveMixin, TransformerMixin, BaseEstimator):
         self.n_hashes = n_hashes
         self.n_bins = n_bins
         self.bin_flags = bin_flags
+        self.optional_features = optional_features
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(
@@ -347,7 +358,8 @@ class TableEncoder(SaveMixin, TransformerMixin, BaseEstimator):
         owners = vocabulary_owners(self.share_embedding, [*single, *bags], roles.names)
         hashed = check_buckets(self.n_buckets, owners, bags, self.n_hashes)
         chains = fallback_chains(self.fallback, single, owners, list(hashed))
-        return Plan(roles, owners, hashed, chains)
+        optional = optional_columns(self.optional_features, roles)
+        return Plan(roles, owners, hashed, chains, optional)
 
     def _set_learnt(
         self, frame: pd.DataFrame, plan: Plan, found: Learnt, *, named: bool
@@ -360,7 +372,7 @@ class TableEncoder(SaveMixin, TransformerMixin, BaseEstimator):
         self._numeric, self._widths = roles.numeric, roles.widths
         self.categorical_names_, self.bag_names_ = plan.categorical, plan.bags
         self.numeric_names_, self._profile = plan.numeric, found.profile
-        self.vocabulary_of_ = plan.owners
+        self.vocabulary_of_, self.optional_names_ = plan.owners, plan.optional
         self.vocabulary_names_ = list(dict.fromkeys(plan.owners.values()))
         self._chains, self._scales = plan.chains, found.scales
         self._set_vocabularies(found.vocabularies)
@@ -404,6 +416,8 @@ class TableEncoder(SaveMixin, TransformerMixin, BaseEstimator):
         if isinstance(X, EncodedTable):
             return X
         seen = self._matched_names()
+        if isinstance(X, pd.DataFrame) and self.optional_names_:
+            X = self._with_optional(X)
         if isinstance(X, pd.DataFrame) and len(X) and has_columns(X, seen):
             # A service sends such tables, of few rows, for which the other checks take
             # longer than encoding does.
@@ -428,20 +442,22 @@ class TableEncoder(SaveMixin, TransformerMixin, BaseEstimator):
         if isinstance(X, EncodedBlocks):
             yield from X.tables()
             return
-        names = self.names_to_match("X")
-        for block in open_source(X).blocks(names):
+        source = open_source(X)
+        for block in source.blocks(self.names_to_match("X", source.names)):
             if len(block.table):
                 with block.named_in_errors():
                     encoded = self.encode(block.table)
                 yield encoded
 
-    def names_to_match(self, argument: str) -> list[str]:
+    def names_to_match(self, argument: str, there: Sequence[str]) -> list[str]:
         """Return the names in `fit`, by which the columns of a source are matched.
 
         Parameters
         ----------
         argument : str
             The argument that needs them, for the error.
+        there : sequence of str
+            The columns of the source; optional ones that it lacks are left out.
 
         Returns
         -------
@@ -459,7 +475,8 @@ class TableEncoder(SaveMixin, TransformerMixin, BaseEstimator):
                 f"{argument}: columns of a source are matched by name, but the table "
                 "in fit had no names. Fit on a table with names."
             )
-        return [str(name) for name in names]
+        without = set(self.optional_names_) - set(there)
+        return [str(name) for name in names if name not in without]
 
     def transform(self, X: TableLike) -> npt.NDArray[np.float64] | pd.DataFrame:
         """Encode a table as one array, for use outside skmtl.
@@ -775,7 +792,7 @@ class TableEncoder(SaveMixin, TransformerMixin, BaseEstimator):
         named = has_names(X)
         frame = as_frame(X, estimator=self)
         if named and seen is not None:
-            frame = select_columns(frame, seen)
+            frame = select_columns(self._with_optional(frame), seen)
         if not len(frame) or not frame.shape[1]:
             what, lacks = (
                 ("sample(s)", "row") if not len(frame) else ("feature(s)", "column")
@@ -791,6 +808,17 @@ class TableEncoder(SaveMixin, TransformerMixin, BaseEstimator):
             return frame
         validate_data(self, frame, skip_check_array=True, reset=False)
         return self._spread(frame)
+
+    def _with_optional(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """The table, with missing cells for the optional columns that it lacks."""
+        seen, there = self._matched_names(), set(frame.columns)
+        lacks = [name for name in self.optional_names_ if name not in there]
+        if seen is None or not lacks:
+            return frame
+        frame = frame.copy(deep=False)
+        for name in lacks:
+            frame[name] = np.nan
+        return frame if there - set(seen) else select_columns(frame, seen)
 
     def _spread(self, frame: pd.DataFrame) -> pd.DataFrame:
         return spread_vectors(frame, self._widths) if self._widths else frame

@@ -73,6 +73,8 @@ def columns_of(encoder: TableEncoder, taken: set[str]) -> list[Column]:
     for name, place in sorted(
         zip(names, places, strict=True), key=lambda pair: pair[1]
     ):
+        if name in encoder.optional_names_:
+            continue  # known in training only
         unused = f"x{place}" if of_arrays else str(name)
         while unused in taken:
             unused += "_input"
@@ -138,6 +140,7 @@ def encoder_graph(
         for c in columns
     }
     of_column = {c.column: c for c in columns}
+    inputs |= _unknown_columns(graph, encoder, inputs[columns[0].column])
     found: dict[str, list[str]] = {"ids": [], "bins": [], "numeric": [], "bags": []}
     if encoder.categorical_names_:
         found["ids"] = [_single_ids(graph, encoder, inputs)]
@@ -150,6 +153,23 @@ def encoder_graph(
         found["numeric"] = [_scaled(graph, encoder._scales, x)]
         if encoder.bin_sizes_:
             found["bins"] = [_bins(graph, encoder, x)]
+    return found
+
+
+def _unknown_columns(
+    graph: Graph, encoder: TableEncoder, like: str
+) -> dict[ColumnName, str]:
+    """Columns of zeros and of missing numbers in place of the optional ones.
+
+    They have as many rows as the input `like`.
+    """
+    found = {}
+    for name in encoder.optional_names_:
+        rows = graph.add("Shape", like, end=1)
+        shape = graph.add("Concat", rows, graph.constant(np.array([1])), axis=0)
+        is_id = name in encoder.vocabulary_of_
+        cell = np.array([0]) if is_id else np.array([np.nan])
+        found[name] = graph.add("ConstantOfShape", shape, value=graph.tensor(cell))
     return found
 
 
@@ -191,13 +211,18 @@ def _single_ids(
 ) -> str:
     """Rows of the fused table, ``(rows, n_ids)``."""
     names, firsts = encoder.categorical_names_, encoder.layout_.column_first
+
+    def rows_of(name: ColumnName, first: int) -> str:
+        if name in encoder.optional_names_:  # the network does not read it
+            return inputs[name]
+        return _rows(graph, _vocabulary(encoder, name), inputs[name], {}, first)
+
     if not encoder.layout_.fallbacks:
         rows = [
-            _rows(graph, _vocabulary(encoder, name), inputs[name], {}, int(first))
-            for name, first in zip(names, firsts, strict=True)
+            rows_of(name, int(first)) for name, first in zip(names, firsts, strict=True)
         ]
         return graph.add("Concat", *rows, axis=1)
-    own = [_rows(graph, _vocabulary(encoder, name), inputs[name], {}) for name in names]
+    own = [rows_of(name, 0) for name in names]
     codes = list(own)
     for one in encoder.layout_.fallbacks:
         column = codes[one.column]

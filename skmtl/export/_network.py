@@ -29,6 +29,7 @@ from skmtl.modules import (
     ParallelTowers,
     PooledTower,
     ProductTowers,
+    SomeColumns,
     TableEmbedding,
     TransferTowers,
 )
@@ -253,13 +254,22 @@ def _network(module: nn.Module) -> MultiTaskModule:
     """
     network: Any = copy.deepcopy(module).cpu().eval()
     network.towers = _exact(network.towers)
-    network.embedding._pooled = PaddedPooling(network.embedding)
-    if network.embedding.bin_ranges is not None:
-        network.embedding._of_bins = JoinedBins(network.embedding)
+    table, chosen = network.embedding, isinstance(network.embedding, SomeColumns)
+    if chosen:
+        network.embedding._shifted, table = _shifted, network.embedding.inner
+    table._pooled = PaddedPooling(table)
+    if table.bin_ranges is not None:
+        table._of_bins = JoinedBins(table)
     for parameter in network.parameters():
         parameter.requires_grad_(False)
     assert isinstance(network, MultiTaskModule)
     return network
+
+
+def _shifted(bag: tuple[Tensor, Tensor], shift: int) -> tuple[Tensor, Tensor]:
+    """What `SomeColumns._shifted` does, on filled lists."""
+    ids, there = bag
+    return ids - shift, there
 
 
 def _exact(towers: nn.Module) -> nn.Module:

@@ -2,6 +2,7 @@
 
 from skmtl.modules.aitm import TransferTowers
 from skmtl.modules.bags import BagColumn
+from skmtl.modules.bias import BiasTower, SomeColumns
 from skmtl.modules.composition import (
     MultiTaskModule,
     OrderedThresholds,
@@ -32,6 +33,7 @@ from skmtl.modules.stem import EmbeddingExperts
 __all__ = [
     "BagColumn",
     "Bags",
+    "BiasTower",
     "ChainedTowers",
     "ColumnSlices",
     "CrossStitchBottoms",
@@ -52,6 +54,7 @@ __all__ = [
     "SharedBottom",
     "Sharing",
     "SoftlySharedBottoms",
+    "SomeColumns",
     "TableEmbedding",
     "TaskBottoms",
     "TaskEmbedding",

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from skmtl.modules.bias import BiasTower
 from skmtl.modules.draws import ROWS_HERE, in_blocks
 from skmtl.modules.layers import (
     Dense,
@@ -20,8 +21,9 @@ from skmtl.modules.layers import (
     one_after_the_other,
     side_by_side,
 )
+from skmtl.modules.pretrained_rows import Grown
 from skmtl.modules.protocols import Embedding, Part, Penalty, Sharing, Towers
-from skmtl.modules.ragged import Ragged
+from skmtl.modules.ragged import Inputs, Ragged
 
 P = TypeVar("P", bound=Part)
 # What calls the sharing: of an input to a representation, with its mixture or without.
@@ -42,6 +44,8 @@ class MultiTaskModule(nn.Module):
         Input to the representation of each task, ``(n_tasks, batch, width)``.
     towers : Towers
         Representations to logits, ``(batch, n_tasks)``.
+    bias : BiasTower or None, default=None
+        What the losses add to the logits, and predictions leave out.
     precision : {"float32", "bf16"}, default="float32"
         Type of the numbers in `sharing`, which holds most of the arithmetic.
         Embeddings, towers and all parameters stay in float32.
@@ -89,6 +93,7 @@ class MultiTaskModule(nn.Module):
         embedding: Embedding,
         sharing: Sharing,
         towers: Towers,
+        bias: BiasTower | None = None,
         precision: str = "float32",
         compile: bool = False,
     ) -> None:
@@ -96,6 +101,8 @@ class MultiTaskModule(nn.Module):
         self.embedding = _checked(embedding, "embedding", Embedding)
         self.sharing = _checked(sharing, "sharing", Sharing)
         self.towers = _checked(towers, "towers", Towers)
+        if bias is not None:
+            self.add_module("bias", bias)
         self.precision, self.compile_sharing = precision, compile
         self.block_rows: int | None = BLOCK
         self._compiled: dict[str, Share] = {}
@@ -112,9 +119,44 @@ class MultiTaskModule(nn.Module):
         logits: Tensor = self.towers(self.representation(ids, bins, numeric, bags))
         return logits
 
+    def biased(self, logits: Tensor, inputs: Inputs) -> Tensor:
+        """Logits of what was observed, for the losses.
+
+        Parameters
+        ----------
+        logits : Tensor of shape (batch, n_tasks)
+            What `forward` gives.
+        inputs : dict of str to Tensor or Bags
+            The arguments of `forward`.
+
+        Returns
+        -------
+        Tensor of shape (batch, n_tasks)
+            With what the columns that bias labels add, where there are any.
+        """
+        if self._bias is None:
+            return logits
+        added: Tensor = self._bias(**inputs)
+        return logits + added
+
+    @property
+    def _bias(self) -> BiasTower | None:
+        bias = self._modules.get("bias")
+        assert bias is None or isinstance(bias, BiasTower)
+        return bias
+
+    def _embeddings(self) -> list[Embedding]:
+        bias = self._bias
+        return [self.embedding] if bias is None else [self.embedding, bias.embedding]
+
     def start_at(self, rates: Tensor) -> None:
         """Make the sigmoids of the first outputs `rates`, of shape (n_outputs,)."""
         self.towers.start_at(rates)
+
+    def grow(self, sizes: Sequence[int], start: Tensor, new: Tensor) -> list[Grown]:
+        """Give vocabularies more rows, as `Embedding.grow` says."""
+        parts = self._embeddings()
+        return [one for part in parts for one in part.grow(sizes, start, new)]
 
     def takes_blocks(self) -> bool:
         """Whether training may take a large batch in blocks of rows.
@@ -203,11 +245,11 @@ class MultiTaskModule(nn.Module):
 
         Each with the factor of its learning rate.
         """
-        return self.embedding.id_tables()
+        return [one for part in self._embeddings() for one in part.id_tables()]
 
     def own_rates(self) -> list[tuple[nn.Parameter, float]]:
         """Dense parameters with learning rates of their own, and their factors."""
-        return self.embedding.own_rates()
+        return [one for part in self._embeddings() for one in part.own_rates()]
 
     def shared_parameters(self) -> list[Tensor]:
         """Parameters that more than one task trains."""

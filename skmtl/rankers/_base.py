@@ -14,7 +14,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import RegressorTags, Tags
 from sklearn.utils.validation import check_is_fitted
 
-from skmtl._containers import is_query, is_source, table_of_tasks
+from skmtl._containers import as_frame, is_query, is_source, table_of_tasks
 from skmtl._saving import SaveMixin
 from skmtl._sklearn import (
     CallbackSupportMixin,
@@ -46,10 +46,12 @@ from skmtl.modules import (
 from skmtl.rankers._network import (
     Maker,
     belongs_to_part,
+    check_bias_roles,
     check_embedding_dim,
     check_part,
     check_pooling,
     check_units,
+    make_bias_tower,
     make_embedding,
     make_part,
     own_parameters,
@@ -60,7 +62,7 @@ from skmtl.rankers._pretrained import PretrainedTables
 from skmtl.rankers._summary import summary_text, visual_block
 from skmtl.rankers._task_order import clip_to_parents, with_implied_labels
 from skmtl.rankers._written import write_predictions
-from skmtl.sources.opening import are_names, named_columns
+from skmtl.sources.opening import are_names, named_columns, open_source
 from skmtl.tasks import (
     BinaryTask,
     Targets,
@@ -75,6 +77,7 @@ from skmtl.training.callbacks import callback_params, with_params
 from skmtl.training.computing import check_device, logits, seeded
 from skmtl.training.epochs import task_score
 from skmtl.training.fit import Fit, PartialFit
+from skmtl.training.names import check_bias_features
 from skmtl.training.optimizers import MadeBy, with_own_parameters
 from skmtl.training.ranker import PretrainedRows, TrainableRanker
 from skmtl.training.source_fit import SourceFit
@@ -386,6 +389,8 @@ default=None
         """
         warm = self.warm_start and self._is_fitted()
         from_source = is_source(X) and (are_names(y) or not is_query(X))
+        if self.bias_features is not None:
+            check_bias_features(self.bias_features, X=X, X_val=X_val)
         fit = (SourceFit if from_source else Fit)(
             self,
             WarmStart(self) if warm else Start(self),
@@ -458,6 +463,8 @@ default=None
                 "partial_fit takes one table in memory at a time, and X is a source. "
                 "Read it part by part, or call fit, which reads it block by block."
             )
+        if self.bias_features is not None:
+            check_bias_features(self.bias_features, X=X)
         start = NextTable(self) if self._is_fitted() else Start(self)
         given = {"classes": classes, "groups": groups}
         fitted = PartialFit(self, start, X, y, sample_weight, **given).run(None)
@@ -480,6 +487,7 @@ default=None
         pretrained: PretrainedRows,
     ) -> MultiTaskModule:
         n_sets = self._n_embeddings(names)
+        check_bias_roles(self, encoder)
         embedding = make_embedding(self, encoder, n_sets, pretrained)
         sharing = self._make_sharing(embedding, names)
         towers = with_thresholds(
@@ -491,6 +499,7 @@ default=None
             embedding=embedding,
             sharing=sharing,
             towers=towers,
+            bias=make_bias_tower(self, encoder, kinds, pretrained),
             precision=self.precision,
             compile=self.compile,
         )
@@ -570,7 +579,8 @@ default=None
                     "probabilities of classes."
                 )
         if to is not None:
-            names = self.encoder_.names_to_match("to")
+            there = open_source(X).names if is_source(X) else list(as_frame(X).columns)
+            names = self.encoder_.names_to_match("to", there)
             tasks = [str(name) for name in self.task_names_]
             return write_predictions(self._levels, X, names, tasks, to, keep)
         return self.predict_task(X)

@@ -5,16 +5,28 @@ from __future__ import annotations
 import copy
 import functools
 import inspect
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import accumulate
 from numbers import Integral
 from typing import Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 from torch import nn
 
 from skmtl._typing import ColumnName
 from skmtl.encoding import TableEncoder
-from skmtl.modules import BagColumn, Embedding, TableEmbedding, TaskEmbedding
+from skmtl.modules import (
+    BagColumn,
+    BiasTower,
+    Embedding,
+    Pretrained,
+    SomeColumns,
+    TableEmbedding,
+    TaskEmbedding,
+)
+from skmtl.tasks import TaskKinds
 from skmtl.training.computing import free_bytes
 from skmtl.training.parameters import SharedParameters
 from skmtl.training.ranker import PretrainedRows
@@ -264,7 +276,68 @@ def make_embedding(
     n_sets: int | None,
     pretrained: PretrainedRows,
 ) -> Embedding:
-    """Make the embedding of encoded rows; with `n_sets`, several sets side by side."""
+    """Make the embedding of encoded rows; with `n_sets`, several sets side by side.
+
+    Columns that bias the labels are left out.
+    """
+    columns = embedding_columns(ranker, encoder, n_sets, pretrained)
+    biased = encoder.optional_names_
+    return (columns.without(biased) if biased else columns).embedding(n_sets)
+
+
+def make_bias_tower(
+    ranker: SharedParameters,
+    encoder: TableEncoder,
+    kinds: TaskKinds,
+    pretrained: PretrainedRows,
+) -> BiasTower | None:
+    """The tower over the columns that bias the labels; None where there are none."""
+    if not encoder.optional_names_:
+        return None
+    columns = embedding_columns(ranker, encoder, None, pretrained)
+    embedding = columns.only(encoder.optional_names_).embedding()
+    n_outputs = [kind.n_thresholds or kind.n_scores for kind in kinds]
+    return BiasTower(embedding, n_scores=kinds.n_scores, n_outputs=n_outputs)
+
+
+def check_bias_roles(ranker: SharedParameters, encoder: TableEncoder) -> None:
+    """Refuse columns that bias labels and are asked for elsewhere, or all columns.
+
+    Raises
+    ------
+    ValueError
+        With the column's name.
+    """
+    biased = set(encoder.optional_names_)
+    every = [*encoder.categorical_names_, *encoder.bag_names_, *encoder.numeric_names_]
+    if biased and biased == set(every):
+        raise ValueError(
+            f"bias_features names all columns of X, {every}, so that nothing is left "
+            "to rank by. Leave out those that are known when ranking."
+        )
+    pooling = ranker.pooling
+    poolings = pooling.values() if isinstance(pooling, Mapping) else [pooling]
+    asked: dict[object, str] = {
+        one[1]: "pooling" for one in poolings if _is_attention(one)
+    }
+    fallback = dict(ranker.fallback or {})
+    asked |= {
+        other: "fallback" for name, other in fallback.items() if name not in biased
+    }
+    for name in biased & set(asked):
+        raise ValueError(
+            f"bias_features names {name!r}, which {asked[name]} reads too, but which "
+            "is not known when ranking. Leave it out of one of the two."
+        )
+
+
+def embedding_columns(
+    ranker: SharedParameters,
+    encoder: TableEncoder,
+    n_sets: int | None,
+    pretrained: PretrainedRows,
+) -> EmbeddingColumns:
+    """What makes an embedding of all columns that an encoder gives."""
     names, sizes = encoder.vocabulary_names_, encoder.vocabulary_sizes_
     dims = embedding_dims(ranker.embedding_dim, names, sizes)
     places = encoder.vocabulary_places_
@@ -275,30 +348,176 @@ def make_embedding(
         optimizer=ranker.embedding_optimizer,
         device=ranker.device,
     )
-    arguments: dict[str, Any] = {
-        "vocabulary_sizes": sizes,
-        "bin_sizes": encoder.bin_sizes_,
-        "binned": encoder.binned_,
-        "n_numeric": len(encoder.numeric_names_),
-        "embedding_dim": dims,
-        "bin_dim": int(ranker.bin_dim),
-        "bin_start": float(ranker.bin_start),
-        "bin_rate": float(ranker.bin_learning_rate_factor),
-        "bin_ranges": encoder.bin_ranges_ if ranker.interpolate_bins else None,
-        "sparse": ranker.embedding_optimizer != "adam",
-        "pretrained": pretrained.for_network(dims),
-        "vocabularies": [places[name] for name in encoder.categorical_names_],
-        "names": [
-            *encoder.categorical_names_,
-            *encoder.bag_names_,
-            *encoder.numeric_names_,
-        ],
-        "bags": bag_columns(ranker.pooling, encoder, dims),
-        "more_hashes": encoder.more_hashes_,
-    }
-    if n_sets is None:
-        return TableEmbedding(**arguments)
-    return TaskEmbedding(n_sets=n_sets, **arguments)
+    vocabularies = [places[name] for name in encoder.categorical_names_]
+    return EmbeddingColumns(
+        sizes=sizes,
+        dims=dims,
+        ids=list(zip(encoder.categorical_names_, vocabularies, strict=True)),
+        more_hashes=encoder.more_hashes_,
+        bags=list(
+            zip(
+                encoder.bag_names_,
+                bag_columns(ranker.pooling, encoder, dims),
+                strict=True,
+            )
+        ),
+        numbers=encoder.numeric_names_,
+        binned=encoder.binned_,
+        bin_sizes=encoder.bin_sizes_,
+        bin_ranges=encoder.bin_ranges_ if ranker.interpolate_bins else None,
+        pretrained=pretrained.for_network(dims),
+        settings={
+            "bin_dim": int(ranker.bin_dim),
+            "bin_start": float(ranker.bin_start),
+            "bin_rate": float(ranker.bin_learning_rate_factor),
+            "sparse": ranker.embedding_optimizer != "adam",
+        },
+    )
+
+
+@dataclass(frozen=True)
+class EmbeddingColumns:
+    """What makes an embedding.
+
+    Attributes
+    ----------
+    sizes, dims : sequence of int
+        Rows and width of each vocabulary.
+    ids : sequence of tuple
+        Name and vocabulary of each column of single ids.
+    more_hashes : sequence of int
+        For each further hash, the place of its column among `ids`.
+    bags : sequence of tuple
+        Name of each column of lists, and what it reads.
+    numbers : sequence of str or int
+        Names of the numbers.
+    binned, bin_sizes : sequence of int
+        Which of the numbers have bins, and how many.
+    bin_ranges : ndarray of shape (n_bins_of_all, 2) or None
+        As in `TableEmbedding`.
+    pretrained : mapping of int to Pretrained
+        Vectors of some vocabularies.
+    settings : mapping
+        All else that `TableEmbedding` takes.
+    chosen : frozenset of str or int, or None
+        Names of the columns that are read; None for all.
+    """
+
+    sizes: Sequence[int]
+    dims: Sequence[int]
+    ids: Sequence[tuple[ColumnName, int]]
+    more_hashes: Sequence[int]
+    bags: Sequence[tuple[ColumnName, BagColumn]]
+    numbers: Sequence[ColumnName]
+    binned: Sequence[int]
+    bin_sizes: Sequence[int]
+    bin_ranges: npt.NDArray[np.float32] | None
+    pretrained: Mapping[int, Pretrained]
+    settings: Mapping[str, float]
+    chosen: frozenset[ColumnName] | None = None
+
+    @property
+    def names(self) -> list[ColumnName]:
+        """Names of all columns: ids, lists, numbers."""
+        named = [*self.ids, *self.bags]
+        return [*(name for name, _ in named), *self.numbers]
+
+    def only(self, names: Collection[ColumnName]) -> EmbeddingColumns:
+        """The same with some of the columns."""
+        return replace(self, chosen=frozenset(names))
+
+    def without(self, names: Collection[ColumnName]) -> EmbeddingColumns:
+        """The same without some of the columns."""
+        return self.only([name for name in self.names if name not in names])
+
+    def embedding(self, n_sets: int | None = None) -> Embedding:
+        """Make the embedding; with `n_sets`, so many sets side by side."""
+        if self.chosen is None:
+            return self._table(n_sets)
+        ids = self._places([name for name, _ in self.ids])
+        bags = self._places([name for name, _ in self.bags])
+        numeric = self._places(self.numbers)
+        bins = [b for b, k in enumerate(self.binned) if k in numeric]
+        hashes = [h for h, k in enumerate(self.more_hashes) if k in ids]
+        vocabulary = [v for _, v in self.ids]
+        vocabulary += [vocabulary[k] for k in self.more_hashes]
+        at = [*ids, *(len(self.ids) + h for h in hashes)]
+        of_bags = [(k, self.bags[k][1].vocabulary) for k in bags]
+        read = sorted({v for _, v in of_bags} | {vocabulary[k] for k in at})
+        first = list(accumulate(self.bin_sizes, initial=0))
+        own = accumulate((self.bin_sizes[b] for b in bins), initial=0)
+        inner = self._picked(read, ids, hashes, bags, numeric, bins)._table(n_sets)
+        return SomeColumns(
+            inner,
+            sizes=self.sizes,
+            ids=[(k, vocabulary[k]) for k in at],
+            bags=of_bags,
+            bins=[(b, first[b] - row) for b, row in zip(bins, own, strict=False)],
+            numeric=numeric,
+        )
+
+    def _places(self, names: Sequence[ColumnName]) -> list[int]:
+        assert self.chosen is not None
+        return [k for k, name in enumerate(names) if name in self.chosen]
+
+    def _picked(
+        self,
+        read: list[int],
+        ids: list[int],
+        hashes: list[int],
+        bags: list[int],
+        numeric: list[int],
+        bins: list[int],
+    ) -> EmbeddingColumns:
+        """These columns, in spaces of ids and bins of their own."""
+        place = {v: k for k, v in enumerate(read)}
+        ranges = self.bin_ranges
+        if ranges is not None:
+            parts = np.split(ranges, np.cumsum(self.bin_sizes)[:-1])
+            ranges = np.concatenate([ranges[:0], *(parts[b] for b in bins)])
+        return replace(
+            self,
+            sizes=[self.sizes[v] for v in read],
+            dims=[self.dims[v] for v in read],
+            ids=[(self.ids[k][0], place[self.ids[k][1]]) for k in ids],
+            more_hashes=[ids.index(self.more_hashes[h]) for h in hashes],
+            bags=[
+                (name, _moved(bag, place, ids))
+                for name, bag in (self.bags[k] for k in bags)
+            ],
+            numbers=[self.numbers[k] for k in numeric],
+            binned=[numeric.index(self.binned[b]) for b in bins],
+            bin_sizes=[self.bin_sizes[b] for b in bins],
+            bin_ranges=ranges,
+            pretrained={
+                place[v]: one for v, one in self.pretrained.items() if v in place
+            },
+        )
+
+    def _table(self, n_sets: int | None) -> TableEmbedding:
+        arguments: dict[str, Any] = {
+            "vocabulary_sizes": self.sizes,
+            "bin_sizes": self.bin_sizes,
+            "binned": self.binned,
+            "n_numeric": len(self.numbers),
+            "embedding_dim": self.dims,
+            "bin_ranges": self.bin_ranges,
+            "pretrained": self.pretrained,
+            "vocabularies": [v for _, v in self.ids],
+            "names": self.names,
+            "bags": [bag for _, bag in self.bags],
+            "more_hashes": self.more_hashes,
+            **self.settings,
+        }
+        if n_sets is None:
+            return TableEmbedding(**arguments)
+        return TaskEmbedding(n_sets=n_sets, **arguments)
+
+
+def _moved(bag: BagColumn, place: Mapping[int, int], ids: Sequence[int]) -> BagColumn:
+    """A column of lists among other vocabularies and columns of ids."""
+    query = None if bag.query is None else ids.index(bag.query)
+    return replace(bag, vocabulary=place[bag.vocabulary], query=query)
 
 
 def table_bytes(size: int, dim: int, optimizer: str) -> int:

@@ -134,7 +134,7 @@ def _shapes_of_pass(
     try:
         with torch.inference_mode():
             (block,) = blocks(_missing_rows(ranker, n_rows), device)
-            module(**block)
+            module.biased(module(**block), block)
     finally:
         for hook in hooks:
             hook.remove()

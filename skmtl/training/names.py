@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from numbers import Integral
+
+from skmtl._containers import as_frame, is_source
+from skmtl._typing import ColumnName, TableLike
 
 # Names of scikit-learn, skorch, LightGBM and DeepCTR, and what to write here.
 FOREIGN = {
@@ -92,3 +96,58 @@ def _hint(name: str, known: list[str]) -> str | None:
     if own and part in _OPEN:
         return _OPEN[part].format(name=name)
     return None
+
+
+def check_bias_features(
+    features: str | Sequence[ColumnName] | None, **tables: TableLike | None
+) -> None:
+    """Refuse tables in memory without the columns that bias labels.
+
+    Parameters
+    ----------
+    features
+        As in the rankers.
+    **tables
+        Tables of training or validation by the name of their argument.
+
+    Raises
+    ------
+    ValueError
+        With the column's name.
+    """
+    for name, table in tables.items():
+        if not (features is None or table is None or is_source(table)):
+            check_bias_columns(features, list(as_frame(table).columns), name)
+
+
+def check_bias_columns(
+    features: str | Sequence[ColumnName] | None, names: Sequence[ColumnName], table: str
+) -> None:
+    """Refuse a table of training or validation without the columns that bias labels.
+
+    Parameters
+    ----------
+    features
+        As in the rankers.
+    names : sequence of str or int
+        Columns of the table.
+    table : str
+        The argument that gave it, for the error.
+
+    Raises
+    ------
+    ValueError
+        With the column's name.
+    """
+    if features is None:
+        return
+    for one in [features] if isinstance(features, str) else features:
+        if one in names:
+            continue
+        whole = int(one) if isinstance(one, Integral) and one is not True else None
+        if whole is not None and -len(names) <= whole < len(names):
+            continue
+        raise ValueError(
+            f"bias_features names {one!r}, which {table} lacks. Only tables to predict "
+            f"may do without it. The columns are {list(names)}."
+        )

@@ -321,7 +321,8 @@ class MultiTaskNet(NeuralNet):
             apart=self.criterion_.weighting.apart,
         )
         logits = self.module_.towers(step.cut)
-        step.losses = self.criterion_.task_losses(logits, yi, wi, lists)
+        observed = self.module_.biased(logits, Xi)
+        step.losses = self.criterion_.task_losses(observed, yi, wi, lists)
         return step, logits
 
     def _weights_ahead(self, n_rows: int) -> Tensor | None:
@@ -423,7 +424,8 @@ class MultiTaskNet(NeuralNet):
         Xi, target = batch
         with torch.inference_mode():
             logits = self.processes_.outputs(self.module_, Xi, len(target[0]))
-            losses = self.criterion_.task_losses(logits, *target)
+            observed = self.module_.biased(logits, Xi)
+            losses = self.criterion_.task_losses(observed, *target)
             loss = self.criterion_.weighting.reference() @ losses
         return {"loss": loss, "y_pred": logits, "task_losses": losses}
 

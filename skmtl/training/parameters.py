@@ -287,6 +287,13 @@ class SharedParameters(Parameters):
         Epochs without improvement after which to stop.
     tol : float, default=0.0
         Least improvement that counts.
+    bias_features : array-like or None, default=None
+        Columns that are known in training and not when ranking, such as the position
+        at which an item was shown: names or indices of columns of single ids or
+        numbers. A shallow tower adds what they say to the logits, or other outputs, of
+        every task in training, and is left out of predictions, for which the columns
+        may be missing. The mean prediction for the training rows is the observed rate
+        all the same: predictions are for the mix of positions of the training rows.
     categorical_features : "from_dtype", None or array-like, default="from_dtype"
         Which columns hold ids: by dtype (``category``, strings, objects, lists), by
         name, by index or by a boolean mask. Integer ids must be named, or cast to
@@ -513,6 +520,10 @@ class SharedParameters(Parameters):
     tol: float = parameter(
         default=0.0,
         allowed=[NOT_NEGATIVE],
+    )
+    bias_features: str | Sequence[ColumnName] | None = parameter(
+        default=None,
+        allowed=ENCODER["optional_features"],
     )
     categorical_features: CategoricalFeatures = parameter(
         default="from_dtype",

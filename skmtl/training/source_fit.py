@@ -42,6 +42,7 @@ from skmtl.training.computing import logits
 from skmtl.training.fit import Fit
 from skmtl.training.intercept import Floats, OutputCells, Part
 from skmtl.training.loop import TrainingRows, ValidationPart
+from skmtl.training.names import check_bias_columns
 from skmtl.training.net import MultiTaskNet
 from skmtl.training.passes import (
     HeldOut,
@@ -168,6 +169,7 @@ class SourceFit(Fit):
                 f"y must name columns of X, which has {self.source.names}."
             )
         self.columns = named_columns_of(self.source, y, sample_weight)
+        check_bias_columns(ranker.bias_features, self.columns.features, "X")
         ranker._check_tasks(names)
         _check_binary(
             names, start.kinds(kinds_by_task(ranker.task_kinds, names), names)

@@ -200,6 +200,7 @@ class Start:
             n_hashes=ranker.n_hashes,
             n_bins=ranker.n_bins,
             bin_flags=ranker.bin_flags,
+            optional_features=ranker.bias_features,
         )
 
     def masses(self, own: tuple[Floats, Floats]) -> tuple[Floats, Floats]:
@@ -427,6 +428,6 @@ def grow_net(net: MultiTaskNet, sizes: list[int], growth: Growth) -> None:
     if not growth.new.any():
         return
     start, new = torch.from_numpy(growth.start), torch.from_numpy(growth.new)
-    for one in net.module_.embedding.grow(sizes, start, new):
+    for one in net.module_.grow(sizes, start, new):
         for optimizer in net.all_optimizers:
             replace_parameter(optimizer, one.before, one.after, one.rows, one.fresh)

@@ -279,3 +279,65 @@ def test_bad_values(wrong, message):
 def test_bad_types(name, value):
     with pytest.raises(TypeError, match=f"{name} must be"):
         make_funnel(**{name: value})
+
+
+def test_clicks_need_examination():
+    """The share of clicks by position is that of examination, up to chance."""
+    log = make_funnel(
+        60_000, click_rate=0.2, position_bias=0.7, random_state=0, n_users=500
+    )
+    position = log.data["position"]
+    np.testing.assert_allclose(log.examination, position**-0.7)
+    for task, rate in {**RATES, "click": 0.2}.items():
+        proba = log.relevance[task] * log.examination
+        np.testing.assert_allclose(proba, log.true_proba[task])
+        assert log.true_proba[task].mean() == pytest.approx(rate, abs=1e-9)
+    rate = log.target["click"].groupby(position).mean()
+    # Pages are in random order, so that relevance has the same mean everywhere.
+    expected = log.relevance["click"].mean() * rate.index**-0.7
+    assert np.abs(rate / expected - 1).max() < 0.1
+    plain = make_funnel(60, random_state=0)
+    assert "relevance" not in plain
+    assert "examination" not in plain
+
+
+def test_pages_are_sorted_by_relevance_or_a_preference_for_items():
+    made = [
+        make_funnel(10_000, position_bias=1.0, random_state=0, **given)
+        for given in (
+            {},
+            {"page_order": 3.0},
+            {"page_relevance": 1.0},
+            {"page_relevance": 5.0},
+        )
+    ]
+    random, preferred, sorted_, more = (
+        log.relevance["click"].corr(-log.data["position"], method="spearman")
+        for log in made
+    )
+    assert max(abs(random), abs(preferred)) < 0.1
+    assert 0.2 < sorted_ < more < 0.9
+    spread = []
+    for log in made:
+        item = log.data["item_id"]
+        place = log.data["position"].groupby(item, observed=True).mean()
+        spread.append(place[item.value_counts().index[:50]].std())
+    assert spread[1] > 2 * spread[0]  # preferred items keep their places
+    for log in made:
+        assert log.data["position"].iloc[:11].tolist() == [*range(1, 11), 1]
+        by_item = log.data.groupby("item_id", observed=True)
+        assert (by_item["price"].nunique() == 1).all()
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"page_order": 1.0}, "page_order=1.0 .* need position_bias"),
+        ({"position_bias": -1.0}, "position_bias"),
+        ({"position_bias": 5.0, "click_rate": 0.2}, "the rows that are examined"),
+    ],
+    ids=["order alone", "negative", "too few examined"],
+)
+def test_refused_position_bias(params, message):
+    with pytest.raises(ValueError, match=message):
+        make_funnel(100, **params)
