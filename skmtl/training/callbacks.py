@@ -1,4 +1,4 @@
-"""Callbacks of skorch that the caller gives: names, parameters, and which can work."""
+"""The caller's skorch callbacks: names, parameters, and which of them can work."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Entry: TypeAlias = Given | tuple[str, Given]
 
 
 def check_callbacks(callbacks: Sequence[Entry] | None) -> None:
-    """Refuse what skorch cannot call, and what cannot work in a ranker.
+    """Raise for callbacks that skorch cannot call or that cannot work in a ranker.
 
     Raises
     ------
@@ -45,28 +45,27 @@ def check_callbacks(callbacks: Sequence[Entry] | None) -> None:
         if issubclass(kind, InputShapeSetter):
             raise TypeError(
                 f"callbacks[{place}] is an InputShapeSetter, but the network of a "
-                "ranker takes the shape of its input from the table by itself. Leave "
-                "it out."
+                "ranker takes the shape of its input from the table. Leave it out."
             )
         if issubclass(kind, LoadInitState):
             raise ValueError(
                 f"callbacks[{place}] is LoadInitState of skorch, which restores "
-                "weights and optimisers but not where training was: the fit would end "
-                "with other predictions than one that was not interrupted. Give "
-                "skmtl.Checkpoint, which resumes to the same bits; warm_start=True "
+                "weights and optimisers but not the position in training: the fit "
+                "would end with other predictions than one that was not interrupted. "
+                "Use skmtl.Checkpoint, which resumes exactly; warm_start=True "
                 "continues from a fitted ranker."
             )
         if isinstance(callback, SkorchCheckpoint) and callback.load_best:
             raise ValueError(
                 f"callbacks[{place}] is Checkpoint of skorch with load_best=True, "
-                "which would take back the history with the weights. Rankers keep the "
-                "best weights themselves, with early_stopping=True or X_val; "
+                "which would reset the history with the weights. Rankers keep the best "
+                "weights themselves, with early_stopping=True or X_val; "
                 "skmtl.Checkpoint resumes a fit."
             )
 
 
 def check_watched(callbacks: Sequence[Entry] | None) -> None:
-    """Refuse callbacks that read validation rows, for a fit without any.
+    """Raise for callbacks that read validation rows if the fit has none.
 
     Raises
     ------
@@ -116,8 +115,8 @@ def checkpoints_apart(
             others.append(entry)
     if len(found) > 1:
         raise ValueError(
-            f"callbacks has {len(found)} Checkpoints, and a fit can be resumed from "
-            "one of them only. Leave one."
+            f"callbacks has {len(found)} Checkpoints, but a fit can only be resumed "
+            "from one. Keep one of them."
         )
     return others, found
 
@@ -162,7 +161,7 @@ def callback_params(callbacks: Sequence[Entry] | None) -> dict[str, object]:
 def with_params(
     callbacks: Sequence[Entry] | None, params: Mapping[str, object]
 ) -> list[Entry]:
-    """Set parameters of callbacks, or take others in their place.
+    """Set parameters of callbacks, or replace callbacks.
 
     Parameters
     ----------

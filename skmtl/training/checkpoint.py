@@ -35,40 +35,40 @@ _UNITS = {"s": 1.0, "min": 60.0, "h": 3600.0}
 class Checkpoint(Callback):
     """Save the state of a fit while it runs, so that a killed fit can be resumed.
 
-    Give it to a ranker among its `callbacks`. When the process dies, start the same
-    script again: the fit continues after the last step that was saved, and ends with
-    the same bits as one that was never interrupted. A fit that comes to its end
-    removes its files.
+    Pass it to a ranker among its `callbacks`. If the process dies, start the same
+    script again: the fit continues after the last saved step, and the result is
+    bit-identical to that of a fit that was never interrupted. A completed fit removes
+    its files.
 
     Parameters
     ----------
     path : str or path-like
-        A folder of this fit's own; it is made where it is not there.
+        A folder for this fit only, created if necessary.
     every : str, default="epoch"
-        "epoch" to save after each epoch, or the least time between two saves, such as
-        "10min", "30s" or "2h": the first step that ends later is saved, in the middle
-        of an epoch too.
+        "epoch" to save after each epoch, or the shortest time between two saves, such
+        as "10min", "30s" or "2h": then the first step that ends later is saved, even in
+        the middle of an epoch.
 
     Notes
     -----
     A file holds the network, the optimisers, the loss weighting, the average of the
     weights, the schedule, the generator of random numbers, the history, the batch and
-    the sums of the epoch so far, and what the callbacks know: attributes whose names
-    end in an underscore, as skorch has it. It holds no code; reading it runs none. It
-    is written beside the old one and then takes its name, so that a crash leaves a
-    whole file, and the one before it is kept too.
+    the sums of the epoch so far, and the state of callbacks: attributes whose names end
+    in an underscore, as is skorch's convention. It holds no code, and reading it runs
+    none. It is written to a new file that is then renamed, so that a crash leaves a
+    complete file. The previous file is kept too.
 
-    A file is used only by the same fit: equal hyperparameters, tables, labels, weights,
-    versions of skmtl and torch, and an equal start. Otherwise an error names what
+    Only the same fit can use a file: hyperparameters, tables, labels, weights, versions
+    of skmtl and torch, and the start must be equal. Otherwise an error names what
     differs. `random_state` must be an integer, so that the fit can be repeated. Objects
     among the hyperparameters are compared by their content. Functions are compared by
-    their own code, not by that of other functions which they call, and classes by
-    their names. Of `callbacks`, skorch's `EarlyStopping`, `GradientNormClipping`,
-    `LRScheduler` and `ParamMapper` with its subclasses `Freezer`, `Unfreezer` and
-    `Initializer` are compared; the others may differ.
+    their own code, not by that of functions that they call, and classes by their names.
+    Of `callbacks`, skorch's `EarlyStopping`, `GradientNormClipping`, `LRScheduler` and
+    `ParamMapper` with its subclasses `Freezer`, `Unfreezer` and `Initializer` are
+    compared; the others may differ.
 
-    Not saved are the end of a last epoch, which ends the fit, and what a callback of
-    your own keeps under other names. A fit takes one `Checkpoint`.
+    The end of the last epoch, which ends the fit, is not saved, nor are attributes of
+    your own callbacks under other names. A fit accepts one `Checkpoint`.
 
     Examples
     --------
@@ -104,7 +104,7 @@ class Checkpoint(Callback):
         return self
 
     def begin(self, ranker: BaseEstimator) -> None:
-        """Take the hyperparameters of the fit that starts.
+        """Read the hyperparameters of the fit that starts.
 
         Parameters
         ----------
@@ -114,8 +114,8 @@ class Checkpoint(Callback):
         Raises
         ------
         ValueError
-            Where `random_state` is not an integer, and for hyperparameters whose
-            content cannot be compared.
+            If `random_state` is not an integer, and for hyperparameters whose content
+            cannot be compared.
         """
         if not isinstance(ranker.random_state, int | np.integer):
             raise ValueError(
@@ -125,7 +125,7 @@ class Checkpoint(Callback):
         self.settings = settings_of(ranker)
 
     def resume(self, net: NeuralNet, table: RowTable, valid: RowTable | None) -> int:
-        """Restore what was saved of the same fit, once all callbacks have begun.
+        """Restore the saved state of the same fit, once all callbacks have begun.
 
         Parameters
         ----------
@@ -139,16 +139,16 @@ class Checkpoint(Callback):
         Returns
         -------
         int
-            Epochs that are done, without one that is done in part.
+            Number of complete epochs.
 
         Raises
         ------
         ValueError
-            If what was saved is of another fit; the message names the difference.
+            If the saved state is of another fit; the message names the difference.
         """
         self.saved_at, self.within = monotonic(), None
-        self.is_damaged = False  # the last file, which must not replace the one before
-        self.is_readable = False  # what this fit saves; looked at once
+        self.is_damaged = False  # a damaged last file must not replace the previous one
+        self.is_readable = False  # whether a saved state can be read, checked once
         self.begun = len(net.history)
         self.fingerprint = {
             **self.settings,
@@ -162,7 +162,7 @@ class Checkpoint(Callback):
         net.processes_.check_same(
             {"the checkpoint": state and state["time"]},
             f"All of them read it from {self.path}, where the first one writes it: "
-            "give a folder that they share.",
+            "use a folder that they share.",
         )
         if state is None:
             return 0
@@ -181,7 +181,7 @@ class Checkpoint(Callback):
         return len(net.history) - self.begun
 
     def on_epoch_begin(self, net: NeuralNet, **_: object) -> None:
-        """Go to the middle of an epoch where that was saved.
+        """Continue in the middle of an epoch if it was saved there.
 
         Parameters
         ----------
@@ -191,19 +191,19 @@ class Checkpoint(Callback):
             What skorch passes beside it.
         """
         if self.within is not None:
-            # Once more: all other callbacks have just begun the epoch.
+            # Restored again, since all other callbacks have just begun the epoch.
             _restore(net, self.within)
             self.within = None
 
     def on_batch_end(self, net: NeuralNet, training: bool = False, **_: object) -> None:
-        """Save, where it is time to.
+        """Save if it is time to.
 
         Parameters
         ----------
         net : MultiTaskNet
             The net that trains.
         training : bool
-            Whether a step of training ends.
+            Whether this was a training step.
         **_ : object
             What skorch passes beside it.
         """
@@ -211,7 +211,7 @@ class Checkpoint(Callback):
             self._save(net)
 
     def on_epoch_end(self, net: NeuralNet, **_: object) -> None:
-        """Save, where it is time to and epochs are left.
+        """Save if it is time to and epochs are left.
 
         Parameters
         ----------
@@ -240,8 +240,8 @@ class Checkpoint(Callback):
         self.saved_at = monotonic()
 
     def remove(self) -> None:
-        """Remove the files, after a fit that came to its end."""
-        for name in (_PREVIOUS, _LAST):  # a crash in between leaves the last
+        """Remove the files of a completed fit."""
+        for name in (_PREVIOUS, _LAST):  # a crash in between leaves the last file
             (Path(self.path) / name).unlink(missing_ok=True)
         remove_parts(Path(self.path) / _LAST)
 
@@ -293,7 +293,7 @@ def _seconds(every: str) -> float:
 
 
 def _state_of(net: NeuralNet) -> dict[str, Any]:
-    """All that the rest of training depends on."""
+    """Collect everything that the rest of training depends on."""
     average, epoch = net.average_, net.pass_
     on_cpu, on_gpu = generator_states(net.device)
     return {
@@ -313,7 +313,7 @@ def _state_of(net: NeuralNet) -> dict[str, Any]:
 
 
 def _known_to(callback: Callback) -> tuple[str, dict[str, Any]]:
-    """The class of a callback and its state: what skorch gives names of that form."""
+    """Return the class of a callback and its state, by skorch's naming convention."""
     known = {
         name: _plain(value)
         for name, value in vars(callback).items()
@@ -328,7 +328,7 @@ def _is_learnt(name: str) -> bool:
 
 
 def _history(history: Any) -> list[Any]:
-    """Epochs, and what callbacks wrote of the batches of the last one."""
+    """Return the epochs, and records of batches for the last one only."""
     batches = [[] for _ in history[:-1]] + [history[-1]["batches"]]
     return [
         {k: _plain(v) for k, v in {**epoch, "batches": own}.items() if _is_plain(v)}
@@ -357,7 +357,7 @@ def _restore(net: NeuralNet, state: Mapping[str, Any]) -> None:
     _restore_callbacks(net, state["callbacks"])
     for _, callback in net.callbacks_:
         if isinstance(callback, EpochTimer) and callback.epoch_start_time_ is not None:
-            # Its epoch began in another process.
+            # The epoch began in another process; the time between is not counted.
             callback.epoch_start_time_ += time() - state["time"]
 
 
@@ -365,12 +365,12 @@ def _restore_callbacks(net: NeuralNet, known: list[tuple[str, dict[str, Any]]]) 
     left = list(known)
     for _, callback in net.callbacks_:
         kind = type(callback).__name__
-        # One that is new, such as a bar that shows progress, has nothing to take.
+        # A new callback, such as a progress bar, has no saved state.
         at = next((k for k, (one, _) in enumerate(left) if one == kind), None)
         for name, value in ({} if at is None else left.pop(at)[1]).items():
             own = vars(callback).get(name)
             if not _is_learnt(name) or hasattr(type(callback), name):
-                continue  # in a forged file only
+                continue  # only possible in a forged file
             if isinstance(own, torch.optim.lr_scheduler.LRScheduler):
                 own.load_state_dict(value)
             else:
@@ -394,7 +394,7 @@ def _is_plain(value: object) -> bool:
 
 
 def _plain(value: object) -> Any:
-    """A nest of numbers, strings and tensors; `_from_plain` gives the value back."""
+    """Convert to nested numbers, strings and tensors; `_from_plain` reverses it."""
     if isinstance(value, Mapping):
         return {k: _plain(v) for k, v in value.items()}
     if isinstance(value, list):
@@ -402,7 +402,7 @@ def _plain(value: object) -> Any:
     if isinstance(value, tuple):
         return tuple(_plain(v) for v in value)
     if isinstance(value, Tensor):
-        return value.detach().clone()  # a view would be saved with all it views
+        return value.detach().clone()  # a view would be saved with its whole storage
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, np.ndarray):
@@ -427,7 +427,7 @@ def _from_plain(value: object) -> Any:
 
 
 def _to_bytes(state: Mapping[str, Any]) -> tuple[bytes, memoryview]:
-    """A format and a checksum, and what torch writes, which is not copied again."""
+    """Return format and checksum, and what torch writes, without a further copy."""
     buffer = io.BytesIO()
     torch.save(_without_numpy(state), buffer)
     data = buffer.getbuffer()
@@ -435,11 +435,11 @@ def _to_bytes(state: Mapping[str, Any]) -> tuple[bytes, memoryview]:
 
 
 def _without_numpy(value: Any) -> Any:
-    """The same nest with numbers of Python, since torch refuses to read numpy's."""
+    """Replace numpy's numbers by Python's, since torch refuses to read the former."""
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, Mapping):
-        changed: Any = copy.copy(value)  # with what torch notes of a state's version
+        changed: Any = copy.copy(value)  # keeps the version that torch adds to a state
         for key, one in value.items():
             changed[key] = _without_numpy(one)
         return changed
@@ -449,9 +449,9 @@ def _without_numpy(value: Any) -> Any:
 
 
 def _check_readable(data: memoryview) -> None:
-    """Refuse a state that could be written and never be read."""
+    """Raise for a state that could be written but not read."""
     try:
-        # Without the numbers of tensors, which take memory.
+        # On the meta device, which does not load the numbers of tensors.
         torch.load(io.BytesIO(data), weights_only=True, map_location="meta")
     except Exception as error:
         raise ValueError(
@@ -460,7 +460,7 @@ def _check_readable(data: memoryview) -> None:
         ) from error
 
 
-# What a file holds at least, so that a forged one is told from that of a fit.
+# The entries that a file must have; forged files may lack some.
 _PARTS: dict[str, type | tuple[type, ...]] = {
     "fingerprint": dict,
     "module": dict,
@@ -489,7 +489,7 @@ def _from_bytes(content: bytes) -> dict[str, Any] | None:
         state = torch.load(io.BytesIO(data), weights_only=True)
     except MemoryError:
         raise
-    except Exception:  # whatever a forged file makes torch or pickle say
+    except Exception:  # a forged file can make torch or pickle raise anything
         return None
     whole = isinstance(state, dict) and all(
         isinstance(state.get(name, ...), kind) for name, kind in _PARTS.items()

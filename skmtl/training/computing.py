@@ -1,7 +1,7 @@
 """How torch computes: devices, defaults, random numbers, threads, blocks of rows.
 
-Results do not depend on the number of threads, to the last bit. The number can
-therefore be chosen by the clock, and again while training runs.
+Results are bit-identical for any number of threads. So the number can be chosen by
+measuring, and changed while training runs.
 """
 
 from __future__ import annotations
@@ -27,36 +27,36 @@ from skmtl.modules import Bags, MultiTaskModule, Ragged
 from skmtl.modules.composition import BLOCK
 from skmtl.modules.ragged import Inputs
 
-# The largest block whose release changes what glibc keeps, a little less.
+# A little less than the largest block whose release raises glibc's bound (32 MiB).
 _LARGEST_KEPT = 2**25 - 2**14
-# Multiplications and additions of a step below which threads cost more than they gain.
+# In steps with fewer multiplications and additions, threads cost more than they gain.
 _SMALL_STEP = 2e7
-# Steps that are timed on one thread and on all, and steps until the next trial.
+# Number of steps that are timed on one thread and on all, and steps until next time.
 _TRIAL, _UNTIL_NEXT = 4, 400
-# Threads have to make a step this much shorter: they keep cores from other work.
+# Threads must shorten a step at least to this part, since they occupy other cores.
 _GAIN = 0.9
-# Up to so many rows are predicted on one thread.
+# Up to this many rows are predicted on one thread.
 _FEW_ROWS = 4096
 
 # Whether this process was forked from one that had imported this file.
 _forked = False
-# Threads that the caller's torch has, while a fit has set another number.
+# Number of threads of the caller's torch, while a fit has set another number.
 _CALLERS_THREADS: ContextVar[int | None] = ContextVar("callers_threads", default=None)
 _GENERATORS = RLock()
 
 
 def without_index(device: str) -> str:
-    """Give "cpu" for "cpu:0", whose tensors torch pickles and does not load again."""
+    """Turn "cpu:0" into "cpu": torch cannot load pickled tensors of the former."""
     return "cpu" if device.partition(":")[0] == "cpu" else device
 
 
 def check_device(device: str) -> None:
-    """Refuse a device that torch does not know or cannot use.
+    """Raise for a device that torch does not know or cannot use.
 
     Raises
     ------
     ValueError
-        With what to do.
+        The message says what to do.
     """
     try:
         torch.zeros(1, device=device).item()  # "meta" has tensors without numbers
@@ -69,10 +69,10 @@ def check_device(device: str) -> None:
 
 
 class _Float32:
-    """The default dtype, float32 as long as some thread computes.
+    """Keeps the default dtype at float32 as long as some thread computes.
 
-    It is one for all threads of a process: the first that computes sets it, and the
-    last one restores it.
+    All threads of a process share it: the first one that computes sets it, and the last
+    one restores it.
     """
 
     def __init__(self) -> None:
@@ -106,12 +106,12 @@ def own_defaults(device: str) -> Iterator[None]:
     Parameters
     ----------
     device : str
-        Where it is computed.
+        Device of the computation.
 
     Notes
     -----
-    The default dtype is one for all threads of a process: another thread that makes
-    tensors meanwhile finds float32.
+    All threads of a process share the default dtype, so other threads that make tensors
+    meanwhile also get float32.
     """
     with ExitStack() as stack:
         stack.enter_context(_FLOAT32)
@@ -125,11 +125,11 @@ def own_defaults(device: str) -> Iterator[None]:
 
 @contextmanager
 def seeded(seed: int, device: str) -> Iterator[None]:
-    """Seed torch within, and leave its generators as they were found.
+    """Seed torch within the context, and restore its generators afterwards.
 
     All threads share the generators, and so wait for each other here. Code in another
-    thread that draws from them without asking disturbs what is drawn here, and
-    continues from where the generators were before.
+    thread that draws from them without this context changes what is drawn here, and
+    later continues from the restored state.
     """
     kind = torch.device(device).type
     # `torch.manual_seed` seeds every GPU.
@@ -181,7 +181,7 @@ def size_in_bytes(parts: Any) -> int:
 
 
 def free_bytes(device: str) -> int | None:
-    """Memory that may be taken, or None where nobody says."""
+    """Bytes of free memory of a device; None if unknown."""
     kind = torch.device(device).type
     if kind == "cuda":
         return int(torch.cuda.mem_get_info(torch.device(device))[0])
@@ -197,20 +197,20 @@ def fits(n_bytes: int, device: str) -> bool:
 def keep_freed_memory() -> None:
     """Let the C library keep memory for the next step of training.
 
-    glibc gives the top of the heap back to the system where more is free than twice
-    the largest block that was ever mapped and released, and fetches it again, page by
-    page, at the next step: 6 to 9 % of a fit with batches of 8192. This block is
-    released without being touched, and raises the bound to 64 MiB (``mallopt``,
-    M_MMAP_THRESHOLD). Other C libraries take no notice.
+    glibc returns the top of the heap to the system if more is free than twice the
+    largest block that was ever mapped and released, and requests it again, page by
+    page, in the next step. That takes 6 to 9 % of a fit with batches of 8192. The block
+    here is released without being touched, and raises the bound to 64 MiB (``mallopt``,
+    M_MMAP_THRESHOLD). It has no effect on other C libraries.
     """
     np.empty(_LARGEST_KEPT, dtype=np.int8)
 
 
 def available_threads() -> int:
-    """Give the threads that torch would use, but no more than there are processors.
+    """Return the number of threads that torch would use, at most that of processors.
 
     joblib counts the processors that this process may use; unlike ``os.cpu_count`` it
-    heeds affinity and the quota of a container.
+    respects affinity and the quota of a container.
     """
     n_processors: int = joblib.cpu_count()
     callers = _CALLERS_THREADS.get() or torch.get_num_threads()
@@ -219,12 +219,12 @@ def available_threads() -> int:
 
 @contextmanager
 def on_threads(n_threads: int | None) -> Iterator[None]:
-    """Compute on so many threads, and leave the number as it was found.
+    """Compute on `n_threads` threads, and restore the number afterwards.
 
     Parameters
     ----------
     n_threads : int or None
-        None for the number that is set. A forked process has one.
+        None for the current number. A forked process always has one.
     """
     found = torch.get_num_threads()
     if n_threads is not None and _forked:
@@ -243,18 +243,18 @@ def on_threads(n_threads: int | None) -> Iterator[None]:
 
 
 class StepThreads:
-    """Choose the number of threads of steps that are alike.
+    """Choose the number of threads for steps of equal size.
 
     A few steps are timed on one thread and a few on all; the shortest of each are
-    compared. Where other processes keep the processors busy, threads wait for each
-    other and lose, and one is chosen.
+    compared. If other processes keep the processors busy, threads wait for each other,
+    so one thread is chosen.
 
     Parameters
     ----------
     n_threads : "auto", int or None
-        "auto" to choose, a number to keep to it, None for the number that is set.
+        "auto" to choose, a fixed number, or None for the current one.
     operations : float
-        Multiplications and additions of one step, about.
+        Approximate number of multiplications and additions of one step.
     """
 
     def __init__(self, n_threads: int | str | None, operations: float) -> None:
@@ -283,7 +283,7 @@ class StepThreads:
             self.times.setdefault(trial, []).append(perf_counter() - start)
 
     def _on_trial(self) -> int | None:
-        """The number that is to be timed now; None once one is chosen."""
+        """Return the number of threads to time now; None once one is chosen."""
         if self.until_next > 0:
             self.until_next -= 1
             return None
@@ -297,14 +297,14 @@ class StepThreads:
 
 
 def operations_by_row(module: MultiTaskModule) -> float:
-    """Multiplications and additions of a forward pass, about, for each row."""
+    """Approximate multiplications and additions of a forward pass for each row."""
     tables = {id(table) for table, _ in module.id_tables()}
     dense = [p for p in module.parameters() if id(p) not in tables]
     return 2.0 * sum(p.numel() for p in dense)
 
 
 def as_tensors(table: EncodedTable) -> Inputs:
-    """Arguments of the module for all rows of a table, on the memory of its arrays."""
+    """Convert a table to arguments of the module, sharing the memory of its arrays."""
     arrays = table.as_dict()
     bags = arrays.pop("bags", ())
     tensors: Inputs = {k: torch.from_numpy(x) for k, x in arrays.items()}
@@ -321,7 +321,7 @@ def logits(
     table: EncodedTable,
     rows: npt.NDArray[np.int64] | None = None,
 ) -> npt.NDArray[np.float32]:
-    """Outputs for all rows, or for some, in blocks that fit the cache."""
+    """Compute outputs for all or some rows, in blocks that fit the cache."""
     n_rows = len(table) if rows is None else len(rows)
     with predicting(net, n_rows) as threads:
         found = []
@@ -334,12 +334,12 @@ def logits(
 
 @contextmanager
 def predicting(net: NeuralNet, n_rows: int) -> Iterator[StepThreads]:
-    """Set torch and a net up for prediction, and leave both as they were found."""
+    """Set torch and a net up for prediction, and restore both afterwards."""
     module = net.module_
     was_training = module.training
     if was_training:
         module.eval()
-    # The threads of a few rows would cost more than they gain, on any machine.
+    # For a few rows, threads would cost more than they gain on any machine.
     few = net.n_threads == "auto" and n_rows <= _FEW_ROWS
     operations = 0.0 if few else operations_by_row(module) * BLOCK
     threads = StepThreads(net.n_threads, operations)
@@ -366,10 +366,10 @@ def blocks(
 
 
 def _after_fork() -> None:
-    """Keep to one thread in a child process, with a lock of its own.
+    """Use one thread and new locks in a forked process.
 
-    OpenMP's threads do not survive a fork: a child that asks for them waits for ever,
-    as it does for a lock that another thread of its parent held.
+    OpenMP's threads do not survive a fork: a child that uses them waits forever, as it
+    does for a lock that another thread of its parent held.
     """
     global _forked, _GENERATORS
     _forked, _GENERATORS, _FLOAT32.lock = True, RLock(), Lock()

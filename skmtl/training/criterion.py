@@ -1,4 +1,4 @@
-"""What a fit descends: losses of the tasks, label weights and loss weights."""
+"""The loss of a fit: losses of the tasks, label weights and loss weights."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def label_weights(
     rates: Floats,
     kinds: TaskKinds | None = None,
 ) -> Floats:
-    """Bring `label_weight` to one number for each task.
+    """Convert `label_weight` to one number for each task.
 
     Parameters
     ----------
@@ -170,7 +170,7 @@ def label_weights(
 def _of_binary_tasks(
     value: object, names: AnyArray, rates: Floats, kinds: TaskKinds
 ) -> Floats:
-    """Label weights where some tasks are not binary, which have none."""
+    """Convert label weights if some tasks are not binary, and so have none."""
     weights = np.ones(len(names))
     if value is None:
         return weights
@@ -183,7 +183,7 @@ def _of_binary_tasks(
         if task not in binary and (not by_name or str(names[task]) in given):
             raise ValueError(
                 f"label_weight multiplies positives, but task {names[task]!r} is of "
-                f"kind {kind.name}, which has none. Give a mapping that names binary "
+                f"kind {kind.name}, which has none. Pass a mapping that names binary "
                 "tasks only."
             )
     if binary:
@@ -206,7 +206,7 @@ def _ratio(text: str, name: str) -> float:
         positive = negative = 0.0
     if not (0 < positive < np.inf and 0 < negative < np.inf):
         raise ValueError(
-            f"label_weight of task {name!r} is {text!r}. Give a number, 'balanced', or "
+            f"label_weight of task {name!r} is {text!r}. Use a number, 'balanced', or "
             "a ratio of positives to negatives such as '1:2', both above 0."
         )
     return positive / negative
@@ -218,7 +218,7 @@ def loss_weighting(value: object, names: AnyArray, rates: Floats) -> LossWeighti
     Parameters
     ----------
     value : None, float, sequence, mapping, str, or a strategy
-        What the ranker was given. A strategy is copied.
+        The hyperparameter of the ranker. A strategy is copied.
     names : ndarray of shape (n_tasks,)
         Names of the tasks.
     rates : ndarray of shape (n_tasks,)
@@ -247,7 +247,7 @@ def loss_weighting(value: object, names: AnyArray, rates: Floats) -> LossWeighti
 def check_same_strategy(
     old: LossWeighting, new: LossWeighting, continued: str = "warm_start"
 ) -> None:
-    """Refuse to continue with another strategy, whose state would be missing.
+    """Raise if training would continue with another strategy, whose state is missing.
 
     Raises
     ------
@@ -263,7 +263,9 @@ def check_same_strategy(
 
 
 def inverse_ratio(rates: Floats) -> Floats:
-    """Negatives per positive of each task, scaled to mean 1 over the tasks with both.
+    """Return the negatives per positive of each task, scaled to mean 1.
+
+    The mean is over the tasks with both classes.
 
     Parameters
     ----------
@@ -286,7 +288,7 @@ def inverse_ratio(rates: Floats) -> Floats:
 def check_per_task(
     value: object, names: AnyArray, what: str, *, positive: bool
 ) -> npt.NDArray[np.float64]:
-    """Bring a number, a list or a mapping to one number for each task.
+    """Convert a number, a list or a mapping to one number for each task.
 
     Parameters
     ----------
@@ -333,7 +335,7 @@ def check_per_task(
                 f"and at most {_LARGEST:.3g}."
             )
     if not numbers.any():
-        raise ValueError(f"{what} is 0 for every task. Give one a positive value.")
+        raise ValueError(f"{what} is 0 for every task. Set at least one above 0.")
     return numbers
 
 
@@ -355,13 +357,13 @@ def check_finite(losses: Tensor) -> None:
 
 
 def look_back(weighting: LossWeighting, step: Step) -> None:
-    """Let a strategy look at the step, and refuse gradients that it leaves behind."""
+    """Call a strategy's `after_step`; raise if it leaves gradients behind."""
     own = list(weighting.parameters())
     given = [p.grad for p in own]
     weighting.after_step(step)
     if any(p.grad is not old for p, old in zip(own, given, strict=True)):
         raise RuntimeError(
             f"after_step of {weighting!r} gives its parameters a gradient, which no "
-            "optimiser applies: gradients are cleared before the next step. Change "
-            "the parameters in place, under torch.no_grad()."
+            "optimiser would apply: gradients are cleared before the next step. "
+            "Change the parameters in place, under torch.no_grad()."
         )

@@ -1,4 +1,4 @@
-"""What a fit reports of its epochs: scores, a printed line, and the history."""
+"""Reports on the epochs of a fit: scores, a printed line, and the history."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from skmtl.metrics._by_kind import SCORES
 from skmtl.modules.ragged import Inputs
 from skmtl.tasks import TaskKind, TaskKinds
 
-# Rows of training that count: the epoch's order is random, so the first are a sample.
+# Training rows that are scored: their order is random, so the first ones are a sample.
 MAX_ROWS = 2**20
-# Seconds between two looks of a line that is still moving.
+# Seconds between two updates of the progress line.
 REFRESH = 0.2
 
 
 class EpochScores(Callback):
     """Record every task's score, such as ``train_task_auc`` and ``valid_task_auc``.
 
-    Nothing is predicted again: a training row counts with its output before the step
-    on its batch, as it does in the training loss.
+    Nothing is predicted again: the output of a training row is that before the step on
+    its batch, as in the training loss.
 
     Parameters
     ----------
@@ -159,7 +159,7 @@ def _joined(
 
 
 class TerminalLine:
-    """A line that moves on a terminal; elsewhere only its end is written.
+    """A line that is updated on a terminal; elsewhere only its end is written.
 
     Parameters
     ----------
@@ -270,7 +270,7 @@ def task_text(
 
 
 def duration(seconds: float) -> str:
-    """Seconds for readers: ``"0.4 s"``, ``"12 s"``, ``"3:20"``, ``"1:02:03"``."""
+    """Format seconds: ``"0.4 s"``, ``"12 s"``, ``"3:20"``, ``"1:02:03"``."""
     if seconds < 59.5:
         return f"{seconds:.1f} s" if seconds < 9.95 else f"{seconds:.0f} s"
     minutes, rest = divmod(round(seconds), 60)

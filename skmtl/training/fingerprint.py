@@ -1,4 +1,4 @@
-"""What tells one fit from another: hyperparameters as text, and hashes of tensors."""
+"""Fingerprints of fits: hyperparameters as text, and hashes of tensors."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from torch import Tensor
 from skmtl.modules import Bags, Ragged
 from skmtl.training.batches import RowTable
 
-# On these the bits of a fit do not depend.
+# The result of a fit does not depend on these.
 _APART = {"callbacks", "verbose", "n_threads", "scratch_dir", "warm_start"}
-# Callbacks of skorch that change the steps. Others may differ: a bar that shows
-# progress, or one of the user's own, of which nobody knows what it changes.
+# Callbacks of skorch that change the steps. Others may differ, such as a progress bar,
+# or the user's own, whose effect is unknown.
 _STEERING = (EarlyStopping, GradientNormClipping, LRScheduler, ParamMapper)
-# Of their attributes: what training sets, and where they print.
+# Endings of attributes to ignore: those that training sets, and where they print.
 _LEFT_OUT = ("_", "sink")
 # Longer texts are kept as their beginning and a hash.
 _LONGEST = 1000
@@ -81,8 +81,8 @@ def settings_of(ranker: BaseEstimator, *, strict: bool = True) -> dict[str, str]
                 continue
             raise ValueError(
                 f"Checkpoint cannot compare {name}={value!r:.200} with that of a fit "
-                f"that is resumed: {error}. Give what can be pickled, or fit without "
-                "the Checkpoint."
+                f"that is resumed: {error}. Use a value that can be pickled, or fit "
+                "without the Checkpoint."
             ) from error
     return found
 

@@ -1,6 +1,6 @@
 """One fit, from the caller's table to fitted attributes.
 
-Nothing is written to the ranker before all has gone well.
+Nothing is written to the ranker before everything has succeeded.
 """
 
 from __future__ import annotations
@@ -157,7 +157,7 @@ class Fit:
         check_same_length(X=n_rows_of(X), y=len(targets.labels))
         if not targets.observed.any():
             raise ValueError(
-                f"y holds only NaN for the tasks {list(targets.names)}. Give at "
+                f"y holds only NaN for the tasks {list(targets.names)}. Pass at "
                 "least one observed label."
             )
         ranker._check_tasks(names)
@@ -170,7 +170,7 @@ class Fit:
         self._take_parts(len(targets.names))
         weights = self._weights(targets.means(self.weight))
         start.check(targets, weights.loss)
-        # A new row order per fit, but the same for the same seed.
+        # The order of rows differs between fits, but is the same for the same seed.
         self.rng, seed = self.processes.random_numbers(ranker, names, type(self))
         self.data = TrainingInput(
             X, targets, self.weight, self.pretrained, start.seed(seed)
@@ -279,7 +279,7 @@ class Fit:
         """
         keep_freed_memory()
         n_threads = self.ranker.n_threads
-        # Whatever the caller has turned off or set for code of their own.
+        # Undo what the caller may have set, such as inference mode or other defaults.
         with (
             torch.inference_mode(False),
             torch.enable_grad(),
@@ -447,8 +447,8 @@ class Fit:
             callbacks.append(
                 BestWeights(monitor=monitor, patience=patience, tol=float(ranker.tol))
             )
-        # What saves the outcome comes after the best weights, and what saves the state
-        # of the others last.
+        # Callbacks that save the outcome come after the best weights are restored, and
+        # those that save the state of all others come last.
         ends = [*ends, *self.checkpoints]
         return [*callbacks, StopWhenAsked(progress, self.processes), *ends]
 
@@ -508,7 +508,7 @@ class Fit:
 class PartialFit(Fit):
     """One pass over one more table.
 
-    It sets no rows aside, and keeps no weights to come back to.
+    It sets no rows aside, and keeps no weights to return to.
     """
 
     def __init__(
@@ -516,8 +516,8 @@ class PartialFit(Fit):
     ) -> None:
         if ranker.early_stopping is True:
             raise ValueError(
-                "partial_fit does not set rows aside, so that it cannot stop early. "
-                "Set early_stopping=False."
+                "partial_fit does not set rows aside, so it cannot stop early. Set "
+                "early_stopping=False."
             )
         super().__init__(ranker, start, *args, max_iter=1, **kwargs)
 

@@ -1,4 +1,4 @@
-"""The last step of a fit: mean predictions equal observed means."""
+"""The last step of a fit: make mean predictions equal to observed means."""
 
 from __future__ import annotations
 
@@ -23,34 +23,34 @@ Outputs = npt.NDArray[np.float32]
 # n_tasks).
 Part = tuple[Floats, npt.NDArray[np.float32] | Floats, Floats]
 
-# Cells in which outputs are gathered: so many to a unit, and above and below 0.
+# Cells in which outputs are collected: number per unit, and on each side of 0.
 _CELLS_OF_ONE, _CELLS_EACH_SIDE = 512, 2**14
 
 # Rows that are always read. Predictions of a rare task vary up to 15 times as much as
 # their mean, so that on these rows alone the rate of 1 order in 1000 is 5 % off.
 _MIN_ROWS = 65_536
-# Of so many batches one is kept, to be predicted once more; of more where there are
-# more than four times so many rows, for kept rows take memory.
+# One of this many batches is kept, to be predicted again. If that would keep more rows
+# than the second number, fewer batches are kept, since they take memory.
 _STRIDE = 4
 _KEPT_ROWS = 32_768
 
 
 def n_rows_to_read(n_rows: int, n_epochs: int) -> int:
-    """Rows on which the mean prediction is measured: all after four epochs.
+    """Return the number of rows to measure the mean prediction on: all after 4 epochs.
 
-    To predict all rows takes a quarter of an epoch of training. After fewer epochs it
-    is fewer rows, and for most of them predictions that training made itself serve.
+    Predicting all rows takes as long as a quarter of an epoch of training. After fewer
+    epochs fewer rows are used, and for most of these the predictions that training
+    itself made.
     """
     return min(n_rows, max(_MIN_ROWS, n_rows * n_epochs // 4))
 
 
 def fit_intercept(parts: Sequence[Part], means: Floats, kinds: TaskKinds) -> Floats:
-    """Shift of each task's output that makes the mean prediction the observed mean.
+    """Find the shift of each task's output that makes the mean prediction the observed.
 
     A network trained by small steps ends a little above or below the rate of a rare
-    task, wherever the last positives pushed it. The shift solves the likelihood
-    equation of the intercept, as a logistic regression does, and changes no order
-    of rows.
+    task, depending on the last positives. The shift solves the likelihood equation of
+    the intercept, as logistic regression does, and does not change the order of rows.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The rows of a fit, the run over them, and what is kept when training ends early."""
+"""The rows of a fit, training on them, and what is kept if training ends early."""
 
 from __future__ import annotations
 
@@ -160,9 +160,9 @@ def merge_rows(
 ) -> tuple[EncodedTable, npt.NDArray[np.float32], npt.NDArray[np.float64]]:
     """Merge equal rows with equal labels, adding their weights, in sorted order.
 
-    On a table this small a row that is there twice, or has weight 2, must give the
-    same fit to the last bit, in whatever order the rows come. The loss is the same
-    sum either way; merging makes its rounding the same too.
+    On a table this small, a repeated row and a row of weight 2 must give bit-identical
+    fits, in any order of the rows. The loss is the same sum either way; merging makes
+    its rounding the same too.
 
     Returns
     -------
@@ -232,7 +232,7 @@ class BestWeights(EarlyStopping):
 class LastGood(Callback):
     """Keep the weights of the last whole epoch, in case the next one diverges.
 
-    Those of the network, and what the strategy of loss weights has learnt.
+    It keeps those of the network and the state of the loss weighting.
     """
 
     kept_: dict[str, Tensor] | None = None
@@ -303,9 +303,10 @@ class FitProgress(Callback):
 
 
 class StopWhenAsked(Callback):
-    """End training when callbacks of scikit-learn said so.
+    """End training if callbacks of scikit-learn ask for it.
 
-    It comes after all that look at an epoch, and before those that save the end.
+    It comes after all callbacks that evaluate an epoch, and before those that save the
+    end.
     """
 
     def __init__(self, progress: FitProgress, processes: Processes) -> None:
@@ -352,7 +353,7 @@ def train(net: MultiTaskNet, table: RowTable, names: ObjectArray) -> bool:
         )
         if weights is None:
             raise ValueError(
-                f"{hint} No epoch was complete, so nothing is kept."
+                f"{hint} No epoch was complete, so nothing was kept."
             ) from None
         net.module_.load_state_dict(weights)
         _forget_divergence(net)
@@ -372,9 +373,9 @@ def train(net: MultiTaskNet, table: RowTable, names: ObjectArray) -> bool:
 
 
 def _end_interrupted(net: MultiTaskNet, epochs_before: int) -> bool:
-    """Forget an epoch that was interrupted, and say whether one was.
+    """Discard an interrupted epoch with a warning, and say whether there was one.
 
-    skorch ends training silently.
+    skorch itself ends training silently.
     """
     whole = epoch_is_whole(net.history)
     if not whole:
@@ -392,7 +393,7 @@ def _end_interrupted(net: MultiTaskNet, epochs_before: int) -> bool:
 
 
 def _forget_divergence(net: MultiTaskNet) -> None:
-    """Leave nothing of the steps that led astray to a later warm start."""
+    """Clear what the diverging steps would leave for a later warm start."""
     for _, callback in net.callbacks_:
         if isinstance(callback, LastGood):
             callback.restore_criterion(net)

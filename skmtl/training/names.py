@@ -1,4 +1,4 @@
-"""Names of hyperparameters that are not there: what they are called here."""
+"""Hyperparameters that do not exist here, and the names that they have here."""
 
 from __future__ import annotations
 

@@ -59,17 +59,18 @@ from skmtl.weighting._step import StepTaken
 # Rows on which losses are measured before the first step.
 MEASURED_ROWS = 65_536
 
-# Total norm of parameters from which on the losses are looked at again. That of many
-# millions of embeddings is some hundreds.
+# Above this total norm of the parameters, the losses are checked again. Even with many
+# millions of embeddings, it is normally some hundreds.
 _LARGE = 1e4
 
-# Batches of more rows are trained on in blocks of so many. Smaller batches take little
-# memory anyway, and smaller blocks keep two threads less busy (1024: 5 to 15 % slower).
+# Batches of more rows are processed in blocks of so many rows. Smaller batches take
+# little memory anyway, and smaller blocks keep two threads less busy (with 1024 rows, 5
+# to 15 % slower).
 _WHOLE_ROWS, _BLOCK_ROWS = 4096, 2048
 
 
 class StepOutput(TypedDict):
-    """What callbacks see of a step."""
+    """The result of a step, as callbacks see it."""
 
     loss: Tensor
     y_pred: Tensor
@@ -237,7 +238,7 @@ class MultiTaskNet(NeuralNet):
         if scheduled or others:
             for group in self.optimizer_.param_groups:
                 group["lr"] = group.pop("initial_lr", group["lr"])
-                if others:  # which starts from here, also after earlier epochs
+                if others:  # the scheduler starts from here, even after earlier epochs
                     group["initial_lr"] = group["lr"]
         if scheduled and not others:
             self.schedules_.append(
@@ -334,10 +335,10 @@ class MultiTaskNet(NeuralNet):
         return weights
 
     def _block_by_block(self, part: OwnRows, weights: Tensor) -> tuple[Step, Tensor]:
-        """Go forward and back with one block of rows of a batch after the other.
+        """Go forward and back through a batch, block by block.
 
-        What a block computes is gone before the next one, so that memory hardly grows
-        with the batch. Only the gradients of the rows of tables are kept for the end,
+        The tensors of a block are freed before the next one, so memory hardly grows
+        with the batch. Only the gradients of rows of tables are kept until the end,
         summed within each block.
         """
         tables = [ids for ids, _ in self.module_.id_tables()]
@@ -365,7 +366,7 @@ class MultiTaskNet(NeuralNet):
         return StepTaken(of_all[0], weights, gramian), of_all[1]
 
     def _again(self, part: OwnRows, rows: int) -> Callable[[], Tensor]:
-        """Give a way to take the losses of a batch again, with the same dropout."""
+        """Return a function that computes the losses again, with the same dropout."""
         same_draws = draws_from_here(self.device)
 
         def measure() -> Tensor:
@@ -384,9 +385,9 @@ class MultiTaskNet(NeuralNet):
                 p.grad = None
 
     def _with_gradients(self) -> Iterator[tuple[str, Tensor]]:
-        """Parameters by name, for callbacks that look at gradients or change them.
+        """Yield parameters by name, for callbacks that read or change gradients.
 
-        Of a table of ids only the rows that the batch touches: a tensor with their
+        For a table of ids, only the rows that the batch touches: a tensor with their
         gradients, which are those of the step.
         """
         for name, p in self.get_all_learnable_params():
@@ -410,9 +411,10 @@ class MultiTaskNet(NeuralNet):
         return losses.value
 
     def _check_last_step(self, table: RowTable) -> None:
-        """Raise if the last step of an epoch diverged, whose outcome no loss shows.
+        """Raise if the last step of an epoch diverged.
 
-        Its weights would be kept as good ones, or be what the fit ends with.
+        No loss shows its outcome, and its weights would be kept as good ones, or be the
+        final ones.
         """
         norm = get_total_norm(self.module_.parameters())
         # Where no parameter is large, no output can overflow.
@@ -446,7 +448,7 @@ class MultiTaskNet(NeuralNet):
         done = EpochPass()
         if training:
             done = self.pass_ = self.pass_ or done  # a checkpoint may be within one
-            # Telling every callback of every step takes as long as a small layer.
+            # Notifying every callback of every step takes as long as a small layer.
             self.watched_ = any(
                 map(_watches_gradients, [self, *(one for _, one in self.callbacks_)])
             )
@@ -481,7 +483,7 @@ class MultiTaskNet(NeuralNet):
         self.history.record(f"{prefix}_task_loss", of_tasks.tolist())
 
     def _record_loss(self, prefix: str, loss: float) -> None:
-        """Record a loss, and whether it is the least, for skorch's `Checkpoint`."""
+        """Record a loss, and whether it is the lowest, for skorch's `Checkpoint`."""
         key = f"{prefix}_loss"
         before = [epoch.get(key, math.inf) for epoch in self.history[:-1]]
         self.history.record(key, loss)
@@ -511,7 +513,7 @@ class MultiTaskNet(NeuralNet):
         X : EncodedTable
             The rows.
         y : None
-            Nothing: training takes more than labels.
+            Must be None: training needs more than labels.
 
         Returns
         -------
@@ -528,7 +530,7 @@ class MultiTaskNet(NeuralNet):
         if y is not None:
             raise TypeError(
                 "The net of a ranker is trained by the ranker, which encodes the rows "
-                "and weighs the tasks: call ranker.fit or ranker.partial_fit."
+                "and weights the tasks: call ranker.fit or ranker.partial_fit."
             )
         if isinstance(X, EncodedTable):
             tensors, n_rows = as_tensors(X), len(X)
@@ -547,7 +549,7 @@ class MultiTaskNet(NeuralNet):
         return TensorTable(tensors, torch.empty(n_rows, 0), None)
 
     def predict_proba(self, X: object) -> Any:
-        """Probabilities as of the ranker, but before its ``intercept_``.
+        """Estimate probabilities like the ranker, but without its ``intercept_``.
 
         Parameters
         ----------
@@ -600,22 +602,21 @@ class MultiTaskNet(NeuralNet):
         """
         if not self._kinds.all_binary:
             raise TypeError(
-                "The net scores binary tasks only. Give the callback a function "
-                "scoring(net, X, y)."
+                "The net only scores binary tasks. Pass a function scoring(net, X, y) "
+                "to the callback."
             )
         proba = self._kinds.expected(self._levels(X))
         return float(np.nanmean(roc_auc(y, proba)))
 
     def fit(self, X: object, y: object = None, **_: Any) -> NoReturn:
-        """Refuse: a net that starts again would forget what the ranker has learnt."""
+        """Raise: a net that starts again would lose what the ranker has learnt."""
         raise TypeError(
             "The net of a ranker is trained by the ranker: call ranker.fit or "
             "ranker.partial_fit."
         )
 
     def _levels(self, X: object) -> npt.NDArray[np.float64]:
-        # By skorch's forward_iter, in whose place scoring callbacks put outputs that
-        # they have seen.
+        # Uses skorch's forward_iter, which scoring callbacks replace by cached outputs.
         n_rows = len(X) if isinstance(X, TensorTable | EncodedTable) else 0
         with predicting(self, n_rows):
             found = [z.detach().cpu().numpy() for z in self.forward_iter(X)]
@@ -623,7 +624,7 @@ class MultiTaskNet(NeuralNet):
 
 
 def _as_skorch_has_it(batch: Batch) -> tuple[Inputs, Tensor]:
-    """A batch of two: inputs, and labels with NaN for those without a weight."""
+    """Return inputs, and labels with NaN for those without a weight."""
     Xi, (yi, wi, _) = batch
     return Xi, yi if wi is None else yi.masked_fill(wi == 0, math.nan)
 
@@ -635,5 +636,5 @@ def _watches_gradients(one: NeuralNet | Callback) -> bool:
 
 
 def _even(n_rows: int) -> int:
-    """Size of blocks that differ little: layers may not take a last one of one row."""
+    """Size of nearly equal blocks: some layers fail on a last block of one row."""
     return -(-n_rows // -(-n_rows // _BLOCK_ROWS))

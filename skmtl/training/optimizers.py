@@ -1,4 +1,4 @@
-"""Optimisers, whose cost is that of the rows a batch touches; averages; schedules."""
+"""Optimisers that only pay for the rows that a batch touches; averages; schedules."""
 
 from __future__ import annotations
 
@@ -14,25 +14,26 @@ from torch.nn import functional as F
 
 from skmtl._typing import ColumnName
 
-# A row and a place in the batch are packed into one 64-bit integer.
+# A row and its position in the batch are packed into one signed 64-bit integer.
 _KEY_BITS = 63
 
-# Moments of what no gradient reaches any more, as of a unit that ReLU has silenced,
-# decay to numbers below 1e-38, with which processors are many times as slow. Every so
-# many steps those below a bound are made 0: until the next time a moment falls by 1e-6
-# at most, and beside an eps of 1e-8 it would move no parameter.
+# Moments of parameters that get no gradient any more, such as those of a unit that ReLU
+# has silenced, decay to denormal numbers (below 1e-38), with which processors are many
+# times slower. So moments below a bound are set to 0 every few steps. Between two
+# times, a moment falls by a factor of 1e-6 at most; next to an eps of 1e-8 it would
+# move no parameter.
 _CLEAR_EVERY = 128
 _NEGLIGIBLE = 1e-30
 
-# A group of parameters with its settings, as torch types it.
+# A group of parameters with its settings, in torch's form.
 ParamGroup: TypeAlias = dict[str, Any]
 
-# Not public, and may be gone from a later torch.
+# Private, so later versions of torch may not have it; then `_adam_alone` is used.
 _FUSED: Callable[..., None] | None = getattr(torch, "_fused_adamw_", None)
 
 
 def touched_rows(gradient: Tensor) -> tuple[Tensor, Tensor]:
-    """Rows of a table that have a gradient, and the gradient of each.
+    """Return the rows of a table that have a gradient, and the gradient of each.
 
     Parameters
     ----------
@@ -54,8 +55,8 @@ def touched_rows(gradient: Tensor) -> tuple[Tensor, Tensor]:
     if gradient.is_coalesced() or not on_cpu or not n_reads or not packable:
         gradient = gradient.coalesce()
         return gradient.indices()[0], gradient.values()
-    # torch's `coalesce` does the same in ten times the time: numpy sorts integers by
-    # vector instructions, and a bag of embeddings sums rows with prefetching.
+    # torch's `coalesce` does the same but takes ten times as long: numpy sorts integers
+    # with vector instructions, and an embedding bag sums rows with prefetching.
     keys = indices.numpy() << bits
     keys |= np.arange(n_reads)
     keys.sort()
@@ -89,8 +90,8 @@ def _sparse(rows: Tensor, values: Tensor, like: Tensor) -> Tensor:
 def put_rows(table: Tensor, rows: Tensor, new: Tensor) -> None:
     """Put rows into a table.
 
-    torch copies number by number; numpy, told that a row is one thing, copies it at
-    once, in half the time.
+    torch copies number by number. numpy copies a row at once, as a single item of its
+    void type, in half the time.
     """
     if table.device.type != "cpu" or not table.is_contiguous():
         table.index_copy_(0, rows, new)
@@ -103,11 +104,11 @@ def put_rows(table: Tensor, rows: Tensor, new: Tensor) -> None:
 class LazyAdam(torch.optim.Optimizer):
     """Adam on what a batch touches: some rows of a table, or the whole of a layer.
 
-    A parameter with a sparse gradient is a table. The moments of a row that no batch
-    touches stay as they are, where dense Adam lets them decay and keeps moving the
-    row. Bias correction counts all steps, as in ``torch.optim.SparseAdam``; weight
-    decay is decoupled, and applies to the rows touched. A parameter with a dense
-    gradient is updated as by ``torch.optim.AdamW``, at half the cost of a call.
+    A parameter with a sparse gradient is a table. The moments of a row that a batch
+    does not touch are not changed, whereas dense Adam lets them decay and keeps moving
+    the row. Bias correction counts all steps, as in ``torch.optim.SparseAdam``; weight
+    decay is decoupled, and applies to the rows that are touched. A parameter with a
+    dense gradient is updated as by ``torch.optim.AdamW``, at half the cost per call.
 
     Parameters
     ----------
@@ -141,14 +142,14 @@ class LazyAdam(torch.optim.Optimizer):
                     self._update_rows(p, group)
                     continue
                 if g.stride() != p.stride():
-                    # torch's kernel goes through both in the order of memory.
+                    # torch's kernel reads both in the order of memory.
                     g = torch.empty_like(p).copy_(g)
                 layers.append(p)
                 gradients.append(g)
             if layers:
                 states = [self._state(p) for p in layers]
                 _adam(layers, gradients, states, group)
-                # Not of the states, whose numbers of steps may be on a GPU.
+                # Not read from the states, whose counts of steps may be on a GPU.
                 group["n_steps"] = group.get("n_steps", 0) + 1
                 if group["n_steps"] % _CLEAR_EVERY == 0:
                     _clear_negligible(states)
@@ -212,7 +213,7 @@ def _adam(
 def _adam_alone(
     p: Tensor, g: Tensor, m: Tensor, v: Tensor, step: Tensor, group: ParamGroup
 ) -> None:
-    """The same in torch's public functions."""
+    """Do the same with torch's public functions."""
     (beta1, beta2), lr = group["betas"], group["lr"]
     p.mul_(1 - lr * group["weight_decay"])
     m.lerp_(g, 1 - beta1)
@@ -225,8 +226,8 @@ class RowAdagrad(torch.optim.Optimizer):
     """Adagrad with one sum for each row of a table, on the rows a batch touches.
 
     ``s_r += mean(g_r ** 2)`` and ``row_r -= lr * g_r / (sqrt(s_r) + eps)``: a row that
-    is seldom seen takes larger steps. It keeps one number for each row, where Adam
-    keeps two for each of its numbers.
+    is seldom seen takes larger steps. It keeps one number for each row, whereas Adam
+    keeps two for each number in it.
 
     Parameters
     ----------
@@ -276,8 +277,8 @@ class RowAdagrad(torch.optim.Optimizer):
 class JointOptimizer(torch.optim.Optimizer):
     """Several optimisers seen as one: one step, one list of groups, one state.
 
-    Schedulers of the learning rate, and what saves an optimiser's state, reach all of
-    them.
+    Learning rate schedulers, and code that saves the state of an optimiser, reach all
+    of them.
 
     Parameters
     ----------
@@ -286,7 +287,7 @@ class JointOptimizer(torch.optim.Optimizer):
     """
 
     def __init__(self, parts: list[torch.optim.Optimizer]) -> None:
-        # Not that of `Optimizer`, which would make groups and hooks of its own.
+        # Without `Optimizer.__init__`, which would create its own groups and hooks.
         self.parts = parts
         self.defaults: dict[str, object] = {}
 
@@ -329,8 +330,9 @@ class JointOptimizer(torch.optim.Optimizer):
             part.load_state_dict(state)
 
 
-# Steps from one reading of the weights to the next. Where there are many weights, as in
-# large tables of ids, a reading is made when so many numbers of them fall to a step.
+# Number of steps from one reading of the weights to the next. With many weights, as in
+# large tables of ids, weights are read so rarely that at most this many numbers are
+# read per step.
 _READ_EVERY = 8
 _READ_NUMBERS = 2**19
 
@@ -338,14 +340,14 @@ _READ_NUMBERS = 2**19
 class WeightAverage:
     """Average of parameters over the steps of one training.
 
-    Every step counts the same, so that the average has no length to tune: it reaches
-    back over all of a short training and all of a long one. Weights are read every few
-    steps, and a reading stands for the steps since the one before.
+    All steps count equally, so the average has no length to tune: it covers the whole
+    training, short or long. Weights are read every few steps, and a reading stands for
+    the steps since the previous one.
 
     Parameters
     ----------
     parameters : iterable of Tensor
-        What is averaged. Changed in place by `show` and `hide`.
+        The parameters to average. `show` and `hide` change them in place.
 
     Attributes
     ----------
@@ -475,7 +477,7 @@ def with_own_parameters(
     if any(p.default is p.empty for n, p in step.parameters.items() if n == "closure"):
         raise ValueError(
             f"optimizer={_name(kind)} evaluates the loss several times in a step, "
-            "which training on batches does not do. Take a first-order optimiser, "
+            "which training on batches does not do. Use a first-order optimiser, "
             "such as torch.optim.AdamW."
         )
     accepted = inspect.signature(kind).parameters
@@ -485,8 +487,8 @@ def with_own_parameters(
         if name in ("lr", "weight_decay"):
             of_ranker = {"lr": "learning_rate"}.get(name, name)
             raise ValueError(
-                f"optimizer__{name} cannot be set: give {of_ranker}, which all "
-                "optimisers of a ranker take."
+                f"optimizer__{name} cannot be set: use {of_ranker}, which applies to "
+                "all optimisers of a ranker."
             )
         if name not in known and not open_ended:
             raise ValueError(
@@ -517,7 +519,7 @@ def replace_parameter(
     rows: Tensor,
     fresh: Tensor,
 ) -> None:
-    """Replace a table by one with more rows, and keep what is known of its rows.
+    """Replace a table by one with more rows, and keep the state of its rows.
 
     Parameters
     ----------

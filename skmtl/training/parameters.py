@@ -77,17 +77,17 @@ class Parameters:
     """Base of estimators that declare hyperparameters as fields of the class.
 
     A subclass gets a constructor that takes its own fields and those of its bases by
-    keyword, and only assigns them, as scikit-learn asks. The signature lists every one
-    of them. A field that a base has already may be given another default. A subclass
-    that writes its own constructor with ``**shared`` for the rest keeps it; the
-    signature then lists the rest too.
+    keyword, and only assigns them, as scikit-learn requires. The signature lists all of
+    them. A subclass may give an inherited field another default. A subclass that writes
+    its own constructor with ``**shared`` for the rest keeps it; the signature then
+    lists the rest too.
 
-    In the docstring of a subclass ``{shared_parameters}`` and ``{shared_attributes}``
+    In the docstring of a subclass, ``{shared_parameters}`` and ``{shared_attributes}``
     stand for the sections of `SharedParameters`.
     """
 
     _parameters: ClassVar[dict[str, Parameter]] = {}
-    # Hyperparameters that have some of their own, given as ``optimizer__betas``.
+    # Hyperparameters with nested ones, such as ``optimizer__betas``.
     _nested: ClassVar[tuple[str, ...]] = ()
     _parameter_constraints: ClassVar[dict[str, Sequence[object]]] = {}
 
@@ -184,116 +184,115 @@ def _section(title: str) -> str:
 
 
 class SharedParameters(Parameters):
-    """What the constructors of all rankers take, and what fitted rankers have.
+    """Hyperparameters and fitted attributes of all rankers.
 
     Parameters
     ----------
     tower_units : sequence of int, default=(64,)
         Widths of the hidden layers of each tower.
     embedding_dim : int, "auto" or mapping, default=16
-        Width of an id's embedding. "auto" takes about six times the fourth root of the
-        column's number of ids: 8 for ten, 32 for a thousand, 64 from ten thousand on. A
-        mapping goes from names of id columns to widths or "auto"; columns that it does
-        not name get 16.
+        Width of an id's embedding. "auto" is about six times the fourth root of the
+        column's number of ids, rounded to a power of two: 8 for ten ids, 32 for a
+        thousand, 64 from 3,300 on. A mapping goes from names of id columns to widths or
+        "auto"; columns that it does not name get 16.
     embeddings : mapping or None, default=None
         Pretrained embeddings: from names of id columns to tables of vectors, a
         DataFrame with the ids as index, a pair ``(ids, matrix)``, gensim's
         ``KeyedVectors`` or a fitted embedder of ``skmtl.embedders``. Training starts
         from the vectors; `PretrainedEmbedding` around a table freezes them, or sets
-        their learning rate and scale. Ids with a vector but too few training rows, or
-        none, have it too. Vectors of another width than `embedding_dim` are brought to
-        it by a learned linear map.
+        their learning rate and scale. Ids with a vector get a row of their own even if
+        they have too few training rows, or none. Vectors of another width are mapped to
+        `embedding_dim` by a learned linear map.
     pooling : {"mean", "sum", "max"}, tuple or mapping, default="mean"
-        How the embeddings of the ids in a list become one. ``("attention", "item_id")``
-        sums them, each weighed by its cosine with the embedding of the row's
-        ``item_id``: of a history, what goes with the item counts. A mapping goes from
-        names of columns of lists to one of these; columns that it does not name get
-        "mean". An empty list is 0.
+        How to combine the embeddings of the ids in a list. ``("attention", "item_id")``
+        sums them, each weighted by its cosine similarity to the embedding of the row's
+        ``item_id``, so that the entries of a history that resemble the item count most.
+        A mapping goes from names of columns of lists to one of these; columns that it
+        does not name get "mean". An empty list gives 0.
     bin_dim : int, default=8
         Width of the embedding of a number's bin.
     dropout : float, default=0.0
-        Share of the outputs of every hidden layer that is dropped in training.
+        Share of the outputs of every hidden layer that is dropped during training.
     task_kinds : str, task kind, mapping or None, default=None
-        What the labels of a task are: "binary", "regression", "ordinal" or
-        "multiclass", or an object such as ``RegressionTask("tweedie")`` or
-        ``BinaryTask("pairwise")``. A mapping goes from task names to kinds; tasks that
-        it does not name are binary, as all are with None. Nothing is inferred from the
-        labels.
+        Kind of the labels: "binary", "regression", "ordinal" or "multiclass", or an
+        object such as ``RegressionTask("tweedie")`` or ``BinaryTask("pairwise")``. A
+        mapping goes from task names to kinds; tasks that it does not name are binary.
+        None means that all tasks are binary. Nothing is inferred from the labels.
     label_weight : float, str, array-like, mapping or None, default=None
         Multiplier of the positive term of each task's cross-entropy, above 0.
-        "balanced" makes positives weigh as much as negatives; a ratio such as "1:2"
-        makes them weigh half as much, from the observed labels and sample weights of
-        the task, and never lowers a task that is above it. A mapping goes from task
-        names to numbers or ratios. Predicted probabilities are those of the table as it
-        is, whatever the label weight. Where some tasks are not binary, it must be a
-        mapping that names binary ones only.
+        "balanced" gives positives the same total weight as negatives; a ratio such as
+        "1:2" gives them half of it. Both use the observed labels and sample weights of
+        the task, and never lower the weight of a task that is above the ratio. A
+        mapping goes from task names to numbers or ratios. Predicted probabilities are
+        those of the table, whatever the label weight. If some tasks are not binary, it
+        must be a mapping that names binary ones only.
     loss_weight : float, str, array-like, mapping, strategy or None, default=None
-        Multiplier of each task's loss in the sum, at least 0. "inverse_ratio" gives the
+        Multiplier of each task's loss in the sum, at least 0. "inverse_ratio" is the
         number of negatives per positive of each task, scaled to mean 1. Or a strategy
-        that moves the weights in training: its name, an instance of a class of
+        that changes the weights during training: its name, an instance of a class in
         ``skmtl.weighting``, or an instance of TorchJD's weightings, aggregators and
         scalarizers.
     max_iter : int, default=5
-        Epochs, at most; see `early_stopping`.
+        Largest number of epochs; see `early_stopping`.
     batch_size : int or "auto", default="auto"
-        Rows of a batch. "auto" takes about 200 batches an epoch, of 32 to 1024 rows. On
-        the CPU batches of more than 4096 rows take hardly any more memory.
+        Rows of a batch. "auto" gives about 200 batches per epoch, of 32 to 1024 rows.
+        On the CPU, batches of more than 4096 rows hardly take more memory.
     learning_rate : float, default=5e-3
         Step size at the start.
     learning_rate_schedule : str or callable, default="constant"
-        How the learning rate falls over training: "constant", "linear" or "cosine". A
-        callable takes the progress in [0, 1] and gives a factor.
+        How the learning rate changes during training: "constant", "linear" or "cosine".
+        A callable takes the progress in [0, 1] and returns a factor.
     average_weights : bool, default=True
-        Whether the fitted network, and the one that each epoch is validated with, has
-        the average of the weights over all steps so far instead of the last ones. With
-        a constant learning rate it is better than the last weights of any schedule, and
-        the number of epochs matters less. It takes the memory of the weights once more.
+        Whether to use the average of the weights over all steps so far, instead of the
+        last ones, in the fitted network and when each epoch is validated. With a
+        constant learning rate, this is better than the last weights of any schedule,
+        and the number of epochs matters less. It needs memory for a copy of the
+        weights.
     weight_decay : float, default=0.0
         Decoupled weight decay. Rows of the embedding table decay when a batch touches
-        them, under embedding_optimizer="adam" at every step.
+        them; with embedding_optimizer="adam", at every step.
     optimizer : {"adam", "sgd"} or class, default="adam"
-        Optimiser of everything but the embedding table; "sgd" has momentum 0.9. Weight
-        decay is part of its gradient, and so grows tenfold by the momentum. Or a class
-        of ``torch.optim``, which is called with groups of parameters, ``lr`` and, if it
-        is not 0, ``weight_decay``. Parameters of the optimiser are given to the
-        constructor or to `set_params` as ``optimizer__betas=(0.9, 0.99)``.
+        Optimiser of everything but the embedding tables. "sgd" has momentum 0.9; its
+        weight decay is part of the gradient, so the momentum multiplies it by ten. Or a
+        class of ``torch.optim``, which is called with groups of parameters, ``lr`` and,
+        if it is not 0, ``weight_decay``. Pass parameters of the optimiser, such as
+        ``optimizer__betas=(0.9, 0.99)``, to the constructor or to `set_params`.
     embedding_optimizer : {"lazy_adam", "adagrad", "adam"}, default="lazy_adam"
-        Optimiser of the embedding tables. "lazy_adam" and "adagrad" update the rows
-        that a batch touches. "adagrad" keeps one number for each row, where Adam keeps
-        twice the row, and wants a larger `learning_rate`. "adam" updates all rows at
-        every step, exactly and slowly.
+        Optimiser of the embedding tables. "lazy_adam" and "adagrad" only update the
+        rows that a batch touches. "adagrad" keeps one number for each row, while Adam
+        keeps two for each number in it, and needs a larger `learning_rate`. "adam"
+        updates all rows at every step, which is exact but slow.
     early_stopping : bool or "auto", default="auto"
-        Whether to set rows aside, or use `X_val`, and stop when the score there no
-        longer improves. "auto" does so with more than 10,000 rows, or where `X_val` or
-        `validation_split` is given. With `X_val` the best weights are restored in any
-        case.
+        Whether to set rows aside, or use `X_val`, and stop when the score on them no
+        longer improves. "auto" does so with more than 10,000 rows, or if `X_val` or
+        `validation_split` is given. With `X_val` the best weights are always restored.
     validation_fraction : float or "auto", default="auto"
-        Share of the rows set aside, when no `X_val` is given. Every task keeps its
-        share of positives. "auto" takes a twentieth, but at least 1,000 rows (at most a
+        Share of the rows to set aside if no `X_val` is given. Every task keeps its
+        share of positives. "auto" is a twentieth, but at least 1,000 rows (at most a
         tenth of all) and at most 10,000.
     validation_split : splitter, list or None, default=None
-        How to choose the rows set aside, instead of at random: a splitter of
-        scikit-learn, such as ``TimeSeriesSplit()`` for rows in the order of time or
-        ``GroupShuffleSplit()``, which reads the `groups` of `fit`, or a list of pairs,
-        each the indices of training and of validation rows. The last pair counts.
+        How to choose the rows to set aside, instead of at random: a splitter of
+        scikit-learn, such as ``TimeSeriesSplit()`` for rows ordered by time or
+        ``GroupShuffleSplit()``, which uses the `groups` of `fit`, or a list of pairs of
+        indices of training and validation rows. The last pair is used.
     scoring : str, callable or None, default=None
-        What early stopping watches: ``None`` for the training loss without dropout; the
-        name of a scorer of :func:`skmtl.metrics.get_task_scorer`, such as
-        ``"auc:order"`` or ``"min_auc"``, or of scikit-learn, which takes precedence
-        where both know a name; or a callable ``scorer(estimator, X, y)``. It gets the
-        validation rows as they were given to `fit`, and their labels. Greater is
+        What early stopping monitors: ``None`` for the training loss without dropout;
+        the name of a scorer of :func:`skmtl.metrics.get_task_scorer`, such as
+        ``"auc:order"`` or ``"min_auc"``, or of scikit-learn, which takes precedence if
+        both have the name; or a callable ``scorer(estimator, X, y)``. It gets the
+        validation rows as they were passed to `fit`, and their labels. Greater is
         better.
     n_iter_no_change : int, default=2
-        Epochs without improvement after which to stop.
+        Number of epochs without improvement after which to stop.
     tol : float, default=0.0
-        Least improvement that counts.
+        Smallest improvement that counts.
     bias_features : array-like or None, default=None
-        Columns that are known in training and not when ranking, such as the position
-        at which an item was shown: names or indices of columns of single ids or
-        numbers. A shallow tower adds what they say to the logits, or other outputs, of
-        every task in training, and is left out of predictions, for which the columns
-        may be missing. The mean prediction for the training rows is the observed rate
-        all the same: predictions are for the mix of positions of the training rows.
+        Columns that are known in training but not when ranking, such as the position at
+        which an item was shown: names or indices of columns of single ids or numbers.
+        In training, a shallow tower adds their effect to the logits, or other outputs,
+        of every task. Predictions leave it out, and the columns may be missing there.
+        The mean prediction for the training rows is still the observed rate:
+        predictions are for the mix of positions of the training rows.
     categorical_features : "from_dtype", None or array-like, default="from_dtype"
         Which columns hold ids: by dtype (``category``, strings, objects, lists), by
         name, by index or by a boolean mask. Integer ids must be named, or cast to
@@ -301,63 +300,67 @@ class SharedParameters(Parameters):
     min_frequency : int, default=2
         Ids found fewer times share the column's row for unknown ids.
     max_categories : int or None, default=None
-        At most this many ids of a column get a row of their own.
+        Only this many ids of a column, the most frequent ones, get a row of their own.
+        None for no limit.
     share_embedding : mapping or None, default=None
         From the name of an id column, or column of lists of ids, to that of another
         whose embeddings it shares, such as ``{"history": "item_id"}``.
     max_length : int or None, default=None
-        Entries of a list that are kept, the last ones. None for all.
+        Number of entries of a list to keep, the last ones. None for all.
     unknown_rate : float, default=10.0
-        How often known ids stand in for unknown ones in training, so that ids which
-        come up later get a sensible score, and none are memorised. An id seen on n rows
-        is replaced by its column's row for unknown ids with the probability
+        How often known ids are replaced by the unknown one in training, so that new ids
+        get a sensible score, and no id is memorised. An id seen on n rows is replaced
+        by its column's row for unknown ids with the probability
         ``unknown_rate / (unknown_rate + n)``. 0 for never.
     unknown_share : float, default=0.05
-        Least probability of that, whatever the number of rows. What only rare ids have
-        taught of the unknown is the level of rare ids; new users and items of later
-        days are often as active as all others.
+        Smallest probability of such a replacement, for any number of rows. Without it
+        the unknown row would be trained by rare ids almost alone, while new users and
+        items are often as active as any others.
     fallback : mapping of column to column or None, default=None
-        What an unknown id is replaced by instead, such as ``{"item_id":
-        "category_id"}``: a row for its category. See :class:`~skmtl.TableEncoder`.
+        What replaces unknown ids, such as ``{"item_id": "category_id"}`` for a row of
+        their category. See :class:`~skmtl.TableEncoder`.
     n_buckets : mapping of column to int or None, default=None
-        Id columns that are hashed to so many rows instead of having a vocabulary.
+        Id columns to hash instead of giving them a vocabulary, and their numbers of
+        rows.
     n_hashes : int, default=1
-        Hash functions of these columns; with several, an id's embedding is the sum of
-        so many rows.
+        Number of hash functions of these columns; with several, an id's embedding is
+        the sum of this many rows.
     n_bins : int, default=128
-        Bins for each number, about; 0 for none.
+        Approximate number of bins for each numeric column; 0 for none.
     interpolate_bins : bool, default=True
-        Whether the embedding of a number moves in a straight line from that of its bin
-        to that of the next one, as the number does from one edge to the other. False
-        for one embedding in all of a bin. Bins of a single value have one anyway.
+        Whether the embedding of a number is interpolated linearly between that of its
+        bin and that of the next one, by where the number lies between the edges. False
+        gives all numbers in a bin the same embedding. Bins of a single value always
+        have one.
     bin_start : float, default=0.1
-        Standard deviation that the embeddings of bins start with, times the square root
-        of `bin_dim`. Where it is small, bins that are seldom seen say little beside the
-        scaled number; with 1 the input starts as wide as that of other layers.
+        Initial standard deviation of the embeddings of bins, times the square root of
+        `bin_dim`. If it is small, bins that are seldom seen matter little compared to
+        the scaled number; with 1 the input starts as wide as that of other layers.
     bin_learning_rate_factor : float, default=0.3
-        Multiplier of the learning rate of the embeddings of bins. Slower than the
-        layers, they follow what many rows say and little of what few do.
+        Multiplier of the learning rate of the embeddings of bins. With a smaller rate
+        than the layers, they follow patterns of many rows rather than of a few.
     bin_flags : bool, default=False
-        Whether numbers with two values, and no missing cell, get bins too.
+        Whether numeric columns with at most two distinct values, and no missing cell,
+        get bins too.
     warm_start : bool, default=False
         Whether `fit` continues from the last fit, with the same columns, ids, tasks and
         network. `learning_rate` and its schedule, `weight_decay`, `batch_size`, label
         weights and fixed loss weights may be changed between fits.
     device : str, default="cpu"
-        Where to train and predict, such as "cuda". Tables that fill more than half of a
-        device's free memory stay outside, and their batches are sent.
+        Device for training and prediction, such as "cuda". Tables that would fill more
+        than half of its free memory stay in main memory, and batches are sent.
     n_threads : int, "auto" or None, default="auto"
-        Threads of this process that training and prediction use; results are the same
-        for any number. "auto" takes several where that makes a step shorter, by the
-        clock: few rows and small networks, and a machine whose processors are busy, get
-        one. None takes the number that torch is set to.
+        Number of threads for training and prediction; it does not change results.
+        "auto" measures whether several threads make a step shorter, and otherwise uses
+        one: for few rows, for small networks and on busy machines. None uses the number
+        that torch is set to.
     precision : {"float32", "bf16"}, default="float32"
-        Type of the numbers in the layers that tasks share, which hold most of the
-        arithmetic. "bf16" has three significant digits, and is faster where the
-        processor multiplies it by instructions of its own.
+        Type of the numbers in the layers that tasks share, which do most of the
+        arithmetic. "bf16" has three significant digits, and is faster on processors
+        with instructions for it.
     compile : bool, default=False
-        Whether ``torch.compile`` makes code of the layers that tasks share. It takes up
-        to a minute, and pays on GPUs.
+        Whether to compile the layers that tasks share with ``torch.compile``. This
+        takes up to a minute, and pays off on GPUs.
     callbacks : list of skorch callbacks or None, default=None
         Passed to the skorch net. With a skorch ``LRScheduler`` among them,
         `learning_rate_schedule` is not used.
@@ -366,14 +369,14 @@ class SharedParameters(Parameters):
         representation and the cosines between them.
     random_state : int, RandomState instance or None, default=None
         Seed of weights, order of rows, dropout and validation part. The same integer on
-        the same machine gives the same predictions to the last bit.
+        the same machine gives bit-identical predictions.
     scratch_dir : str, path-like or None, default=None
-        Where a table that is read block by block is kept while it is trained on: four
-        bytes for each id, label and bin and for each number, deleted at the end. None
-        for the system's folder of temporary files, which may lie in memory.
+        Folder for the encoded rows of a table that is read block by block: four bytes
+        for each id, label, bin and number, deleted at the end. None for the system's
+        folder of temporary files, which may be in memory.
     verbose : int, default=0
-        1 for a line per epoch: loss and score of every task, on the validation part
-        where there is one, speed and time left.
+        1 prints a line per epoch: loss and score of every task, on the validation part
+        if there is one, speed and time left.
 
     Attributes
     ----------
@@ -392,7 +395,7 @@ class SharedParameters(Parameters):
     n_iter_ : int
         Epochs trained, over all warm starts.
     n_parameters_ : int
-        Numbers that training may change, those of the embedding tables included.
+        Number of parameters of the network, including embedding tables.
     label_weight_ : ndarray of shape (n_tasks,)
         Label weights in force.
     loss_weight_ : ndarray of shape (n_tasks,)
@@ -400,13 +403,13 @@ class SharedParameters(Parameters):
     embedding_coverage_ : DataFrame
         A row for each column of `embeddings`: ``ids``, the share of the ids on at least
         `min_frequency` training rows that have a vector; ``rows``, the share of the
-        training rows; and ``unseen``, the number of ids with a vector and no training
-        row.
+        training rows whose id has one; and ``unseen``, the number of ids with a vector
+        but no training row.
     n_validation_rows_ : int
         Rows that were set aside for early stopping, or those of `X_val`; 0 without.
     best_iter_ : int
-        Epoch whose weights are kept, counted as in `history_`: the best one with
-        validation rows, else the last. For a fit on all rows, set ``max_iter`` to it
+        Epoch whose weights were kept, counted as in `history_`: the best one if there
+        were validation rows, else the last. To fit on all rows, set ``max_iter`` to it
         and ``early_stopping=False``.
     history_ : DataFrame
         One row for each epoch and task: ``epoch``, ``task``, ``train_loss``,
@@ -418,10 +421,9 @@ class SharedParameters(Parameters):
     task_kinds_ : list of TaskKind
         The kind of each task, with the classes or the scale of its labels.
     intercept_ : ndarray of shape (n_outputs,)
-        What is added to the net's outputs so that the mean prediction on the training
-        rows is the observed rate or mean. Binary tasks and regressions have one output,
-        ordinal tasks one for each class but the last, multiclass tasks one for each
-        class.
+        Added to the net's outputs so that the mean prediction on the training rows is
+        the observed rate or mean. Binary tasks and regressions have one output, ordinal
+        tasks one for each class but the last, multiclass tasks one for each class.
     prior_ : ndarray of shape (n_outputs,)
         Rate of positives among observed labels, mean of a regression, rates of labels
         above each class of an ordinal task, or of each class; NaN where none was
@@ -572,7 +574,8 @@ class SharedParameters(Parameters):
     n_threads: int | str | None = parameter(
         default="auto",
         allowed=[
-            # More than any machine has; OpenMP ends the process if it gets none.
+            # More than any machine has. If OpenMP cannot start the threads, it ends the
+            # process.
             Interval(Integral, 1, 1024, closed="both"),
             StrOptions({"auto"}),
             None,

@@ -1,4 +1,4 @@
-"""What early stopping looks at: rows for validation, and their score."""
+"""Early stopping: rows for validation, and their score."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ from skmtl.tasks import Targets, TaskKinds, check_targets, task_weights
 from skmtl.training.intercept import Floats
 from skmtl.training.ranker import TrainableRanker
 
-# scikit-learn's names that take the tasks' probabilities for those of one multiclass
-# problem, and what to watch instead.
+# scikit-learn's scorers that would read the tasks' probabilities as those of a single
+# multiclass problem, and what to use instead.
 _WRONG_FOR_TASKS = {"neg_log_loss": "mean_log_loss", "neg_brier_score": "mean_brier"}
 
 
@@ -48,7 +48,7 @@ _FEWEST, _MOST = 1000, 10_000
 
 @dataclass(frozen=True)
 class Validation:
-    """Rows for validation: a table of the caller's own, or some of those to train on.
+    """Rows for validation: the caller's table, or some rows of the training table.
 
     Attributes
     ----------
@@ -74,8 +74,8 @@ def find_scorer(ranker: BaseEstimator, n_tasks: int) -> Scorer:
     scoring = ranker.scoring
     if n_tasks > 1 and isinstance(scoring, str) and scoring in _WRONG_FOR_TASKS:
         raise ValueError(
-            f"scoring={scoring!r} takes the tasks for the classes of one problem. For "
-            f"{n_tasks} tasks give scoring={_WRONG_FOR_TASKS[scoring]!r}."
+            f"scoring={scoring!r} reads the tasks as the classes of one problem. For "
+            f"{n_tasks} tasks use scoring={_WRONG_FOR_TASKS[scoring]!r}."
         )
     scorer: Scorer
     if isinstance(scoring, str) and scoring not in get_scorer_names():
@@ -83,8 +83,7 @@ def find_scorer(ranker: BaseEstimator, n_tasks: int) -> Scorer:
             scorer = get_task_scorer(scoring)
         except ValueError as error:
             raise ValueError(
-                f"scoring: {error} scikit-learn's names are known too: "
-                f"{get_scorer_names()}."
+                f"scoring: {error} scikit-learn's names work too: {get_scorer_names()}."
             ) from error
     else:
         scorer = check_scoring(ranker, scoring=scoring)
@@ -98,12 +97,12 @@ def check_scorer(
     kinds: TaskKinds,
     groups: AnyArray | None,
 ) -> Scorer:
-    """Refuse tasks and labels that a task scorer cannot judge, before training.
+    """Check before training that a task scorer can judge these tasks and labels.
 
     Returns
     -------
     callable
-        The scorer, which knows the groups of the rows if it needs them.
+        The scorer, with the groups of the rows if it needs them.
     """
     if not isinstance(scorer, TaskScorer):
         return scorer
@@ -153,9 +152,10 @@ def _check_given(ranker: BaseEstimator, groups: GroupsLike) -> None:
 
 
 def judges_predictions(scorer: object) -> bool:
-    """Whether a scorer reads nothing of the rows but what is predicted for them.
+    """Whether a scorer only uses predictions for the rows.
 
-    It gets them encoded, once for all epochs. Others get the caller's table.
+    It gets encoded rows, which are encoded once for all epochs. Others get the caller's
+    table.
     """
     return isinstance(getattr(scorer, "func", scorer), BaseScorer)
 
@@ -167,8 +167,8 @@ def validation_score(
     if np.isnan(value):
         raise ValueError(
             f"scoring={ranker.scoring!r} is NaN on the {len(labels)} validation rows, "
-            "so that no epoch is better than another. Give validation rows with both "
-            "labels of the task, or watch another metric."
+            "so no epoch is better than another. Use validation rows with both labels "
+            "of the task, or another metric."
         )
     return value
 
@@ -176,9 +176,9 @@ def validation_score(
 def check_validation_arguments(
     X_val: object, y_val: object, sample_weight_val: object, groups_val: object = None
 ) -> None:
-    """Refuse labels and weights without rows, and rows in memory without labels.
+    """Raise for labels and weights without rows, and rows in memory without labels.
 
-    The labels of a source are columns of it, named as those of `X` by default.
+    The labels of a source are columns of it, by default with the same names as in `X`.
 
     Raises
     ------
@@ -186,10 +186,10 @@ def check_validation_arguments(
         The message names both arguments.
     """
     if X_val is None and y_val is not None:
-        raise ValueError("y_val is given without X_val. Give both or none.")
+        raise ValueError("y_val is given without X_val. Pass both or none.")
     if X_val is None and sample_weight_val is not None:
         raise ValueError(
-            "sample_weight_val is given without X_val and y_val. Give all of them or "
+            "sample_weight_val is given without X_val and y_val. Pass all of them or "
             "none."
         )
     if X_val is None and groups_val is not None:
@@ -198,7 +198,7 @@ def check_validation_arguments(
             "group from groups."
         )
     if X_val is not None and y_val is None and not is_source(X_val):
-        raise ValueError("X_val is given without y_val. Give both or none.")
+        raise ValueError("X_val is given without y_val. Pass both or none.")
 
 
 def given_validation(
@@ -221,8 +221,8 @@ def given_validation(
         raise ValueError(f"y_val: {error}") from error
     if not targets.observed.any():
         raise ValueError(
-            f"y_val holds only NaN for the tasks {list(targets.names)}, so that no "
-            "epoch is better than another. Give observed labels."
+            f"y_val holds only NaN for the tasks {list(targets.names)}, so no epoch "
+            "is better than another. Pass observed labels."
         )
     check_same_length(X_val=n_rows_of(X), y_val=len(targets.labels))
     if list(targets.names) != list(names):
@@ -239,7 +239,7 @@ def split_rows(
     n_rows: int,
     groups: GroupsLike = None,
 ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-    """Rows to train on and rows for validation, by the last pair of a split.
+    """Return rows to train on and rows for validation, by the last pair of a split.
 
     Returns
     -------
@@ -262,14 +262,14 @@ def split_rows(
     if len(parts) != 2 or not (parts[0].any() and parts[1].any()):
         raise ValueError(
             "validation_split must give pairs of indices of training and of validation "
-            f"rows, neither of them empty, found {len(pairs)} pairs. Give a splitter, "
+            f"rows, neither of them empty, found {len(pairs)} pairs. Pass a splitter, "
             "or a list with one pair."
         )
     train, valid = parts
     if (train & valid).any():
         raise ValueError(
             f"validation_split has {int((train & valid).sum())} rows both to train on "
-            "and to validate with. Give parts that share no row."
+            "and to validate with. Use parts that share no row."
         )
     return train, valid
 
@@ -289,7 +289,7 @@ def _pairs(
 
 
 def check_parts(*, trains: bool, validates: bool, argument: str) -> None:
-    """Refuse to train on, or to validate with, rows without a label that counts.
+    """Raise if the training or validation rows have no label that counts.
 
     Parameters
     ----------
@@ -307,8 +307,8 @@ def check_parts(*, trains: bool, validates: bool, argument: str) -> None:
         return
     use = "validate with" if trains else "train on"
     raise ValueError(
-        f"{argument} leaves no observed label with a weight above 0 to {use}. Give "
-        "more labels, or X_val and y_val, or turn early_stopping off."
+        f"{argument} leaves no observed label with a weight above 0 to {use}. Use "
+        "more labels, or pass X_val and y_val, or set early_stopping=False."
     )
 
 
@@ -332,7 +332,7 @@ def n_rows_aside(fraction: float | str, n_rows: int) -> int:
     if n_valid >= n_rows:
         raise ValueError(
             f"validation_fraction={fraction} of {n_rows} rows leaves none to train on. "
-            "Give more rows, or turn early_stopping off."
+            "Use more rows, or set early_stopping=False."
         )
     return n_valid
 
@@ -346,8 +346,8 @@ def validation_rows(
     """Choose validation rows at random, the same share of every pattern of labels.
 
     Rows are sorted by the labels of all tasks, rarest task first and at random within
-    a pattern, and taken at even distances. So a share of each pattern is taken, rare
-    ones included, without a minimum of members.
+    a pattern, and chosen at even distances. So the same share of each pattern is
+    chosen, including rare ones, and no pattern needs a minimum number of rows.
 
     Returns
     -------

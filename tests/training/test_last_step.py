@@ -19,7 +19,7 @@ SENTENCE = "The loss of task '(click|cart)' is no longer a finite number"
 def test_a_fit_of_one_step(ranker, learning_rate, max_iter):
     X, y = make_impressions(200)
     made = ranker(learning_rate=learning_rate, max_iter=max_iter, **ONE_STEP)
-    with pytest.raises(ValueError, match=f"{SENTENCE}.*nothing is kept"):
+    with pytest.raises(ValueError, match=f"{SENTENCE}.*nothing was kept"):
         made.fit(X, y)
 
 
