@@ -1,4 +1,4 @@
-"""What a task is: its kind, the labels that callers give, and their weights."""
+"""Tasks: their kinds, labels and weights."""
 
 from skmtl.tasks.arguments import (
     TaskKindsLike,

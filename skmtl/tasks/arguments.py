@@ -1,4 +1,4 @@
-"""What callers give by task: values, kinds, columns of labels, and sample weights."""
+"""Arguments by task: values, kinds, columns of labels, and sample weights."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from skmtl.tasks.regression import RegressionTask
 
 
 def by_task(value: object, names: Iterable[ColumnName], what: str) -> object:
-    """Bring a mapping or a Series to a list in the order of the tasks; leave all else.
+    """Convert a mapping or a Series to a list in the order of the tasks.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ def by_task(value: object, names: Iterable[ColumnName], what: str) -> object:
     Returns
     -------
     list or object
-        The values in the order of `names`, or what was given.
+        The values in the order of `names`; any other `value` unchanged.
 
     Raises
     ------
@@ -42,7 +42,7 @@ def by_task(value: object, names: Iterable[ColumnName], what: str) -> object:
     known = [str(name) for name in names]
     hint = ""
     if isinstance(value, pd.Series):
-        # By position its values would swap tasks without a word.
+        # By position, its values could silently go to the wrong tasks.
         hint = (
             f" A Series is matched by its index; pass {what}.tolist() to give its "
             "values in the order of the tasks."
@@ -62,7 +62,7 @@ def by_task(value: object, names: Iterable[ColumnName], what: str) -> object:
 def check_names(
     found: Iterable[ColumnName], known: Sequence[object], what: str, hint: str = ""
 ) -> None:
-    """Refuse names that are not tasks.
+    """Raise for names that are not tasks.
 
     Raises
     ------
@@ -90,11 +90,11 @@ def check_sample_weight(
     sample_weight : array-like of shape (n_samples,) or (n_samples, n_tasks), or None
         The weights.
     shape : tuple (n_samples, n_tasks)
-        What is to be weighted.
+        Shape of the labels.
     names : sequence of str
         Names of the tasks. Columns of a DataFrame that has them are matched by name.
     some : bool, default=True
-        Whether any must be above 0. Those of a part of the rows need not.
+        Whether one must be above 0, which need not hold for a part of the rows.
 
     Returns
     -------
@@ -139,13 +139,13 @@ def check_sample_weight(
         check_some_weight(weight.max(initial=0.0), "rows")
     with np.errstate(over="ignore"):
         if not np.isfinite(weight.sum()):
-            # Only their ratios matter within a table, and a power of 2 keeps these.
+            # Only their ratios matter within a table; a power of 2 keeps these exactly.
             weight = weight * 2.0**-64
     return weight.reshape(shape[0], -1)
 
 
 def check_some_weight(highest: float, of: str) -> None:
-    """Refuse weights that are all 0.
+    """Raise if all weights are 0.
 
     Parameters
     ----------
@@ -181,7 +181,7 @@ def task_weights(
     *,
     some: bool = True,
 ) -> npt.NDArray[np.float64]:
-    """Weight of every label, 0 where it was not observed.
+    """Return the weight of every label, 0 where it was not observed.
 
     Parameters
     ----------
@@ -225,7 +225,7 @@ TaskKindsLike: TypeAlias = str | TaskKind | Mapping[str, str | TaskKind] | None
 
 
 def kinds_by_task(given: TaskKindsLike, names: Sequence[object]) -> list[TaskKind]:
-    """Bring `task_kinds` to a kind for each task.
+    """Convert `task_kinds` to a kind for each task.
 
     Parameters
     ----------
@@ -288,7 +288,7 @@ def read_columns(
 
 
 def columns_of(y: npt.ArrayLike | pd.DataFrame) -> list[Column]:
-    """Columns of a table of labels, each with its own type; one of a vector."""
+    """Split a table of labels into columns with their own types."""
     if isinstance(y, pd.DataFrame):
         return [_plain(y.iloc[:, task]) for task in range(y.shape[1])]
     if isinstance(y, pd.Series):

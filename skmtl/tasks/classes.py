@@ -1,4 +1,4 @@
-"""Tasks whose labels are several classes, ordered or not."""
+"""Tasks with several classes, ordered or not."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 # What may be a class.
 Label: TypeAlias = str | float | np.generic
 
-# More classes than this are numbers or ids that were mistaken for classes.
+# With more classes than this, numbers or ids were probably mistaken for classes.
 _MOST_CLASSES = 1000
-# Steps of Newton's method that fit the intercepts of a softmax.
+# Largest number of Newton steps to fit the intercepts of a softmax.
 _ROUNDS = 30
 
 
@@ -100,21 +100,21 @@ class ClassesTask(TaskKind):
         values = _numbers_of_objects(np.asarray(column)[observed])
         if not len(values):
             raise ValueError(
-                f"Task {task!r} has no observed label, so that its classes are not "
-                f"known. Declare them: {type(self).__name__}(classes=[…])."
+                f"Task {task!r} has no observed label, so its classes are not known. "
+                f"Declare them: {type(self).__name__}(classes=[…])."
             )
         try:
             found = np.unique(values)
         except TypeError as error:
             raise ValueError(
-                f"Task {task!r} holds labels of several types: {error}. Give numbers "
+                f"Task {task!r} holds labels of several types: {error}. Use numbers "
                 "or strings."
             ) from error
         self._check(values, found, task)
         return found
 
     def _check(self, values: AnyArray, found: AnyArray, task: str) -> None:
-        """Refuse what can hardly be classes."""
+        """Raise for labels that can hardly be classes."""
         if found.dtype.kind == "f" and np.isinf(found).any():
             raise ValueError(
                 "Input y contains infinity or a value too large for dtype('float64'): "
@@ -123,8 +123,8 @@ class ClassesTask(TaskKind):
         if len(found) > _MOST_CLASSES:
             raise ValueError(
                 f"Task {task!r} has {len(found):,} different labels, which are hardly "
-                f"classes. At most {_MOST_CLASSES:,} are taken; a regression learns "
-                "numbers."
+                f"classes. At most {_MOST_CLASSES:,} are supported; use a regression "
+                "for numbers."
             )
 
     def decide(self, levels: Floats) -> AnyArray:
@@ -145,16 +145,16 @@ def _numbers_of_objects(labels: AnyArray) -> AnyArray:
 
 
 class OrdinalTask(ClassesTask):
-    """A task of few ordered labels, such as stars: cumulative log-odds.
+    """A task with a few ordered labels, such as stars, by cumulative log-odds.
 
-    The network gives one score to a row. Ordered thresholds, which are trained with it,
+    The network gives each row one score. Ordered thresholds, which are trained with it,
     divide the scores into classes: the log-odds of a label above class `k` are ``score
     - threshold[k]``.
 
     Parameters
     ----------
     classes : sequence or None, default=None
-        The labels from least to greatest. None for those of an ordered pandas
+        The labels from lowest to highest. None for those of an ordered pandas
         categorical, or the numbers found in `y`.
 
     Attributes
@@ -164,7 +164,7 @@ class OrdinalTask(ClassesTask):
 
     See Also
     --------
-    RegressionTask : Labels whose differences mean something.
+    RegressionTask : Labels whose differences are meaningful.
     MulticlassTask : Labels without an order.
 
     Notes
@@ -195,7 +195,7 @@ class OrdinalTask(ClassesTask):
     name: ClassVar[str] = "ordinal"
     #: Kappa with quadratic weights.
     metric = "kappa"
-    #: What the metric is called in a fit's history.
+    #: Name of the metric in a fit's history.
     score_name = "kappa"
 
     @property
@@ -211,7 +211,7 @@ class OrdinalTask(ClassesTask):
     ) -> AnyArray:
         dtype = getattr(column, "dtype", None)
         if isinstance(dtype, pd.CategoricalDtype) and not dtype.ordered:
-            column = np.asarray(column)  # its categories have no order that counts
+            column = np.asarray(column)  # the order of its categories has no meaning
         found = super()._find(column, observed, task)
         ordered = self.classes is not None or isinstance(dtype, pd.CategoricalDtype)
         if not ordered and found.dtype.kind not in "biuf":
@@ -224,7 +224,7 @@ class OrdinalTask(ClassesTask):
 
     @property
     def grades(self) -> Floats:
-        """What the classes are worth: themselves, or their positions."""
+        """Values of the classes: the labels if they are numbers, or their positions."""
         if self.labels.dtype.kind in "biuf":
             return self.labels.astype(np.float64)
         return np.arange(self.n_classes, dtype=np.float64)
@@ -238,7 +238,7 @@ class OrdinalTask(ClassesTask):
         return {"kappa": {}}
 
     def nearest(self, expected: Floats) -> Floats:
-        order = np.argsort(self.grades)  # declared classes need not rise
+        order = np.argsort(self.grades)  # declared classes need not be ascending
         grades = self.grades[order]
         between = (grades[1:] + grades[:-1]) / 2
         return order[np.searchsorted(between, expected)].astype(np.float64)
@@ -291,7 +291,7 @@ class OrdinalTask(ClassesTask):
 
     def is_constant(self, means: Floats) -> npt.NDArray[np.bool_]:
         rates = means.reshape(-1, self.n_outputs)
-        # Each of the rates is 0 or 1 where all labels are of one class.
+        # If all labels are of one class, each of the rates is 0 or 1.
         return np.asarray((np.isnan(rates) | np.isin(rates, (0.0, 1.0))).all(axis=1))
 
     @property
@@ -305,13 +305,13 @@ class OrdinalTask(ClassesTask):
 
     def first_rates(self, means: Floats, n_rows: int) -> Floats:
         rates = self.constant(means).reshape(-1, self.n_outputs)
-        # As if each class had come up once more, so that they differ from each other.
+        # As if each class had one more label, so that the rates differ from each other.
         k = self.n_outputs + 1
         return ((rates * n_rows + self._even * k) / (n_rows + k)).ravel()
 
     def intercept(self, parts: Sequence[Part], means: Floats) -> Floats:
-        # Outputs of a row differ by thresholds only, and rates fall, so that shifts
-        # that meet the rates leave the thresholds in their order.
+        # Outputs of a row differ only by thresholds, and the rates fall, so the shifts
+        # that meet the rates keep the order of the thresholds.
         shifts = []
         for k, mean in enumerate(means):
             own = [(z[k], float(share[k]), weight) for z, share, weight in parts]
@@ -323,7 +323,7 @@ class OrdinalTask(ClassesTask):
 
 
 class MulticlassTask(ClassesTask):
-    """A task of several labels without an order, such as the reason of a return.
+    """A task with several labels without an order, such as the reason for a return.
 
     Parameters
     ----------
@@ -363,7 +363,7 @@ class MulticlassTask(ClassesTask):
     name: ClassVar[str] = "multiclass"
     #: The mean ROC AUC of each class against all others.
     metric = "auc_ovr"
-    #: What the metric is called in a fit's history.
+    #: Name of the metric in a fit's history.
     score_name = "auc"
 
     @property
@@ -420,8 +420,8 @@ class MulticlassTask(ClassesTask):
         return np.nan_to_num(means, nan=1 / self.n_classes)
 
     def first_rates(self, means: Floats, n_rows: int) -> Floats:
-        # As if each class had come up once more. A logit is the logarithm of a rate,
-        # and what is asked for is its sigmoid.
+        # As if each class had one more label. A logit is the logarithm of a rate, and
+        # the caller needs its sigmoid.
         rates = (self.constant(means) * n_rows + 1) / (n_rows + self.n_classes)
         return np.asarray(rates / (1 + rates))
 

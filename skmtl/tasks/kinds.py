@@ -1,4 +1,4 @@
-"""A kind of task is one object: its labels, link, loss, start, level and score."""
+"""Kinds of tasks: one object has the labels, link, loss, start, level and score."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ if TYPE_CHECKING:
 Floats = npt.NDArray[np.float64]
 T = TypeVar("T", bound=np.generic)
 
-# Outputs of one task, (n_outputs, n_samples), their share of the mean, (n_outputs,),
-# and weights of the rows.
+# Outputs of one task (n_outputs, n_samples), their share of the mean (n_outputs,), and
+# weights of the rows.
 Part = tuple[npt.NDArray[np.float32], Floats, Floats]
 
-# Shifts beyond e^20 mean that a task's network learnt nothing of its rate.
+# A shift of the odds by more than e^20 means that a network learnt nothing of the rate.
 FARTHEST = 20.0
-# What is known of the level from earlier tables is worth at most so many positives,
-# or so many rows of a kind that has none.
+# The level known from earlier tables counts as at most this many positives, or rows for
+# a kind without positives.
 _POSITIVES, _ROWS = 100.0, 1000.0
 
 
 class TaskKind(ABC):
-    """What training, prediction and scores need to know of a task.
+    """What training, prediction and scores need to know about a task.
 
-    Nothing else in the package asks what a label means. A kind reads the labels and
-    learns from them in copies of itself, so that the object that a user gave stays as
-    it is. The network has `n_outputs` outputs for a task. `predict` makes levels of
-    them, of the same shape: a probability or a mean for each output. Everything else
-    follows from levels. Methods take columns of several tasks of the kind at once,
-    unless their docstring says otherwise.
+    Nothing else in the package depends on what a label means. A kind reads the labels
+    and learns from them in copies of itself, so that the user's object is not changed.
+    The network has `n_outputs` outputs for a task. `predict` turns them into levels of
+    the same shape: a probability or a mean for each output. Everything else follows
+    from levels. Methods take columns of several tasks of the kind at once, unless their
+    docstring says otherwise.
 
     Attributes
     ----------
@@ -61,7 +61,7 @@ class TaskKind(ABC):
     def __eq__(self, other: object) -> bool:
         if type(self) is not type(other):
             return False
-        # What a file of an earlier version lacks is as the class has it.
+        # Attributes that a file of an earlier version lacks have the class's defaults.
         mine, theirs = ({**one.params(), **vars(one)} for one in (self, other))
         return mine.keys() == theirs.keys() and all(
             np.array_equal(value, theirs[name]) for name, value in mine.items()
@@ -71,7 +71,7 @@ class TaskKind(ABC):
         return hash(type(self))
 
     def params(self) -> dict[str, Any]:
-        """Give the arguments of the constructor, without what was learnt."""
+        """Return the arguments of the constructor, without what was learnt."""
         return {p: getattr(self, p) for p in inspect.signature(type(self)).parameters}
 
     def __repr__(self) -> str:
@@ -79,7 +79,7 @@ class TaskKind(ABC):
         shown = ", ".join(
             f"{name}={value!r}"
             for name, value in self.params().items()
-            # Not `is`: what was loaded from a file is equal and not the same.
+            # Not `is`: a value that was loaded from a file is equal but not identical.
             if repr(value) != repr(defaults[name].default)
         )
         return f"{type(self).__name__}({shown})"
@@ -96,14 +96,14 @@ class TaskKind(ABC):
 
     @property
     def n_scores(self) -> int:
-        """Numbers that the tower gives; `n_thresholds` make the outputs of them."""
+        """Number of values of the tower, from which `n_thresholds` make the outputs."""
         return 1 if self.n_thresholds else self.n_outputs
 
     @property
     def n_thresholds(self) -> int:
-        """Thresholds between ordered classes, which make so many outputs of one number.
+        """Number of thresholds between ordered classes, each of which makes an output.
 
-        0 for outputs that are the numbers of the tower.
+        0 if the outputs are the values of the tower.
         """
         return 0
 
@@ -125,7 +125,7 @@ class TaskKind(ABC):
     @property
     @abstractmethod
     def score_name(self) -> str:
-        """What the metric is called in a fit's history."""
+        """Name of the metric in a fit's history."""
 
     @abstractmethod
     def read(
@@ -136,7 +136,7 @@ class TaskKind(ABC):
         Parameters
         ----------
         column : array-like of shape (n_samples,)
-            As the caller gave them; missing ones were not observed.
+            As passed by the caller; missing ones were not observed.
         task : str
             Name of the task, for errors.
 
@@ -156,7 +156,7 @@ class TaskKind(ABC):
         """
 
     def with_classes(self, classes: ClassesLike, task: str) -> Self:
-        """Give the kind that has classes which were announced; as it is without."""
+        """Return the kind with announced classes; unchanged if it has none."""
         return self
 
     def fit(self, labels: Floats, weight: Floats) -> Self:
@@ -164,31 +164,31 @@ class TaskKind(ABC):
         return self
 
     def indicators(self, labels: Floats) -> Floats:
-        """What the levels of one task are means of, ``(n_samples, n_outputs)``."""
+        """Return indicators, whose means are levels, ``(n_samples, n_outputs)``."""
         return labels[:, None].repeat(self.n_outputs, axis=1)
 
     def numbers(self, labels: Floats) -> Floats:
-        """Give what labels of one task are worth, of their numbers."""
+        """Convert the numbers of one task's labels to values."""
         return labels
 
     @property
     def own_metrics(self) -> Mapping[str, Mapping[str, float]]:
-        """Metrics of a report that this kind adds, and their parameters."""
+        """Metrics that this kind adds to a report, and their parameters."""
         return {}
 
     def nearest(self, expected: Floats) -> Floats:
-        """Give the numbers of the labels that are nearest to expected ones."""
+        """Return the numbers of the labels that are nearest to expected ones."""
         return expected
 
     def strata(
         self, labels: npt.NDArray[np.float32], observed: npt.NDArray[np.bool_]
     ) -> npt.NDArray[np.float32]:
-        """Give few classes of the labels of one task, for splits that keep shares."""
+        """Reduce the labels of one task to a few classes, for stratified splits."""
         return labels
 
     @abstractmethod
     def make_loss(self, label_weight: Sequence[float]) -> nn.Module:
-        """Give a module from outputs and labels to the loss of each label.
+        """Make a module from outputs and labels to the loss of each label.
 
         Parameters
         ----------
@@ -208,7 +208,7 @@ class TaskKind(ABC):
         return False
 
     def make_list_loss(self) -> nn.Module | None:
-        """Give a module to the loss of the order within lists, if there is one.
+        """Make a module for the loss of the order within lists, if there is one.
 
         Returns
         -------
@@ -221,15 +221,15 @@ class TaskKind(ABC):
 
     @abstractmethod
     def predict(self, outputs: npt.NDArray[np.floating]) -> Floats:
-        """Give the levels of outputs, of the same shape."""
+        """Convert outputs to levels, of the same shape."""
 
     def expected(self, levels: Floats) -> Floats:
-        """Give expected labels, ``(n_samples, n_tasks * n_columns)``."""
+        """Return expected labels, ``(n_samples, n_tasks * n_columns)``."""
         return levels
 
     @abstractmethod
     def graph(self, outputs: Tensor) -> Tensor:
-        """Give the expected labels of one task as a tensor, of its outputs."""
+        """Compute the expected labels of one task from its outputs, as a tensor."""
 
     def column_names(self, task: str) -> list[str]:
         """Name the columns of the expected labels of a task."""
@@ -241,21 +241,21 @@ class TaskKind(ABC):
 
     @abstractmethod
     def decide(self, levels: Floats) -> AnyArray:
-        """Give the label to predict, ``(n_samples, n_tasks)``."""
+        """Return the label to predict, ``(n_samples, n_tasks)``."""
 
     def judged(self, levels: Floats) -> npt.NDArray[Any]:
-        """Give what the metric judges of each task, ``(n_samples, n_tasks, ...)``."""
+        """Return what the metric judges of each task, ``(n_samples, n_tasks, ...)``."""
         return self.expected(levels)
 
     def judged_outputs(
         self, outputs: npt.NDArray[np.floating]
     ) -> npt.NDArray[np.floating]:
-        """Give what the metric judges, or what is as good to it, of outputs."""
+        """Return what the metric judges, or an equivalent of it, from outputs."""
         return self.judged(self.predict(outputs))
 
     @abstractmethod
     def has_score(self, labels: npt.NDArray[np.floating]) -> bool:
-        """Say whether the metric is defined for the observed labels of one task."""
+        """Whether the metric is defined for the observed labels of one task."""
 
     @abstractmethod
     def is_constant(self, means: Floats) -> npt.NDArray[np.bool_]:
@@ -267,7 +267,7 @@ class TaskKind(ABC):
 
     @abstractmethod
     def first_rates(self, means: Floats, n_rows: int) -> Floats:
-        """Give sigmoids of the outputs that training starts from."""
+        """Return the sigmoids of the outputs that training starts from."""
 
     @abstractmethod
     def intercept(self, parts: Sequence[Part], means: Floats) -> Floats:
@@ -284,10 +284,10 @@ class TaskKind(ABC):
         labels: Floats,
         weight: Floats,
     ) -> Floats:
-        """Give one task's level from what was expected of a table, and its labels.
+        """Update one task's level from what was expected of a table, and its labels.
 
-        By default rows of earlier tables, at most 1,000, count as much as those of
-        this one.
+        By default rows of earlier tables, at most 1,000 of them, count as much as those
+        of this one.
 
         Parameters
         ----------
@@ -326,7 +326,7 @@ def read_numbers(
 
 
 class BinaryTask(TaskKind):
-    """A task of two labels, 0 and 1: outputs are log-odds, levels probabilities.
+    """A task with the labels 0 and 1: outputs are log-odds, levels probabilities.
 
     Parameters
     ----------
@@ -390,13 +390,13 @@ class BinaryTask(TaskKind):
     """
 
     name = "binary"
-    # Also of tasks in files from before there were such losses.
+    # Class attributes, for tasks in files from before these losses existed.
     ranking: str | None = None
     ranking_weight: float = 1.0
     k: int = 10
     #: The ROC AUC.
     metric = "auc"
-    #: What the metric is called in a fit's history.
+    #: Name of the metric in a fit's history.
     score_name = "auc"
     has_label_weight = True
 
@@ -449,14 +449,14 @@ class BinaryTask(TaskKind):
             found = np.unique(values[wrong])[:5].tolist()
             raise ValueError(
                 f"Task {task!r} holds the labels {found} (first in row "
-                f"{int(wrong.argmax())}). It is binary, so that labels must be 0, 1 "
-                "or NaN (not observed). For others give the kind of the task: "
+                f"{int(wrong.argmax())}). It is binary, so labels must be 0, 1 or NaN "
+                "(not observed). For other labels declare the kind of the task: "
                 f"task_kinds={{{task!r}: 'ordinal'}}, 'multiclass' or 'regression'."
             )
         return self, np.where(observed, values, 0.0).astype(np.float32), observed
 
     def make_loss(self, label_weight: Sequence[float]) -> nn.Module:
-        # torch, which metrics must not load, is imported where a net is trained
+        # Imported here, since metrics import this file but must not load torch.
         from skmtl.tasks.losses import CrossEntropy
 
         return CrossEntropy(label_weight, n_outputs=self.n_outputs)
@@ -469,7 +469,7 @@ class BinaryTask(TaskKind):
         return self._first(levels)
 
     def graph(self, outputs: Tensor) -> Tensor:
-        # The sigmoid of onnxruntime has an error of 1e-16, much if it is tiny.
+        # onnxruntime's sigmoid has an absolute error of 1e-16, large for tiny values.
         log_odds = outputs if self.n_outputs == 1 else outputs[:, :1]
         return 1 / (1 + (-log_odds).exp())
 
@@ -509,10 +509,10 @@ class BinaryTask(TaskKind):
         labels: Floats,
         weight: Floats,
     ) -> Floats:
-        # The mean of the posterior of a beta distribution. A single day has few
-        # positives of a rare task, and a level that met its rate alone would go up and
-        # down with them. The prior has the expected mean and is worth as many positives
-        # as are known, at most 100: then 100 of the new table count for half.
+        # The posterior mean of a beta distribution. A single day has few positives of a
+        # rare task, and a level equal to its rate alone would fluctuate with them. The
+        # prior has the expected mean and counts as many positives as are known, at most
+        # 100: then 100 positives of the new table count for half.
         rate, n_known = float(expected[0]), float(known[0][0])
         positives = min(n_known / weight.mean(), _POSITIVES) if rate > 0 else 0.0
         n_prior = positives / rate if positives else 0.0
@@ -534,7 +534,7 @@ def shift_of_log_odds(parts: Sequence[LogOddsPart], mean: float) -> float:
     odds = [_odds_against(*part) for part in parts]
 
     def excess(shift: float) -> float:
-        # A shift multiplies the odds, so that no exponentials are taken here.
+        # A shift multiplies the odds, so no exponentials of all rows are needed here.
         k = np.exp(-shift)
         means = ((w / (1.0 + k * against)).sum() for against, w in odds)
         return float(sum(means)) - mean
@@ -574,7 +574,7 @@ def group_by_kind(kinds: Sequence[TaskKind]) -> list[KindGroup]:
 
 
 class TaskKinds:
-    """The kinds of all tasks of a ranker, and what they say of all tasks at once.
+    """The kinds of all tasks of a ranker, with methods for all tasks at once.
 
     Parameters
     ----------
@@ -696,7 +696,7 @@ class TaskKinds:
         )
 
     def outputs_of(self, group: KindGroup, outputs: npt.NDArray[T]) -> npt.NDArray[T]:
-        """Outputs of a group; all of them, as most often, without a copy."""
+        """Select outputs of a group, without a copy in the usual case of one group."""
         return outputs if len(self.groups) == 1 else outputs[:, group.outputs]
 
     def _with_outputs(self) -> Iterator[tuple[TaskKind, slice]]:
@@ -705,7 +705,7 @@ class TaskKinds:
     def _columns(
         self, parts: list[npt.NDArray[T]], places: list[list[int]]
     ) -> npt.NDArray[T]:
-        """Bring what the groups gave, along the last axis, to its places."""
+        """Put results of the groups, along the last axis, in the order of the tasks."""
         if len(parts) == 1:
             return parts[0]
         order = np.argsort([place for own in places for place in own])

@@ -1,4 +1,4 @@
-"""The loss of every label, for each kind of task."""
+"""Losses of labels, for each kind of task."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-# Of outputs and labels to losses, all of one shape.
+# From outputs and labels to losses, all of the same shape.
 Elementwise = Callable[[Tensor, Tensor], Tensor]
 
 
@@ -18,8 +18,8 @@ class CrossEntropy(nn.Module):
     With label weight ``w`` the loss of a row is ``w y log q + (1 - y) log(1 - q)``,
     negated. Its minimiser ``q`` has the log-odds of the true probability plus
     ``log w``; so the network's logit ``z`` is read as the *true* log-odds, and ``q =
-    sigmoid(z + log w)``. What label weights do to the prior is thereby undone
-    exactly, and products of probabilities along a chain are products of true ones.
+    sigmoid(z + log w)``. This exactly undoes the effect of label weights on the prior,
+    and products of probabilities along a chain are products of true ones.
 
     Parameters
     ----------
@@ -57,12 +57,12 @@ class CrossEntropy(nn.Module):
 
 
 class ScaledLoss(nn.Module):
-    """A loss of outputs and labels that are brought to the scale of the outputs.
+    """A loss of outputs and of labels on the scale of the outputs.
 
     Parameters
     ----------
     loss : callable
-        Of outputs and scaled labels.
+        From outputs and scaled labels to losses.
     center, scale : float
         A label `t` becomes ``(t - center) / scale``.
     log1p : bool
@@ -111,7 +111,7 @@ class Huber:
 
 
 class Pinball:
-    """Absolute error, errors above the prediction times `quantile`."""
+    """Absolute error, times `quantile` above the prediction and 1 minus it below."""
 
     def __init__(self, quantile: float) -> None:
         self.quantile = quantile
@@ -147,7 +147,7 @@ class HalfDeviance:
         if p == 1:
             return torch.xlogy(y, y) - y * outputs - y + outputs.exp()
         if p == 2:
-            # Labels of 0 are those that were not observed, whose weight is 0.
+            # Only labels that were not observed are 0 here; their weight is 0.
             log_y = torch.where(y > 0, y, 1.0).log()
             return outputs - log_y + y * (-outputs).exp() - 1
         constant = y ** (2 - p) / ((1 - p) * (2 - p))
@@ -210,7 +210,7 @@ class CumulativeCrossEntropy(nn.Module):
         b = above.gather(2, label.clamp(max=last - 1)).squeeze(2)
         first, final = y == 0, y == last
         inner = ~(first | final)
-        # A gap of 0 would have no finite logarithm, nor a gradient that opens it.
+        # For a gap of 0, neither the logarithm nor its gradient would be finite.
         gap = torch.where(inner, a - b, 1.0).clamp(min=1e-6)
         likelihood = torch.where(inner, (-torch.expm1(-gap)).log(), 0.0)
         likelihood = likelihood + torch.where(first, 0.0, F.logsigmoid(a))

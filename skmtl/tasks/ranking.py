@@ -73,10 +73,10 @@ class PairwiseLogistic(ListLoss):
     r"""Logistic loss of the difference between a positive row and a negative one.
 
     For a positive row :math:`i` it is the mean of :math:`\log(1 + e^{z_j - z_i})` over
-    the negative rows :math:`j` of its list. Lists without both labels have none. Where
-    labels do not depend on each other, its expectation is least at the differences of
-    the true log-odds. Each positive row counts once, however long its list is, and a
-    row of weight 2 as two rows.
+    the negative rows :math:`j` of its list. Lists without both labels do not count. If
+    labels are independent, the differences of the true log-odds minimise its
+    expectation. Each positive row counts once, however long its list is, and a row of
+    weight 2 as two rows.
 
     References
     ----------
@@ -216,7 +216,7 @@ class LambdaRank(ListLoss):
 
 
 def rows_of_lists(lists: Tensor) -> tuple[Tensor, Tensor]:
-    """Rows of each list, side by side.
+    """Arrange the rows of each list side by side.
 
     Parameters
     ----------
@@ -226,9 +226,9 @@ def rows_of_lists(lists: Tensor) -> tuple[Tensor, Tensor]:
     Returns
     -------
     at : Tensor of shape (n_lists, length), dtype int64
-        Rows of the list, and row 0 where it has no more.
+        Rows of the list, padded with row 0.
     there : Tensor of shape (n_lists, length), dtype bool
-        Where it has a row.
+        False for padding.
     """
     order = torch.argsort(lists, stable=True)
     counts = torch.unique_consecutive(lists[order], return_counts=True)[1]

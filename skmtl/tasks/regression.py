@@ -15,15 +15,16 @@ from skmtl.tasks.kinds import Floats, Part, TaskKind, read_numbers
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-# Losses whose outputs are logarithms of means, and the power of their variance.
+# Losses whose outputs are logarithms of means, and the power of the mean in the
+# variance.
 POWERS = {"poisson": 1.0, "gamma": 2.0, "tweedie": None}
 LOSSES = ("squared", "huber", "quantile", *POWERS)
 TRANSFORMS = ("standardize", "log1p", None)
 
-# Where labels are divided to keep their distribution in a part of the rows.
+# Quantiles at which labels are divided for stratified splits.
 _TENTHS = np.arange(1, 10) / 10
 
-# Exponents beyond these mean that a network learnt nothing of its level.
+# Exponents beyond this bound mean that a network learnt nothing of the level.
 _BOUND = 50.0
 
 
@@ -34,40 +35,40 @@ class RegressionTask(TaskKind):
     ----------
     loss : {"squared", "huber", "quantile", "poisson", "gamma", "tweedie"}, \
 default="squared"
-        "squared" is half the squared error, and "huber" the absolute error where it is
-        large. "quantile" is the pinball loss, whose predictions are not means but
-        exceed a share `quantile` of the labels. "poisson", "gamma" and "tweedie" are
-        half the deviances of these distributions with a logarithmic link, for counts,
-        positive amounts, and amounts that are often 0. They need labels of at least 0,
-        "gamma" labels above 0.
+        "squared" is half the squared error; "huber" is linear for large errors.
+        "quantile" is the pinball loss, whose predictions are not means but exceed a
+        share `quantile` of the labels. "poisson", "gamma" and "tweedie" are half the
+        deviances of these distributions with a logarithmic link, for counts, positive
+        amounts, and amounts that are often 0. They need labels of at least 0, "gamma"
+        labels above 0.
     transform : {"standardize", "log1p"} or None, default="standardize"
-        What the network learns. "standardize" brings labels to mean 0 and standard
-        deviation 1, and those of a loss with a logarithmic link to mean 1, so that the
-        losses of all tasks are of one size. "log1p" takes ``log(1 + label)`` first, for
-        labels above -1 with a long tail, and has no effect on ranking by the loss of a
-        quantile. With None the loss has the unit of the labels. Predictions always have
-        the unit of the labels.
+        Transform of the labels that the network learns. "standardize" scales labels to
+        mean 0 and standard deviation 1, or to mean 1 for a loss with a logarithmic
+        link, so that the losses of all tasks are of similar size. "log1p" takes
+        ``log(1 + label)`` first, for labels above -1 with a long tail; it does not
+        change which quantile loss="quantile" estimates. With None the loss has the unit
+        of the labels. Predictions always have the unit of the labels.
     quantile : float in (0, 1), default=0.5
         The share of labels below the prediction, for loss="quantile".
     power : float in (1, 2), default=1.5
         Power of the mean that the variance grows with, for loss="tweedie".
     delta : float, default=1.35
-        Error from which on loss="huber" grows linearly, in the unit that `transform`
-        gives: by default standard deviations of the labels.
+        Error above which loss="huber" grows linearly, in the unit of the transformed
+        labels: by default, standard deviations.
 
     Attributes
     ----------
     center_, scale_ : float
         In a fitted ranker's ``task_kinds_``: the mean and standard deviation of the
-        transformed labels. For a logarithmic link 0 and the mean.
+        transformed labels; for a logarithmic link, 0 and the mean.
     low_, high_ : float
         Range of the labels.
 
     Raises
     ------
     ValueError
-        For unknown losses and transforms, numbers out of range, and a transform of
-        labels whose loss has a logarithmic link already.
+        For unknown losses and transforms, numbers out of range, and transform="log1p"
+        with a loss that already has a logarithmic link.
 
     See Also
     --------
@@ -75,9 +76,10 @@ default="squared"
 
     Notes
     -----
-    The intercept of a fitted ranker makes the mean prediction on the training rows the
-    mean of their labels. This also undoes most of the bias of exponentials of mean
-    logarithms after transform="log1p" [1]_. With loss="quantile" the intercept is 0.
+    The intercept of a fitted ranker makes the mean prediction on the training rows
+    equal to the mean of their labels. With transform="log1p" this also removes most of
+    the bias of exponentials of mean logarithms [1]_. With loss="quantile" the intercept
+    is 0.
 
     The score of a task is :math:`R^2`, or for the other losses the share of their own
     deviance that is explained, :math:`D^2` [2]_.
@@ -132,8 +134,8 @@ default="squared"
         _check_between("delta", delta, 0.0, np.inf)
         if self.has_log_link and transform == "log1p":
             raise ValueError(
-                f"loss={loss!r} has a logarithmic link, so that transform='log1p' "
-                "would take the logarithm twice. Leave transform out."
+                f"loss={loss!r} has a logarithmic link, so transform='log1p' would "
+                "take the logarithm twice. Leave transform out."
             )
 
     @property
@@ -185,7 +187,7 @@ default="squared"
         return self, labels, observed
 
     def _check_precision(self, values: Floats, task: str) -> None:
-        """Refuse labels that float32, in which networks learn, does not tell apart."""
+        """Raise for labels that float32, the type of networks, cannot distinguish."""
         if not len(values):
             return
         low, high = values.min(), values.max()
@@ -196,12 +198,12 @@ default="squared"
                 ", which is too large for float32. Divide the labels by a constant."
             )
         rounding = np.abs(values.astype(np.float32) - values).max()
-        # Few rows to be judged may be more alike than those that were fitted.
+        # A few rows to score may be more similar than those that were fitted.
         spread = max(values.std(), self.high_ - self.low_)
         if low < high and rounding > 1e-3 * spread:
             raise ValueError(
                 f"Task {task!r} has labels from {low:g} to {high:g}, whose differences "
-                "float32 does not hold. Subtract a constant."
+                "float32 cannot represent. Subtract a constant."
             )
 
     def _check_range(self, values: Floats, task: str) -> None:

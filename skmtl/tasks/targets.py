@@ -1,4 +1,4 @@
-"""The only reader of `y`: from what callers have to checked labels."""
+"""The only reader of `y`: it checks labels and converts them to one form."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from skmtl.tasks.kinds import BinaryTask, TaskKind, TaskKinds
 
 Floats = npt.NDArray[np.float64]
 
-# A task with fewer positives than this in a table with so many labels is warned of.
+# Warn of tasks with fewer positives than this, in tables with at least so many labels.
 _FEW_POSITIVES, _MANY_LABELS = 10, 1000
 
 
@@ -30,7 +30,7 @@ class Targets:
     Attributes
     ----------
     labels : ndarray of shape (n_samples, n_tasks), dtype float32
-        1 or 0 of binary tasks, and what else stands for labels; 0 where not observed.
+        1 or 0 for binary tasks, numbers that stand for other labels; 0 if not observed.
     observed : ndarray of shape (n_samples, n_tasks), dtype bool
         Whether the label is known.
     names : ndarray of shape (n_tasks,), dtype object
@@ -65,7 +65,7 @@ class Targets:
         return replace(self, labels=self.labels[rows], observed=self.observed[rows])
 
     def masses(self, weight: Floats) -> tuple[Floats, Floats]:
-        """Sums of weighted indicators, such as positives, and of the weights of labels.
+        """Return sums of weighted indicators, such as positives, and sums of weights.
 
         Both have an entry for each output of the network.
         """
@@ -87,7 +87,7 @@ class Targets:
             return np.asarray(sums / every)
 
     def strata(self) -> npt.NDArray[np.float32]:
-        """Labels as few classes; those of a regression as tenths of its rows."""
+        """Reduce labels to a few classes; those of a regression to its deciles."""
         if self.kinds.all_binary:
             return self.labels
         columns = zip(self.kinds, self.labels.T, self.observed.T, strict=True)
@@ -95,7 +95,7 @@ class Targets:
         return np.stack(found, axis=1)
 
     def as_given(self) -> AnyArray:
-        """Labels as the caller gave them, for scorers."""
+        """Return labels as the caller passed them, for scorers."""
         if not self.kinds.all_binary:
             return self._of_kinds()
         if self.multioutput:
@@ -143,15 +143,15 @@ def check_targets(
     kinds: Sequence[TaskKind] | None = None,
     tasks: Iterable[object] | None = None,
 ) -> Targets:
-    """Check `y` and bring it to one form.
+    """Check `y` and convert it to one form.
 
     Parameters
     ----------
     y : array-like or DataFrame
         The labels.
     classes : array-like, list of array-like, or None
-        Labels that may come up. For several tasks those of each, or ``[0, 1]`` for
-        all of them.
+        Labels that may occur. For several tasks those of each, or ``[0, 1]`` for all of
+        them.
     kinds : sequence of TaskKind or None
         The kind of each task; None if all are binary.
     tasks : iterable of str or None
@@ -172,7 +172,7 @@ def check_targets(
         )
     if isinstance(classes, str) or not (classes is None or np.iterable(classes)):
         raise ValueError(
-            f"classes must list the labels that may come up, such as [0, 1], found "
+            f"classes must list the labels that may occur, such as [0, 1], found "
             f"{classes!r}."
         )
     y = _in_order(to_native(y, "y"), tasks)
@@ -214,13 +214,13 @@ def _in_order(y: object, names: Iterable[object] | None) -> object:
     if not isinstance(y, pd.DataFrame) or y.shape[1] != len(tasks) or len(tasks) < 2:
         return y
     found = [str(name) for name in y.columns]
-    # Before any label is read: the kind of a task reads its own labels only.
+    # Checked before any label is read, since each kind only reads its own labels.
     if sorted(found) == sorted(tasks):
         return y if found == tasks else y.iloc[:, [found.index(t) for t in tasks]]
     if tasks == [str(t) for t in range(len(tasks))]:  # those of an array only count
         return y
     raise ValueError(
-        f"The tasks are {tasks}, but the columns of y are {found}. Give the columns "
+        f"The tasks are {tasks}, but the columns of y are {found}. Pass the columns "
         "of these tasks."
     )
 
@@ -272,7 +272,7 @@ def _with_classes(
     if len(of_tasks) != len(kinds):
         raise ValueError(
             f"classes has {len(of_tasks)} entries, but there are {len(kinds)} tasks. "
-            "Give the classes of each task, None for a regression, or none at all."
+            "Pass the classes of each task, None for a regression, or no classes."
         )
     triples = zip(kinds, of_tasks, names, strict=True)
     return [kind.with_classes(announced, name) for kind, announced, name in triples]
@@ -318,7 +318,7 @@ def _several(array: np.ndarray, names: list[str] | None) -> Targets:
         raise ValueError(
             f"Task {names[task]!r} holds the labels {found} (first in row {row}). With "
             "several tasks labels must be 0, 1 or NaN (not observed). Unknown label "
-            "type: turn the column into 0 and 1, or give the kind of the task, such as "
+            "type: turn the column into 0 and 1, or declare its kind, such as "
             f"task_kinds={{{names[task]!r}: 'regression'}}, 'ordinal' or 'multiclass'."
         )
     labels = values.astype(np.float32)
@@ -357,8 +357,8 @@ def _check_zero_one(classes: ClassesLike, names: AnyArray) -> None:
         of_tasks = [of_tasks] * len(names)
     if len(of_tasks) != len(names):
         raise ValueError(
-            f"classes has {len(of_tasks)} entries, but y has {len(names)} tasks. Give "
-            "the classes of each task, [0, 1] for all of them, or none."
+            f"classes has {len(of_tasks)} entries, but y has {len(names)} tasks. Pass "
+            "the classes of each task, [0, 1] for all of them, or leave classes out."
         )
     for name, found in zip(names, of_tasks, strict=True):
         if not set(_known(found).tolist()) <= {0, 1}:
@@ -420,7 +420,7 @@ def _single(
         raise ValueError(
             "Only binary classification is supported. The type of the target is "
             f"{type_of_target(known)}: {len(classes)} classes in task {name[0]!r}. "
-            "Give one column for each task, or the kind of this one: "
+            "Pass one column for each task, or declare the kind of this one: "
             "task_kinds='multiclass' or 'ordinal'."
         )
     if classes.dtype.kind in "iufb" and set(classes.tolist()) <= {0, 1}:
@@ -436,8 +436,8 @@ def _single(
 def warn_of_constant_tasks(targets: Targets, means: npt.NDArray[np.float64]) -> None:
     """Warn of tasks that cannot be learnt; their prediction is a constant.
 
-    A single array of labels without a name is a plain binary problem, for which
-    scikit-learn's classifiers predict the one class without a word.
+    It does not warn of a single array of labels without a name: for such a plain binary
+    problem, scikit-learn's classifiers silently predict the one class.
     """
     if not (targets.multioutput or targets.named):
         return
@@ -445,7 +445,7 @@ def warn_of_constant_tasks(targets: Targets, means: npt.NDArray[np.float64]) -> 
     constant, values = kinds.is_constant(means), kinds.constant(means)
     for task in np.flatnonzero(constant).tolist():
         binary, own = isinstance(kinds[task], BinaryTask), kinds.outputs[task]
-        what = "one class only" if binary else "equal labels only"
+        what = "only one class" if binary else "only equal labels"
         if np.isnan(means[own]).any():
             what = "no observed label with a weight above 0"
         prediction = f"Its probability is {values[own][0]:g}"
@@ -460,16 +460,17 @@ def warn_of_constant_tasks(targets: Targets, means: npt.NDArray[np.float64]) -> 
 def warn_of_rare_tasks(
     targets: Targets, counts: npt.NDArray[np.int64] | None = None
 ) -> None:
-    """Warn of tasks of a large table with hardly a positive.
+    """Warn of tasks of a large table with hardly any positives.
 
-    Small tables are left alone: whoever fits one sees how many positives it has.
+    There is no warning for small tables, whose users can see how few positives they
+    have.
 
     Parameters
     ----------
     targets : Targets
         The labels.
     counts : ndarray of shape (n_samples,), default=None
-        How often each row of labels comes; None for once.
+        How often each row of labels occurs; None for once.
     """
     times = np.ones(len(targets.labels), np.int64) if counts is None else counts
     for task, name in enumerate(targets.names):
@@ -481,7 +482,7 @@ def warn_of_rare_tasks(
         if n >= _MANY_LABELS and 0 < positives < _FEW_POSITIVES:
             warn(
                 f"Task {name!r} has {positives} positives among {n:,} labels. With "
-                f"fewer than {_FEW_POSITIVES} hardly more than their share can be "
+                f"fewer than {_FEW_POSITIVES} hardly more than their rate can be "
                 "learnt, and metrics are noise. Collect more rows, or use a more "
                 "frequent task."
             )
@@ -490,9 +491,10 @@ def warn_of_rare_tasks(
 def warn_of_conditional_tasks(targets: Targets) -> None:
     """Warn of tasks that are observed only where another task is 1.
 
-    Their probability is then that given the other task, as of a conversion given a
-    click, and not that of all rows. A number that is known where another task is 1,
-    such as the revenue of an order, is meant to be that given it.
+    Their probability is then conditional on the other task, such as that of a
+    conversion given a click, and not that of all rows. There is no warning for numbers
+    that are only known where another task is 1, such as the revenue of an order, which
+    are meant to be conditional.
     """
     binary = targets.kinds.binary
     for task, name in enumerate(targets.names):
@@ -506,9 +508,9 @@ def warn_of_conditional_tasks(targets: Targets) -> None:
             without = seen & (label == 0)
             if parent != task and without.any() and not (known & ~(label == 1)).any():
                 warn(
-                    f"Task {name!r} is observed only where {other!r} is 1, so that its "
-                    f"probability is estimated given {other!r}, and not over all rows. "
-                    f"For all rows set it to 0 where {other!r} is 0, or use a ranker "
-                    "that multiplies probabilities, such as ESMM."
+                    f"Task {name!r} is observed only where {other!r} is 1, so its "
+                    f"probability is estimated given {other!r}, not over all rows. For "
+                    f"all rows, set it to 0 where {other!r} is 0, or use a ranker that "
+                    "multiplies probabilities, such as ESMM."
                 )
                 break

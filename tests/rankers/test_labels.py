@@ -43,7 +43,7 @@ def test_y_without_any_label_is_refused(impressions):
 @pytest.mark.parametrize("value", [0, 1])
 def test_one_class_gives_the_prior_with_a_warning(impressions, value):
     X, y = impressions
-    with pytest.warns(UserWarning, match="Task 'order' has one class only"):
+    with pytest.warns(UserWarning, match="Task 'order' has only one class"):
         ranker = small_mmoe().fit(X, y.assign(order=value))
     assert (ranker.predict_task_proba(X)[:, 2] == value).all()
     assert list(ranker.classes_[2]) == [0, 1]

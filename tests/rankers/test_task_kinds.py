@@ -213,7 +213,7 @@ def test_a_task_without_differences_is_constant():
     X, y = make_table(200)
     y = y.assign(dwell=2.5, stars=3.0, reason="late")
     kinds = KINDS | {"stars": OrdinalTask(classes=[1, 2, 3])}
-    with pytest.warns(UserWarning, match="equal labels only"):
+    with pytest.warns(UserWarning, match="only equal labels"):
         ranker = make("ShareBottom", task_kinds=kinds).fit(X, y)
     values = ranker.set_output(transform="pandas").predict_task(X)
     assert (values["dwell"] == 2.5).all()

@@ -145,7 +145,7 @@ def _moments(net, table):
 def test_a_task_without_positives_on_the_first_day_is_learnt_later():
     (X0, y0), (X1, y1), (X2, y2) = days()
     ranker = ShareBottom(**SMALL)
-    with pytest.warns(UserWarning, match="'cart' has one class only"):
+    with pytest.warns(UserWarning, match="'cart' has only one class"):
         ranker.partial_fit(X0, y0.assign(cart=0))
     assert (ranker.predict_task_proba(X0)[:, 1] == 0).all()
     with warnings.catch_warnings():
