@@ -18,8 +18,8 @@ from skmtl.displays import HistoryDisplay
 from skmtl.sources import ParquetFiles
 
 # %%
-# Seven days of a log, a file for each day. The last two are for validation and for the
-# search of output weights.
+# Seven days of a log, with a file for each day. The last two are for validation and for
+# the search for output weights.
 folder = Path(tempfile.mkdtemp())
 log = make_funnel(56_000, order_rate=0.005, random_state=0)
 frame = log.data.join(log.target)
@@ -47,15 +47,15 @@ HistoryDisplay.from_estimator(ranker).plot("loss")
 plt.show()
 
 # %%
-# Probabilities go to a file, block by block, beside the ids of the rows.
+# Probabilities are written to a file, block by block, together with the ids of the rows.
 proba = ranker.predict_task_proba(
     files[6], to=folder / "proba.parquet", keep=["user_id", "item_id"]
 )
 proba.read().head(3).round(4)
 
 # %%
-# The search of output weights reads the labels, the groups and the predictions of its
-# rows, and nothing else.
+# The search for output weights only holds the labels, the groups and the predictions of
+# its rows.
 search = OutputWeightSearchCV(ranker, scoring="gauc:click", cv="prefit")
 search.fit(files[6], tasks, groups="user_id")
 search.best_params_

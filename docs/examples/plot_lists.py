@@ -2,8 +2,8 @@
 Use the history of a user
 =========================
 
-A history is a list of ids in a single cell. Whether it makes a click on the current
-item likely depends on both together, which a mean over the history cannot express.
+A history is a list of ids in a single cell. How likely it makes a click on the current
+item depends on both together, which a mean over the history cannot express.
 """
 
 import matplotlib.pyplot as plt

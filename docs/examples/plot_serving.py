@@ -2,13 +2,13 @@
 From a CSV file to the answer of a service
 ==========================================
 
-A log of impressions is read from a CSV file, a ranker is fitted, and the weights of its
-tasks are found. All of it is written to one ONNX file, which a service reads: a request
-comes in as JSON, and the order of its candidates goes out.
+We read a log of impressions from a CSV file, fit a ranker, and search for the weights of
+its tasks. All of it is written to one ONNX file, which a service reads: it receives a
+request as JSON, and returns the order of its candidates.
 """
 
 # %%
-# The log. In practice the file is there already.
+# Write the log. In practice, the file already exists.
 
 import json
 import os
@@ -43,7 +43,7 @@ search.fit(X[search_rows], y[search_rows])
 search.best_params_
 
 # %%
-# One file, compared with the ranker before it is written.
+# The file is compared with the ranker before it is written.
 
 from skmtl.export import to_onnx
 
@@ -52,8 +52,8 @@ to_onnx(search, path, X=X[test])
 os.path.getsize(path)
 
 # %%
-# The service of the user guide, here without a network in between. A user is shown 500
-# candidates; two of them are new, and of one the price is not known.
+# This is the service of the user guide, called without a network. It ranks 500
+# candidates for a user; two of them are new, and the price of one is not known.
 
 import sys
 
@@ -74,8 +74,8 @@ with TestClient(app) as service:
 answer["order"][:5]
 
 # %%
-# The answer holds the probabilities too. The candidates are shown from the left to the
-# right:
+# The answer also holds the probabilities. The plot shows the candidates in the order of
+# the answer:
 
 proba = np.array(answer["probabilities"])[answer["order"]]
 fig, ax = plt.subplots(figsize=(6, 2.8), layout="constrained")
@@ -86,7 +86,7 @@ ax.legend()
 plt.show()
 
 # %%
-# These are the scores that the search itself gives.
+# The scores are those of the search itself, up to rounding.
 
 frame = pd.DataFrame(rows).assign(user_id=request["context"]["user_id"])
 float(np.abs(search.decision_function(frame) - answer["score"]).max())

@@ -2,8 +2,8 @@
 Clicks, stars and dwell times in one network
 ============================================
 
-A table of impressions rarely has clicks alone. Here stars and seconds of dwell time are
-known for the films that were clicked. One network learns all three.
+A table of impressions rarely has only clicks. In this example, stars and seconds of dwell
+time are known for the films that were clicked. One network learns all three.
 """
 
 import matplotlib.pyplot as plt
@@ -15,9 +15,9 @@ from skmtl import MMoE, RegressionTask, fuse
 from skmtl.metrics import task_report
 
 # %%
-# A table like MovieLens: users and films have tastes, which the ids stand for. Whoever
-# likes a film clicks more often, gives more stars and stays longer, but short films are
-# clicked more. As the table is generated, the expected values are known.
+# The table is like MovieLens: users and films have tastes, which only their ids reveal.
+# Users who like a film click it more often, give it more stars and stay longer, but short
+# films are clicked more. As the table is generated, the expected values are known.
 rng = np.random.default_rng(0)
 n = 40_000
 taste, films = rng.normal(size=(150, 2)), rng.normal(size=(100, 2))
@@ -56,7 +56,7 @@ values = ranker.predict_task(X[test])
 values.head()
 
 # %%
-# Each task is judged by the metrics that its kind has.
+# Each task is evaluated by the metrics of its kind.
 report = task_report(y[test], values, task_kinds=ranker.task_kinds_, interval=None)
 report[["n_labels", "roc_auc", "kappa", "rmse", "r2", "spearman"]].round(3)
 
@@ -76,9 +76,9 @@ for ax, task in zip(axes, y, strict=True):
 plt.show()
 
 # %%
-# An impression is worth the probability of a click times the time that follows one.
-# Ranked by this product, the first impressions are worth more than ranked by the
-# probability of a click, as short films are clicked more often.
+# The worth of an impression is the probability of a click times the expected time after
+# a click. The first impressions of a ranking by this product are worth more than those of
+# a ranking by the probability of a click, as short films are clicked more often.
 worth = chance[test] * seconds[test]
 scores = {
     "P(click)": values["click"],

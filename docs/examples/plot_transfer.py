@@ -42,7 +42,7 @@ report.drop(columns=["metric", "fit_time"]).round(4)
 # Sharing gains more for the task with few labels than it costs the other one, but the
 # intervals of the gain contain zero: five folds that share most of their training rows
 # contain less information than five new tables. The small cost for the common task is
-# significant. One score for both tasks, `PooledTask`, costs the common task the most.
+# significant. One score for both tasks, ``PooledTask``, costs the common task the most.
 TransferDisplay.from_report(report).plot()
 plt.show()
 
