@@ -47,7 +47,7 @@ HistoryDisplay.from_estimator(ranker).plot("loss")
 plt.show()
 
 # %%
-# Probabilities are written to a file, block by block, together with the ids of the rows.
+# Probabilities are written to a file, block by block, with the ids of the rows.
 proba = ranker.predict_task_proba(
     files[6], to=folder / "proba.parquet", keep=["user_id", "item_id"]
 )

@@ -2,9 +2,9 @@
 From a CSV file to the answer of a service
 ==========================================
 
-We read a log of impressions from a CSV file, fit a ranker, and search for the weights of
-its tasks. All of it is written to one ONNX file, which a service reads: it receives a
-request as JSON, and returns the order of its candidates.
+We read a log of impressions from a CSV file, fit a ranker, and search for the weights
+of its tasks. All of it is written to one ONNX file, which a service reads: it receives
+a request as JSON, and returns the order of its candidates.
 """
 
 # %%

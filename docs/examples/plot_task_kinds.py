@@ -2,8 +2,8 @@
 Clicks, stars and dwell times in one network
 ============================================
 
-A table of impressions rarely has only clicks. In this example, stars and seconds of dwell
-time are known for the films that were clicked. One network learns all three.
+A table of impressions rarely has only clicks. In this example, stars and seconds of
+dwell time are known for the films that were clicked. One network learns all three.
 """
 
 import matplotlib.pyplot as plt
@@ -16,8 +16,8 @@ from skmtl.metrics import task_report
 
 # %%
 # The table is like MovieLens: users and films have tastes, which only their ids reveal.
-# Users who like a film click it more often, give it more stars and stay longer, but short
-# films are clicked more. As the table is generated, the expected values are known.
+# Users who like a film click it more often, give it more stars and stay longer, but
+# short films are clicked more. Since the table is generated, we know the true values.
 rng = np.random.default_rng(0)
 n = 40_000
 taste, films = rng.normal(size=(150, 2)), rng.normal(size=(100, 2))
@@ -77,8 +77,8 @@ plt.show()
 
 # %%
 # The worth of an impression is the probability of a click times the expected time after
-# a click. The first impressions of a ranking by this product are worth more than those of
-# a ranking by the probability of a click, as short films are clicked more often.
+# a click. The first impressions of a ranking by this product are worth more than those
+# of a ranking by the probability of a click, as short films are clicked more often.
 worth = chance[test] * seconds[test]
 scores = {
     "P(click)": values["click"],
