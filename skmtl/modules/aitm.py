@@ -14,7 +14,7 @@ from skmtl.modules.protocols import Towers
 
 
 class Transfer(nn.Module):
-    """Attention over a task's own embedding and what the tasks before hand on.
+    """Attention over a task's own embedding and those passed on by earlier tasks.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ class Transfer(nn.Module):
 
 
 class TransferTowers(Towers):
-    """Towers with adaptive information transfer from the tasks before.
+    """Towers with adaptive information transfer from earlier tasks.
 
     Parameters
     ----------

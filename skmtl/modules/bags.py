@@ -18,7 +18,7 @@ _SOFT_LENGTH = 0.1
 
 @dataclass(frozen=True)
 class BagColumn:
-    """What a column of lists reads, and how its lists are pooled.
+    """The vocabulary that a column of lists reads, and how its lists are pooled.
 
     Parameters
     ----------
@@ -76,14 +76,14 @@ def pool_mean(x: Tensor, bag: Ragged) -> Tensor:
 
 def pool_max(x: Tensor, bag: Ragged) -> Tensor:
     """Greatest number over the entries of each list; 0 for an empty one."""
-    # torch.segment_reduce would be faster, but where entries tie it gives a negative
-    # gradient to each of them whole.
+    # torch.segment_reduce would be faster, but if entries tie it gives each of them the
+    # whole gradient where this is negative.
     at = torch.arange(len(x), device=x.device)
     return F.embedding_bag(at, x, bag.offsets, mode="max", include_last_offset=True)
 
 
 def attend(x: Tensor, bag: Ragged, query: Tensor) -> Tensor:
-    """Sum of each list's entries, weighed by their cosine with the row's query.
+    """Sum of each list's entries, weighted by their cosine with the row's query.
 
     Parameters
     ----------

@@ -108,7 +108,7 @@ class MultiTaskModule(nn.Module):
         self._compiled: dict[str, Share] = {}
 
     def __getstate__(self) -> dict[str, object]:
-        # Compiled code cannot be pickled; it is made again where it is needed.
+        # Compiled code cannot be pickled; it is compiled again when needed.
         state: dict[str, object] = super().__getstate__()  # type: ignore[no-untyped-call]
         return state | {"_compiled": {}}
 
@@ -161,8 +161,8 @@ class MultiTaskModule(nn.Module):
     def takes_blocks(self) -> bool:
         """Whether training may take a large batch in blocks of rows.
 
-        Not where a penalty looks at the whole batch; and where tables have dense
-        gradients one gradient for each block would cost more than it saves.
+        Not with a penalty, which needs the whole batch; nor with dense gradients of
+        tables, of which one for each block would cost more than the blocks save.
         """
         return self.embedding.sparse and not self._penalties()
 
@@ -211,7 +211,7 @@ class MultiTaskModule(nn.Module):
 
     def _share(self, how: Literal["forward", "mix"], x: Tensor) -> Any:
         """Call a method of the sharing, in its precision, and in blocks of rows."""
-        # Called as a module where it can be, for hooks to see it.
+        # Called as a module where possible, so that its hooks run.
         share: Share = self.sharing if how == "forward" else self.sharing.mix
         if self.compile_sharing:
             if how not in self._compiled:
@@ -248,7 +248,7 @@ class MultiTaskModule(nn.Module):
         return [one for part in self._embeddings() for one in part.id_tables()]
 
     def own_rates(self) -> list[tuple[nn.Parameter, float]]:
-        """Dense parameters with learning rates of their own, and their factors."""
+        """Dense parameters with a separate learning rate, and their factors."""
         return [one for part in self._embeddings() for one in part.own_rates()]
 
     def shared_parameters(self) -> list[Tensor]:
@@ -270,7 +270,7 @@ class MultiTaskModule(nn.Module):
 
 
 class ParallelTowers(Towers):
-    """A stack of dense layers and a logit for each task, apart from the others.
+    """A stack of dense layers and a logit for each task, independent of the others.
 
     Parameters
     ----------
@@ -379,7 +379,7 @@ def _joined(blocks: Sequence[Tensor]) -> Tensor:
 
 
 class OutputPlaces(nn.Module):
-    """Which outputs of last layers that are one `TaskLinear` belong to tasks.
+    """Select the outputs of tasks from last layers that are one `TaskLinear`.
 
     The layer has as many outputs for each task as the task with the most, so that one
     product gives all; those that a task does not have are left out.
@@ -469,7 +469,7 @@ class OrderedThresholds(nn.Module):
 def with_thresholds(
     towers: Towers, n_thresholds: Sequence[int], *, n_scores: Sequence[int]
 ) -> Towers:
-    """Give towers the thresholds of tasks with ordered classes; as they are without.
+    """Give towers the thresholds of tasks with ordered classes, if there are any.
 
     Parameters
     ----------
@@ -488,7 +488,7 @@ def with_thresholds(
 
 
 class TowersWithHeads(Towers):
-    """Towers, and what makes outputs of the numbers that they give.
+    """Towers with a head for each task, which turns their numbers into outputs.
 
     Parameters
     ----------
@@ -542,7 +542,7 @@ class TowersWithHeads(Towers):
         return torch.cat([head(score) for head, score in pairs], dim=1)
 
     def _penalty(self, logits: Tensor, weight: Tensor | None) -> Tensor:
-        """That of the towers, which looks at log-odds that have no head."""
+        """The penalty of the towers, which uses log-odds without a head."""
         parts = logits.split(self.n_outputs, dim=1)
         kept = [part[:, :n] for part, n in zip(parts, self.n_scores, strict=True)]
         assert self.towers.penalty is not None

@@ -1,4 +1,4 @@
-"""Random numbers of a fit, from generators of its own instead of torch's global ones.
+"""Random numbers of a fit, from its own generators instead of torch's global ones.
 
 Threads share the global generators. A fit with generators of its own gives the same
 numbers whatever other threads draw, and leaves theirs alone.
@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class RowsHere:
-    """Rows of a batch that are here, where several processes share it.
+    """Rows of a batch in this process, if several processes share the batch.
 
     Attributes
     ----------
@@ -64,7 +64,7 @@ ROWS_HERE: ContextVar[RowsHere | None] = ContextVar("ROWS_HERE", default=None)
 
 @contextmanager
 def drawn_for(rows: RowsHere | None) -> Iterator[None]:
-    """Draw within for a whole batch of which some rows are here.
+    """Context in which draws are for a whole batch, of which some rows are here.
 
     The numbers of a row are then the same however many processes share the batch.
     """
@@ -88,10 +88,10 @@ def drawn(
 
 
 def in_blocks(function: Callable[[Tensor], T], x: Tensor, size: int) -> list[T]:
-    """Call a function of rows, along the last axis but one, on so many at once.
+    """Call a function on blocks of rows, along the second-last axis.
 
-    Where some rows are elsewhere, the blocks are those of the whole batch: a block of
-    which no row is here is drawn for all the same.
+    If other processes have some of the rows, the blocks are those of the whole batch:
+    numbers are drawn even for a block without a row in this process.
     """
     here = ROWS_HERE.get()
     if here is None:
@@ -109,7 +109,7 @@ def in_blocks(function: Callable[[Tensor], T], x: Tensor, size: int) -> list[T]:
 
 @contextmanager
 def elsewhere(rows: RowsHere) -> Iterator[None]:
-    """Draw within what a block needs that is elsewhere; any one row stands for it."""
+    """Context that draws the numbers of another process's block, for any one row."""
     with drawn_for(RowsHere(0, 1, rows.n)), torch.no_grad():
         yield
 
@@ -122,7 +122,7 @@ def generator_of(device: torch.device | str) -> torch.Generator | None:
 
 @contextmanager
 def own_generators(seed: int, device: str) -> Iterator[None]:
-    """Draw from new generators within, as after ``torch.manual_seed(seed)``.
+    """Context that draws from new generators, as after ``torch.manual_seed(seed)``.
 
     Only what asks `generator_of` does.
     """
@@ -165,9 +165,9 @@ def set_generator_states(
 
 
 def draws_from_here(device: str) -> Callable[[], AbstractContextManager[None]]:
-    """Note where the generators are; within the contexts given they draw again.
+    """Record the state of the generators; the returned contexts repeat the draws.
 
-    After such a context they are where they were before it.
+    After such a context, the generators have the state that they had before it.
     """
     states = generator_states(device)
 

@@ -51,13 +51,13 @@ class TableEmbedding(Embedding):
         to each.
     names : sequence of hashable, or None
         Names of all columns: those of ids, then those of lists, then the numbers. None
-        where nobody asks for a column by its name.
+        if no column is looked up by its name.
     binned : sequence of int or None
-        For each of `bin_sizes`, which number it is of. None for the first ones.
+        For each of `bin_sizes`, the index of its number. None for the first ones.
     bin_start : float
-        What bins start from, as a share of what keeps the variance of a layer. Fits are
-        equally good from 1/20 to 1/5; at 1 the noise of bins that are seldom seen
-        stays.
+        Scale at which bins start, as a share of the scale that would keep the variance
+        of a layer. Fits are equally good from 1/20 to 1/5; at 1 the initial noise of
+        rare bins remains.
     bin_ranges : array of shape (n_bins_of_all, 2), or None
         For each bin the scaled number at its lower edge, and one over its width; 0 for
         a bin that has a single embedding. None if all have.
@@ -127,11 +127,12 @@ class TableEmbedding(Embedding):
         self.bins = nn.Parameter(torch.empty(room_for(sum(bin_sizes), bin_dim)))
         of_ids = sum(self.ids.widths) + sum(dims[bag.vocabulary] for bag in bags)
         self.width = of_ids + len(bin_sizes) * bin_dim + n_numeric
-        # Small beside the scaled numbers, which say the same without noise.
+        # Small relative to the scaled numbers, which carry the same information
+        # without noise.
         std = bin_start * gain * bin_dim**-0.5
         nn.init.normal_(self.bins, std=std, generator=generator_of("cpu"))
         of_bins = range(len(bin_sizes)) if binned is None else binned
-        # What the encoder knows; no part of the state that is learnt.
+        # The encoder knows these, so they are not part of the learnt state.
         ranges = None if bin_ranges is None else torch.as_tensor(bin_ranges)
         self.register_buffer("bin_ranges", ranges, persistent=False)
         places = torch.tensor(of_bins, dtype=torch.int64)
@@ -190,7 +191,7 @@ class TableEmbedding(Embedding):
         return self.ids.trained()
 
     def own_rates(self) -> list[tuple[nn.Parameter, float]]:
-        """The embeddings of bins, where they learn slower or faster than layers do."""
+        """The embeddings of bins, if their learning rate is not that of layers."""
         apart = self.bins.numel() and self.bin_rate != 1
         return [(self.bins, self.bin_rate)] if apart else []
 
@@ -230,7 +231,7 @@ class TableEmbedding(Embedding):
 
 
 class TaskEmbedding(TableEmbedding):
-    """An embedding of its own for each task, side by side in one table.
+    """A separate embedding for each task, side by side in one table.
 
     Parameters
     ----------

@@ -17,7 +17,7 @@ from skmtl.modules.protocols import Towers
 
 
 class ProductTowers(Towers):
-    """Parallel towers for probabilities given the tasks before, multiplied.
+    """Parallel towers for probabilities given the earlier tasks, which are multiplied.
 
     A tower's logit is that of the probability *given* the parents. Multiplied along
     the graph it is that of the probability over all rows, and never exceeds a

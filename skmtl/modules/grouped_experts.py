@@ -11,7 +11,7 @@ from skmtl.modules.layers import dense_stack, side_by_side
 
 
 class GroupedExperts(nn.Module):
-    """Experts of each task and shared experts, each group on an input of its own.
+    """Experts of each task and shared experts, with a separate input for each group.
 
     Parameters
     ----------

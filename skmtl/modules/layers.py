@@ -51,7 +51,7 @@ def room_for(*shape: int) -> tuple[int, ...]:
 
 
 class Dense(nn.Module):
-    """A dense layer, if wanted with ReLU, with the same bits on any number of threads.
+    """A dense layer with an optional ReLU, bit-identical on any number of threads.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ class Dense(nn.Module):
     Notes
     -----
     Shape: ``(batch, width)`` to ``(batch, n_units)``. It starts as ``torch.nn.Linear``
-    does, but its weight is ``(width, n_units)``, laid out in memory as its gradient.
+    does, but its weight is ``(width, n_units)``, in the memory layout of its gradient.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class Dense(nn.Module):
 
 
 class TaskLinear(nn.Module):
-    """As many linear maps as tasks (or experts), side by side.
+    """One linear map for each task (or expert), side by side.
 
     Parameters
     ----------
@@ -119,14 +119,14 @@ class TaskLinear(nn.Module):
 
 
 class SideBySide(nn.Sequential):
-    """Layers of ``TaskLinear``, and dropout; without it all of them in one step."""
+    """Layers of ``TaskLinear`` and dropout; without dropout all layers in one step."""
 
     def forward(self, x: Tensor) -> Tensor:
         return one_after_the_other(x, self)
 
 
 def one_after_the_other(x: Tensor, layers: Iterable[nn.Module]) -> Tensor:
-    """Apply layers, those of ``TaskLinear`` that follow each other in one step."""
+    """Apply layers in turn; consecutive ``TaskLinear`` layers take one step."""
     for at_once, group in groupby(layers, lambda one: is_plain(one, TaskLinear)):
         if at_once:
             x = stacks(x, [(one.weight, one.bias, one.relu) for one in group])  # type: ignore[misc]
@@ -137,10 +137,10 @@ def one_after_the_other(x: Tensor, layers: Iterable[nn.Module]) -> Tensor:
 
 
 def is_plain(layer: nn.Module, kind: type[L]) -> TypeGuard[L]:
-    """Whether a layer's parameters may be read instead of calling it.
+    """Whether a layer's parameters may be used directly instead of calling the layer.
 
-    Not those of a subclass, which may compute something else, and not where hooks wait
-    for a call: pruning sets the weight in one.
+    False for a subclass, which may compute something else, and for a layer with hooks,
+    which need the call: pruning sets the weight in one.
     """
     hooks = (
         layer._forward_hooks,
@@ -204,7 +204,7 @@ def last_parameters(layers: nn.Sequential) -> list[Tensor]:
     return []
 
 
-# Up to so many numbers, what is computed of them number by number stays in the cache.
+# Up to this many numbers, the results of elementwise operations stay in the cache.
 _IN_CACHE = 2**19
 
 # Weight (n, width, n_units), bias (n, 1, n_units), and whether a ReLU follows.
@@ -241,7 +241,7 @@ def stacks(x: Tensor, layers: Sequence[Layer]) -> Tensor:
 
 
 def _from_one(x: Tensor, layers: Sequence[Layer]) -> Tensor:
-    """Stacks whose first layers read the same: these are one wide product."""
+    """Apply stacks whose first layers read the same input, as one wide product."""
     (weight, bias, relu), *rest = layers
     side_by_side = weight.transpose(0, 1).flatten(1)
     out = linear(x, side_by_side, bias.flatten(), relu=relu)
@@ -254,13 +254,13 @@ def _from_one(x: Tensor, layers: Sequence[Layer]) -> Tensor:
 
 
 def _units(x: Tensor, weight: Tensor, bias: Tensor, relu: bool) -> Tensor:
-    """A layer of one unit for each stack, quicker than by products of a column each."""
+    """Apply one unit per stack, which is faster than products with one column each."""
     out = (x * weight.transpose(1, 2)).sum(dim=2, keepdim=True) + bias
     return out.relu() if relu else out
 
 
 def _one_by_one(x: Tensor, layers: Sequence[Layer]) -> Tensor:
-    """Layers of every stack by products of their own."""
+    """Apply the layers of every stack by separate products."""
     if not torch.is_grad_enabled():
         if x.shape[1] == 1 and all(w[0].numel() <= SMALL for w, *_ in layers):
             return _one_row(x, layers)
@@ -271,7 +271,7 @@ def _one_by_one(x: Tensor, layers: Sequence[Layer]) -> Tensor:
 
 
 def _one_row(x: Tensor, layers: Sequence[Layer]) -> Tensor:
-    """What `product` does with one row and a small weight, for all stacks at once."""
+    """Do what `product` does with one row and a small weight, for all stacks."""
     for weight, bias, relu in layers:
         x = (x.transpose(1, 2) * weight).sum(dim=1, keepdim=True) + bias
         x = x.relu() if relu else x
@@ -315,7 +315,7 @@ class _Stacks(torch.autograd.Function):
             row = saved[i * (n_layers + 1) : (i + 1) * (n_layers + 1)]
             for k in reversed(range(n_layers)):
                 if ctx.relus[k]:
-                    # Below the last layer the gradient is nobody else's.
+                    # Below the last layer, nothing else refers to this gradient.
                     g = before_relu(g, row[k + 1], in_place=k < n_layers - 1)
                 if need[2 * k]:
                     found[2 * k].append(over_rows(row[k], g))
@@ -329,11 +329,11 @@ class _Stacks(torch.autograd.Function):
         return None, dx, *of_parameters
 
 
-# Up to so many rows, and a little more, sums had the same bits for all shapes tried.
+# Up to this many rows, and a few more, sums were bit-identical for all shapes tried.
 _ROWS = 1024
 
-# Up to so many numbers of the weight, a product with one row is quicker without oneDNN,
-# of which a call takes 18 µs (on an Intel Xeon of 2023).
+# With a weight of up to this many numbers, a product with one row is faster without
+# oneDNN, for which a call takes 18 µs (on an Intel Xeon of 2023).
 SMALL = 16_384
 
 # Products with fewer columns than this are narrow.
@@ -375,7 +375,7 @@ def linear(
 
 
 def uses_onednn(x: Tensor) -> bool:
-    """Whether oneDNN can be asked, through torch 2's operator for fused layers."""
+    """Whether oneDNN can be called, through torch 2's operator for fused layers."""
     return (
         not torch.compiler.is_compiling()
         and x.dtype is torch.float32
@@ -407,9 +407,9 @@ def product(
         out = out if bias is None else out + bias
     else:
         if not (weight.is_contiguous() or weight.t().is_contiguous()):
-            weight = weight.contiguous()  # oneDNN is slow with other views
+            weight = weight.contiguous()  # oneDNN is slow on other strides
         out = torch.ops.mkldnn._linear_pointwise(x, weight.t(), bias, "none", [], "")
-    # oneDNN's own ReLU makes 0 of NaN, which would hide a loss that diverges.
+    # oneDNN's own ReLU turns NaN into 0, which would hide a diverging loss.
     return out.relu_() if relu else out
 
 
@@ -419,10 +419,10 @@ def to_input(g: Tensor, weight: Tensor) -> Tensor:
 
 
 def over_rows(x: Tensor, g: Tensor) -> Tensor:
-    """``x.T @ g``, the rows summed in the same order on any number of threads."""
+    """``x.T @ g``, with the rows summed in the same order on any number of threads."""
     if g.shape[1] == 1:
         return column_sums(x * g)[:, None]
-    # Of a narrow product oneDNN makes the transpose in as little as half the time.
+    # oneDNN computes the transpose of a narrow product in as little as half the time.
     turned = g.shape[1] < min(x.shape[1], _WIDE)
     left, right = (g, x) if turned else (x, g)
     if g.shape[0] <= _ROWS:
@@ -436,7 +436,7 @@ def over_rows(x: Tensor, g: Tensor) -> Tensor:
 
 
 def column_sums(g: Tensor) -> Tensor:
-    """Sums over rows, likewise."""
+    """Sums over rows, in the same order on any number of threads."""
     if g.shape[0] <= _ROWS:
         return g.sum(dim=0)
     total: Tensor
@@ -447,7 +447,7 @@ def column_sums(g: Tensor) -> Tensor:
 
 
 def before_relu(g: Tensor, out: Tensor, *, in_place: bool = False) -> Tensor:
-    """Gradient before a ReLU, from that after it and what it gave."""
+    """Gradient before a ReLU, from the gradient after it and its output."""
     if in_place:
         torch.ops.aten.threshold_backward.grad_input(g, out, 0, grad_input=g)
         return g
@@ -456,9 +456,9 @@ def before_relu(g: Tensor, out: Tensor, *, in_place: bool = False) -> Tensor:
 
 
 def refuse_second_derivatives() -> None:
-    """Refuse a graph of a gradient, which oneDNN's products would be missing from.
+    """Refuse to record the graph of a gradient, which would lack oneDNN's products.
 
-    To be called where a gradient is made.
+    Called in every backward pass.
     """
     if torch.is_grad_enabled():  # by create_graph=True
         raise NotImplementedError(

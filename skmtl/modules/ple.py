@@ -13,7 +13,7 @@ from skmtl.modules.sharing import Mixture, softmax
 
 
 class ExtractionLevel(Mixture):
-    """Customised gate control: a task's gate weighs its own and the shared experts.
+    """Customised gate control: a task's gate weights its own and the shared experts.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ class ExtractionLevel(Mixture):
     `shared_gate` to ``(n_tasks + 1, batch, units[-1])``, the shared one last.
     """
 
-    # The experts that each task's gate weighs, (n_tasks, own + shared).
+    # The experts that each task's gate weights, (n_tasks, own + shared).
     readable: Tensor
 
     def __init__(
@@ -75,7 +75,7 @@ class ExtractionLevel(Mixture):
         each = x.expand(self.n_tasks + 1, *x.shape) if x.dim() == 2 else x
         own = softmax(self.gates(each[: self.n_tasks])).transpose(0, 1)
         weights = own.new_zeros(*own.shape[:2], experts.shape[1])
-        # shape[0], for torch.export takes len() for a constant.
+        # shape[0], because torch.export treats len() as a constant.
         readable = self.readable.expand(own.shape[0], -1, -1)
         weights = weights.scatter(2, readable, own)
         if self.shared_gate is not None:
@@ -85,7 +85,7 @@ class ExtractionLevel(Mixture):
 
 
 class ProgressiveExtraction(Mixture):
-    """Levels of shared and task experts, each level's outputs the next one's inputs.
+    """Levels of shared and task experts, whose outputs are the next level's inputs.
 
     Parameters
     ----------

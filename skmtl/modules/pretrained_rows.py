@@ -105,7 +105,7 @@ class PretrainedRows(nn.Module):
             generator = generator_of("cpu")
             self.projection = nn.utils.skip_init(nn.Linear, width, dim, bias=False)
             weight = self.projection.weight
-            # What nn.Linear draws comes first: the same seed gives the same start.
+            # nn.Linear draws first, so that the same seed gives the same start.
             nn.init.kaiming_uniform_(weight, generator=generator)
             nn.init.normal_(weight, std=width**-0.5, generator=generator)
 

@@ -1,4 +1,4 @@
-"""The three parts of a network, with every member that training asks for."""
+"""The three parts of a network, with every member that training uses."""
 
 from __future__ import annotations
 
@@ -71,10 +71,10 @@ class ColumnSlices(dict[Hashable, tuple[slice, ...]]):
 class Part(nn.Module):
     """A part of a network. Some of its members describe others.
 
-    A class may state something about a method of its own, such as that each logit
-    depends on one representation only, or offer another way to what the method gives.
-    That does not hold for a subclass that overrides the method: there the member has
-    its default again, unless the subclass writes it too.
+    A class may state a property of one of its methods, such as that each logit depends
+    on only one representation, or offer a faster way to the result of the method. This
+    does not hold for a subclass that overrides the method: there the member has its
+    default again, unless the subclass defines it too.
 
     Attributes
     ----------
@@ -96,7 +96,7 @@ class Part(nn.Module):
 
 
 def _overrides(cls: type, method: str, member: str) -> bool:
-    """Whether a method was written after the member that describes it."""
+    """Whether a method is overridden below the class that defines its description."""
     written = _written(cls, method)
     if not written or written[0][1] is written[-1][1]:
         return False
@@ -104,18 +104,18 @@ def _overrides(cls: type, method: str, member: str) -> bool:
 
 
 def _written(cls: type, member: str) -> list[tuple[int, Any]]:
-    """What each class makes of a member, in the order of resolution; last the default.
+    """The definitions of a member, in method resolution order; the default is last.
 
-    Each with the place of the class in that order.
+    Each comes with the position of its class in that order.
     """
     ours = cls.mro()[: cls.mro().index(nn.Module)]
     return [(k, vars(c)[member]) for k, c in enumerate(ours) if member in vars(c)]
 
 
 class Embedding(Part):
-    """Encoded rows to what the sharing reads.
+    """From encoded rows to the input of the sharing.
 
-    A subclass writes `forward` and sets `width`. All else has a default.
+    A subclass defines `forward` and sets `width`. All else has a default.
 
     Attributes
     ----------
@@ -123,11 +123,11 @@ class Embedding(Part):
         Width of the output.
     columns : ColumnSlices
         Where each column of the table lies in the output, by its name. Empty by
-        default, and where the names are not known.
+        default, and if the names are not known.
     sparse : bool, default=True
         Whether gradients of the tables of ids hold only the rows that a batch touches.
-        If not, training never splits a large batch into blocks, each of which would
-        cost a gradient of the whole table.
+        If False, training never splits a large batch into blocks, since each block
+        would need a gradient of the whole table.
 
     Examples
     --------
@@ -200,10 +200,10 @@ class Embedding(Part):
         sizes : sequence of int
             Rows of each vocabulary from now on.
         start : Tensor of shape (sum(sizes),), dtype int64
-            For each row of the fused space, the row of the fused space before whose
-            numbers it starts with, of the same vocabulary.
+            For each row of the new fused space, the row of the old fused space, in the
+            same vocabulary, from whose numbers it starts.
         new : Tensor of shape (sum(sizes),), dtype bool
-            Which rows were not there before.
+            Which rows did not exist before.
 
         Returns
         -------
@@ -222,11 +222,11 @@ class Embedding(Part):
 
 
 class Sharing(Part):
-    """Input to the representation of each task.
+    """From the input to the representation of each task.
 
-    A subclass writes `forward` and sets `width`. All else has a default. Prediction
-    calls `forward`, training calls `mix`. Each is by default what the other gives, also
-    for a subclass that overrides only one of them.
+    A subclass defines `forward` and sets `width`. All else has a default. Prediction
+    calls `forward`, training calls `mix`. By default each is computed from the other,
+    also in a subclass that overrides only one of them.
 
     Attributes
     ----------
@@ -270,8 +270,8 @@ class Sharing(Part):
         Parameters
         ----------
         x : Tensor of shape (batch, width) or (n_sets, batch, width)
-            What the embedding gives. On the CPU at most 1024 rows at once, and rows of
-            a large batch come in blocks, so that no row may depend on another.
+            The output of the embedding. On the CPU it has at most 1024 rows, and a
+            large batch comes in blocks, so that no row may depend on another.
 
         Returns
         -------
@@ -291,11 +291,11 @@ class Sharing(Part):
         Returns
         -------
         representation : Tensor of shape (n_tasks or 1, batch, width)
-            As `forward` gives it; one for all where all tasks read the same.
+            As returned by `forward`; only one if all tasks read the same.
         mixture : Tensor of shape (batch or 1, n_tasks, n_shared)
             The weight of each shared tensor in each task's representation, without a
             graph. Strategies that balance gradients take them at the shared tensors. By
-            default each task's representation counts as one of them.
+            default each task's representation counts as a shared tensor.
         """
         representation: Tensor = self(x)
         each = torch.eye(
@@ -313,18 +313,18 @@ class Sharing(Part):
 
 
 class Towers(Part):
-    """Representations to logits.
+    """From representations to logits.
 
-    A subclass writes `forward`. All else has a default.
+    A subclass defines `forward`. All else has a default.
 
     Attributes
     ----------
     independent : bool, default=False
-        Whether each logit depends on its own representation and no other. One pass
-        back then gives the gradients of all tasks.
+        Whether each logit depends only on its own representation. One backward pass
+        then gives the gradients of all tasks.
     broadcasts : bool, default=False
-        Whether `forward` takes ``(1, batch, width)`` for the representation that is the
-        same for all tasks.
+        Whether `forward` accepts ``(1, batch, width)`` as the representation that all
+        tasks share.
     penalty : callable or None, default=None
         As in `Sharing`.
     bounds : sequence of sequence of int, default=()

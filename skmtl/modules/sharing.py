@@ -49,8 +49,8 @@ class SharedBottom(Sharing):
 
     Notes
     -----
-    Shape: ``(batch, width)`` to ``(n_tasks, batch, units[-1])``, one and the same
-    tensor for every task (a view, not copies).
+    Shape: ``(batch, width)`` to ``(n_tasks, batch, units[-1])``, the same tensor for
+    every task (a view, not copies).
     """
 
     def __init__(
@@ -145,7 +145,7 @@ class ModuleBottom(Sharing):
 
 
 class TaskBottoms(Sharing):
-    """Dense layers of its own for each task.
+    """Separate dense layers for each task.
 
     Parameters
     ----------
@@ -183,7 +183,7 @@ class TaskBottoms(Sharing):
         self.width = units[-1] if units else width
 
     def forward(self, x: Tensor) -> Tensor:
-        # A view: the batched product reads one input as often as there are tasks.
+        # This is a view: the batched product reads the same input for every task.
         each = x if x.dim() == 3 else x.expand(self.n_tasks, *x.shape)
         out: Tensor = self.layers(each)
         return out
@@ -192,7 +192,7 @@ class TaskBottoms(Sharing):
 class Mixture(Sharing):
     """Sharing whose representations are weighted sums of experts' outputs.
 
-    A subclass writes `mixture`.
+    A subclass defines `mixture`.
 
     Attributes
     ----------
@@ -228,7 +228,7 @@ class Mixture(Sharing):
         weights : Tensor of shape (batch, n_tasks, n_experts)
             Weights of the experts in each task's mixture.
         experts : Tensor of shape (batch, n_experts, width)
-            What they weigh.
+            The outputs that they weight.
         """
         raise NotImplementedError
 
@@ -251,8 +251,8 @@ class ExpertMixture(Mixture):
         Widths of the layers of each expert, at least one.
     gate_dropout : float, default=0.0
         Probability that a gate leaves an expert out, drawn for every row, gate and
-        expert in training. The softmax is taken over those that stay; where all would
-        go, all stay.
+        expert in training. The softmax is taken over the experts that are left; if
+        none would be left, all are kept.
     dropout : float, default=0.0
         Share of a layer's outputs that is dropped in training.
 
@@ -330,7 +330,7 @@ class ExpertMixture(Mixture):
         """Weights of the experts, ``(batch, n_tasks, n_experts)``, summing to 1."""
         logits: Tensor = self.gates(x).unflatten(1, (self.n_tasks, self.n_experts))
         if self.training and self.gate_dropout:
-            # In float32 also under bf16, whose random numbers are multiples of 1/256.
+            # In float32 even under bf16, whose random numbers are multiples of 1/256.
             generator, device = generator_of(logits.device), logits.device
             draw = partial(torch.rand, generator=generator, device=device)
             chance = drawn(draw, logits.shape, 0)
@@ -403,8 +403,9 @@ class _MixedLayer(torch.autograd.Function):
 def softmax(logits: Tensor) -> Tensor:
     """Softmax over the last axis, which is short.
 
-    On the CPU torch's own goes through such an axis number by number, and takes three
-    times as long for 8 experts. A row has the same bits wherever it stands in a batch.
+    On the CPU, torch's own softmax does not vectorise such an axis, and takes three
+    times as long for 8 experts. The result of a row is bit-identical at any place in a
+    batch.
 
     Parameters
     ----------

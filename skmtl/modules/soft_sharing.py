@@ -12,7 +12,7 @@ from skmtl.modules.sharing import TaskBottoms
 
 
 class SoftlySharedBottoms(TaskBottoms):
-    """Dense layers of its own for each task, their distance penalised.
+    """Separate dense layers for each task, with a penalty on their distance.
 
     Parameters
     ----------
@@ -61,8 +61,8 @@ def _spread(rows: Tensor) -> Tensor:
 
 def _trace_norm(rows: Tensor) -> Tensor:
     eigenvalues = torch.linalg.eigvalsh(rows @ rows.T)
-    # The root has no derivative at 0, where rows are copies of each other; rounding
-    # of the largest eigenvalue is what a zero looks like.
+    # The root has no derivative at 0, which occurs if rows are copies of each other, so
+    # eigenvalues below the rounding error of the largest one are clamped to it.
     rounding = torch.finfo(rows.dtype).eps * eigenvalues.detach().amax()
     total: Tensor = eigenvalues.clamp(min=rounding).sqrt().sum()
     return total

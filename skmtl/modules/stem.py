@@ -14,7 +14,7 @@ from skmtl.modules.sharing import softmax
 
 
 class EmbeddingExperts(Sharing):
-    """All experts forward, only a task's own and the shared ones backward.
+    """Gates over all experts, with gradients only to a task's own and shared experts.
 
     Each task has an embedding and experts on it, and there are shared ones. A task's
     gate weighs the experts of all tasks, but its loss does not change the experts and
@@ -74,7 +74,7 @@ class EmbeddingExperts(Sharing):
             dropout=dropout,
         )
         self.gates = TaskLinear(n_tasks, width, self.experts.n_experts)
-        # Who may change which expert: a task its own, and all tasks the shared ones.
+        # A task may change its own experts, and all tasks the shared ones.
         own = torch.eye(n_tasks).repeat_interleave(n_task_experts, dim=1)
         own = torch.cat([own, torch.ones(n_tasks, n_shared_experts)], dim=1)
         self.register_buffer("own", own, persistent=False)
