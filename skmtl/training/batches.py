@@ -40,22 +40,22 @@ from skmtl.training.computing import (
     without_index,
 )
 
-# Rows of so many batches as have so many rows are gathered at once.
+# Rows of as many batches as have this many rows are gathered at once.
 GATHERED_ROWS = 8192
 
 
-# Rows of a list at most: longer groups are cut, in another way at each pass. Rows of
-# one user are alike, and a batch of few users would be a poor sample of the table.
+# Most rows of a list: longer groups are cut, differently in each pass. Rows of one user
+# are alike, and a batch of few users would be a poor sample of the table.
 LIST_ROWS = 16
 
 
 T = TypeVar("T")
-# Of the inputs, labels, weights and lists of some rows.
+# A function of the inputs, labels, weights and lists of some rows.
 Forward: TypeAlias = Callable[[Inputs, Tensor, Tensor | None, Tensor | None], T]
 Outputs: TypeAlias = npt.NDArray[np.float32]
 Rows: TypeAlias = npt.NDArray[np.int64]
-# Labels, weights and the list of each row; no weights where all are 1, and no lists
-# where rows are not compared.
+# Labels, weights and the list of each row; no weights if all are 1, and no lists if
+# rows are not compared.
 Labelled: TypeAlias = tuple[Tensor, Tensor | None, Tensor | None]
 Batch: TypeAlias = tuple[Inputs, Labelled]
 
@@ -73,15 +73,15 @@ class RowTable(Dataset[Batch], ABC):
 
     @abstractmethod
     def spread(self, n_rows: int) -> TensorTable:
-        """About so many rows, which represent all rows; all rows if there are fewer."""
+        """A sample of about `n_rows` rows; all rows if there are fewer."""
 
     @abstractmethod
     def where_labelled(self, values: Tensor) -> Tensor:
-        """Values of tasks, NaN for those without a label here."""
+        """Values of tasks, NaN for tasks without a label in these rows."""
 
     @abstractmethod
     def state(self) -> Sequence[Inputs | Tensor | None]:
-        """Tensors, in dicts and lists, that tell the rows from others."""
+        """Tensors, in dicts and lists, that identify the rows."""
 
 
 class TensorTable(RowTable):
@@ -113,7 +113,7 @@ class TensorTable(RowTable):
         return len(self.y)
 
     def to(self, device: str) -> TensorTable:
-        """Put the table on a device, or where it does not fit send its batches there.
+        """Put the table on a device or, if it does not fit, send its batches there.
 
         A table takes at most half of what is free: parameters, their optimiser and
         what a step computes need the rest.
@@ -156,7 +156,7 @@ class TensorTable(RowTable):
     def spread(self, n_rows: int) -> TensorTable:
         stride = -(-len(self) // n_rows)
         if self.groups is not None:
-            # Some lists as long as those of training, on whose lengths losses depend.
+            # Lists as long as those of training, since losses depend on their lengths.
             every = torch.arange(len(self))
             order, lists, _ = cut_lists(self.groups.cpu(), every, LIST_ROWS)
             some = lists % stride == 0
@@ -194,7 +194,7 @@ class RowBatches(ABC):
 
     @abstractmethod
     def after(self, n_batches: int) -> Iterator[Batch]:
-        """Begin a pass, and leave out its first batches.
+        """Start a pass, and skip its first batches.
 
         Gives arguments of the module, and labels, weights and groups, batch by batch.
         """
@@ -210,7 +210,7 @@ class Batches(RowBatches):
 
     def after(self, n_batches: int) -> Iterator[Batch]:
         table, n, order = self.table, len(self.table), None
-        # Drawn on the CPU, so that a seed means the same on every device.
+        # Drawn on the CPU, so that a seed gives the same order on every device.
         if self.shuffle and table.groups is not None:
             table, order = table.in_lists()
         elif self.shuffle:
@@ -288,7 +288,7 @@ def batch_size(wanted: int | str, n_rows: int) -> int:
 
 
 class OwnRows:
-    """The rows of a batch that this process goes through: all of them.
+    """The rows of a batch that this process computes: all of them.
 
     Parameters
     ----------
@@ -309,7 +309,7 @@ class OwnRows:
         self.table, self.n_rows = table, len(table)
 
     def whole(self, forward: Forward[T]) -> T:
-        """Go through all rows here at once."""
+        """Compute all rows of this process at once."""
         table = self.table
         return forward(table.X, table.y, table.weight, table.groups)
 
@@ -331,7 +331,7 @@ class Processes:
 
     @property
     def is_first(self) -> bool:
-        """Whether this process prints and writes what all of them know."""
+        """Whether this process prints and writes on behalf of all."""
         return self.rank == 0
 
     def random_numbers(
@@ -358,13 +358,13 @@ class Processes:
         return rng, int(rng.randint(2**31 - 1))
 
     def callbacks(self) -> list[Callback]:
-        """What has to be looked at while training runs."""
+        """Checks to make while training runs."""
         return []
 
     def begin(
         self, net: NeuralNet, table: RowTable, valid: RowTable | None, seed: int
     ) -> None:
-        """Make sure that all processes are about to do the same.
+        """Check that all processes are about to do the same.
 
         Parameters
         ----------
@@ -386,15 +386,15 @@ class Processes:
         """Raise in every process if a value differs between them."""
 
     def any(self, flag: bool) -> bool:
-        """Whether it is so in any process."""
+        """Whether the value is true in any process."""
         return flag
 
     def leader(self, folder: str) -> int:
-        """Which process writes to a folder for all that see it."""
+        """The process that writes to a folder, for all processes that share it."""
         return 0
 
     def led(self, leader: int, work: Callable[[Callable[[], object]], T]) -> T:
-        """What another process has found.
+        """The result of another process.
 
         Parameters
         ----------
@@ -415,7 +415,7 @@ class Processes:
         """Wait until all processes are here."""
 
     def part(self, table: TensorTable) -> OwnRows:
-        """The rows of a batch that this process goes through."""
+        """The rows of a batch that this process computes."""
         return OwnRows(table)
 
     def join(
@@ -432,7 +432,7 @@ class Processes:
         return x
 
     def penalty(self, value: Tensor) -> Tensor:
-        """What of a penalty, computed in every process, this one goes back from."""
+        """This process's share of a penalty that every process computes."""
         return value
 
     def reduce(self, parameters: Iterator[nn.Parameter]) -> None:
@@ -446,7 +446,7 @@ class Processes:
     def outputs_of(
         self, outputs: Callable[[Rows | None], Outputs], rows: Rows | None, n_rows: int
     ) -> Outputs:
-        """Outputs of some rows, all of `n_rows` where there are none given."""
+        """Outputs of some rows; of all `n_rows` if none are given."""
         return outputs(rows)
 
 
@@ -459,7 +459,7 @@ def current_processes() -> Processes:
     there = dist.is_available() and dist.is_initialized()
     if not there or dist.get_world_size() == 1:
         return Processes()
-    # What several processes say to each other lies above the batches.
+    # Imported here, since the communication of processes is above the batches.
     group: Processes = import_module("skmtl.training.processes").ProcessGroup()
     return group
 
@@ -472,7 +472,7 @@ class Mean:
         self.weight = 0.0
 
     def add(self, value: Tensor | None, weight: float = 1.0) -> None:
-        """Take one more; None counts for nothing."""
+        """Add one more; None is ignored."""
         if value is not None:
             self.total = self.total + weight * value
             self.weight += weight
@@ -480,12 +480,12 @@ class Mean:
     @property
     def value(self) -> Tensor:
         """The mean."""
-        assert isinstance(self.total, Tensor)  # it is asked for after a step
+        assert isinstance(self.total, Tensor)  # called only after a step
         return self.total / self.weight
 
 
 class EpochPass:
-    """What training adds up on its way through an epoch, and how far it is.
+    """The sums of an epoch so far, and how far it is.
 
     Attributes
     ----------
@@ -504,7 +504,7 @@ class EpochPass:
         self.generator = generator_states("cpu")[0]
 
     def rest(self, batches: RowBatches) -> Iterator[Batch]:
-        """Give the batches that are left, in the order that was drawn."""
+        """Iterate over the remaining batches, in the order that was drawn."""
         if not self.n_batches:
             return iter(batches)
         now = generator_states("cpu")
@@ -521,7 +521,7 @@ class EpochPass:
         self.n_batches += 1
 
     def state_dict(self) -> dict[str, Any]:
-        """Give the state, for an epoch that is resumed."""
+        """Return the state, from which an epoch can be resumed."""
         means = (self.losses, self.weights, self.gramian)
         return {
             "means": [[one.total, one.weight] for one in means],
@@ -530,7 +530,7 @@ class EpochPass:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take the state of another pass over the same rows."""
+        """Load the state of another pass over the same rows."""
         means = (self.losses, self.weights, self.gramian)
         for mine, (total, weight) in zip(means, state["means"], strict=True):
             mine.total, mine.weight = total, weight
@@ -585,7 +585,7 @@ def group_codes(
             "ranking."
         )
     codes = check_groups(groups, len(targets.labels))
-    # In order of appearance, so that names of groups change nothing.
+    # In order of appearance, so that the names of groups do not matter.
     codes = pd.factorize(codes)[0].astype(np.int64)
     for task, needs in enumerate(needing):
         if needs:
@@ -596,7 +596,7 @@ def group_codes(
 def _warn_without_pairs(
     codes: npt.NDArray[np.int64], targets: Targets, task: int
 ) -> None:
-    """Warn of groups that give nothing to compare, as if each row had its own."""
+    """Warn if no group has rows to compare, as if each row had its own group."""
     labels, observed = targets.labels[:, task], targets.observed[:, task]
     positive, negative = codes[observed & (labels > 0)], codes[observed & (labels == 0)]
     if len(positive) and len(negative) and not np.isin(positive, negative).any():
@@ -608,7 +608,7 @@ def _warn_without_pairs(
 
 
 class UnknownIds:
-    """Replace ids of a batch by their column's unknown row, the rarer the more often.
+    """Replace ids of a batch by their column's unknown row, rare ids more often.
 
     Parameters
     ----------
@@ -642,7 +642,7 @@ class UnknownIds:
         self.first = torch.tensor(layout.column_first, dtype=torch.int64, device=device)
         self.sizes = torch.tensor(layout.column_sizes, dtype=torch.int64, device=device)
         first = layout.column_first
-        # For each column of a chain, what turns its id to the row that stands for it.
+        # For each column of a chain, the map from its ids to their fallback rows.
         self.chains = [
             (
                 one.column,
@@ -677,7 +677,7 @@ class UnknownIds:
 
 
 def unknown_ids(ranker: BaseEstimator, encoder: TableEncoder) -> UnknownIds | None:
-    """What a ranker's `unknown_rate` asks for; None where there is nothing to do."""
+    """The replacement that a ranker's `unknown_rate` sets; None if there is none."""
     if not ranker.unknown_rate or not encoder.row_frequencies().any():
         return None
     rate, share = float(ranker.unknown_rate), float(ranker.unknown_share)

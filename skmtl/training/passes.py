@@ -23,13 +23,13 @@ from skmtl.training.validation import n_rows_aside
 
 Floats = npt.NDArray[np.float64]
 
-# Different rows of labels; binary tasks have few.
+# Most distinct rows of labels; binary tasks have few.
 _MOST_LABELS = 100_000
 
 
 @dataclass(frozen=True)
 class NamedColumns:
-    """The columns of a source by what they are used for.
+    """The columns of a source by their use.
 
     Attributes
     ----------
@@ -55,7 +55,7 @@ class NamedColumns:
         return frame[self.y[0]] if self.one else frame
 
     def weight(self, block: Block) -> Any:
-        """Weights of the rows of a block, or of rows and tasks; None where none."""
+        """Weights of a block by row, or by row and task; None if there are none."""
         if not self.sample_weight:
             return None
         frame = to_native(block.table.select(self.sample_weight))
@@ -110,7 +110,7 @@ def labelled(
 
 
 class LabelCounts:
-    """The different rows of labels of a source, and how many rows have them.
+    """The distinct rows of labels of a source, and the number of rows with each.
 
     All that a fit checks and learns of labels is a function of these.
     """
@@ -166,7 +166,7 @@ class LabelCounts:
 def same_rows(
     labels: pd.DataFrame | pd.Series,
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """A number that equal rows share, and the first row with each number."""
+    """A number for each distinct row, and the first row with each number."""
     codes = np.zeros(len(labels), dtype=np.int64)
     table = pd.DataFrame(labels)
     for name in table:
@@ -210,7 +210,7 @@ class LabelKinds:
     def wanted(
         self, fraction: float | str, rng: np.random.RandomState
     ) -> npt.NDArray[np.int64]:
-        """How many rows of each kind to set aside, by the rule of `validation_rows`."""
+        """Number of rows of each kind to set aside, as `validation_rows` counts."""
         n_rows = int(self.counts.sum())
         n_wanted = n_rows_aside(fraction, n_rows)
         states = np.array([np.frombuffer(key, np.int8) for key in self.places])
@@ -230,7 +230,7 @@ def _states(targets: Targets) -> npt.NDArray[np.int8]:
 
 
 class HeldOut:
-    """Draws rows for validation while they pass, the same share of each kind of labels.
+    """Draw validation rows from blocks, the same share of each kind of labels.
 
     How many rows of each kind are drawn is settled before. Within a kind every row is
     as likely as the others.
@@ -272,7 +272,7 @@ class HeldOut:
 
 
 class PassLine:
-    """Says how far a pass over a source is: rows, bytes, speed and time left.
+    """Report the progress of a pass over a source: rows, bytes, speed and time left.
 
     Parameters
     ----------
@@ -297,7 +297,7 @@ class PassLine:
         self.at_block = at_block
 
     def watch(self, blocks: Iterable[Block]) -> Iterator[Block]:
-        """Pass blocks on."""
+        """Yield blocks unchanged."""
         for block in self._shown(blocks) if self.verbose else blocks:
             self.at_block()
             yield block

@@ -1,4 +1,4 @@
-"""What training asks of a ranker."""
+"""What training requires of a ranker."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ class PretrainedRows(Protocol):
         """Give every id with a vector a row of its own."""
 
     def for_network(self, dims: Sequence[int]) -> Mapping[int, Pretrained]:
-        """What the network's embedding takes, for columns of these widths."""
+        """Vectors as the embedding of the network takes them, for given widths."""
 
     def coverage(
         self, encoder: TableEncoder, tables: Iterable[EncodedTable]
     ) -> pd.DataFrame:
-        """Say how much of the rows has vectors, and warn where that is little."""
+        """Report the share of rows with vectors, and warn if it is small."""
 
 
 class FittedAttributes:
-    """What `fit` sets.
+    """The attributes that `fit` sets.
 
     Type checkers take the annotations of a class that derives from `Parameters` for
     arguments of its constructor, so these have a class of their own.
@@ -73,15 +73,15 @@ class TrainableRanker(SharedParameters, FittedAttributes, ABC):
 
     @abstractmethod
     def _check_tasks(self, names: list[str]) -> None:
-        """Refuse hyperparameters that do not fit the tasks, before anything is done."""
+        """Refuse hyperparameters that do not fit the tasks, before any other work."""
 
     @abstractmethod
     def _complete(self, targets: Targets) -> Targets:
-        """Add labels that follow from others, where the network says so."""
+        """Add labels that follow from others, if the network implies them."""
 
     @abstractmethod
     def _dense_optimizer(self) -> MadeBy:
-        """What makes the optimiser of all but tables of ids, with its parameters."""
+        """The class and parameters of the optimiser of all but tables of ids."""
 
     @abstractmethod
     def _pretrained_rows(self) -> PretrainedRows:
@@ -95,7 +95,7 @@ class TrainableRanker(SharedParameters, FittedAttributes, ABC):
         kinds: TaskKinds,
         pretrained: PretrainedRows,
     ) -> MultiTaskModule:
-        """The network for what an encoder gives, and for these tasks."""
+        """The network for the output of an encoder, and for these tasks."""
 
     @property
     @abstractmethod

@@ -1,4 +1,4 @@
-"""Where a fit starts from: nothing, the last fit, or all tables before."""
+"""Where a fit starts: from nothing, from the last fit, or from all earlier tables."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from skmtl.weighting import LossWeighting
 
 @dataclass(frozen=True)
 class TrainingInput:
-    """What the caller gave to one fit, checked."""
+    """The checked arguments of one fit."""
 
     X: TableLike
     targets: Targets
@@ -46,18 +46,18 @@ class TrainingInput:
 
     @property
     def row_weight(self) -> Floats | None:
-        """Mean weight of each row's labels; None where all are 1."""
+        """Mean weight of each row's labels; None if all are 1."""
         return None if (self.weight == 1).all() else self.weight.mean(axis=1)
 
 
-# Whose code is known to draw nothing, or only from the generators of the fit.
+# Packages whose code draws nothing, or only from the generators of the fit.
 _KNOWN = frozenset({"builtins", "numpy", "pandas", "skmtl", "skorch", "sklearn"})
 
 
 def random_numbers(
     seed: int, ranker: TrainableRanker, weighting: LossWeighting
 ) -> AbstractContextManager[None]:
-    """Seed what a fit draws from.
+    """Seed the generators of a fit.
 
     Parameters
     ----------
@@ -92,14 +92,14 @@ def _values(given: object) -> Iterator[object]:
 
 
 def _is_known(one: object) -> bool:
-    """Whether an object, or a class or function that is given, is of known packages."""
+    """Whether an object, or a given class or function, is from a known package."""
     home: str | None = getattr(one, "__module__", None)
     return (home or type(one).__module__).partition(".")[0] in _KNOWN
 
 
 @dataclass(frozen=True)
 class EncodedInput:
-    """An encoder of the input, and what came with it."""
+    """An encoder of the input, and the attributes that come with it."""
 
     encoder: TableEncoder
     attributes: dict[str, object] = field(default_factory=dict)
@@ -115,7 +115,7 @@ class TaskWeights:
 
 
 class NoPretrainedRows:
-    """What training asks of pretrained vectors where there are none."""
+    """The interface of pretrained vectors, for a fit without any."""
 
     def add_to(self, encoder: TableEncoder) -> None:
         pass
@@ -145,15 +145,15 @@ class Start:
         self.ranker = ranker
 
     def classes(self, announced: ClassesLike) -> ClassesLike:
-        """Labels that a single task may have; None where the table alone says so."""
+        """Labels that a single task may have; None if only the table says so."""
         return announced
 
     def kinds(self, given: list[TaskKind], names: list[str]) -> list[TaskKind]:
-        """The kinds of the tasks, with what earlier tables taught of them."""
+        """The kinds of the tasks, with what was learnt from earlier tables."""
         return given
 
     def check(self, targets: Targets, weighting: LossWeighting) -> None:
-        """Refuse what does not fit the ranker's earlier tables."""
+        """Refuse labels that do not fit the ranker's earlier tables."""
 
     def seed(self, seed: int) -> int:
         """Seed of the order of rows, and of the network."""
@@ -175,7 +175,7 @@ class Start:
         return encoder
 
     def add_pretrained(self, pretrained: PretrainedRows, encoder: TableEncoder) -> None:
-        """Give ids with pretrained vectors rows, in an encoder that is new."""
+        """Give rows to ids with pretrained vectors, in a new encoder."""
         pretrained.add_to(encoder)
 
     def coverage(
@@ -262,7 +262,7 @@ class WarmStart(Start):
     """A fit that continues from the last one, with its vocabulary and network."""
 
     continues = True
-    # What continues, in errors.
+    # Name of the method that continues, for errors.
     what: ClassVar[str] = "warm_start"
 
     def kinds(self, given: list[TaskKind], names: list[str]) -> list[TaskKind]:
@@ -303,7 +303,7 @@ class WarmStart(Start):
         return EncodedInput(encoder), encoder.encode(data.X)
 
     def learn_blocks(self, blocks: Iterable[WeightedBlock]) -> TableEncoder:
-        for _ in blocks:  # others count what passes
+        for _ in blocks:  # the iteration itself counts the rows
             pass
         return self.ranker.encoder_
 
@@ -352,7 +352,7 @@ class NextTable(WarmStart):
         return announced if self.ranker._multioutput else self.ranker.classes_
 
     def seed(self, seed: int) -> int:
-        # Not the row order of the last call again.
+        # Do not repeat the row order of the last call.
         sequence = np.random.SeedSequence([seed, self.ranker.n_iter_])
         return int(sequence.generate_state(1)[0])
 
@@ -394,7 +394,7 @@ class NextTable(WarmStart):
 
 
 def retune(net: MultiTaskNet, ranker: TrainableRanker) -> None:
-    """Give a net that continues the ranker's learning rate, schedule and decay."""
+    """Set the ranker's learning rate, schedule and decay in a net that continues."""
     weighting = net.criterion_.weighting
     own = {id(p) for p in weighting.parameters()}
     ratio = float(ranker.learning_rate) / net.lr
