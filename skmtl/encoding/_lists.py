@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 Lengths = npt.NDArray[np.int64]
 
 LISTS = (list, tuple, np.ndarray)
+# Cells that are looked at together, to find the first that is there.
+_FIRST = 1024
 
 
 def holds_lists(column: pd.Series) -> bool:
@@ -30,8 +32,12 @@ def holds_lists(column: pd.Series) -> bool:
         return True
     if not types.is_object_dtype(column.dtype):
         return False
-    there = column.notna().to_numpy()
-    return bool(there.any()) and isinstance(column.iloc[there.argmax()], LISTS)
+    for start in range(0, len(column), _FIRST):  # mostly the first few cells say it
+        cells = column.iloc[start : start + _FIRST]
+        there = cells.notna().to_numpy()
+        if there.any():
+            return isinstance(cells.iloc[there.argmax()], LISTS)
+    return False
 
 
 def _is_arrow_list(dtype: DType) -> bool:

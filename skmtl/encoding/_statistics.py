@@ -25,7 +25,14 @@ from skmtl.encoding._numbers import (
     distinct_with_mass,
     profile_numbers,
 )
-from skmtl.encoding._vocabulary import Vocabulary, VocabularyLimits, as_keys
+from skmtl.encoding._table import Columns
+from skmtl.encoding._vocabulary import (
+    Keys,
+    Vocabulary,
+    VocabularyLimits,
+    as_keys,
+    first_rows,
+)
 from skmtl.sources.space import size_text
 
 if TYPE_CHECKING:
@@ -99,6 +106,12 @@ class Statistics(ABC):
     def numbers(self, name: ColumnName, place: int) -> NumberStatistics:
         """Return the distinct numbers of a column and their weights; see `ids`."""
 
+    def learnt(
+        self, vocabulary: Vocabulary | HashedIds, names: list[ColumnName]
+    ) -> None:
+        """Take note of the vocabulary that was made of some columns."""
+        return
+
 
 def learn(
     plan: Plan,
@@ -129,6 +142,7 @@ def learn(
             vocabularies.append(HashedIds.fit(ids, plan.hashed[owner]))
         else:
             vocabularies.append(Vocabulary.fit(ids, counts, **limits))
+        rows.learnt(vocabularies[-1], readers)
         for one in readings:
             profile[one.name] = one.profile(vocabularies[-1], len(readings))
     for name, place in zip(plan.numeric, plan.roles.numeric, strict=True):
@@ -170,18 +184,78 @@ class TableStatistics(Statistics):
         self.weight, self.max_length = weight, max_length
 
     def ids(self, name: ColumnName, place: int) -> Reading:
-        column = self.columns[place]
-        if place in self.lists:
-            keys = flat_keys(column, name, self.max_length)[0]
-        else:
-            keys = as_keys(column, name)
+        keys = self._keys(name, place)
         n_missing = len(keys) - int(keys.counts.sum())
         return Reading(name, keys.distinct, keys.counts, len(keys), n_missing)
+
+    def _keys(self, name: ColumnName, place: int) -> Keys:
+        column = self.columns[place]
+        if place in self.lists:
+            return flat_keys(column, name, self.max_length)[0]
+        return as_keys(column, name)
 
     def numbers(self, name: ColumnName, place: int) -> NumberStatistics:
         x = as_float(self.columns[place], name)
         values, mass = distinct_with_mass(x, self.weight)
         return NumberStatistics(values, mass, len(x), int(np.isnan(x).sum()))
+
+
+class EncodingStatistics(TableStatistics):
+    """Statistics of a table whose ids are encoded as soon as their vocabulary is known.
+
+    To tell the ids of a column apart is most of the work, and is done once.
+
+    Parameters
+    ----------
+    columns : sequence of Series
+        The columns of the table, vectors spread.
+    plan : Plan
+        What the columns are.
+    weight, max_length
+        As for `TableStatistics`.
+    limits : mapping
+        As for `learn`.
+
+    Attributes
+    ----------
+    codes : ndarray of shape (n_samples, n_categorical)
+        For each column of single ids, the rows within its vocabulary.
+    """
+
+    def __init__(
+        self,
+        columns: Columns,
+        plan: Plan,
+        weight: Floats | None,
+        max_length: int | None,
+        limits: VocabularyLimits,
+    ) -> None:
+        super().__init__(columns, plan.roles.lists, weight, max_length)
+        self.limits = limits
+        self.places = {name: k for k, name in enumerate(plan.categorical)}
+        most = max(plan.hashed.values(), default=0)
+        shape = (len(columns.frame), len(self.places))
+        self.codes = np.empty(shape, np.int32 if most < 2**31 else np.int64)
+        self.pending: dict[ColumnName, Keys] = {}
+
+    def _keys(self, name: ColumnName, place: int) -> Keys:
+        keys = super()._keys(name, place)
+        if name in self.places:
+            self.pending[name] = keys
+        return keys
+
+    def learnt(
+        self, vocabulary: Vocabulary | HashedIds, names: list[ColumnName]
+    ) -> None:
+        for name in names:
+            keys = self.pending.pop(name, None)
+            if keys is None:  # lists
+                continue
+            if isinstance(vocabulary, Vocabulary) and len(names) == 1:
+                rows = first_rows(keys, **self.limits)
+            else:
+                rows = vocabulary.rows(keys)
+            self.codes[:, self.places[name]] = rows
 
 
 class StreamedStatistics(Statistics):

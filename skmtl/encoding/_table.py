@@ -421,14 +421,25 @@ class Columns(Sequence[pd.Series]):
         return (self[place] for place in places)
 
 
-def encode_frame(encoder: FittedEncoder, frame: pd.DataFrame) -> EncodedTable:
-    """Encode a table that has the columns of `fit` in their order, vectors spread."""
+def encode_frame(
+    encoder: FittedEncoder, frame: pd.DataFrame, codes: IdArray | None = None
+) -> EncodedTable:
+    """Encode a table that has the columns of `fit` in their order, vectors spread.
+
+    Parameters
+    ----------
+    encoder : FittedEncoder
+        The encoder.
+    frame : DataFrame
+        The table.
+    codes : ndarray of shape (n_samples, n_categorical) or None
+        Rows of the single ids within their vocabularies, where they are known. Changed
+        in place.
+    """
     columns = Columns(frame)
-    codes = np.empty((len(frame), len(encoder._categorical)), dtype=_id_type(encoder))
-    for k, column in enumerate(columns.at(encoder._categorical)):
-        vocabulary = encoder._vocabularies[encoder.layout_.columns[k]]
-        name = encoder.categorical_names_[k]
-        codes[:, k] = rows_of_column(vocabulary, column, name)
+    if codes is None:
+        codes = _codes(encoder, columns)
+    codes = codes.astype(_id_type(encoder), copy=False)
     if encoder.layout_.fallbacks:
         fall_back(codes, encoder.layout_.fallbacks)
     ids = _with_more_hashes(encoder, codes, columns)
@@ -448,6 +459,17 @@ def encode_frame(encoder: FittedEncoder, frame: pd.DataFrame) -> EncodedTable:
         rows += encoder.layout_.first[places[name]]
         bags.append(RaggedArray.from_lengths(rows, lengths))
     return EncodedTable(ids, bins, numeric, tuple(bags))
+
+
+def _codes(encoder: FittedEncoder, columns: Columns) -> IdArray:
+    """Rows of all single ids within their vocabularies."""
+    shape = (len(columns.frame), len(encoder._categorical))
+    codes = np.empty(shape, dtype=_id_type(encoder))
+    for k, column in enumerate(columns.at(encoder._categorical)):
+        vocabulary = encoder._vocabularies[encoder.layout_.columns[k]]
+        name = encoder.categorical_names_[k]
+        codes[:, k] = rows_of_column(vocabulary, column, name)
+    return codes
 
 
 def encode_few_rows(encoder: FittedEncoder, frame: pd.DataFrame) -> EncodedTable | None:

@@ -173,6 +173,35 @@ class Keys:
         return np.bincount(codes[codes >= 0], minlength=len(self.distinct))
 
 
+class CategoryKeys(Keys):
+    """The ids of every cell of a categorical column.
+
+    Parameters
+    ----------
+    codes : ndarray of int
+        For each cell the place of its category; -1 for a missing cell.
+    categories : Keys
+        The categories, which are all different.
+    """
+
+    def __init__(self, codes: AnyArray, categories: Keys) -> None:
+        super().__init__(codes.astype(np.int32, copy=False), categories.numbers)
+        self.categories = categories
+
+    @cached_property
+    def _factorized(self) -> tuple[npt.NDArray[np.int64], Ids]:
+        n_cells = len(self.cells)
+        # One slot more, for -1. Of places that are given twice the last one stays.
+        first = np.full(len(self.categories) + 1, n_cells)
+        first[self.cells[::-1]] = np.arange(n_cells)[::-1]
+        first[-1] = n_cells
+        used = np.argsort(first)[: np.count_nonzero(first < n_cells)]
+        place = np.full(len(first), -1)
+        place[used] = np.arange(len(used))
+        ids = pd.Index(self.categories.cells, dtype=self.categories.cells.dtype)
+        return place[self.cells], Ids.of(ids.take(used), self.numbers)
+
+
 def as_keys(values: pd.Series, name: object) -> Keys:
     """Convert one column of ids to a form in which equal ids are equal keys.
 
@@ -204,12 +233,8 @@ def as_keys(values: pd.Series, name: object) -> Keys:
         # A few rows of a large table keep all its categories, which take time to read.
         if len(values) < len(dtype.categories):
             values = values.cat.remove_unused_categories()
-        keys = as_keys(pd.Series(values.cat.categories), name)
-        categories = pd.Index(keys.cells, dtype=keys.cells.dtype)
-        cells = pd.Categorical.from_codes(
-            values.cat.codes, dtype=pd.CategoricalDtype(categories)
-        )
-        return Keys(pd.Series(cells), keys.numbers)
+        categories = as_keys(pd.Series(values.cat.categories), name)
+        return CategoryKeys(values.cat.codes.to_numpy(), categories)
     if types.is_bool_dtype(dtype):
         return Keys(values.astype("Int64" if values.isna().any() else "int64"), True)
     if types.is_integer_dtype(dtype):
@@ -346,9 +371,8 @@ class Vocabulary:
 
         Of equally frequent ids, those that come first are preferred.
         """
-        order = np.argsort(-counts, kind="stable")
-        own = order[counts[order] >= max(min_frequency, 1)][:max_categories]
-        rest = order[len(own) :]
+        order, n_own = _by_frequency(counts, min_frequency, max_categories)
+        own, rest = order[:n_own], order[n_own:]
         return cls(ids.take(own), counts[own], ids.take(rest), counts[rest])
 
     def arrays(self) -> dict[str, AnyArray]:
@@ -522,6 +546,31 @@ class Vocabulary:
             new.rest,
             new.rest_counts,
         )
+
+
+def first_rows(
+    keys: Keys, *, min_frequency: int, max_categories: int | None
+) -> npt.NDArray[np.int64]:
+    """Row of every cell in the vocabulary that is fitted to these cells alone.
+
+    As `Vocabulary.rows` gives them, without a look-up of ids.
+    """
+    order, n_own = _by_frequency(keys.counts, min_frequency, max_categories)
+    # One slot more, so that code -1 (missing) reads row 0.
+    rows = np.zeros(len(order) + 1, dtype=np.int64)
+    rows[order[:n_own]] = np.arange(1, n_own + 1)
+    return rows[keys.codes]
+
+
+def _by_frequency(
+    counts: Counts, min_frequency: int, max_categories: int | None
+) -> tuple[npt.NDArray[np.intp], int]:
+    """Order of ids by frequency, and how many of the first have a row of their own."""
+    order = np.argsort(-counts, kind="stable")
+    n_frequent = int(np.count_nonzero(counts >= max(min_frequency, 1)))
+    return order, n_frequent if max_categories is None else min(
+        n_frequent, max_categories
+    )
 
 
 def rows_of_column(

@@ -162,9 +162,11 @@ class Start:
     def encode(self, data: TrainingInput) -> tuple[EncodedInput, EncodedTable]:
         """Find an encoder for the table, and encode it."""
         encoder = self._new_encoder()
-        encoder.fit(data.X, sample_weight=data.row_weight)
+        table = encoder.fit_encode(data.X, sample_weight=data.row_weight)
+        layout = encoder.layout_
         data.pretrained.add_to(encoder)
-        table = encoder.encode(data.X)
+        if encoder.layout_ is not layout:  # ids with a vector got rows
+            table = encoder.encode(data.X)
         coverage = data.pretrained.coverage(encoder, [table])
         return EncodedInput(encoder, {"embedding_coverage_": coverage}), table
 

@@ -350,3 +350,9 @@ def test_nothing_can_be_taken():
     table = encoder.encode(shop()).take([])
     assert len(table) == 0
     assert len(table.bags[0]) == 0
+
+
+def test_lists_are_found_below_many_missing_cells():
+    X = pd.DataFrame({"tags": [None] * 1500 + [["a", "b"], ["a"]]})
+    encoder = TableEncoder(min_frequency=1).fit(X)
+    assert encoder.bag_names_ == ["tags"]
