@@ -6,6 +6,7 @@ import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
@@ -22,8 +23,7 @@ if TYPE_CHECKING:
 Floats = npt.NDArray[np.float64]
 T = TypeVar("T", bound=np.generic)
 
-# Outputs of one task (n_outputs, n_samples), their share of the mean (n_outputs,), and
-# weights of the rows.
+# Outputs of one task (n_outputs, n_samples), their share of the mean, row weights.
 Part = tuple[npt.NDArray[np.float32], Floats, Floats]
 
 # A shift of the odds by more than e^20 means that a network learnt nothing of the rate.
@@ -31,6 +31,7 @@ FARTHEST = 20.0
 # The level known from earlier tables counts as at most this many positives, or rows for
 # a kind without positives.
 _POSITIVES, _ROWS = 100.0, 1000.0
+_signature = cache(inspect.signature)
 
 
 class TaskKind(ABC):
@@ -71,11 +72,15 @@ class TaskKind(ABC):
         return hash(type(self))
 
     def params(self) -> dict[str, Any]:
-        """Return the arguments of the constructor, without what was learnt."""
-        return {p: getattr(self, p) for p in inspect.signature(type(self)).parameters}
+        """Return the arguments of the constructor, without what was learnt.
+
+        Kinds are compared at each prediction, and to read a signature takes 25 µs, so
+        that signatures are kept.
+        """
+        return {p: getattr(self, p) for p in _signature(type(self)).parameters}
 
     def __repr__(self) -> str:
-        defaults = inspect.signature(type(self)).parameters
+        defaults = _signature(type(self)).parameters
         shown = ", ".join(
             f"{name}={value!r}"
             for name, value in self.params().items()
@@ -511,8 +516,7 @@ class BinaryTask(TaskKind):
     ) -> Floats:
         # The posterior mean of a beta distribution. A single day has few positives of a
         # rare task, and a level equal to its rate alone would fluctuate with them. The
-        # prior has the expected mean and counts as many positives as are known, at most
-        # 100: then 100 positives of the new table count for half.
+        # prior has the expected mean and counts as the known positives, at most 100.
         rate, n_known = float(expected[0]), float(known[0][0])
         positives = min(n_known / weight.mean(), _POSITIVES) if rate > 0 else 0.0
         n_prior = positives / rate if positives else 0.0
