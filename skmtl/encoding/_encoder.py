@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from numbers import Integral
 from typing import ClassVar, Self
 
@@ -76,32 +75,9 @@ from skmtl.encoding._table import (
     id_offsets,
 )
 from skmtl.encoding._vocabulary import Ids, Vocabulary, VocabularyLimits, as_keys
-from skmtl.encoding.blocks import EncodedBlocks, WeightedBlock
-from skmtl.sources.opening import column_names, open_source
-from skmtl.sources.source import Source
+from skmtl.encoding.blocks import EncodedBlocks, WeightedBlock, weighted_blocks
+from skmtl.sources.opening import open_source
 from skmtl.tasks import check_row_weight
-
-
-def _weighted_blocks(
-    source: Source, y: object, sample_weight: object
-) -> Iterator[WeightedBlock]:
-    """Yield blocks without the columns of labels and weights, and the weights."""
-    named = column_names(sample_weight, "sample_weight")
-    if len(named) > 1:
-        raise ValueError(
-            f"sample_weight names the columns {named}, but an encoder takes one weight "
-            "for each row. Name one column."
-        )
-    apart = {*column_names(y, "y"), *named}
-    features = [name for name in source.names if name not in apart]
-    source.check_columns(sorted(apart), "y or sample_weight")
-    for block in source.blocks([*features, *named]):
-        weight = None
-        if named:
-            with block.named_in_errors():
-                column = block.table[named[0]].to_numpy()
-                weight = check_row_weight(column, len(column), some=False)
-        yield replace(block, table=block.table.select(features)), weight
 
 
 class TableEncoder(SaveMixin, TransformerMixin, BaseEstimator):
@@ -295,7 +271,7 @@ class TableEncoder(SaveMixin, TransformerMixin, BaseEstimator):
             For tables that cannot be encoded; the message names the column.
         """
         if is_source(X):
-            self.learn_blocks(_weighted_blocks(open_source(X), y, sample_weight))
+            self.learn_blocks(weighted_blocks(open_source(X), y, sample_weight))
             return self
         self._learn(X, sample_weight)
         advise_on_rare(self.vocabulary_names_, self._vocabularies, self.min_frequency)
