@@ -18,8 +18,8 @@ from skmtl.datasets import make_funnel
 # %%
 # A user examines position k with probability 1/k, and clicks only what they have
 # examined. Some items are promoted: they come first on their pages, whether they are
-# relevant or not. Unlike a real log, this one tells the truth: ``relevance`` is the
-# probability of a click of a row that is examined.
+# relevant or not. Unlike a real log, this one contains the truth: ``relevance`` is the
+# probability of a click on a row that is examined.
 log = make_funnel(
     30_000,
     n_users=500,
@@ -34,8 +34,8 @@ train, test = slice(0, 24_000), slice(24_000, None)
 y.groupby(X["position"]).mean().round(3)
 
 # %%
-# Three rankers: one does not see the position, one has it as an ordinary feature and
-# predicts as if all rows were at the top, and one has a tower for it.
+# We compare three rankers: one does not see the position, one has it as an ordinary
+# feature and predicts as if all rows were at the top, and one has a tower for it.
 without = X.drop(columns="position")
 rankers = {
     "ignored": ShareBottom(random_state=0).fit(without[train], y[train]),
@@ -64,9 +64,9 @@ scores = pd.DataFrame(
 scores.T.round(3)
 
 # %%
-# What the tower adds to the log-odds of a click at each position, beside the logarithm
-# of the true probability of examination. Clicks are rare, so that the two are nearly
-# the same up to a constant.
+# The right panel shows what the tower adds to the log-odds of a click at each position,
+# and the logarithm of the true probability of examination. Clicks are rare, so that the
+# two are nearly the same up to a constant.
 ranker = rankers["bias tower"]
 positions = np.arange(1, 11)
 rows = ranker.encoder_.encode(X.iloc[[0] * 10].assign(position=positions))

@@ -16,9 +16,9 @@ from skmtl import BinaryTask, MMoE
 from skmtl.metrics import expected_calibration_error, group_roc_auc, roc_auc
 
 # %%
-# Sessions of eight items. Whoever wants to spend more is shown dearer items, and clicks
-# more. Within a session, the cheaper item is clicked more, and the better rated one. No
-# column tells the budget, so that the price of a row says something about both.
+# There are sessions of eight items. Users with a larger budget are shown more expensive
+# items, and click more. Within a session, cheaper items and better rated ones are
+# clicked more. The budget is in no column, so the price of a row reflects both.
 rng = np.random.default_rng(0)
 n_sessions, n_items = 4000, 8
 session = np.repeat(np.arange(n_sessions), n_items)
@@ -30,7 +30,7 @@ click = pd.Series((rng.random(len(z)) < expit(z)).astype(int), name="click")
 train, test = session < 2000, session >= 2000
 
 # %%
-# ``fit`` takes the session of each row as ``groups``. Everything else stays as it is.
+# ``fit`` takes the session of each row as ``groups``. Nothing else changes.
 kinds = {
     "cross-entropy": None,
     "pairwise": BinaryTask("pairwise"),
@@ -54,11 +54,11 @@ table = pd.DataFrame(rows).T
 table.round(4)
 
 # %%
-# The cross-entropy ranks the dearer item first, since buyers with a large budget see
-# dear items: within a session this is worse than chance. The losses of the order turn
-# it round, some at a cost over all rows. The dashed line is the order of the true
-# probabilities, which takes the budget. Calibration errors, the mean distance of
-# predicted from observed rates, differ little.
+# The cross-entropy ranks expensive items first, since users with a large budget see
+# expensive items: within a session this is worse than chance. The losses on the order
+# reverse it, some at a cost over all rows. The dashed line is the order of the true
+# probabilities, which depend on the budget. Calibration errors, the mean distance
+# between predicted and observed rates, differ little.
 best = group_roc_auc(click[test], z[test], session[test])
 figure, axes = plt.subplots(1, 2, figsize=(8, 2.8), sharey=True, layout="constrained")
 for axis, column in zip(
