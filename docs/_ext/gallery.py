@@ -7,6 +7,7 @@ ORDER = [
     "plot_training.py",
     "plot_metrics.py",
     "plot_task_kinds.py",
+    "plot_ranking_losses.py",
     "plot_search.py",
     "plot_output_weights.py",
     "plot_transfer.py",
