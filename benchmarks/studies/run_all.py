@@ -24,6 +24,7 @@ ARGUMENTS = {
     "transfer": ["census --rows 50000", "taobao", "funnel --rows 40000 --seeds 1"],
     "cold_start": ["--table funnel --epochs 4", "--table taobao --epochs 4"],
     "correlated_tasks": ["eight_tasks", "8x16", "4x64"],
+    "ranking": ["--tables funnel taobao"],
 }
 
 
