@@ -180,7 +180,7 @@ def test_two_logits_are_one_probability(log, tmp_path):
     y = y.mask(np.random.default_rng(0).random(y.shape) < 0.3)
     y["none"] = 0.0
     ranker = small(task_kinds=dict.fromkeys(y, BinaryTask("jrc")), label_weight=3.0)
-    with pytest.warns(UserWarning, match="'none' has one class"):
+    with pytest.warns(UserWarning, match="'none' has only one class"):
         ranker.fit(X, y, groups=request)
     proba = ranker.predict_task(X)
     assert proba.shape == y.shape
