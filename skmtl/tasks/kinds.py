@@ -467,7 +467,6 @@ class BinaryTask(TaskKind):
         return CrossEntropy(label_weight, n_outputs=self.n_outputs)
 
     def predict(self, outputs: npt.NDArray[np.floating]) -> Floats:
-        """Give probabilities, for both outputs that of the log-odds."""
         return np.repeat(expit(self._first(outputs)), self.n_outputs, axis=1)
 
     def expected(self, levels: Floats) -> Floats:
