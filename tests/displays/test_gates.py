@@ -89,7 +89,7 @@ def test_bad_gate_weights_are_refused(weights):
         GateWeightsDisplay.from_estimator(type("Plain", (), {"net_": 1})(), None)
     with pytest.raises(ValueError, match="n_samples, n_tasks, n_experts"):
         GateWeightsDisplay(gate_weights=weights[0]).plot()
-    with pytest.raises(ValueError, match="2 for task_names"):
+    with pytest.raises(ValueError, match="task_names must have 2 names"):
         GateWeightsDisplay(gate_weights=weights, task_names=["a"]).plot()
     with pytest.raises(ValueError, match="'box' or 'mean'"):
         GateWeightsDisplay(gate_weights=weights).plot(kind="violin")

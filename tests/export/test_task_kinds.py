@@ -37,7 +37,7 @@ def test_files_give_expected_labels(name, dwell, tmp_path):
     X, y = make_table(400)
     y.loc[:, "items"] = 3.0  # nothing to learn
     kinds = KINDS | {"dwell": dwell}
-    with pytest.warns(UserWarning, match="'items' has equal labels"):
+    with pytest.warns(UserWarning, match="'items' has only equal labels"):
         ranker = make(name, task_kinds=kinds).fit(X, y)
     to_onnx(ranker, tmp_path / "ranker.onnx", X=X)
     session = onnxruntime.InferenceSession(tmp_path / "ranker.onnx")

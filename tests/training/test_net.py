@@ -35,6 +35,9 @@ class Linear(torch.nn.Module):
     def split(self, numeric):
         return numeric.expand(2, *numeric.shape), torch.ones(1, 2, 1)
 
+    def biased(self, logits, inputs):
+        return logits
+
     def penalty(self, logits, weight):
         return None
 

@@ -103,8 +103,8 @@ def test_training_continues_with_it(impressions):
 REFUSED = [
     ({"optimizer": torch.optim.LBFGS}, ValueError, "LBFGS evaluates the loss several"),
     ({"optimizer__momentum": 0.9}, ValueError, r"not a parameter of LazyAdam.*'betas'"),
-    ({"optimizer__lr": 0.1}, ValueError, "give learning_rate, which all"),
-    ({"optimizer__weight_decay": 0.1}, ValueError, "give weight_decay, which all"),
+    ({"optimizer__lr": 0.1}, ValueError, "use learning_rate, which applies"),
+    ({"optimizer__weight_decay": 0.1}, ValueError, "use weight_decay, which applies"),
     (
         {"optimizer": torch.optim.SGD, "optimizer__betas": (0.9, 0.9)},
         ValueError,

@@ -64,7 +64,7 @@ def test_names(halves, scoring):
 
 def test_names_that_are_wrong_for_several_tasks_are_refused(halves):
     train, valid = halves
-    with pytest.raises(ValueError, match="give scoring='mean_log_loss'"):
+    with pytest.raises(ValueError, match="use scoring='mean_log_loss'"):
         mmoe(scoring="neg_log_loss").fit(*train, **valid)
     X, y = train
     only = {"X_val": valid["X_val"], "y_val": valid["y_val"]["cart"]}
