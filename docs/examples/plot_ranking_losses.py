@@ -68,6 +68,7 @@ for axis, column in zip(
     axis.set_title(column)
     axis.grid(axis="x", alpha=0.4)
 axes[0].axvline(best, color="0.4", ls="--", lw=1)
-axes[1].set_xlim(left=0)
+axes[0].text(best, 2, "true probabilities ", ha="right", va="center", color="0.3")
+axes[1].set_xlim(0, 1.15 * table["calibration error"].max())
 axes[0].invert_yaxis()
 figure
