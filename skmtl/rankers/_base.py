@@ -77,7 +77,6 @@ from skmtl.training.callbacks import callback_params, with_params
 from skmtl.training.computing import check_device, logits, seeded
 from skmtl.training.epochs import task_score
 from skmtl.training.fit import Fit, PartialFit
-from skmtl.training.names import check_bias_features
 from skmtl.training.optimizers import MadeBy, with_own_parameters
 from skmtl.training.ranker import PretrainedRows, TrainableRanker
 from skmtl.training.source_fit import SourceFit
@@ -389,8 +388,6 @@ default=None
         """
         warm = self.warm_start and self._is_fitted()
         from_source = is_source(X) and (are_names(y) or not is_query(X))
-        if self.bias_features is not None:
-            check_bias_features(self.bias_features, X=X, X_val=X_val)
         fit = (SourceFit if from_source else Fit)(
             self,
             WarmStart(self) if warm else Start(self),
@@ -463,8 +460,6 @@ default=None
                 "partial_fit takes one table in memory at a time, and X is a source. "
                 "Read it part by part, or call fit, which reads it block by block."
             )
-        if self.bias_features is not None:
-            check_bias_features(self.bias_features, X=X)
         start = NextTable(self) if self._is_fitted() else Start(self)
         given = {"classes": classes, "groups": groups}
         fitted = PartialFit(self, start, X, y, sample_weight, **given).run(None)

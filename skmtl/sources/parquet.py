@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import os
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -30,6 +32,8 @@ class _File:
     schema: pa.Schema
     n_rows: int
     n_bytes: int
+    # Checksum of the footer.
+    footer: int
 
 
 class ParquetFiles(Source):
@@ -101,6 +105,24 @@ class ParquetFiles(Source):
         """The files, in the order in which they are read."""
         return [file.path for file in self._files]
 
+    def fingerprint(self) -> dict[str, object]:
+        """Describe the rows by names, sizes and footers of the files.
+
+        Returns
+        -------
+        dict
+            Facts by their name. Footers hold the number of rows, and in most files the
+            size and the extremes of each column. Folders are left out.
+        """
+        return {
+            "columns": self._columns(),
+            "number of rows": self.n_rows,
+            "files": [
+                (file.path.rpartition("/")[2], file.n_bytes, file.footer)
+                for file in self._files
+            ],
+        }
+
     def _blocks(self, columns: list[str], n_rows: int) -> Iterator[Block]:
         import pyarrow as pa
 
@@ -146,13 +168,15 @@ def _footer(system: fsspec.AbstractFileSystem, path: str) -> _File:
     try:
         with system.open(path, "rb") as file, pq.ParquetFile(file) as opened:
             schema, footer = opened.schema_arrow, opened.metadata
-            n_rows = footer.num_rows
+            n_rows, written = footer.num_rows, io.BytesIO()
+            footer.write_metadata_file(written)
     except (pa.ArrowException, OSError) as error:
         raise ValueError(
             f"{path!r} cannot be read as Parquet: {_text(error)} Write the file again, "
             "or leave it out."
         ) from error
-    return _File(system, path, stamp, schema.remove_metadata(), n_rows, int(stamp[0]))
+    plain, checksum = schema.remove_metadata(), zlib.crc32(written.getbuffer())
+    return _File(system, path, stamp, plain, n_rows, int(stamp[0]), checksum)
 
 
 def _text(error: Exception) -> str:

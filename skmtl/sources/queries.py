@@ -31,6 +31,24 @@ class ArrowDataset(Source):
         """Names and types of the columns."""
         return self.dataset.schema.remove_metadata()
 
+    def fingerprint(self) -> dict[str, object]:
+        """Describe the rows; only their number may need a pass over the files.
+
+        Returns
+        -------
+        dict
+            Facts by their name.
+        """
+        import pyarrow as pa
+
+        try:
+            n_rows = self.dataset.count_rows()
+        except (pa.ArrowException, OSError) as error:
+            raise ValueError(
+                f"The rows of the dataset cannot be counted: {error}"
+            ) from error
+        return {**super().fingerprint(), "number of rows": n_rows}
+
     def _blocks(self, columns: list[str], n_rows: int) -> Iterator[Block]:
         import pyarrow as pa
 
@@ -68,6 +86,25 @@ class PolarsQuery(Source):
     def schema(self) -> pa.Schema:
         """Names and types of the columns."""
         return self._schema
+
+    def fingerprint(self) -> dict[str, object]:
+        """Describe the rows; to count them, the query runs once.
+
+        Returns
+        -------
+        dict
+            Facts by their name.
+        """
+        import polars as pl
+
+        count = self.frame.select(pl.len())
+        try:
+            n_rows = count.collect(engine="streaming").item()
+        except pl.exceptions.PolarsError as error:
+            raise ValueError(
+                f"The rows of the query cannot be counted: {error}"
+            ) from error
+        return {**super().fingerprint(), "number of rows": n_rows}
 
     def _blocks(self, columns: list[str], n_rows: int) -> Iterator[Block]:
         import polars as pl

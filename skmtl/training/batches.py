@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from importlib import import_module
 from itertools import islice
 from typing import Any, TypeAlias, TypeVar
@@ -384,6 +385,13 @@ class Processes:
 
     def check_same(self, what: Mapping[str, object], hint: str) -> None:
         """Raise in every process if a value differs between them."""
+
+    def errors_of_all(self) -> AbstractContextManager[None]:
+        """Raise in every process what one of them raises within.
+
+        Nothing within may ask the other processes.
+        """
+        return nullcontext()
 
     def any(self, flag: bool) -> bool:
         """Whether the value is true in any process."""

@@ -80,6 +80,7 @@ from skmtl.training.loop import (
     ValidScore,
     train,
 )
+from skmtl.training.names import check_bias_features
 from skmtl.training.net import MultiTaskNet
 from skmtl.training.parameters import Callbacks
 from skmtl.training.ranker import TrainableRanker
@@ -146,46 +147,51 @@ class Fit:
         classes: ClassesLike = None,
         max_iter: int | None = None,
     ) -> None:
-        self._begin(ranker, start, X, y, X_val, y_val, sample_weight_val, groups_val)
-        check_in_memory(X_val, "X_val", "X, which is in memory, goes with a table")
-        X, X_val = to_native(X), to_native(X_val, "X_val")
-        self.max_iter = int(ranker.max_iter if max_iter is None else max_iter)
-        y = table_of_tasks(y, n_rows_of(X))
-        names = task_names(y)
-        kinds = start.kinds(kinds_by_task(ranker.task_kinds, names), names)
-        targets = check_targets(y, start.classes(classes), kinds)
-        check_same_length(X=n_rows_of(X), y=len(targets.labels))
-        if not targets.observed.any():
-            raise ValueError(
-                f"y holds only NaN for the tasks {list(targets.names)}. Pass at "
-                "least one observed label."
+        self.processes = current_processes()
+        with self.processes.errors_of_all():
+            self._begin(
+                ranker, start, X, y, X_val, y_val, sample_weight_val, groups_val
             )
-        ranker._check_tasks(names)
-        ranker._check_kinds(names, targets.kinds)
-        self.groups = group_codes(groups, targets, self.processes.n)
-        targets = ranker._complete(targets)
-        warn_of_conditional_tasks(targets)
-        self.weight = task_weights(sample_weight, targets.observed, targets.names)
-        self.targets = targets = targets.with_scales(self.weight)
-        self._take_parts(len(targets.names))
-        weights = self._weights(targets.means(self.weight))
-        start.check(targets, weights.loss)
+            check_in_memory(X_val, "X_val", "X, which is in memory, goes with a table")
+            X, X_val = to_native(X), to_native(X_val, "X_val")
+            self.max_iter = int(ranker.max_iter if max_iter is None else max_iter)
+            y = table_of_tasks(y, n_rows_of(X))
+            names = task_names(y)
+            kinds = start.kinds(kinds_by_task(ranker.task_kinds, names), names)
+            targets = check_targets(y, start.classes(classes), kinds)
+            check_same_length(X=n_rows_of(X), y=len(targets.labels))
+            if not targets.observed.any():
+                raise ValueError(
+                    f"y holds only NaN for the tasks {list(targets.names)}. Pass at "
+                    "least one observed label."
+                )
+            ranker._check_tasks(names)
+            ranker._check_kinds(names, targets.kinds)
+            self.groups = group_codes(groups, targets, self.processes.n)
+            targets = ranker._complete(targets)
+            warn_of_conditional_tasks(targets)
+            self.weight = task_weights(sample_weight, targets.observed, targets.names)
+            self.targets = targets = targets.with_scales(self.weight)
+            self._take_parts(len(targets.names))
+            weights = self._weights(targets.means(self.weight))
+            start.check(targets, weights.loss)
         # The order of rows differs between fits, but is the same for the same seed.
         self.rng, seed = self.processes.random_numbers(ranker, names, type(self))
-        self.data = TrainingInput(
-            X, targets, self.weight, self.pretrained, start.seed(seed)
-        )
-        self.stops_early = self._stops_early(
-            len(targets.labels), given=X_val is not None
-        )
-        self.given_groups = groups
-        self.validation = self._validation(X_val, y_val, sample_weight_val)
-        if self.scorer is not None:
-            self.scorer_groups = scorer_groups(
-                ranker, self.scorer, self.validation, groups, groups_val
+        with self.processes.errors_of_all():
+            self.data = TrainingInput(
+                X, targets, self.weight, self.pretrained, start.seed(seed)
             )
-        if self.validation is None and ranker.callbacks:
-            check_watched(ranker.callbacks)
+            self.stops_early = self._stops_early(
+                len(targets.labels), given=X_val is not None
+            )
+            self.given_groups = groups
+            self.validation = self._validation(X_val, y_val, sample_weight_val)
+            if self.scorer is not None:
+                self.scorer_groups = scorer_groups(
+                    ranker, self.scorer, self.validation, groups, groups_val
+                )
+            if self.validation is None and ranker.callbacks:
+                check_watched(ranker.callbacks)
 
     def _begin(
         self,
@@ -199,10 +205,11 @@ class Fit:
         groups_val: GroupsLike = None,
     ) -> None:
         """Take what is not read of the arguments."""
+        if ranker.bias_features is not None:
+            check_bias_features(ranker.bias_features, X=X, X_val=X_val)
         if not (X_val is y_val is sample_weight_val is groups_val is None):
             check_validation_arguments(X_val, y_val, sample_weight_val, groups_val)
         self.ranker, self.start, self.y = ranker, start, y
-        self.processes = current_processes()
         self.device = without_index(ranker.device)
         # What callbacks and scorers of the caller's own see.
         self.given, self.given_val = X, X_val
@@ -341,13 +348,14 @@ class Fit:
 
     def _rows(self) -> tuple[EncodedInput, TrainingRows]:
         """Encode the rows, and set those for validation apart."""
-        encoded, table = self.start.encode(self.data)
-        targets, weight, groups = self.targets, self.weight, self.groups
-        valid = self._validation_part(encoded.encoder, table)
-        if self.validation is not None and self.validation.kept is not None:
-            keep = self.validation.kept
-            table, targets = table.take(keep), targets.take(keep)
-            weight, groups = weight[keep], None if groups is None else groups[keep]
+        with self.processes.errors_of_all():
+            encoded, table = self.start.encode(self.data)
+            targets, weight, groups = self.targets, self.weight, self.groups
+            valid = self._validation_part(encoded.encoder, table)
+            if self.validation is not None and self.validation.kept is not None:
+                keep = self.validation.kept
+                table, targets = table.take(keep), targets.take(keep)
+                weight, groups = weight[keep], None if groups is None else groups[keep]
         return encoded, TableRows(table, targets, weight, valid, self.device, groups)
 
     def _close(

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any, Self, TypeVar, cast
 
@@ -192,11 +193,24 @@ class ProcessGroup(Processes):
                 f"The {self.n} processes of this fit differ in {differ}. {hint}"
             )
 
+    @contextmanager
+    def errors_of_all(self) -> Iterator[None]:
+        error: Exception | None = None
+        try:
+            yield
+        except Exception as raised:
+            error = raised
+        self._raise_of_all(error)
+
     def any(self, flag: bool) -> bool:
         return any(self._of_all(flag))
 
     def leader(self, folder: str) -> int:
-        with tempfile.NamedTemporaryFile(prefix="skmtl-", dir=folder) as mark:
+        with ExitStack() as stack:
+            with self.errors_of_all():
+                mark = stack.enter_context(
+                    tempfile.NamedTemporaryFile(prefix="skmtl-", dir=folder)
+                )
             marks = self._of_all((folder, mark.name))
             # Folders of one name may be on different machines.
             leader = next(

@@ -37,6 +37,7 @@ from skmtl.tasks import (
     warn_of_conditional_tasks,
     warn_of_rare_tasks,
 )
+from skmtl.training.batches import current_processes
 from skmtl.training.callbacks import check_watched
 from skmtl.training.computing import logits
 from skmtl.training.fit import Fit
@@ -62,6 +63,11 @@ T = TypeVar("T")
 
 # Rows whose late predictions are kept for the intercept.
 _LATE_ROWS = 2**19
+
+_SAME_ROWS = (
+    "Every process must pass a source of the same rows, and takes its rows of each "
+    "batch. Pass the whole table in all of them, not a part of it in each."
+)
 
 
 class PileRowsToTrain(TrainingRows):
@@ -134,6 +140,8 @@ class SourceFit(Fit):
         For a source the names of columns, those of `y` by default; else as in `Fit`.
     """
 
+    source_val: Source | None = None
+
     def __init__(
         self,
         ranker: TrainableRanker,
@@ -148,39 +156,74 @@ class SourceFit(Fit):
         groups: GroupsLike = None,
         groups_val: GroupsLike = None,
     ) -> None:
-        self._begin(ranker, start, X, y, X_val, y_val, sample_weight_val)
-        self.y_val, self.weight_val = y_val, sample_weight_val
-        self.max_iter = int(ranker.max_iter)
-        if ranker.validation_split is not None:
-            raise ValueError(
-                "validation_split needs all rows in memory, but X is read block by "
-                "block. Give X_val, or set validation_split=None to draw rows at "
-                "random."
+        self.processes = current_processes()
+        with self.processes.errors_of_all():
+            self._begin(ranker, start, X, y, X_val, y_val, sample_weight_val)
+            self.y_val, self.weight_val = y_val, sample_weight_val
+            self.max_iter = int(ranker.max_iter)
+            if ranker.validation_split is not None:
+                raise ValueError(
+                    "validation_split needs all rows in memory, but X is read block by "
+                    "block. Give X_val, or set validation_split=None to draw rows at "
+                    "random."
+                )
+            self.source = open_source(X)
+            if not (groups is None and groups_val is None):
+                raise ValueError(
+                    "groups are for tables in memory, but X is read block by block. "
+                    "Read the table, or leave out groups and the ranking of its "
+                    "task_kinds."
+                )
+            names = column_names(y, "y")
+            if not names:
+                raise ValueError(
+                    f"y must name columns of X, which has {self.source.names}."
+                )
+            self.columns = named_columns_of(self.source, y, sample_weight)
+            check_bias_columns(ranker.bias_features, self.columns.features, "X")
+            ranker._check_tasks(names)
+            _check_binary(
+                names, start.kinds(kinds_by_task(ranker.task_kinds, names), names)
             )
-        self.source = open_source(X)
-        if not (groups is None and groups_val is None):
-            raise ValueError(
-                "groups are for tables in memory, but X is read block by block. Read "
-                "the table, or leave out groups and the ranking of its task_kinds."
-            )
-        names = column_names(y, "y")
-        if not names:
-            raise ValueError(
-                f"y must name columns of X, which has {self.source.names}."
-            )
-        self.columns = named_columns_of(self.source, y, sample_weight)
-        check_bias_columns(ranker.bias_features, self.columns.features, "X")
-        ranker._check_tasks(names)
-        _check_binary(
-            names, start.kinds(kinds_by_task(ranker.task_kinds, names), names)
-        )
-        self._take_parts(len(names))
-        self._check_scorer_rows()
-        self.scratch = os.fspath(ranker.scratch_dir or tempfile.gettempdir())
-        n_columns = len(self.columns.features) + len(names)
-        check_scratch(self.scratch, 4 * n_columns * (self.source.n_rows or 0))
+            self._take_parts(len(names))
+            self._check_scorer_rows()
+            self.scratch = os.fspath(ranker.scratch_dir or tempfile.gettempdir())
+            n_columns = len(self.columns.features) + len(names)
+            check_scratch(self.scratch, 4 * n_columns * (self.source.n_rows or 0))
+            if is_source(X_val):
+                self._open_val()
         self.rng, seed = self.processes.random_numbers(ranker, names, type(self))
         self.seed = start.seed(seed)
+        self._check_same()
+
+    def _open_val(self) -> None:
+        """Open the caller's source of rows for validation."""
+        self.source_val = open_source(self.given_val)
+        y = self.y if self.y_val is None else self.y_val
+        columns = named_columns_of(self.source_val, y, self.weight_val, "_val")
+        if columns.y != self.columns.y:
+            raise ValueError(
+                f"y_val has the tasks {columns.y}, y has {self.columns.y}."
+            )
+        self.columns_val = columns
+
+    def _check_same(self) -> None:
+        """Refuse sources that differ between processes, as shards of a table do."""
+        if self.processes.n == 1:
+            return
+        other = self.source_val
+        kind = "a source" if other is not None else type(self.given_val).__name__
+        with self.processes.errors_of_all():
+            known = {
+                "y": self.columns.y,
+                "sample_weight": self.columns.sample_weight,
+                "X_val": kind,
+                **_facts(self.source, "X"),
+            }
+            if other is not None:
+                known["sample_weight_val"] = self.columns_val.sample_weight
+                known |= _facts(other, "X_val")
+        self.processes.check_same(known, _SAME_ROWS)
 
     def _check_scorer_rows(self) -> None:
         if needs_groups(self.scorer):
@@ -365,20 +408,15 @@ class SourceFit(Fit):
 
     def _given_part(self, encoder: TableEncoder) -> ValidationPart | None:
         """The caller's rows for validation, from a source or a table."""
-        if not is_source(self.given_val):
-            X = to_native(self.given_val, "X_val")
-            self.validation = self._validation(X, self.y_val, self.weight_val)
-            return self._validation_part(encoder, None)
-        source = open_source(self.given_val)
-        y = self.y if self.y_val is None else self.y_val
-        columns = named_columns_of(source, y, self.weight_val, "_val")
-        if columns.y != self.columns.y:
-            raise ValueError(
-                f"y_val has the tasks {columns.y}, y has {self.columns.y}."
-            )
+        source = self.source_val
+        if source is None:
+            with self.processes.errors_of_all():
+                X = to_native(self.given_val, "X_val")
+                self.validation = self._validation(X, self.y_val, self.weight_val)
+                return self._validation_part(encoder, None)
         features = [str(name) for name in encoder.feature_names_in_]
         source.check_columns(features, table="X_val")
-        columns = replace(columns, features=features)
+        columns = replace(self.columns_val, features=features)
         return self._part(
             self._written(
                 lambda at_block: self._in_order(encoder, source, columns, at_block)
@@ -404,6 +442,11 @@ class SourceFit(Fit):
                 f"{columns.y}, so that no epoch is better than another."
             )
         return rows.piles
+
+
+def _facts(source: Source, table: str) -> dict[str, object]:
+    """What a source says of its rows, under names for an error."""
+    return {f"the {k} of {table}": v for k, v in source.fingerprint().items()}
 
 
 def _check_binary(names: list[str], kinds: list[TaskKind]) -> None:

@@ -82,12 +82,13 @@ def of_kinds():
     return ranker.fit(X, Y.assign(cart=WEIGHT))
 
 
-def query(n_rows=None):
-    return pl.from_pandas(pd.concat([X, Y], axis=1)[:n_rows]).lazy()
+def query(rows=slice(None)):
+    return pl.from_pandas(pd.concat([X, Y], axis=1)[rows]).lazy()
 
 
-def on_source(**params):
-    return small(**params).fit(query(), y=list(Y))
+def on_source(source=None, X_val=None, **params):
+    source = query() if source is None else source
+    return small(**params).fit(source, y=list(Y), X_val=X_val)
 
 
 def on_piles(X_val=None, **params):
@@ -133,7 +134,7 @@ FITS = {
     "kinds": of_kinds,
     "source": on_source,
     "piles": on_piles,
-    "validation piles": lambda: on_piles(query(90), max_iter=4),
+    "validation piles": lambda: on_piles(query(slice(90)), max_iter=4),
     "large": partial(large, record_gradients=True),
     "large famo": partial(large, loss_weight="famo"),
     "large gradnorm": partial(large, loss_weight="gradnorm"),
@@ -288,13 +289,66 @@ def refused(folder):
         "RReLU": lambda: with_layer(nn.RReLU()).fit(X, Y),
         "attention": lambda: with_layer(Attends(0.1)).fit(X, Y),
         "function": lambda: with_layer(Drops()).fit(X, Y),
-        "damaged": lambda: small().fit(damaged(folder / f"log-{rank}"), y=list(Y)),
+        "damaged": lambda: on_source(damaged(folder / f"log-{rank}")),
+        **of_sources(folder / f"shards-{rank}", slice(rank, 430, 2)),
+        **one_fails(folder),
     }
 
 
-def damaged(path):
+def of_sources(folder, shard):
+    """Other rows or columns in every process, which are not those of one table."""
+    rank = dist.get_rank()
+    return {
+        "shards": lambda: on_source(written(folder, shard)),
+        "fewer rows": lambda: on_source(written(folder, slice(400 - rank))),
+        "columns": lambda: on_source(
+            written(folder, slice(None), columns=[*X.columns[rank:], *Y])
+        ),
+        "shards of a query": lambda: on_source(query(shard)),
+        "longer query": lambda: on_source(query(slice(1000 // 3 + rank))),
+        "shards for validation": lambda: on_source(X_val=written(folder, shard)),
+        "X_val of one": lambda: on_source(X_val=(None, query())[rank]),
+    }
+
+
+def one_fails(folder):
+    """What one process cannot set up."""
+    rank = dist.get_rank()
+    scratch = folder / ("scratch", "nowhere")[rank]
+    lacks = X.drop(columns=X.columns[:rank])
+    bias = small(bias_features=[X.columns[0]])
+    return {
+        "no scratch": lambda: on_source(scratch_dir=scratch),
+        "no file": lambda: on_source((query(), "nowhere.parquet")[rank]),
+        "no bias column": lambda: bias.fit(lacks, Y),
+        "no validation labels": lambda: small().fit(
+            X, Y, X_val=X, y_val=Y.mask(np.full(Y.shape, rank == 1))
+        ),
+        "no mark": lambda: without_marks(on_source),
+    }
+
+
+def without_marks(call):
+    """One process may not write to its folder."""
+    error = PermissionError("may not write")
+    with contextlib.ExitStack() as stack:
+        if dist.get_rank():
+            patch = mock.patch("tempfile.NamedTemporaryFile", side_effect=error)
+            stack.enter_context(patch)
+        call()
+
+
+def written(folder, rows, columns=None):
+    """A file with rows of the table, under one name in every process."""
+    folder.mkdir(exist_ok=True)
+    path = folder / "log.parquet"
+    pd.concat([X, Y], axis=1)[rows][columns or [*X, *Y]].to_parquet(path)
+    return path
+
+
+def damaged(folder):
     """A file of which the first process cannot read all."""
-    pd.concat([X, Y], axis=1).to_parquet(path)
+    path = written(folder, slice(None))
     if not dist.get_rank():
         data = bytearray(path.read_bytes())
         data[100:4000] = bytes(3900)

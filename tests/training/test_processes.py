@@ -17,6 +17,8 @@ from skmtl.modules.draws import Dropout, RowsHere, drawn_for, in_blocks, own_gen
 from tests.training.in_processes import all_outcomes, fitted, outcome
 
 ROOT = Path(__file__).parents[2]
+DIFFER = r"ValueError: The 2 processes of this fit differ in \["
+PASS = "Every process must pass a source of the same rows"
 SAME = "Every process must call fit with equal hyperparameters and the same table"
 
 
@@ -134,6 +136,21 @@ def test_processes_that_see_one_folder_share_its_piles(folder):
         ("folder", "ValueError: .* differ in .'the checkpoint'.*a folder that they s"),
         ("diverged", "ValueError: The loss of task 'click' is no longer a finite num"),
         ("damaged", "ValueError: (Process 0 of 2: )?.*log-0.* is damaged"),
+        ("shards", f"{DIFFER}'the files of X'.. {PASS}"),
+        ("fewer rows", f"{DIFFER}'the number of rows of X', 'the files of X'.. {PASS}"),
+        ("columns", f"{DIFFER}'the columns of X', 'the files of X'.. {PASS}"),
+        ("shards of a query", f"{DIFFER}'the first rows of X'.. {PASS}"),
+        ("longer query", f"{DIFFER}'the number of rows of X', 'the first rows of X'"),
+        ("shards for validation", f"{DIFFER}'the files of X_val'.. {PASS}"),
+        ("X_val of one", f"{DIFFER}'X_val'"),
+        (
+            "no scratch",
+            "ValueError: (Process 1 of 2: )?scratch_dir=.*nowhere' is not a",
+        ),
+        ("no file", "FileNotFoundError: (Process 1 of 2: )?There is no Parquet file"),
+        ("no bias column", "ValueError: (Process 1 of 2: )?.*bias_features"),
+        ("no validation labels", "ValueError: (Process 1 of 2: )?.*_val"),
+        ("no mark", "(PermissionError|OSError: Process 1 of 2): may not write"),
         ("slow", "RuntimeError: Process . of 2 waits for others that have ended, th"),
     ],
 )
