@@ -173,17 +173,13 @@ class Fit:
             self.weight = task_weights(sample_weight, targets.observed, targets.names)
             self.targets = targets = targets.with_scales(self.weight)
             self._take_parts(len(targets.names))
-            weights = self._weights(targets.means(self.weight))
-            start.check(targets, weights.loss)
+            start.check(targets, self._weights(targets.means(self.weight)).loss)
         # The order of rows differs between fits, but is the same for the same seed.
         self.rng, seed = self.processes.random_numbers(ranker, names, type(self))
         with self.processes.errors_of_all():
-            self.data = TrainingInput(
-                X, targets, self.weight, self.pretrained, start.seed(seed)
-            )
-            self.stops_early = self._stops_early(
-                len(targets.labels), given=X_val is not None
-            )
+            seed, given = start.seed(seed), X_val is not None
+            self.data = TrainingInput(X, targets, self.weight, self.pretrained, seed)
+            self.stops_early = self._stops_early(len(targets.labels), given=given)
             self.given_groups = groups
             self.validation = self._validation(X_val, y_val, sample_weight_val)
             if self.scorer is not None:
@@ -270,10 +266,9 @@ class Fit:
 
     def _check_parts(self, trains: bool | np.bool_, validates: bool | np.bool_) -> None:
         """Refuse a training or validation part without a label that counts."""
-        ranker = self.ranker
-        argument = f"validation_fraction={ranker.validation_fraction!r}"
-        if ranker.validation_split is not None:
-            argument = "validation_split"
+        argument = "validation_split"
+        if self.ranker.validation_split is None:
+            argument = f"validation_fraction={self.ranker.validation_fraction!r}"
         check_parts(trains=bool(trains), validates=bool(validates), argument=argument)
 
     def run(self, context: CallbackContext | None) -> dict[str, object]:
