@@ -100,11 +100,16 @@ class PolarsQuery(Source):
         count = self.frame.select(pl.len())
         try:
             n_rows = count.collect(engine="streaming").item()
+            known = super().fingerprint()
         except pl.exceptions.PolarsError as error:
             raise ValueError(
-                f"The rows of the query cannot be counted: {error}"
+                f"The query cannot be read to compare its rows: {error}"
             ) from error
-        return {**super().fingerprint(), "number of rows": n_rows}
+        return {**known, "number of rows": n_rows}
+
+    def _first_rows(self, n_rows: int) -> pa.Table:
+        # A query that is left halfway would still run.
+        return _to_arrow(self.frame.head(n_rows).collect())
 
     def _blocks(self, columns: list[str], n_rows: int) -> Iterator[Block]:
         import polars as pl

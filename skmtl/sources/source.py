@@ -133,13 +133,17 @@ class Source(ABC):
             Facts that can be pickled and compared, by their name: here the columns, the
             number of rows if it is known, and a hash of the first thousand rows.
         """
-        first = next(self._blocks(self.names, _HASHED_ROWS), None)
-        rows = [] if first is None else first.table[:_HASHED_ROWS].to_pylist()
+        rows = repr(self._first_rows(_HASHED_ROWS).to_pylist())
         return {
             "columns": self._columns(),
             "number of rows": self.n_rows,
-            "first rows": hashlib.sha256(repr(rows).encode()).hexdigest(),
+            "first rows": hashlib.sha256(rows.encode()).hexdigest(),
         }
+
+    def _first_rows(self, n_rows: int) -> pa.Table:
+        """Read at most `n_rows` rows."""
+        first = next(self._blocks(self.names, n_rows), None)
+        return self.schema.empty_table() if first is None else first.table[:n_rows]
 
     def _columns(self) -> list[tuple[str, str]]:
         """Names of columns and their types."""
