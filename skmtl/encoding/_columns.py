@@ -11,7 +11,7 @@ import pandas as pd
 from pandas.api import types
 
 from skmtl._containers import check_names
-from skmtl._typing import CategoricalFeatures, ColumnName, DType
+from skmtl._typing import AnyArray, CategoricalFeatures, ColumnName, DType
 from skmtl.encoding._lists import (
     holds_lists,
     holds_vectors,
@@ -35,6 +35,8 @@ class Roles:
     ----------
     names : list of str or int
         Names of the columns.
+    given : list of str or int
+        Names of the columns of the table as passed.
     single, lists, numeric : list of int
         Places of the columns of ids, of lists of ids, and of numbers.
     widths : dict of int to int
@@ -43,6 +45,7 @@ class Roles:
     """
 
     names: list[ColumnName]
+    given: list[ColumnName]
     single: list[int]
     lists: list[int]
     numeric: list[int]
@@ -68,7 +71,7 @@ def read_roles(
     roles : Roles
         What the columns of this table are read as.
     """
-    names = list(frame.columns)
+    names: list[ColumnName] = list(frame.columns)
     by_dtype = is_by_dtype(categorical_features)
     columns = Columns(frame)
     mask = select_categorical(columns, names, categorical_features)
@@ -87,7 +90,7 @@ def read_roles(
         [i for i, kind in enumerate(kinds) if kind == wanted]
         for wanted in ("id", "list", "number")
     )
-    return frame, Roles(list(frame.columns), single, lists_at, numeric, widths)
+    return frame, Roles(list(frame.columns), names, single, lists_at, numeric, widths)
 
 
 def _may_hold_lists(dtype: DType) -> bool:
@@ -126,19 +129,41 @@ def select_categorical(
         return list(map(_looks_categorical, columns))
     if categorical_features is None:
         return [False] * len(names)
-    if isinstance(categorical_features, str):
-        categorical_features = [categorical_features]
-    wanted = list(categorical_features)
+    chosen = chosen_places(categorical_features, names, "categorical_features")
+    return [i in chosen for i in range(len(names))]
+
+
+def chosen_places(
+    wanted: str | Sequence[object] | AnyArray,
+    names: Sequence[ColumnName],
+    argument: str,
+) -> set[int]:
+    """Places of the columns that a parameter chooses.
+
+    Parameters
+    ----------
+    wanted : str or sequence
+        Names, indices or a mask. An integer that is the name of a column is a name.
+    names : sequence of str or int
+        The columns of the table.
+    argument : str
+        The parameter, for errors.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For anything else; the message names the parameter.
+    """
+    wanted = [wanted] if isinstance(wanted, str) else list(wanted)
     if wanted and all(isinstance(w, (bool, np.bool_)) for w in wanted):
         if len(wanted) != len(names):
             raise ValueError(
-                f"categorical_features is a mask of {len(wanted)} values, but X has "
+                f"{argument} is a mask of {len(wanted)} values, but X has "
                 f"{len(names)} columns. Give one value for each column."
             )
-        return [bool(w) for w in wanted]
+        return {i for i, one in enumerate(wanted) if one}
     places = {name: i for i, name in enumerate(names)}
-    chosen = {_position(w, places, "categorical_features") for w in wanted}
-    return [i in chosen for i in range(len(names))]
+    return {_position(w, places, argument) for w in wanted}
 
 
 def optional_columns(
@@ -156,37 +181,42 @@ def optional_columns(
     Raises
     ------
     ValueError
-        For names that are not columns, and for columns of lists.
+        For names that are not columns, and for columns of lists or vectors.
     """
     if optional_features is None:
         return []
-    if isinstance(optional_features, str):
-        optional_features = [optional_features]
-    places = {name: i for i, name in enumerate(roles.names)}
-    by_place = [w for w in optional_features if w not in places]
-    if roles.widths and any(isinstance(w, (int, np.integer)) for w in by_place):
-        raise ValueError(
-            f"optional_features holds the index {by_place[0]!r}, but a column of "
-            "vectors is spread over several. Name the columns."
-        )
-    chosen = {_position(w, places, "optional_features") for w in optional_features}
-    for place in sorted(chosen & set(roles.lists)):
-        raise ValueError(
-            f"optional_features names {roles.names[place]!r}, which holds lists. Name "
-            "columns of single ids or of numbers."
-        )
-    return [roles.names[place] for place in sorted(chosen)]
+    argument = "bias_features (optional_features of TableEncoder)"
+    chosen = sorted(chosen_places(optional_features, roles.given, argument))
+    lists = {roles.names[place] for place in roles.lists}
+    for place in chosen:
+        name = roles.given[place]
+        if name in lists or place in roles.widths:
+            what = "lists" if name in lists else "vectors"
+            raise ValueError(
+                f"{argument} names {name!r}, which holds {what}. Name columns of "
+                "single ids or of numbers."
+            )
+    return [roles.given[place] for place in chosen]
+
+
+def with_missing(frame: pd.DataFrame, names: Iterable[ColumnName]) -> pd.DataFrame:
+    """Return a copy with missing cells in some columns, which it may lack."""
+    frame = frame.copy(deep=False)
+    for name in names:
+        frame[name] = np.nan
+    return frame
 
 
 def _position(wanted: object, places: Mapping[ColumnName, int], argument: str) -> int:
+    is_index = isinstance(wanted, (int, np.integer)) and not isinstance(wanted, bool)
+    if (isinstance(wanted, str) or is_index) and wanted in places:
+        return places[wanted]
     if isinstance(wanted, str):
-        if wanted in places:
-            return places[wanted]
         raise ValueError(
             f"{argument} names {wanted!r}, which is not a column of X. The "
             f"columns are {list(places)}."
         )
-    if isinstance(wanted, (int, np.integer)) and not isinstance(wanted, bool):
+    if isinstance(wanted, (int, np.integer)) and is_index:
         if -len(places) <= wanted < len(places):
             return int(wanted) % len(places)
         raise ValueError(

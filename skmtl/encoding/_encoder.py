@@ -51,6 +51,7 @@ from skmtl.encoding._columns import (
     read_roles,
     readers_of,
     vocabulary_owners,
+    with_missing,
 )
 from skmtl.encoding._hashing import HashedIds
 from skmtl.encoding._lists import spread_names, spread_vectors
@@ -428,7 +429,7 @@ class TableEncoder(SaveMixin, TransformerMixin, BaseEstimator):
         self.layout_ = Layout.of(self._chains, columns, [len(v) for v in vocabularies])
         self.vocabulary_sizes_ = list(self.layout_.totals)
 
-    def encode(self, X: TableLike) -> EncodedTable:
+    def encode(self, X: TableLike, *, read_optional: bool = True) -> EncodedTable:
         """Encode a table for the network.
 
         Parameters
@@ -437,6 +438,9 @@ class TableEncoder(SaveMixin, TransformerMixin, BaseEstimator):
             A table with the columns seen in `fit`. Columns that have names are matched
             by name and may come in any order; columns that `fit` has not seen are left
             out.
+        read_optional : bool, default=True
+            Whether to read the `optional_features`. With False they are missing in
+            every row, and may hold anything.
 
         Returns
         -------
@@ -448,16 +452,17 @@ class TableEncoder(SaveMixin, TransformerMixin, BaseEstimator):
             return X
         seen = self._matched_names()
         if isinstance(X, pd.DataFrame) and self.optional_names_:
-            X = self._with_optional(X)
+            X = self._with_optional(X, read=read_optional)
         if isinstance(X, pd.DataFrame) and len(X) and has_columns(X, seen):
             # A service sends such tables, of few rows, for which the other checks take
             # longer than encoding does.
             few = None if self._widths else encode_few_rows(self, X)
             return few or encode_frame(self, self._spread(as_frame(X)))
-        return encode_frame(self, self._as_frame(X, reset=False))
+        frame = self._as_frame(X, reset=False, read_optional=read_optional)
+        return encode_frame(self, frame)
 
     def encode_blocks(self, X: object) -> Iterator[EncodedTable]:
-        """Encode a source block by block.
+        """Encode a source block by block, without its `optional_features`.
 
         Parameters
         ----------
@@ -474,26 +479,24 @@ class TableEncoder(SaveMixin, TransformerMixin, BaseEstimator):
             yield from X.tables()
             return
         source = open_source(X)
-        for block in source.blocks(self.names_to_match("X", source.names)):
+        for block in source.blocks(self.names_to_match("X")):
             if len(block.table):
                 with block.named_in_errors():
-                    encoded = self.encode(block.table)
+                    encoded = self.encode(block.table, read_optional=False)
                 yield encoded
 
-    def names_to_match(self, argument: str, there: Sequence[str]) -> list[str]:
+    def names_to_match(self, argument: str) -> list[str]:
         """Return the names in `fit`, by which the columns of a source are matched.
 
         Parameters
         ----------
         argument : str
             The argument that needs them, for the error.
-        there : sequence of str
-            The columns of the source; optional ones that it lacks are left out.
 
         Returns
         -------
         list of str
-            Their names.
+            Their names, without the `optional_features`.
 
         Raises
         ------
@@ -506,7 +509,7 @@ class TableEncoder(SaveMixin, TransformerMixin, BaseEstimator):
                 f"{argument}: columns of a source are matched by name, but the table "
                 "in fit had no names. Fit on a table with names."
             )
-        without = set(self.optional_names_) - set(there)
+        without = set(self.optional_names_)
         return [str(name) for name in names if name not in without]
 
     def transform(self, X: TableLike) -> npt.NDArray[np.float64] | pd.DataFrame:
@@ -814,7 +817,9 @@ class TableEncoder(SaveMixin, TransformerMixin, BaseEstimator):
         vocabularies[k] = known.extended(ids)
         self._set_vocabularies(vocabularies)
 
-    def _as_frame(self, X: TableLike, *, reset: bool) -> pd.DataFrame:
+    def _as_frame(
+        self, X: TableLike, *, reset: bool, read_optional: bool = True
+    ) -> pd.DataFrame:
         """Check the table against the one seen in `fit`, columns matched by name."""
         seen = None if reset else self._matched_names()
         if isinstance(X, pd.DataFrame) and len(X) and has_columns(X, seen):
@@ -823,7 +828,8 @@ class TableEncoder(SaveMixin, TransformerMixin, BaseEstimator):
         named = has_names(X)
         frame = as_frame(X, estimator=self)
         if named and seen is not None:
-            frame = select_columns(self._with_optional(frame), seen)
+            frame = self._with_optional(frame, read=read_optional)
+            frame = select_columns(frame, seen)
         if not len(frame) or not frame.shape[1]:
             what, lacks = (
                 ("sample(s)", "row") if not len(frame) else ("feature(s)", "column")
@@ -838,17 +844,22 @@ class TableEncoder(SaveMixin, TransformerMixin, BaseEstimator):
             check_names(frame)
             return frame
         validate_data(self, frame, skip_check_array=True, reset=False)
+        if not (read_optional or (named and seen is not None)):
+            places = self._matched_names() or list(range(self.n_features_in_))
+            at = [frame.columns[places.index(name)] for name in self.optional_names_]
+            frame = with_missing(frame, at)
         return self._spread(frame)
 
-    def _with_optional(self, frame: pd.DataFrame) -> pd.DataFrame:
-        """The table, with missing cells for the optional columns that it lacks."""
+    def _with_optional(self, frame: pd.DataFrame, *, read: bool = True) -> pd.DataFrame:
+        """The table, with missing cells for the optional columns that it lacks.
+
+        Or for all of them, if they are not to be `read`.
+        """
         seen, there = self._matched_names(), set(frame.columns)
-        lacks = [name for name in self.optional_names_ if name not in there]
+        lacks = [n for n in self.optional_names_ if not read or n not in there]
         if seen is None or not lacks:
             return frame
-        frame = frame.copy(deep=False)
-        for name in lacks:
-            frame[name] = np.nan
+        frame = with_missing(frame, lacks)
         return frame if there - set(seen) else select_columns(frame, seen)
 
     def _spread(self, frame: pd.DataFrame) -> pd.DataFrame:

@@ -434,14 +434,15 @@ def trial_rows(encoder: TableEncoder, n_rows: int, seed: int = 0) -> pd.DataFram
     -------
     DataFrame
         Most ids and half of the numbers are ordinary, the others missing, unseen or
-        extreme.
+        extreme. Optional columns are missing.
     """
     rng = np.random.default_rng(seed)
     columns: dict[int, AnyArray | pd.Series] = {}
     for name, place in zip(
         encoder.categorical_names_, encoder._categorical, strict=True
     ):
-        columns[place] = _ids(encoder, name, rng, n_rows)
+        if name not in encoder.optional_names_:
+            columns[place] = _ids(encoder, name, rng, n_rows)
     for name, place in zip(encoder.bag_names_, encoder._lists, strict=True):
         lengths = rng.integers(0, 6, size=n_rows)
         cells = _ids(encoder, name, rng, int(lengths.sum())).tolist()
@@ -452,6 +453,11 @@ def trial_rows(encoder: TableEncoder, n_rows: int, seed: int = 0) -> pd.DataFram
         columns[place] = column.where(rng.random(n_rows) > 0.05, None)
     for scale, place in zip(encoder._scales, encoder._numeric, strict=True):
         columns[place] = _numbers(scale, rng, n_rows)
+    every = [*encoder.categorical_names_, *encoder.bag_names_, *encoder.numeric_names_]
+    places = [*encoder._categorical, *encoder._lists, *encoder._numeric]
+    for name, place in zip(every, places, strict=True):
+        if name in encoder.optional_names_:  # predictions do not read them
+            columns[place] = np.full(n_rows, np.nan)
     names = encoder._matched_names() or range(encoder.n_features_in_)
     table = pd.DataFrame({place: columns[place] for place in sorted(columns)})
     table.columns = pd.Index(names)

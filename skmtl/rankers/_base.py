@@ -14,7 +14,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import RegressorTags, Tags
 from sklearn.utils.validation import check_is_fitted
 
-from skmtl._containers import as_frame, is_query, is_source, table_of_tasks
+from skmtl._containers import is_query, is_source, table_of_tasks
 from skmtl._saving import SaveMixin
 from skmtl._sklearn import (
     CallbackSupportMixin,
@@ -62,7 +62,7 @@ from skmtl.rankers._pretrained import PretrainedTables
 from skmtl.rankers._summary import summary_text, visual_block
 from skmtl.rankers._task_order import clip_to_parents, with_implied_labels
 from skmtl.rankers._written import write_predictions
-from skmtl.sources.opening import are_names, named_columns, open_source
+from skmtl.sources.opening import are_names, named_columns
 from skmtl.tasks import (
     BinaryTask,
     Targets,
@@ -574,8 +574,7 @@ default=None
                     "probabilities of classes."
                 )
         if to is not None:
-            there = open_source(X).names if is_source(X) else list(as_frame(X).columns)
-            names = self.encoder_.names_to_match("to", there)
+            names = self.encoder_.names_to_match("to")
             tasks = [str(name) for name in self.task_names_]
             return write_predictions(self._levels, X, names, tasks, to, keep)
         return self.predict_task(X)
@@ -586,9 +585,10 @@ default=None
         if is_source(X) or isinstance(X, EncodedBlocks):
             tables = self.encoder_.encode_blocks(X)
             return np.concatenate([self._levels(table) for table in tables])
-        table = X if isinstance(X, EncodedTable) else self.encoder_.encode(X)
+        if not isinstance(X, EncodedTable):
+            X = self.encoder_.encode(X, read_optional=False)
         kinds = self._kinds
-        levels = kinds.predict(logits(self.net_, table) + self.intercept_)
+        levels = kinds.predict(logits(self.net_, X) + self.intercept_)
         if self.net_.module_.towers.bounds:
             # Rounding may break the order that the network guarantees.
             levels = clip_to_parents(levels, self._ordered_parents(), kinds)

@@ -79,7 +79,7 @@ class GatedRanker(MultiTaskRanker):
         """Return gate weights (part 0) or the experts' outputs (part 1)."""
         check_is_fitted(self)
         module, device = self.net_.module_, self.net_.device
-        table = self.encoder_.encode(X)
+        table = self.encoder_.encode(X, read_optional=False)
         with predicting(self.net_, len(table)):
             found: list[torch.Tensor] = [
                 module.sharing.mixture(module.embedding(**block))[part]

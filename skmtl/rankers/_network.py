@@ -312,8 +312,10 @@ def check_bias_roles(ranker: SharedParameters, encoder: TableEncoder) -> None:
     every = [*encoder.categorical_names_, *encoder.bag_names_, *encoder.numeric_names_]
     if biased and biased == set(every):
         raise ValueError(
-            f"bias_features names all columns of X, {every}, so that nothing is left "
-            "to rank by. Leave out those that are known when ranking."
+            # scikit-learn's common checks look for "1 feature(s)".
+            f"bias_features names all columns of X, {every}: of {len(every)} "
+            "feature(s) nothing is left to rank by. Leave out those that are known "
+            "when ranking."
         )
     pooling = ranker.pooling
     poolings = pooling.values() if isinstance(pooling, Mapping) else [pooling]

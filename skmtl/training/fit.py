@@ -80,7 +80,6 @@ from skmtl.training.loop import (
     ValidScore,
     train,
 )
-from skmtl.training.names import check_bias_features
 from skmtl.training.net import MultiTaskNet
 from skmtl.training.parameters import Callbacks
 from skmtl.training.ranker import TrainableRanker
@@ -201,8 +200,7 @@ class Fit:
         groups_val: GroupsLike = None,
     ) -> None:
         """Take what is not read of the arguments."""
-        if ranker.bias_features is not None:
-            check_bias_features(ranker.bias_features, X=X, X_val=X_val)
+        start.check_bias_features(X=X, X_val=X_val)
         if not (X_val is y_val is sample_weight_val is groups_val is None):
             check_validation_arguments(X_val, y_val, sample_weight_val, groups_val)
         self.ranker, self.start, self.y = ranker, start, y

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
-from numbers import Integral
 
-from skmtl._containers import as_frame, is_source
+from skmtl._containers import as_frame, has_names, is_source
 from skmtl._typing import ColumnName, TableLike
+from skmtl.encoding import TableEncoder
+from skmtl.encoding._columns import chosen_places
 
 # Names of scikit-learn, skorch, LightGBM and DeepCTR, and what to write here.
 FOREIGN = {
@@ -99,7 +100,9 @@ def _hint(name: str, known: list[str]) -> str | None:
 
 
 def check_bias_features(
-    features: str | Sequence[ColumnName] | None, **tables: TableLike | None
+    features: str | Sequence[ColumnName] | None,
+    known: TableEncoder | None,
+    **tables: TableLike | None,
 ) -> None:
     """Refuse tables in memory without the columns that bias labels.
 
@@ -107,47 +110,97 @@ def check_bias_features(
     ----------
     features
         As in the rankers.
+    known : TableEncoder or None
+        The encoder of a ranker that continues to train.
     **tables
         Tables of training or validation by the name of their argument.
 
     Raises
     ------
-    ValueError
-        With the column's name.
+    ValueError, TypeError
+        As `check_bias_columns`.
     """
-    for name, table in tables.items():
-        if not (features is None or table is None or is_source(table)):
-            check_bias_columns(features, list(as_frame(table).columns), name)
+    names = {
+        name: list(as_frame(table).columns)
+        for name, table in tables.items()
+        # Columns without names are counted instead, when they are encoded.
+        if table is not None and not is_source(table) and has_names(table)
+    }
+    X = tables.get("X")
+    if known is None and not ("X" in names or X is None or is_source(X)):
+        names = {"X": list(as_frame(X).columns)}
+    check_bias_columns(features, known, **names)
 
 
 def check_bias_columns(
-    features: str | Sequence[ColumnName] | None, names: Sequence[ColumnName], table: str
+    features: str | Sequence[ColumnName] | None,
+    known: TableEncoder | None,
+    **tables: Sequence[ColumnName],
 ) -> None:
-    """Refuse a table of training or validation without the columns that bias labels.
+    """Refuse tables of training or validation without the columns that bias labels.
 
     Parameters
     ----------
     features
         As in the rankers.
-    names : sequence of str or int
-        Columns of the table.
-    table : str
-        The argument that gave it, for the error.
+    known : TableEncoder or None
+        The encoder of a ranker that continues to train: later tables need the columns
+        that its first table had. None for the columns of the table `X`.
+    **tables
+        Names of the columns by the argument that gave the table.
 
     Raises
     ------
-    ValueError
-        With the column's name.
+    ValueError, TypeError
+        For columns that are not there, with their name, and if `features` are not those
+        that the network was made for.
     """
-    if features is None:
-        return
+    if known is None:
+        if features is None or "X" not in tables:
+            return
+        own = _named(features, tables["X"])
+    else:
+        seen, own = known._matched_names(), list(known.optional_names_)
+        _check_same(features, seen or range(known.n_features_in_), own)
+        if seen is None:
+            return
+    for table, names in tables.items():
+        for one in own:
+            if one not in names:
+                raise _lacks(one, table, names)
+
+
+def _named(
+    features: str | Sequence[ColumnName], names: Sequence[ColumnName]
+) -> list[ColumnName]:
+    """Names of the columns that bias labels."""
     for one in [features] if isinstance(features, str) else features:
-        if one in names:
-            continue
-        whole = int(one) if isinstance(one, Integral) and one is not True else None
-        if whole is not None and -len(names) <= whole < len(names):
-            continue
+        if isinstance(one, str) and one not in names:
+            raise _lacks(one, "X", names)
+    places = chosen_places(features, names, "bias_features")
+    return [names[place] for place in sorted(places)]
+
+
+def _lacks(one: ColumnName, table: str, names: Sequence[ColumnName]) -> ValueError:
+    return ValueError(
+        f"bias_features names {one!r}, which {table} lacks. Only tables to predict "
+        f"may do without it. The columns are {list(names)}."
+    )
+
+
+def _check_same(
+    features: str | Sequence[ColumnName] | None,
+    seen: Sequence[ColumnName],
+    own: Sequence[ColumnName],
+) -> None:
+    """Refuse other columns than those that the network has a tower for."""
+    try:
+        now = [] if features is None else _named(features, seen)
+    except ValueError:
+        now = None
+    if now is None or set(now) != set(own):
         raise ValueError(
-            f"bias_features names {one!r}, which {table} lacks. Only tables to predict "
-            f"may do without it. The columns are {list(names)}."
+            f"bias_features={features!r} cannot change once a ranker is fitted: its "
+            f"network was made with {list(own) or None}. Set it back, or fit again "
+            "with warm_start=False."
         )

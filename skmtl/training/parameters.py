@@ -288,7 +288,8 @@ class SharedParameters(Parameters):
         Smallest improvement that counts.
     bias_features : array-like or None, default=None
         Columns that are known in training but not when ranking, such as the position at
-        which an item was shown: names or indices of columns of single ids or numbers.
+        which an item was shown: names, indices or a boolean mask, for columns of single
+        ids or numbers. They cannot change in a warm start or `partial_fit`.
         In training, a shallow tower adds their effect to the logits, or other outputs,
         of every task. Predictions leave it out, and the columns may be missing there.
         The mean prediction for the training rows is still the observed rate:

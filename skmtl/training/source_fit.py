@@ -15,7 +15,7 @@ import pandas as pd
 import torch
 from sklearn.callback import CallbackContext
 
-from skmtl._containers import is_source, to_native
+from skmtl._containers import as_frame, has_names, is_source, to_native
 from skmtl._typing import (
     ClassesLike,
     GroupsLike,
@@ -180,7 +180,10 @@ class SourceFit(Fit):
                     f"y must name columns of X, which has {self.source.names}."
                 )
             self.columns = named_columns_of(self.source, y, sample_weight)
-            check_bias_columns(ranker.bias_features, self.columns.features, "X")
+            tables = {"X": self.columns.features}
+            if not (X_val is None or is_source(X_val)) and has_names(X_val):
+                tables["X_val"] = list(as_frame(X_val).columns)
+            check_bias_columns(ranker.bias_features, start.known, **tables)
             ranker._check_tasks(names)
             _check_binary(
                 names, start.kinds(kinds_by_task(ranker.task_kinds, names), names)

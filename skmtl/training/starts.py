@@ -23,6 +23,7 @@ from skmtl.training.computing import seeded, without_index
 from skmtl.training.criterion import check_same_strategy
 from skmtl.training.intercept import Floats, fit_intercept, means_after
 from skmtl.training.loop import TrainingRows
+from skmtl.training.names import check_bias_features
 from skmtl.training.net import MultiTaskNet
 from skmtl.training.optimizers import replace_parameter
 from skmtl.training.ranker import PretrainedRows, TrainableRanker
@@ -143,6 +144,17 @@ class Start:
 
     def __init__(self, ranker: TrainableRanker) -> None:
         self.ranker = ranker
+
+    @property
+    def known(self) -> TableEncoder | None:
+        """The encoder from which training continues."""
+        return None
+
+    def check_bias_features(self, **tables: TableLike | None) -> None:
+        """Refuse tables in memory, by argument, that lack the `bias_features`."""
+        features, known = self.ranker.bias_features, self.known
+        if features is not None or (known is not None and known.optional_names_):
+            check_bias_features(features, known, **tables)
 
     def classes(self, announced: ClassesLike) -> ClassesLike:
         """Labels that a single task may have; None if only the table says so."""
@@ -303,6 +315,10 @@ class WarmStart(Start):
     def encode(self, data: TrainingInput) -> tuple[EncodedInput, EncodedTable]:
         encoder = self.ranker.encoder_
         return EncodedInput(encoder), encoder.encode(data.X)
+
+    @property
+    def known(self) -> TableEncoder:
+        return self.ranker.encoder_
 
     def learn_blocks(self, blocks: Iterable[WeightedBlock]) -> TableEncoder:
         for _ in blocks:  # the iteration itself counts the rows

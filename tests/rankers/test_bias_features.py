@@ -143,10 +143,10 @@ def test_training_and_validation_need_the_columns(log, fitted):
     X, y, lacks = log.data, log.target, without(log)
     with pytest.raises(ValueError, match="bias_features names 'position', which X lac"):
         biased().fit(lacks, y)
-    with pytest.raises(ValueError, match="names 'position', which X_val lacks"):
+    with pytest.raises(ValueError, match="names 'device', which X_val lacks"):
         biased().fit(X, y, X_val=lacks, y_val=y)
     before = fitted.predict_task_proba(lacks)
-    with pytest.raises(ValueError, match="names 'position', which X lacks"):
+    with pytest.raises(ValueError, match="names 'device', which X lacks"):
         fitted.partial_fit(lacks, y)
     assert np.array_equal(fitted.predict_task_proba(lacks), before)
 
@@ -155,19 +155,20 @@ def test_training_and_validation_need_the_columns(log, fitted):
     ("params", "message"),
     [
         ({"bias_features": ["history"]}, "'history', which holds lists"),
-        ({"bias_features": [99]}, "names 99, which X lacks"),
+        ({"bias_features": [99]}, "bias_features holds index 99, but X has 9 columns"),
+        ({"bias_features": [False]}, "bias_features is a mask of 1 values"),
         (
             {"bias_features": ["item_id"], "pooling": ("attention", "item_id")},
             "'item_id', which pooling reads too",
         ),
         ({"fallback": {"item_id": "device"}}, "'device', which fallback reads too"),
     ],
-    ids=["lists", "no column", "attention", "fallback"],
+    ids=["lists", "no column", "short mask", "attention", "fallback"],
 )
 def test_refused_columns(params, message, log):
     with pytest.raises(ValueError, match=message):
         biased(**params).fit(log.data, log.target)
-    with pytest.raises(ValueError, match="names all columns of X"):
+    with pytest.raises(ValueError, match=r"names all columns of X.* 1 feature\(s\)"):
         biased(bias_features=list(log.data[["price"]])).fit(
             log.data[["price"]], log.target
         )
@@ -220,6 +221,96 @@ def test_sources(log, tmp_path):
         ranker.fit(tmp_path / "more.parquet", ["click", "cart"])
 
 
+@pytest.mark.parametrize("chosen", [[0], [True, False, False], [-3]])
+def test_indices_and_masks_stand_for_the_columns_of_the_first_table(chosen):
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame(rng.random((60, 3)), columns=["position", "a", "b"])
+    y = (rng.random(60) < 0.5).astype(int)
+    params = {"max_iter": 1, "random_state": 0, "bottom_units": (2,)}
+    ranker = ShareBottom(bias_features=chosen, **params)
+    lacks, needs = X[["b", "a"]], "names 'position', which {} lacks"
+    with pytest.raises(ValueError, match=needs.format("X_val")):
+        ranker.fit(X, y, X_val=lacks, y_val=y)
+    ranker.set_params(warm_start=True).fit(X, y)
+    expected = ranker.predict_proba(X)
+    assert np.array_equal(ranker.predict_proba(lacks), expected)
+    for again in (ranker.fit, ranker.partial_fit):
+        with pytest.raises(ValueError, match=needs.format("X")):
+            again(lacks, y)
+        for other in (None, ["a"], ["position", "a"], ["no column"]):
+            ranker.set_params(bias_features=other)
+            with pytest.raises(ValueError, match=r"bias_features=.*\['position'\]"):
+                again(X, y)
+        ranker.set_params(bias_features=chosen)
+    assert np.array_equal(ranker.predict_proba(X), expected)
+    ranker.set_params(bias_features="position").partial_fit(
+        X[["b", "position", "a"]], y
+    )
+
+
+def test_integer_column_names_come_before_places():
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame(rng.random((60, 3)), columns=[7, 1, 0])
+    y = (rng.random(60) < 0.5).astype(int)
+    ranker = ShareBottom(bias_features=[0], max_iter=1, random_state=0).fit(X, y)
+    assert ranker.encoder_.optional_names_ == [0]
+    ranker.predict(X[[7, 1]])
+    with pytest.raises(ValueError, match="names 0, which X lacks"):
+        ranker.partial_fit(X[[7, 1]], y)
+
+
+def test_columns_of_vectors_are_refused_by_name():
+    X = pd.DataFrame({"v": [[0.5, 1.5]] * 8, "a": range(8), "b": range(8)})
+    ranker = ShareBottom(bias_features=["v"], max_iter=1)
+    with pytest.raises(ValueError, match=r"bias_features .* 'v', which holds vectors"):
+        ranker.fit(X, [0, 1] * 4)
+    ranker.set_params(bias_features=[2], random_state=0).fit(X, [0, 1] * 4)
+    assert ranker.encoder_.optional_names_ == ["b"]
+
+
+STRANGE = {
+    "strings": "top of page",
+    "infinity": np.inf,
+    "a time": pd.Timestamp("2026-01-01"),
+    "categories": pd.Categorical(["a"] * 20),
+    "lists": [["a"]] * 20,
+    "objects": object(),
+}
+
+
+@pytest.mark.parametrize("cell", STRANGE.values(), ids=STRANGE)
+def test_predictions_do_not_read_the_columns(cell, log, fitted):
+    rows = log.data[:20]
+    strange = rows.assign(position=cell, device=cell)
+    expected = fitted.predict_task_proba(rows)
+    assert np.array_equal(fitted.predict_task_proba(strange), expected)
+    few = fitted.predict_task_proba(strange.iloc[:2, ::-1])  # a path of its own
+    np.testing.assert_allclose(few, expected[:2], rtol=1e-5)
+    more = strange.assign(more=0)
+    assert np.array_equal(fitted.predict_task_proba(more), expected)
+    weights = fitted.gate_weights(strange)
+    assert np.array_equal(weights, fitted.gate_weights(rows))
+
+
+def test_predictions_do_not_read_the_columns_of_other_containers(log, tmp_path):
+    pytest.importorskip("pyarrow")
+    X = log.data[["price", "discount", "position"]]
+    ranker = ShareBottom(bias_features=["position"], max_iter=1, random_state=0)
+    expected = ranker.fit(X, log.target).predict_task_proba(X)
+    strange = X.assign(position="top")
+    strange.to_parquet(tmp_path / "strange.parquet")
+    for table in (tmp_path / "strange.parquet", strange.to_dict("list")):
+        assert np.array_equal(ranker.predict_task_proba(table), expected)
+    to = tmp_path / "p.parquet"
+    ranker.predict_task_proba(tmp_path / "strange.parquet", to=to, keep=["position"])
+    written = pd.read_parquet(to)
+    assert (written.pop("position") == "top").all()
+    assert np.array_equal(written, expected)
+    ranker.set_params(bias_features=[2]).fit(X.to_numpy(), log.target)
+    array = strange.to_numpy(dtype=object)
+    np.testing.assert_allclose(ranker.predict_task_proba(array), expected, rtol=1e-6)
+
+
 def test_files(log, fitted, tmp_path):
     fitted.save(tmp_path / "ranker")
     again = load(tmp_path / "ranker")
@@ -235,7 +326,8 @@ def test_exported_file_has_no_input_for_them(log, tmp_path):
     pytest.importorskip("onnxscript")
     from skmtl.export import onnx_inputs, to_onnx
 
-    ranker = biased().fit(log.data.astype({"device": str}), log.target)
+    ranker = biased(n_buckets={"device": 7})
+    ranker.fit(log.data.astype({"device": str}), log.target)
     to_onnx(ranker, tmp_path / "ranker.onnx")
     session = onnxruntime.InferenceSession(tmp_path / "ranker.onnx")
     names = {one.name for one in session.get_inputs()}
