@@ -5,10 +5,18 @@ What several processes of one fit say to each other is in ``training/processes.p
 
 from __future__ import annotations
 
+import os
+from copy import copy
+from glob import glob
 from typing import TYPE_CHECKING, TypeVar
 
+from sklearn.base import BaseEstimator
+
+from skmtl._containers import is_source
 from skmtl._extras import import_extra
 from skmtl._typing import LabelsLike, TableLike
+from skmtl.training.callbacks import Entry, check_callbacks
+from skmtl.training.checkpoint import Checkpoint
 from skmtl.training.ranker import TrainableRanker
 
 if TYPE_CHECKING:
@@ -41,13 +49,17 @@ def fit_on_ray(
     X : table or source
         Of shape (n_samples, n_features), as `fit` takes it. A table in memory is sent
         to every node once. The files of a source are opened by the workers, so that
-        their paths must mean the same on every node.
+        their paths must mean the same on every node. Workers start in a folder of
+        their own: relative paths of files that exist here are made absolute, as are
+        `scratch_dir` and the folder of a `Checkpoint`. Those within a dataset or a
+        query must be absolute.
     y : array-like of shape (n_samples,) or (n_samples, n_tasks), str or list of str
         Labels, or for a source the columns that hold them.
     scaling_config : ray.train.ScalingConfig
         How many workers there are, and what each of them has:
         ``ScalingConfig(num_workers=8)``. With ``use_gpu=True`` set the ranker's
-        ``device="cuda"``.
+        ``device="cuda"``. If this process has no GPU, skorch loads the fitted network
+        onto the CPU, and warns.
     run_config : ray.train.RunConfig or None, default=None
         Where Ray keeps its own files, and how often it starts failed workers again:
         ``RunConfig(failure_config=FailureConfig(max_failures=3))``. With a
@@ -58,7 +70,8 @@ def fit_on_ray(
     Returns
     -------
     estimator
-        The ranker.
+        The ranker. Its hyperparameters, such as callbacks, are the objects that it had;
+        what callbacks have noted stays in the workers.
 
     Raises
     ------
@@ -87,12 +100,15 @@ def fit_on_ray(
     """
     ray = import_extra("ray", "ray", "fit_on_ray")
     of_torch = import_extra("ray.train.torch", "ray", "fit_on_ray")
+    if "X_val" in fit_params:
+        fit_params["X_val"] = _absolute_source(fit_params["X_val"])
+    sent = _with_absolute_folders(ranker)
     # From the object store every node takes it once.
-    given = ray.put((ranker, X, y, fit_params))
+    given = ray.put((sent, _absolute_source(X), y, fit_params))
 
     def train() -> dict[str, object]:
         ranker, X, y, fit_params = ray.get(given)
-        return vars(ranker.fit(X, y, **fit_params))
+        return _fitted(ranker.fit(X, y, **fit_params))
 
     trainer = of_torch.TorchTrainer(
         train, scaling_config=scaling_config, run_config=run_config
@@ -100,3 +116,39 @@ def fit_on_ray(
     # What the first worker returns.
     vars(ranker).update(trainer.fit().return_value)
     return ranker
+
+
+def _fitted(ranker: BaseEstimator) -> dict[str, object]:
+    """The attributes of a ranker without its hyperparameters."""
+    given = ranker.get_params(deep=False)
+    return {name: value for name, value in vars(ranker).items() if name not in given}
+
+
+def _absolute_source(X: object) -> object:
+    """Paths of a source from the root where they lead to files from here."""
+    if isinstance(X, str | os.PathLike):
+        path = os.fspath(X)
+        return os.path.abspath(path) if glob(path) or os.path.exists(path) else X
+    if isinstance(X, list | tuple) and is_source(X):
+        return [_absolute_source(path) for path in X]
+    return X
+
+
+def _with_absolute_folders(ranker: Ranker) -> Ranker:
+    """A copy of the ranker whose folders have paths from the root."""
+    check_callbacks(ranker.callbacks)
+    sent = copy(ranker)
+    if sent.scratch_dir is not None:
+        sent.scratch_dir = os.path.abspath(sent.scratch_dir)
+    if sent.callbacks:
+        sent.callbacks = [_with_absolute_folder(entry) for entry in sent.callbacks]
+    return sent
+
+
+def _with_absolute_folder(entry: Entry) -> Entry:
+    name, callback = entry if isinstance(entry, tuple) else ("", entry)
+    if not isinstance(callback, Checkpoint):
+        return entry
+    sent = copy(callback)
+    sent.path = os.path.abspath(sent.path)
+    return (name, sent) if isinstance(entry, tuple) else sent
