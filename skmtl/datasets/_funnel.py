@@ -227,7 +227,7 @@ def make_funnel(
     if position_bias is not None:
         examination = log.position**-position_bias
         _check_examined(examination.mean(), rates[0])
-    proba = true_probabilities(scores, rates, examination)
+    proba, relevance = true_probabilities(scores, rates, examination)
     stages = draw_labels(proba, generator)
     data = log.data()
     if history_length:
@@ -239,7 +239,6 @@ def make_funnel(
     timestamp = pd.Series(log.timestamp(), name="timestamp")
     truth = {}
     if position_bias is not None:
-        relevance = proba / examination[:, None]
         truth = {
             "examination": pd.Series(examination, name="examination"),
             "relevance": pd.DataFrame(relevance, columns=list(TASKS))[columns],

@@ -104,14 +104,18 @@ def sorted_pages(
 
 def true_probabilities(
     scores: np.ndarray, rates: Sequence[float], examination: np.ndarray
-) -> np.ndarray:
-    """Return the probability of each stage, (n_samples, 3), with the rates as means."""
-    proba = np.empty(scores.T.shape)
-    reached = examination
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the probability of each stage, (n_samples, 3), with the rates as means.
+
+    And that of each stage once a row is examined, which may have probability 0.
+    """
+    proba, relevance = np.empty(scores.T.shape), np.empty(scores.T.shape)
+    reached, relevant = examination, np.ones(len(examination))
     for stage, (score, rate) in enumerate(zip(scores, rates, strict=True)):
-        reached = reached * expit(score + _intercept(score, reached, rate))
-        proba[:, stage] = reached
-    return proba
+        passed = expit(score + _intercept(score, reached, rate))
+        reached, relevant = reached * passed, relevant * passed
+        proba[:, stage], relevance[:, stage] = reached, relevant
+    return proba, relevance
 
 
 def _intercept(score: np.ndarray, reached: np.ndarray, rate: float) -> float:

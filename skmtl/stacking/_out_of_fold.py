@@ -108,6 +108,10 @@ default="hist_gradient_boosting"
     ``fit_transform(X, y)``: the former scores rows by models that were fitted to them,
     so the scores are too optimistic. Train a ranker on the latter, as a pipeline does.
 
+    The trees read all columns, also those that a ranker's ``bias_features`` names: the
+    scores then depend on the position, and tables to score need it. Leave such columns
+    out of `X`, and append them to the output.
+
     An estimator is fitted for each task and fold, so the cost is that of
     ``n_splits * n_tasks`` boosted models. When serving, they predict one after the
     other.

@@ -301,6 +301,17 @@ def test_clicks_need_examination():
     assert "examination" not in plain
 
 
+def test_relevance_of_rows_that_nobody_examines():
+    log = make_funnel(
+        500, position_bias=400.0, click_rate=0.02, cart_rate=0.01, order_rate=0.005,
+        random_state=0,
+    )  # fmt: skip
+    assert log.examination.min() == 0
+    assert log.relevance.min(axis=None) > 0
+    seen = log.examination == 1
+    np.testing.assert_array_equal(log.relevance[seen], log.true_proba[seen])
+
+
 def test_pages_are_sorted_by_relevance_or_a_preference_for_items():
     made = [
         make_funnel(10_000, position_bias=1.0, random_state=0, **given)
