@@ -56,9 +56,10 @@ table.round(4)
 # %%
 # The cross-entropy ranks expensive items first, since users with a large budget see
 # expensive items: within a session this is worse than chance. The losses on the order
-# reverse it, some at a cost over all rows. The dashed line is the order of the true
-# probabilities, which depend on the budget. Calibration errors, the mean distance
-# between predicted and observed rates, differ little.
+# reverse it, and all four lose a little over all rows. The dashed line is the order of
+# the true probabilities, which depend on the budget. Calibration errors, the mean
+# distance between predicted and observed rates, range from .014 to .021; that of the
+# listwise loss is the largest.
 best = group_roc_auc(click[test], z[test], session[test])
 figure, axes = plt.subplots(1, 2, figsize=(8, 2.8), sharey=True, layout="constrained")
 for axis, column in zip(

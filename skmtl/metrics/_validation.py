@@ -414,7 +414,7 @@ def check_weight(sample_weight: object, n: int) -> np.ndarray | None:
     return scaled
 
 
-def check_groups(groups: object, n: int) -> np.ndarray:
+def check_groups(groups: object, n: int, name: str = "groups") -> np.ndarray:
     """Return integer codes of the group ids, from 0.
 
     Integers that span less than 2**31 are only shifted, which is fast; other ids are
@@ -422,9 +422,9 @@ def check_groups(groups: object, n: int) -> np.ndarray:
     """
     if groups is None:
         raise ValueError(
-            "groups is missing: pass the group id (for example the user) of each row."
+            f"{name} is missing: pass the group id (for example the user) of each row."
         )
-    ids = check_length(groups, n, "groups")
+    ids = check_length(groups, n, name)
     if ids.dtype.kind in "biu":
         low, high = int(ids.min()), int(ids.max())
         if high - low < 2**31:
@@ -435,7 +435,7 @@ def check_groups(groups: object, n: int) -> np.ndarray:
     if (codes < 0).any():
         row = int((codes < 0).argmax())
         raise ValueError(
-            f"groups has a missing id at row {row}; give these rows an id of their own "
+            f"{name} has a missing id at row {row}; give these rows an id of their own "
             "or leave them out."
         )
     return codes.astype(np.uint32)

@@ -354,7 +354,8 @@ class BinaryTask(TaskKind):
     ranking_weight : float, default=1.0
         Weight of this loss; that of the cross-entropy is 1.
     k : int, default=10
-        Positions of a group that count in the NDCG of "lambdarank", from the top.
+        Positions that count in the NDCG of "lambdarank", from the top. Groups are cut
+        into lists of at most 16 rows, so that 16 or more count all of a list.
 
     See Also
     --------
@@ -362,8 +363,10 @@ class BinaryTask(TaskKind):
 
     Notes
     -----
-    The link is the logit, the score the ROC AUC. Each positive row counts once in a
-    loss of the order, so that it is about as large as the cross-entropy.
+    The link is the logit, the score the ROC AUC. "pairwise" and "listwise" count each
+    positive row once, so that they are about as large as the cross-entropy. "jrc"
+    counts every row, by about the logarithm of the length of its list; a weight of 1 is
+    an alpha of 0.5 in the paper. "lambdarank" counts each list once.
 
     References
     ----------
@@ -418,7 +421,7 @@ class BinaryTask(TaskKind):
         if not (isinstance(ranking_weight, Real) and 0 < ranking_weight < np.inf):
             wanted = f"a number above 0, found {ranking_weight!r}"
             raise ValueError(f"ranking_weight must be {wanted}.")
-        if not (isinstance(k, Integral) and k > 0):
+        if isinstance(k, bool) or not (isinstance(k, Integral) and k > 0):
             raise ValueError(f"k must be an integer above 0, found {k!r}.")
         self.ranking, self.k = ranking, int(k)
         self.ranking_weight = float(ranking_weight)

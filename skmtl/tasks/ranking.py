@@ -190,9 +190,11 @@ class LambdaRank(ListLoss):
         negative = weight - positive
         both = positive.any(dim=1) & negative.any(dim=1)
         z, positive, negative = z[both, :, 0], positive[both], negative[both]
-        discount = self._discounts(z.detach(), positive + negative > 0)
-        best = (positive > 0).sum(dim=1).clamp(max=self.k)
-        ideal = self._of_positions(z).cumsum(dim=0)[best - 1]
+        k = min(self.k, z.shape[1])
+        of_positions = _of_positions(k, z)
+        discount = _discounts(z.detach(), positive + negative > 0, of_positions)
+        best = (positive > 0).sum(dim=1).clamp(max=k)
+        ideal = of_positions.cumsum(dim=0)[best - 1]
         swap = (discount[:, :, None] - discount[:, None, :]).abs()
         pairs = F.softplus(z[:, None, :] - z[:, :, None]) * swap
         n = (negative > 0).sum(dim=1, keepdim=True)
@@ -200,19 +202,21 @@ class LambdaRank(ListLoss):
         of_positive = (pairs * relative[:, None, :]).sum(dim=2)
         return (positive * of_positive / ideal[:, None]).sum()
 
-    def _of_positions(self, like: Tensor) -> Tensor:
-        """Discounts of positions 1 to k."""
-        position = torch.arange(1, self.k + 1, device=like.device, dtype=like.dtype)
-        return 1 / torch.log2(1 + position)
 
-    def _discounts(self, z: Tensor, there: Tensor) -> Tensor:
-        """Discount of each row, by its position among those that are there."""
-        order = z.masked_fill(~there, -torch.inf).argsort(
-            dim=1, descending=True, stable=True
-        )
-        place = order.argsort(dim=1)
-        of_positions = F.pad(self._of_positions(z), (0, 1))  # 0 for all below k
-        return of_positions[place.clamp(max=self.k)] * there
+def _of_positions(k: int, like: Tensor) -> Tensor:
+    """Discounts of positions 1 to k."""
+    position = torch.arange(1, k + 1, device=like.device, dtype=like.dtype)
+    return 1 / torch.log2(1 + position)
+
+
+def _discounts(z: Tensor, there: Tensor, of_positions: Tensor) -> Tensor:
+    """Discount of each row, by its position among those that are there."""
+    order = z.masked_fill(~there, -torch.inf).argsort(
+        dim=1, descending=True, stable=True
+    )
+    place = order.argsort(dim=1)
+    padded = F.pad(of_positions, (0, 1))  # 0 for all below k
+    return padded[place.clamp(max=len(of_positions))] * there
 
 
 def rows_of_lists(lists: Tensor) -> tuple[Tensor, Tensor]:

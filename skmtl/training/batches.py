@@ -383,7 +383,7 @@ class Processes:
             trained in several processes.
         """
 
-    def check_same(self, what: Mapping[str, object], hint: str) -> None:
+    def check_same(self, what: Mapping[str, object], hint: str = "") -> None:
         """Raise in every process if a value differs between them."""
 
     def errors_of_all(self) -> AbstractContextManager[None]:
@@ -564,7 +564,10 @@ def tensor_table(
 
 
 def group_codes(
-    groups: TableLike | None, targets: Targets, n_processes: int
+    groups: TableLike | None,
+    targets: Targets,
+    weight: npt.NDArray[np.float64],
+    n_processes: int,
 ) -> npt.NDArray[np.int64] | None:
     """Number the groups of the rows from 0; None if no task compares rows.
 
@@ -582,8 +585,8 @@ def group_codes(
         task, kind = targets.names[first], targets.kinds[first]
         raise ValueError(
             f"Task {str(task)!r}, {kind!r}, compares rows of a group, such as the "
-            "impressions of a request. Give the group of each row: fit(X, y, "
-            "groups=...). Within scikit-learn's searches set "
+            "impressions of a request. Pass groups=..., the group of each row. Within "
+            "scikit-learn's searches set "
             "sklearn.set_config(enable_metadata_routing=True) first."
         )
     if n_processes > 1:
@@ -597,21 +600,24 @@ def group_codes(
     codes = pd.factorize(codes)[0].astype(np.int64)
     for task, needs in enumerate(needing):
         if needs:
-            _warn_without_pairs(codes, targets, task)
+            _warn_without_pairs(codes, targets, weight, task)
     return codes
 
 
 def _warn_without_pairs(
-    codes: npt.NDArray[np.int64], targets: Targets, task: int
+    codes: npt.NDArray[np.int64],
+    targets: Targets,
+    weight: npt.NDArray[np.float64],
+    task: int,
 ) -> None:
     """Warn if no group has rows to compare, as if each row had its own group."""
-    labels, observed = targets.labels[:, task], targets.observed[:, task]
-    positive, negative = codes[observed & (labels > 0)], codes[observed & (labels == 0)]
+    labels, counts = targets.labels[:, task], weight[:, task] > 0
+    positive, negative = codes[counts & (labels > 0)], codes[counts & (labels == 0)]
     if len(positive) and len(negative) and not np.isin(positive, negative).any():
         warn(
-            f"Task {str(targets.names[task])!r} compares rows of a group, but no group "
-            "has both a positive and a negative row, so that it learns from its "
-            "cross-entropy alone. Are these the groups of the rows?"
+            f"Task {str(targets.names[task])!r} compares rows of a group, but it "
+            "cannot learn an order from labels that are the same within every group. "
+            "Are these the groups of the rows? Rows of weight 0 do not count."
         )
 
 

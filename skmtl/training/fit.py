@@ -93,6 +93,7 @@ from skmtl.training.starts import (
 from skmtl.training.validation import (
     Validation,
     check_parts,
+    check_same_groups,
     check_scorer,
     check_validation_arguments,
     find_scorer,
@@ -166,10 +167,10 @@ class Fit:
                 )
             ranker._check_tasks(names)
             ranker._check_kinds(names, targets.kinds)
-            self.groups = group_codes(groups, targets, self.processes.n)
             targets = ranker._complete(targets)
             warn_of_conditional_tasks(targets)
             self.weight = task_weights(sample_weight, targets.observed, targets.names)
+            self.groups = group_codes(groups, targets, self.weight, self.processes.n)
             self.targets = targets = targets.with_scales(self.weight)
             self._take_parts(len(targets.names))
             start.check(targets, self._weights(targets.means(self.weight)).loss)
@@ -325,6 +326,8 @@ class Fit:
         epochs_before = len(net.history)
         with random_numbers(self.data.seed ^ 1, ranker, weights.loss):
             in_valid = None if valid is None else valid.tensors
+            if self.scorer_groups is not None:
+                check_same_groups(self.processes, self.scorer_groups)
             self.processes.begin(net, train_table, in_valid, self.data.seed)
             complete = train(net, train_table, self.targets.names)
         n_epochs = len(net.history) - epochs_before

@@ -168,8 +168,7 @@ class ProcessGroup(Processes):
                 "the first network": digest_of(module.state_dict()),
                 "the loss weighting": digest_of(net.criterion_.state_dict()),
                 "the settings of training": _settings(net),
-            },
-            _SAME,
+            }
         )
         check_layers(module)
         self.draws = check_draws(net, table)
@@ -180,7 +179,7 @@ class ProcessGroup(Processes):
                 "processes."
             )
 
-    def check_same(self, what: Mapping[str, object], hint: str) -> None:
+    def check_same(self, what: Mapping[str, object], hint: str = _SAME) -> None:
         every = self._of_all(dict(what))
         # If they are not all alike, each of them differs from another.
         differ = [k for k in what if any(one.get(k) != what[k] for one in every)]

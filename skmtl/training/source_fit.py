@@ -168,12 +168,7 @@ class SourceFit(Fit):
                     "random."
                 )
             self.source = open_source(X)
-            if not (groups is None and groups_val is None):
-                raise ValueError(
-                    "groups are for tables in memory, but X is read block by block. "
-                    "Read the table, or leave out groups and the ranking of its "
-                    "task_kinds."
-                )
+            _refuse_groups(groups=groups, groups_val=groups_val)
             names = column_names(y, "y")
             if not names:
                 raise ValueError(
@@ -450,6 +445,16 @@ class SourceFit(Fit):
 def _facts(source: Source, table: str) -> dict[str, object]:
     """What a source says of its rows, under names for an error."""
     return {f"the {k} of {table}": v for k, v in source.fingerprint().items()}
+
+
+def _refuse_groups(**given: GroupsLike) -> None:
+    for name, groups in given.items():
+        if groups is not None:
+            raise ValueError(
+                f"{name} is for tables in memory, but X is read block by block. Read "
+                f"the table, or leave out {name} and whatever needs groups in "
+                "task_kinds and scoring."
+            )
 
 
 def _check_binary(names: list[str], kinds: list[TaskKind]) -> None:

@@ -9,6 +9,7 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import torch
 from sklearn.base import BaseEstimator
 from sklearn.metrics import check_scoring, get_scorer_names
 from sklearn.utils.metadata_routing import get_routing_for_object
@@ -32,8 +33,10 @@ from skmtl._typing import (
 from skmtl.metrics import get_task_scorer
 from skmtl.metrics._mixed import KindScore
 from skmtl.metrics._task_scorer import TaskScorer
-from skmtl.metrics._validation import check_length
+from skmtl.metrics._validation import check_groups, check_length
 from skmtl.tasks import Targets, TaskKinds, check_targets, task_weights
+from skmtl.training.batches import Processes
+from skmtl.training.fingerprint import digest_of
 from skmtl.training.intercept import Floats
 from skmtl.training.ranker import TrainableRanker
 
@@ -125,7 +128,9 @@ def scorer_groups(
     groups: GroupsLike,
     groups_val: GroupsLike,
 ) -> AnyArray | None:
-    """Find the groups of the rows for validation, if the scorer needs them.
+    """Number the groups of the rows for validation, if the scorer needs them.
+
+    All rows are checked, so that errors speak of rows of the caller's table.
 
     Raises
     ------
@@ -136,18 +141,22 @@ def scorer_groups(
         return None
     held_out = validation.held_out
     if held_out is None:
-        _check_given(ranker, groups_val)
-        return check_length(groups_val, len(validation.targets.labels), "groups_val")
-    _check_given(ranker, groups)
-    return check_length(groups, len(held_out), "groups")[held_out]
+        _check_given(ranker, groups_val, "groups_val, the group of each row of X_val")
+        return check_groups(groups_val, len(validation.targets.labels), "groups_val")
+    _check_given(ranker, groups, "groups, the group of each row of X")
+    return check_groups(groups, len(held_out))[held_out]
 
 
-def _check_given(ranker: BaseEstimator, groups: GroupsLike) -> None:
+def check_same_groups(processes: Processes, groups: AnyArray) -> None:
+    """Raise in every process if the groups of a scorer differ between them."""
+    processes.check_same({"the groups": digest_of(torch.from_numpy(groups))})
+
+
+def _check_given(ranker: BaseEstimator, groups: GroupsLike, missing: str) -> None:
     if groups is None:
         raise ValueError(
-            f"scoring={ranker.scoring!r} needs the group of each validation row. Give "
-            "groups, which rows that fit sets aside have too, and groups_val with "
-            "X_val, or watch a metric without groups such as 'mean_auc'."
+            f"scoring={ranker.scoring!r} needs the group of each validation row. Pass "
+            f"{missing}, or watch a metric without groups such as 'mean_auc'."
         )
 
 
@@ -277,14 +286,24 @@ def split_rows(
 def _pairs(
     split: Splitter, X: TableLike, y: LabelsLike, n_rows: int, groups: GroupsLike
 ) -> Iterable[tuple[IntArray, IntArray]]:
-    """Split rows, with groups if the splitter requests them, as searches do."""
-    if not get_routing_for_object(split).consumes("split", ["groups"]):
-        return split.split(X, y)
+    """Split rows, with groups if the splitter requests them, under any name."""
+    requests = get_routing_for_object(split).split.requests
+    if not requests.get("groups"):
+        try:
+            return [*split.split(X, y)]
+        except ValueError as error:
+            if "groups" not in requests or "groups" not in str(error):
+                raise
+            raise ValueError(
+                f"validation_split={split!r} does not request groups: {error} Call its "
+                "set_split_request(groups=True)."
+            ) from error
     if groups is None:
         raise ValueError(
             f"validation_split={split!r} needs the group of each row, such as its "
             "user. Give fit(X, y, groups=...)."
         )
+    check_groups(groups, n_rows)
     return split.split(X, y, check_length(groups, n_rows, "groups"))
 
 

@@ -144,6 +144,14 @@ def test_extreme_and_empty_lists_have_finite_losses_and_gradients(name, value):
         assert z.grad.isfinite().all()
 
 
+def test_more_positions_than_rows():
+    batch = tensors(*make_batch("lambdarank"))
+    found = [
+        make_list_loss("lambdarank", factor=1.0, k=k)(*batch) for k in (60, 10**12)
+    ]
+    assert found[0].equal(found[1])
+
+
 def test_true_probabilities_minimise_both_losses():
     rng = np.random.default_rng(0)
     p = rng.uniform(0.02, 0.6, size=5)
@@ -207,7 +215,7 @@ def test_kinds_say_what_they_are():
     assert repr(BinaryTask("lambdarank", k=5)) == (
         "BinaryTask(ranking='lambdarank', k=5)"
     )
-    for wrong in (0, 2.5, "10", None):
+    for wrong in (0, 2.5, "10", None, True):
         with pytest.raises(ValueError, match="k must be an integer above 0, found"):
             BinaryTask("lambdarank", k=wrong)
     for wrong in (0, -1.0, np.inf, np.nan, "1"):

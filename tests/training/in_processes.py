@@ -248,8 +248,8 @@ def own_activation(width, n_tasks, act):
     return own_bottom(width, n_tasks, layer)
 
 
-def stops(**params):
-    return small(early_stopping=True, max_iter=4, **params).fit(X, Y)
+def stops(groups=None, **params):
+    return small(early_stopping=True, max_iter=4, **params).fit(X, Y, groups=groups)
 
 
 def by_parts(rank):
@@ -279,6 +279,7 @@ def refused(folder):
         ).fit(X, Y),
         "scoring": lambda: stops(scoring=("mean_auc", "mean_brier")[rank]),
         "patience": lambda: stops(n_iter_no_change=(1, 5)[rank]),
+        "groups": lambda: stops(scoring="gauc:click", groups=X["user"] % (9 - rank)),
         "tol": lambda: stops(tol=(0.0, 0.5)[rank]),
         "unreadable": lambda: small(
             learning_rate_schedule=(Unreadable(), "cosine")[rank]

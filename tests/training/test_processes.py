@@ -122,6 +122,7 @@ def test_processes_that_see_one_folder_share_its_piles(folder):
         ("part", "ValueError: .* differ in sharing__act .'relu' and 'tanh'.. Every"),
         ("scoring", "ValueError: .* differ in scoring .'mean_auc' and 'mean_brier'"),
         ("patience", f"ValueError: .* differ in n_iter_no_change .1 and 5.. {SAME}"),
+        ("groups", f"ValueError: .* differ in \\['the groups'\\]. {SAME}"),
         ("tol", f"ValueError: .* differ in tol .0.0 and 0.5.. {SAME}"),
         ("unreadable", "ValueError: .* differ in learning_rate_schedule .*Unreadable"),
         ("checkpoint of one", "ValueError: .* differ in checkpoints .0 and 1.. Every"),

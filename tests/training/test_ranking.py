@@ -251,7 +251,7 @@ def test_further_fits_take_groups(log, tmp_path):
     for one in (ranker, loaded):
         one.partial_fit(X, y, groups=request)
     assert_array_equal(loaded.predict_task(X), ranker.predict_task(X))
-    with pytest.raises(ValueError, match="Give the group of each row"):
+    with pytest.raises(ValueError, match=r"Pass groups=.*, the group of each row"):
         ranker.partial_fit(X, y)
     warm = small(warm_start=True).fit(X, y, groups=request)
     assert warm.fit(X, y, groups=request).n_iter_ == 4
@@ -281,26 +281,33 @@ def test_sources_have_no_groups(log, tmp_path):
     X.join(y).to_parquet(tmp_path / "log.parquet")
     with pytest.raises(ValueError, match=r"'click', BinaryTask.*compares the rows"):
         small().fit(tmp_path / "log.parquet", list(y))
-    with pytest.raises(ValueError, match="groups are for tables in memory"):
-        small().fit(tmp_path / "log.parquet", list(y), groups=request)
+    for name in ("groups", "groups_val"):
+        with pytest.raises(ValueError, match=f"{name} is for tables in memory"):
+            small().fit(tmp_path / "log.parquet", list(y), **{name: request})
 
 
 def test_processes_that_share_batches_are_refused(log):
     _, y, request = log
     targets = check_targets(y, kinds=[BinaryTask(), BinaryTask("pairwise")])
-    assert_array_equal(group_codes(request, targets, 1), np.arange(len(y)) // 8)
+    weight = np.ones(y.shape)
+    codes = group_codes(request, targets, weight, 1)
+    assert_array_equal(codes, np.arange(len(y)) // 8)
     with pytest.raises(ValueError, match="2 processes share this fit"):
-        group_codes(request, targets, 2)
-    assert group_codes(request, check_targets(y), 2) is None
+        group_codes(request, targets, weight, 2)
+    assert group_codes(request, check_targets(y), weight, 2) is None
 
 
-@pytest.mark.parametrize("column", ["number", "click"])
-def test_groups_with_nothing_to_compare_are_warned_of(log, column):
-    X, y, _ = log
-    groups = y.assign(number=np.arange(len(y)))[column]
-    ranker = small(task_kinds={"click": BinaryTask("pairwise")})
-    with pytest.warns(UserWarning, match="'click' compares rows of a group, but no"):
-        ranker.fit(X, y, groups=groups)
+@pytest.mark.parametrize("case", ["number", "click", "weight"])
+def test_groups_with_nothing_to_compare_are_warned_of(log, case):
+    _, y, request = log
+    y = y[["click"]]
+    targets = check_targets(y, kinds=[BinaryTask("pairwise")])
+    groups = {"number": np.arange(len(y)), "click": y["click"]}.get(case, request)
+    weight = np.ones(y.shape)
+    if case == "weight":  # one label of each group counts
+        weight[:, 0] = y["click"] == request % 2
+    with pytest.warns(UserWarning, match="'click' .* cannot learn an order from label"):
+        group_codes(groups, targets, weight, 1)
 
 
 # Searches.

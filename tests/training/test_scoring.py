@@ -22,6 +22,7 @@ from sklearn.pipeline import make_pipeline
 from skmtl import MMoE
 from skmtl.metrics import get_task_scorer, group_roc_auc, roc_auc
 from skmtl.model_selection import MultiTaskStratifiedKFold
+from skmtl.training.validation import split_rows
 from tests.rankers.conftest import make_impressions
 
 
@@ -231,10 +232,54 @@ def test_groups_of_other_rows_are_refused(halves):
             mmoe(**params).fit(X, y, **given)
 
 
+def test_a_missing_group_is_named_by_its_row(halves):
+    (X, y), valid = halves
+    missing = np.array([f"u{user}" for user in X["user"]], dtype=object)
+    missing[400] = None
+    last = [(np.arange(300), np.arange(300, len(X)))]
+    amount = y.assign(cart=X["user"].to_numpy() / 2)
+    for params, labels, given in (
+        ({"scoring": "gauc:click", "validation_split": last}, y, "groups"),
+        (
+            {
+                "scoring": "gauc:click",
+                "validation_split": last,
+                "task_kinds": {"cart": "regression"},
+            },
+            amount,
+            "groups",
+        ),
+        ({"validation_split": GroupShuffleSplit(1)}, y, "groups"),
+        ({"scoring": "gauc:click"}, y, "groups_val"),
+    ):
+        more = valid if given == "groups_val" else {}
+        groups = missing[: len(more.get("X_val", X))]
+        ranker = mmoe(max_iter=1, **params)
+        with pytest.raises(ValueError, match=f"^{given} has a missing id at row 400"):
+            ranker.fit(X, labels, **{given: groups}, **more)
+        assert not hasattr(ranker, "net_")
+
+
+def test_requests_of_splitters(halves):
+    (X, y), _ = halves
+    with sklearn.config_context(enable_metadata_routing=True):
+        alias, none = (
+            GroupShuffleSplit(1, random_state=0).set_split_request(groups=request)
+            for request in ("session", False)
+        )
+    rows = [
+        split_rows(split, X, y, len(X), X["user"])[1]
+        for split in (alias, GroupShuffleSplit(1, random_state=0))
+    ]
+    np.testing.assert_array_equal(*rows)
+    with pytest.raises(ValueError, match=r"request groups: .*set_split_request\("):
+        split_rows(none, X, y, len(X), X["user"])
+
+
 BAD = {
     "unknown": ("nothing", r"(?s)\['auc', 'brier'.*scikit-learn's names.*'roc_auc'"),
     "task": ("auc:buy", r"Unknown task 'buy'. The known tasks are \['click', 'cart'"),
-    "groups": ("gauc:click", "groups_val with X_val, or watch a metric without"),
+    "groups": ("gauc:click", "Pass groups_val, the group of each row of X_val, or wat"),
     "group scorer": (get_task_scorer("ndcg@5"), "group of each validation row"),
     "weights": ("mean_auc:cart", "names both an average"),
 }
