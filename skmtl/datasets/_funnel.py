@@ -189,15 +189,9 @@ def make_funnel(
     signal = check_real("signal", signal, low=0.0)
     drift = check_real("drift", drift, low=-np.inf, closed="neither")
     history_length = check_int("history_length", history_length, low=0)
-    page_order = check_real("page_order", page_order, low=0.0)
-    page_relevance = check_real("page_relevance", page_relevance, low=0.0)
-    if position_bias is not None:
-        position_bias = check_real("position_bias", position_bias, low=0.0)
-    elif page_order or page_relevance:
-        raise ValueError(
-            f"page_order={page_order} and page_relevance={page_relevance} need "
-            "position_bias; 0 is for users who examine all rows."
-        )
+    position_bias, page_order, page_relevance = _check_pages(
+        position_bias, page_order, page_relevance
+    )
     n_items = check_int("n_items", n_items, low=1)
     sizes = Sizes(
         n_samples=check_int("n_samples", n_samples, low=1),
@@ -210,11 +204,7 @@ def make_funnel(
         n_new_items=_count_new_items(new_item_share, n_items),
         n_new_days=check_int("n_new_days", n_new_days, low=1),
     )
-    if sizes.n_new_items and sizes.n_new_days >= sizes.n_days:
-        raise ValueError(
-            "n_new_days must be less than n_days where items are new; got "
-            f"n_new_days={n_new_days} and n_days={n_days}."
-        )
+    _check_new_days(sizes)
     generator = check_generator(random_state)
 
     log = draw_log(sizes, generator)
@@ -256,6 +246,29 @@ def make_funnel(
         DESCR=describe("funnel"),
         **truth,
     )
+
+
+def _check_pages(
+    position_bias: float | None, page_order: float, page_relevance: float
+) -> tuple[float | None, float, float]:
+    page_order = check_real("page_order", page_order, low=0.0)
+    page_relevance = check_real("page_relevance", page_relevance, low=0.0)
+    if position_bias is not None:
+        position_bias = check_real("position_bias", position_bias, low=0.0)
+    elif page_order or page_relevance:
+        raise ValueError(
+            f"page_order={page_order} and page_relevance={page_relevance} need "
+            "position_bias; 0 is for users who examine all rows."
+        )
+    return position_bias, page_order, page_relevance
+
+
+def _check_new_days(sizes: Sizes) -> None:
+    if sizes.n_new_items and sizes.n_new_days >= sizes.n_days:
+        raise ValueError(
+            "n_new_days must be less than n_days where items are new; got "
+            f"n_new_days={sizes.n_new_days} and n_days={sizes.n_days}."
+        )
 
 
 def _check_rates(click: float, cart: float, order: float) -> list[float]:
