@@ -213,7 +213,11 @@ def _named(
 ) -> list[tuple[str, object]]:
     """Callbacks under the names that skorch gives them; classes are made instances."""
     made = [_instance(_callback(entry)) for entry in callbacks or []]
-    kinds = [type(one).__name__ for one in made]
+    # Where several without a name are of one class, skorch numbers them from 1.
+    kinds = [
+        "" if isinstance(entry, tuple) else type(one).__name__
+        for entry, one in zip(callbacks or [], made, strict=True)
+    ]
     found: list[tuple[str, object]] = []
     for place, (entry, callback) in enumerate(zip(callbacks or [], made, strict=True)):
         name = kinds[place]

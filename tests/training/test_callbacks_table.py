@@ -394,6 +394,13 @@ class TestParametersOfCallbacks:
             "callbacks__EpochTimer_2",
         }
 
+    def test_those_with_a_name_are_not_counted(self):
+        ranker = MMoE(callbacks=[("timer", EpochTimer()), EpochTimer()])
+        assert {k for k in ranker.get_params() if k.startswith("callbacks__")} == {
+            "callbacks__timer",
+            "callbacks__EpochTimer",
+        }
+
     @pytest.mark.parametrize("name", ["callbacks__rate", "callbacks__rate__gamma"])
     def test_unknown_names(self, name):
         with pytest.raises(ValueError, match=r"\['EpochTimer', 'lr'\].*by a pair"):
