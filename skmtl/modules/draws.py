@@ -148,7 +148,7 @@ def generator_states(device: torch.device | str) -> tuple[Tensor, Tensor | None]
 def set_generator_states(
     device: torch.device | str, states: tuple[Tensor, Tensor | None]
 ) -> None:
-    """Go on drawing from such states."""
+    """Continue drawing from these states."""
     on_cpu, on_gpu = states
     own = generator_of("cpu")
     if own is None:

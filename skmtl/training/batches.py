@@ -138,6 +138,8 @@ class TensorTable(RowTable):
         """The table with lists in place of its groups, and its rows list by list."""
         assert self.groups is not None
         order, numbers = draw_lists(self.groups.cpu(), LIST_ROWS)
+        # From the order of the lists back to that of the table, in which rows are
+        # taken.
         lists = torch.empty_like(numbers)
         lists[order] = numbers
         device = self.groups.device
@@ -213,9 +215,11 @@ class Batches(RowBatches):
         table, n, order = self.table, len(self.table), None
         # Drawn on the CPU, so that a seed gives the same order on every device.
         if self.shuffle and table.groups is not None:
+            # A list at the border of two batches is divided between them.
             table, order = table.in_lists()
         elif self.shuffle:
             order = torch.randperm(n, generator=generator_of("cpu"))
+        # A single batch has the same rows in any order; in the table's, it is a view.
         if order is None or n <= self.batch_size:
             return islice(self._slices(table), n_batches, None)
         left = order[n_batches * self.batch_size :].to(table.y.device)
@@ -254,6 +258,7 @@ def draw_lists(groups: Tensor, longest: int) -> tuple[Tensor, Tensor]:
     shuffled = torch.randperm(len(groups), generator=generator)
     rows, lists, n_lists = cut_lists(groups, shuffled, longest)
     drawn = torch.randperm(n_lists, generator=generator)[lists]
+    # Stable, so that the rows of a list keep the random order in which it was cut.
     order = drawn.argsort(stable=True)
     return rows[order], drawn[order]
 
@@ -275,6 +280,8 @@ def cut_lists(
     rows = order[groups[order].argsort(stable=True)]
     counts = groups.bincount()
     own = groups[rows]
+    # Place of each row in its group. By place * n_lists // count, the lengths of the
+    # lists of a group differ by one at most.
     place = torch.arange(len(rows)) - (counts.cumsum(0) - counts)[own]
     n_lists = (counts + longest - 1) // longest
     lists = (n_lists.cumsum(0) - n_lists)[own] + place * n_lists[own] // counts[own]
@@ -515,6 +522,8 @@ class EpochPass:
         """Iterate over the remaining batches, in the order that was drawn."""
         if not self.n_batches:
             return iter(batches)
+        # Draws the order again from where it was drawn, then goes back to the state
+        # that the steps so far have left.
         now = generator_states("cpu")
         set_generator_states("cpu", (self.generator, None))
         left = batches.after(self.n_batches)
@@ -555,6 +564,7 @@ def tensor_table(
     """Put a table on the device, weights scaled to mean 1 for each task."""
     mean = weight.mean(axis=0)
     scaled = None
+    # Losses without weights need no product; a task of weight 0 needs its zeros.
     if not (mean > 0).all() or not (weight == mean).all():
         ratio = np.divide(weight, mean, out=np.zeros_like(weight), where=mean > 0)
         scaled = torch.from_numpy(ratio.astype(np.float32))
@@ -651,6 +661,7 @@ class UnknownIds:
     ) -> None:
         n = torch.from_numpy(encoder.row_frequencies()).to(device).float()
         chance = (rate / (rate + n)).clamp_min(share)
+        # 0 for rows that are not of one id, such as fallbacks and buckets.
         self.probability = torch.where(n > 0, chance, 0.0)
         layout = encoder.layout_
         self.first = torch.tensor(layout.column_first, dtype=torch.int64, device=device)
@@ -682,9 +693,11 @@ class UnknownIds:
 
     def _fall_back(self, found: Tensor, columns: Tensor, replaced: Tensor) -> None:
         codes = columns - self.first.to(columns.dtype)
+        # Code 0 is the unknown row, and codes from the size on are fallback rows.
         known = (codes > 0) & (codes < self.sizes) & ~replaced
         for column, chain in self.chains:
             row = self.first[column].to(columns.dtype)
+            # The last to write is the first of the chain, which takes precedence.
             for c, shift in reversed(chain):
                 row = torch.where(known[:, c], columns[:, c] + shift, row)
             found[:, column] = torch.where(known[:, column], columns[:, column], row)

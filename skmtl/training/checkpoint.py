@@ -207,6 +207,7 @@ class Checkpoint(Callback):
         **_ : object
             What skorch passes beside it.
         """
+        # 0 seconds is every="epoch", which never saves within an epoch.
         if training and self.seconds and monotonic() - self.saved_at >= self.seconds:
             self._save(net)
 
@@ -225,6 +226,7 @@ class Checkpoint(Callback):
             self._save(net)
 
     def _save(self, net: Any) -> None:
+        # All processes have the same state; one of them writes it.
         if not net.processes_.is_first:
             return
         parts = _to_bytes({"fingerprint": self.fingerprint, **_state_of(net)})
@@ -233,6 +235,8 @@ class Checkpoint(Callback):
             self.is_readable = True
         folder = Path(self.path)
         folder.mkdir(parents=True, exist_ok=True)
+        # Renamed before the new file is there, so that at any time one of the two names
+        # has a complete file.
         if (folder / _LAST).exists() and not self.is_damaged:
             os.replace(folder / _LAST, folder / _PREVIOUS)
         write_whole(folder / _LAST, *parts)
@@ -340,6 +344,7 @@ def _restore(net: NeuralNet, state: Mapping[str, Any]) -> None:
     net.module_.load_state_dict(state["module"])
     net.criterion_.load_state_dict(state["criterion"])
     net.optimizer_.load_state_dict(state["optimizer"])
+    # The learning rates themselves are in the groups of the optimisers.
     for one, position in zip(net.schedules_, state["schedules"], strict=True):
         one.last_epoch = position
     if net.average_ is not None:
@@ -352,6 +357,7 @@ def _restore(net: NeuralNet, state: Mapping[str, Any]) -> None:
     if state["pass"] is not None:
         net.pass_ = EpochPass()
         net.pass_.load_state_dict(state["pass"])
+    # Callbacks such as skorch's Freezer set this flag, which no state_dict holds.
     for name, p in net.module_.named_parameters():
         p.requires_grad_(name not in state["frozen"])
     _restore_callbacks(net, state["callbacks"])

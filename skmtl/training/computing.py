@@ -115,6 +115,7 @@ def own_defaults(device: str) -> Iterator[None]:
     """
     with ExitStack() as stack:
         stack.enter_context(_FLOAT32)
+        # Tensors without a device are made on the CPU, whatever the caller's default.
         if torch.get_default_device().type != "cpu":
             stack.enter_context(torch.device("cpu"))
         for kind in {"cpu", torch.device(device).type}:
@@ -232,6 +233,7 @@ def on_threads(n_threads: int | None) -> Iterator[None]:
     if n_threads is None or n_threads == found:
         yield
         return
+    # Within another such context, only the outermost one found the caller's number.
     callers = _CALLERS_THREADS.get()
     token = _CALLERS_THREADS.set(found if callers is None else callers)
     torch.set_num_threads(n_threads)
@@ -290,6 +292,7 @@ class StepThreads:
         for n in self.candidates:
             if len(self.times.get(n, ())) < _TRIAL:
                 return n
+        # The shortest, since other processes only make a step longer.
         one, many = (min(self.times[n]) for n in self.candidates)
         self.fixed = self.candidates[1] if many < _GAIN * one else 1
         self.times, self.until_next = {}, _UNTIL_NEXT
@@ -354,6 +357,7 @@ def blocks(
 ) -> Iterator[Inputs]:
     """Arguments of the module, some rows at a time."""
     tensors = as_tensors(table)
+    # Slices would take a good part of the time of a single row.
     if rows is None and len(table) <= BLOCK:
         yield {name: x.to(device) for name, x in tensors.items()}
         return

@@ -82,6 +82,7 @@ class TaskLosses(nn.Module):
 
     def _by_label(self, logits: Tensor, y: Tensor) -> Tensor:
         """Loss of every label, ``(batch, n_tasks)``."""
+        # The usual case, in which no column is copied.
         if len(self.by_label) == 1:
             only: Tensor = self.by_label[0](logits, y)
             return only
@@ -180,6 +181,7 @@ def _of_binary_tasks(
         check_names(given, [str(name) for name in names], "label_weight")
     binary = [task for task, kind in enumerate(kinds) if kind.has_label_weight]
     for task, kind in enumerate(kinds):
+        # A list or a number has a value for every task, a mapping only for some.
         if task not in binary and (not by_name or str(names[task]) in given):
             raise ValueError(
                 f"label_weight multiplies positives, but task {names[task]!r} is of "
@@ -203,6 +205,7 @@ def _ratio(text: str, name: str) -> float:
     try:
         positive, negative = (float(part) for part in text.split(":"))
     except ValueError:
+        # Refused below, as ratios of 0 are.
         positive = negative = 0.0
     if not (0 < positive < np.inf and 0 < negative < np.inf):
         raise ValueError(
@@ -349,6 +352,8 @@ class DivergedError(FloatingPointError):
 
 def check_finite(losses: Tensor) -> None:
     """Raise for the first task whose loss is not finite."""
+    # In the usual case one number is read. The sum of finite losses may overflow, so
+    # that the losses themselves decide.
     if math.isfinite(losses.sum().item()):
         return
     finite = losses.isfinite()
@@ -359,6 +364,7 @@ def check_finite(losses: Tensor) -> None:
 def look_back(weighting: LossWeighting, step: Step) -> None:
     """Call a strategy's `after_step`; raise if it leaves gradients behind."""
     own = list(weighting.parameters())
+    # By identity: whether a gradient was set, whatever its numbers.
     given = [p.grad for p in own]
     weighting.after_step(step)
     if any(p.grad is not old for p, old in zip(own, given, strict=True)):

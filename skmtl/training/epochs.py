@@ -22,7 +22,8 @@ from skmtl.metrics._by_kind import SCORES
 from skmtl.modules.ragged import Inputs
 from skmtl.tasks import TaskKind, TaskKinds
 
-# Training rows that are scored: their order is random, so the first ones are a sample.
+# At most this many training rows are scored: their order is random, so that the first
+# ones are a sample.
 MAX_ROWS = 2**20
 # Seconds between two updates of the progress line.
 REFRESH = 0.2
@@ -49,6 +50,7 @@ class EpochScores(Callback):
         self.names, self.kinds, self.scalars = names, kinds, scalars
 
     def on_epoch_begin(self, net: NeuralNet, **_: object) -> None:
+        # Names that end in "_" are part of a checkpoint, also within an epoch.
         self.parts_: dict[bool, list[tuple[Tensor, Tensor, Tensor | None]]] = {
             True: [],
             False: [],
@@ -82,6 +84,7 @@ class EpochScores(Callback):
             self._record_scalars(net.history)
 
     def _record_scalars(self, history: History) -> None:
+        # A copy, since recording adds keys.
         last = dict(history[-1])
         for key, values in last.items():
             if key == "loss_weight" or key.startswith(("train_task_", "valid_task_")):
@@ -139,6 +142,7 @@ def task_score(
     seen = weight > 0
     if not seen.all():
         label, prediction, weight = label[seen], prediction[seen], weight[seen]
+    # Also without any row, so that there is a first weight below.
     if not kind.has_score(label):
         return math.nan
     # Without sample weights, observed labels weigh the same: counting pairs is faster.
@@ -173,6 +177,8 @@ class TerminalLine:
     def move(self, text: str) -> None:
         """Show something in place of what the line shows now."""
         if self.live:
+            # A line that fills the terminal would wrap, and "\r" would not reach its
+            # start.
             self._write(text[: shutil.get_terminal_size().columns - 1])
 
     def end(self, text: str | None = None) -> None:

@@ -176,6 +176,7 @@ def _tensor(value: Tensor, around: _Around) -> str:
 
 
 def _array(value: np.ndarray, around: _Around) -> str:
+    # The bytes of objects and strings are addresses, those of records include padding.
     if value.dtype.kind in "OTV":
         fields = f", {value.dtype.descr}" if value.dtype.names else ""
         return f"array({as_text(value.tolist(), around)}{fields})"
@@ -230,6 +231,7 @@ def _tuple(value: tuple[Any, ...], around: _Around) -> str:
 
 
 def _set(value: Set[Any], around: _Around) -> str:
+    # Sorted, since the order of a set follows hashes, which differ between processes.
     return f"{{{', '.join(sorted(as_text(one, around) for one in value))}}}"
 
 
@@ -249,6 +251,7 @@ def _function(value: FunctionType, around: _Around) -> str:
 
 
 def _code(value: CodeType, around: _Around) -> str:
+    # Not its file and line, which change although the code is the same.
     parts = [value.co_code, value.co_consts, value.co_names, value.co_freevars]
     return _join(parts, around)
 
@@ -276,6 +279,7 @@ def _object(value: Any, around: _Around) -> str:
     made, arguments, *rest = reduced
     state, *items = [*rest, None, None, None][:3]
     held = [state, *(list(one) for one in items if one is not None)]
+    # Most objects are made from their class alone, and the state says the rest.
     if not (len(arguments) == 1 and arguments[0] is type(value)):
         held = [made, arguments, *held]
     return f"{name}({_join(held, around)})"
@@ -307,6 +311,7 @@ def digest_of(value: object) -> str:
     digest = hashlib.blake2b(digest_size=16)
     for part in _tensors(value):
         digest.update(str((part.dtype, tuple(part.shape))).encode())
+        # As bytes, since numpy has no bfloat16.
         array = part.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy()
         digest.update(array.data)
     return digest.hexdigest()
@@ -320,6 +325,7 @@ def _tensors(value: object) -> list[Tensor]:
     if isinstance(value, Ragged):
         return [value.values, value.offsets]
     if isinstance(value, Mapping):
+        # By name: equal dicts may have been filled in another order.
         return [t for key in sorted(value) for t in _tensors(value[key])]
     if isinstance(value, list | tuple | Bags):
         return [t for one in value for t in _tensors(one)]

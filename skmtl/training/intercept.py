@@ -153,6 +153,7 @@ class OutputCells:
         """Take outputs of some rows, and their weights."""
         z = outputs.astype(np.float64)
         cell = np.floor(z * _CELLS_OF_ONE).astype(np.int64) + _CELLS_EACH_SIDE
+        # The outermost cells also hold all outputs beyond 32 and below -32.
         cell = cell.clip(0, len(self.mass) - 1)
         for task in range(z.shape[1]):
             w, at, n = weight[:, task], cell[:, task], len(self.mass)
@@ -194,6 +195,7 @@ class LatePredictions(Callback):
     def on_epoch_begin(
         self, net: NeuralNet, dataset_train: Sized = (), **_: object
     ) -> None:
+        # Names that end in "_" are part of a checkpoint, also within an epoch.
         self.wait_ = len(dataset_train) - self.n_rows
         self.found_: list[tuple[tuple[Inputs | None, Tensor | None], Tensor]] = []
 
@@ -219,22 +221,25 @@ class LatePredictions(Callback):
             self.found_.append(((inputs, weight), y_pred))
 
     def on_epoch_end(self, net: NeuralNet, **_: object) -> None:
-        self.last_, self.found_ = self.found_, []  # of an epoch that came to its end
+        self.last_, self.found_ = self.found_, []  # of a complete epoch
 
     def parts(self, net: NeuralNet, kinds: TaskKinds) -> list[Part]:
         """Parts whose sum is the mean prediction of the trained network.
 
-        Empty where no epoch came to its end with rows kept.
+        Empty if no epoch was completed with rows kept.
         """
         if not self.last_:
             return []
         kept = [(X, w, z) for (X, w), z in self.last_ if X is not None]
+        # Training has left the network in evaluation mode, with its averaged weights.
         with torch.inference_mode():
             now = [(w, _predicted(net, X, z)) for X, w, z in kept]
         n = len(kinds)
         all_then = _joined(((w, z) for (_, w), z in self.last_), n)
         then, after = _joined(((w, z) for _, w, z in kept), n), _joined(now, n)
         slope = _slopes(then, after, kinds)
+        # Mean of the kept rows now, plus slope times the difference that the mean of
+        # all rows then has from that of the kept ones.
         return [(slope, *all_then), (np.ones_like(slope), *after), (-slope, *then)]
 
 
@@ -264,6 +269,7 @@ def _slopes(
     """
     x, y = (kinds.predict(z.astype(np.float64)) for z, _ in (then, after))
     w = kinds.by_output(then[1])
+    # A task without weight in these rows has 0 / tiny, and a slope of 0.
     mass = w.sum(axis=0).clip(min=np.finfo(float).tiny)
     x, y = (p - (w * p).sum(axis=0) / mass for p in (x, y))
     of_x = (w * x * x).sum(axis=0)

@@ -83,6 +83,7 @@ class _Draws(TorchDispatchMode):
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> object:
+        # torch's tag of operators that draw random numbers.
         if torch.Tag.nondeterministic_seeded not in func.tags:
             return func(*args, **(kwargs or {}))
         generator = (kwargs or {}).get("generator")
@@ -124,6 +125,7 @@ def check_draws(net: NeuralNet, table: RowTable) -> bool:
         For a layer that draws other numbers for a part of the batch.
     """
     found = table.spread(_TRIED)
+    # Rows are repeated if the table has fewer.
     at = torch.arange(_TRIED, device=found.y.device) % len(found)
     module: MultiTaskModule = net.module_
     kinds = dict(module.named_modules())
@@ -144,6 +146,8 @@ def check_draws(net: NeuralNet, table: RowTable) -> bool:
 def _drawn_for(net: NeuralNet, table: TensorTable) -> list[tuple[str, str]]:
     """Layers, and what they draw in training, for the first rows of those tried."""
     module: MultiTaskModule = net.module_
+    # The trial leaves no trace in generators and buffers, which training may change,
+    # and sees nothing within compiled code.
     own, every = generator_states(net.device), _all_states(None)
     training, compiled = module.training, module.compile_sharing
     buffers = [(b, b.clone()) for b in module.buffers()]

@@ -170,6 +170,8 @@ def merge_rows(
         Without rows of weight 0 for all tasks.
     """
     lists = [_same_lists(bag) for bag in table.bags]
+    # Labels are 0 where not observed; whether a weight is above 0 tells these apart.
+    # Ids are below 2**53, so that float64 keeps them.
     key = np.hstack(
         [table.ids, table.bins, table.numeric, *lists, targets.labels, weight > 0],
         dtype=np.float64,
@@ -207,7 +209,7 @@ class BestWeights(EarlyStopping):
     def __init__(self, *, monitor: str, patience: int | None, tol: float) -> None:
         super().__init__(
             monitor=monitor,
-            patience=patience if patience is not None else 2**62,
+            patience=patience if patience is not None else 2**62,  # never stops
             threshold=tol,
             threshold_mode="abs",
             lower_is_better=monitor == "valid_loss",
@@ -244,6 +246,7 @@ class LastGood(Callback):
         return self.kept_
 
     def on_epoch_end(self, net: NeuralNet, **_: object) -> None:
+        # After the only epoch, none can diverge, and the copy would take memory.
         if net.max_epochs > 1:
             state = net.module_.state_dict()
             self.kept_ = {k: v.detach().clone() for k, v in state.items()}
@@ -318,7 +321,7 @@ class StopWhenAsked(Callback):
 
 
 def epoch_is_whole(history: History) -> bool:
-    """Whether the last epoch came to its end, where skorch writes its duration."""
+    """Whether the last epoch is complete: at its end skorch records its duration."""
     return not history or "dur" in history[-1]
 
 
@@ -332,7 +335,7 @@ def train(net: MultiTaskNet, table: RowTable, names: ObjectArray) -> bool:
     Returns
     -------
     bool
-        Whether training came to its end, and was neither interrupted nor diverged.
+        Whether training is complete: it was not interrupted and did not diverge.
 
     Raises
     ------
@@ -343,6 +346,7 @@ def train(net: MultiTaskNet, table: RowTable, names: ObjectArray) -> bool:
     """
     epochs_before, diverged = len(net.history), False
     try:
+        # Not skorch's `fit`, which makes a new network.
         net.partial_fit(table)
     except DivergedError as error:
         weights = _last_good(net)
@@ -357,8 +361,10 @@ def train(net: MultiTaskNet, table: RowTable, names: ObjectArray) -> bool:
             ) from None
         net.module_.load_state_dict(weights)
         _forget_divergence(net)
+        # The epoch that diverged has no loss, which is recorded when it is complete.
         if "train_loss" not in net.history[-1]:
             del net.history[-1]
+        # The exception has left skorch's loop before its own call.
         net.notify("on_train_end", X=table, y=None)
         done = len(net.history) - epochs_before
         warn(
@@ -382,6 +388,7 @@ def _end_interrupted(net: MultiTaskNet, epochs_before: int) -> bool:
         del net.history[-1]
     done = len(net.history) - epochs_before
     if done == 0:
+        # skorch swallowed it. Nothing was trained that could be kept.
         raise KeyboardInterrupt
     if not whole:
         warn(

@@ -197,6 +197,7 @@ def _check_same(
     try:
         now = [] if features is None else _named(features, seen)
     except ValueError:
+        # Raises below, where the message names the columns of the network.
         now = None
     if now is None or set(now) != set(own):
         raise ValueError(

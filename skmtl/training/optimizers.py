@@ -55,6 +55,8 @@ def touched_rows(gradient: Tensor) -> tuple[Tensor, Tensor]:
     if gradient.is_coalesced() or not on_cpu or not n_reads or not packable:
         gradient = gradient.coalesce()
         return gradient.indices()[0], gradient.values()
+    # Keys are sorted by row, then by place, so that a row's reads are summed in the
+    # order of the batch.
     # torch's `coalesce` does the same but takes ten times as long: numpy sorts integers
     # with vector instructions, and an embedding bag sums rows with prefetching.
     keys = indices.numpy() << bits
@@ -82,6 +84,7 @@ def join_rows(gradients: list[Tensor]) -> Tensor:
 
 
 def _sparse(rows: Tensor, values: Tensor, like: Tensor) -> Tensor:
+    # Without an explicit choice, torch warns that it does not check the indices.
     return torch.sparse_coo_tensor(
         rows[None], values, like.shape, check_invariants=False
     )
@@ -157,6 +160,7 @@ class LazyAdam(torch.optim.Optimizer):
     def _update_rows(self, table: Tensor, group: ParamGroup) -> None:
         rows, g = touched_rows(table.grad)  # type: ignore[arg-type]
         step, *moments = self._state(table)
+        # The touched rows are copied, updated like a layer, and written back.
         whole = table, *moments
         moved, m, v = (one.index_select(0, rows) for one in whole)
         _adam([moved], [g], [(step, m, v)], group)
@@ -167,6 +171,7 @@ class LazyAdam(torch.optim.Optimizer):
         """Step and moments of a parameter, the step counted."""
         state = self.state[p]
         if not state:
+            # A tensor, which torch's kernel requires.
             state["step"] = torch.zeros((), device=p.device)
             state["exp_avg"] = torch.zeros_like(p)
             state["exp_avg_sq"] = torch.zeros_like(p)
@@ -198,7 +203,7 @@ def _adam(
         gradients,
         m,
         v,
-        [],
+        [],  # maxima of second moments, for amsgrad only
         steps,
         lr=group["lr"],
         beta1=beta1,
@@ -302,6 +307,7 @@ class JointOptimizer(torch.optim.Optimizer):
         return {p: state for part in self.parts for p, state in part.state.items()}
 
     def __getstate__(self) -> dict[str, object]:
+        # That of the base class has groups and state, but not the parts that hold them.
         return {"parts": self.parts, "defaults": self.defaults}
 
     def __setstate__(self, state: dict[str, object]) -> None:
@@ -392,6 +398,7 @@ class WeightAverage:
 
     def show(self) -> None:
         """Put the average into the parameters."""
+        # The steps since the last reading count too.
         if self.n_steps > self.read_at:
             self._read()
         self._swap(shown=True)
@@ -402,6 +409,7 @@ class WeightAverage:
 
     @torch.no_grad()
     def _read(self) -> None:
+        # This reading stands for the steps since the last one, of all n_steps.
         share = 1 - self.read_at / self.n_steps
         torch._foreach_lerp_(self.means, [p.detach() for p in self.parameters], share)
         self.read_at = self.n_steps
@@ -409,6 +417,8 @@ class WeightAverage:
     def _swap(self, *, shown: bool) -> None:
         if self.shown == shown:
             return
+        # Storage is exchanged instead of numbers, and parameters stay the objects that
+        # optimisers know.
         for k, p in enumerate(self.parameters):
             p.data, self.means[k] = self.means[k], p.data
         self.shown = shown
@@ -473,6 +483,7 @@ def with_own_parameters(
     """
     make = _NAMED[made] if isinstance(made, str) else made
     kind = make.func if isinstance(make, partial) else make
+    # LBFGS requires a closure. Nothing is known of what a function makes.
     step = inspect.signature(getattr(kind, "step", lambda closure=None: None))
     if any(p.default is p.empty for n, p in step.parameters.items() if n == "closure"):
         raise ValueError(
@@ -538,6 +549,8 @@ def replace_parameter(
     if state is None:
         return
     for name, value in state.items():
+        # Moments and sums have a row for each row of the table; the count of steps is
+        # kept.
         if torch.is_tensor(value) and value.shape[:1] == old.shape[:1]:
             value = value[rows.to(value.device)]
             value[fresh.to(value.device)] = 0

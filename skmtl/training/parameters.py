@@ -95,6 +95,7 @@ class Parameters:
         super().__init_subclass__(**kwargs)
         own = _declared(cls)
         inherited = cls._parameters
+        # The parameters of a class come first in its signature, as in its docstring.
         cls._parameters = own | {k: v for k, v in inherited.items() if k not in own}
         if "_parameter_constraints" not in vars(cls):
             allowed = {name: one.allowed for name, one in own.items()}
@@ -113,6 +114,7 @@ def _declared(cls: type[Parameters]) -> dict[str, Parameter]:
         value = vars(cls).get(name)
         if isinstance(value, Parameter):
             own[name] = value
+        # An inherited field with another default, such as ``n_task_experts: int = 1``.
         elif name in cls._parameters and name in vars(cls):
             own[name] = replace(cls._parameters[name], default=value)
         else:
@@ -132,6 +134,7 @@ def _constructor(parameters: dict[str, Parameter]) -> Callable[..., None]:
         for name, one in parameters.items():
             setattr(self, name, params.get(name, one.default))
 
+    # scikit-learn finds hyperparameters in the signature, and help() shows it.
     __init__.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
         [
             inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD),

@@ -102,6 +102,7 @@ def labelled(
         if not len(block.table):
             continue
         with block.named_in_errors():
+            # A single block may have only weights of 0.
             targets = ranker._complete(check_targets(columns.labels(block), classes))
             weight = task_weights(
                 columns.weight(block), targets.observed, targets.names, some=False
@@ -135,6 +136,7 @@ class LabelCounts:
         sums = [np.bincount(codes, weight[:, t]) for t in range(weight.shape[1])]
         found = pd.DataFrame(labels).iloc[starts].itertuples(index=False, name=None)
         for k, cells in enumerate(found):
+            # NaN differs from itself, and would be a new key each time.
             key = tuple(None if pd.isna(cell) else cell for cell in cells)
             place = self.rows.setdefault(key, len(self.rows))
             if place == len(self.counts):
@@ -170,6 +172,8 @@ def same_rows(
     codes = np.zeros(len(labels), dtype=np.int64)
     table = pd.DataFrame(labels)
     for name in table:
+        # A missing label has code -1. Numbers are made small again after each column,
+        # so that none overflows, however many columns there are.
         own, distinct = pd.factorize(table[name])
         codes = pd.factorize(codes * (len(distinct) + 1) + own + 1)[0]
     starts = np.full(codes.max(initial=-1) + 1, len(codes))
@@ -216,6 +220,8 @@ class LabelKinds:
         states = np.array([np.frombuffer(key, np.int8) for key in self.places])
         rarest_first = np.argsort(((states == 2) * self.counts[:, None]).sum(axis=0))
         order = np.lexsort([states[:, t] for t in rarest_first[::-1]])
+        # As in `validation_rows`: at even distances in the order of labels, where each
+        # kind takes as many places as it has rows.
         at = (np.arange(n_wanted) + rng.uniform()) * n_rows / n_wanted
         ends = np.cumsum(self.counts[order])
         found = np.zeros(len(order), dtype=np.int64)

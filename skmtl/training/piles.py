@@ -258,6 +258,7 @@ class Piles(EncodedBlocks):
         entries = [bag.values.astype(kind) for bag in rows.bags]
         for name, part in enumerate([rows.records, *entries]):
             data = np.ascontiguousarray(part).reshape(-1).view(np.uint8).data
+            # They identify the rows, so that nobody has to read them for that.
             self.checksums[p] = zlib.crc32(data, int(self.checksums[p]))
             with open(self._path(p, name), "ab", buffering=0) as file:
                 _write_all(file, data)
@@ -364,6 +365,7 @@ class PileWriter:
             pile = (len(self) + np.arange(len(table))) // self.rows_of_pile
         else:
             wanted = min(-(-self.n_rows // self.rows_of_pile), _MOST_PILES)
+            # numpy's stable sort of 16 bits is a radix sort, in linear time.
             pile = self.rng.integers(0, wanted, len(table), dtype=np.int16)
         self._piles.add(table, labels, weight, pile)
 
@@ -438,6 +440,8 @@ class PileBatches(RowBatches):
             # As in memory, to the last bit.
             rows = iter([torch.randperm(sizes[0], generator=generator_of("cpu"))])
         elif self.shuffle:
+            # Piles are shuffled one by one while steps draw from the same generator, so
+            # a generator of the pass's own is seeded when the pass begins.
             given = generator_of("cpu")
             order = torch.randperm(len(order), generator=given).tolist()
             own = torch.Generator()
@@ -476,6 +480,8 @@ class PileBatches(RowBatches):
                 ready = coming
                 coming = None
                 if p is not None:
+                    # Drawn here, in the order of the piles, not in the thread of the
+                    # reader.
                     rows = None if orders is None else next(orders)
                     coming = reader.submit(self._read, p, rows)
                 if ready is not None:

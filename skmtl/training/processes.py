@@ -94,6 +94,8 @@ class SharedRows(OwnRows):
                 with drawn_for(rows):
                     yield self.table.rows(at)
             else:
+                # No row of this block is here, but its numbers must be drawn, so that
+                # the next block has those that it has in one process.
                 X, target = self.table.rows(slice(0, 1))
                 with elsewhere(rows):
                     forward(X, *target)
@@ -135,6 +137,7 @@ class ProcessGroup(Processes):
         )
         rng, seed = super().random_numbers(ranker, tasks, kind)
         if ranker.random_state is None:
+            # Without a random_state every process has drawn another seed.
             seed = self._of_all(seed)[0]
             rng = np.random.RandomState(seed)
             seed = int(rng.randint(2**31 - 1))
@@ -225,7 +228,8 @@ class ProcessGroup(Processes):
                 outcome = work(lambda: self._reduced(torch.ones(1)))
             except Exception as raised:
                 error = raised
-        # All of them tell each other whether they work, until no one does.
+        # All of them tell each other whether they work, until no one does. A process
+        # that only waited would run into the timeout of the group.
         while self._reduced(torch.zeros(1)).item():
             pass
         self._raise_of_all(error)
@@ -272,6 +276,7 @@ class ProcessGroup(Processes):
         dense = [(p, g) for p, g in trained if not g.is_sparse]
         tables = [(p, g) for p, g in trained if g.is_sparse]
         if dense:
+            # One message instead of one for each parameter.
             flat = torch.cat([g.reshape(-1) for _, g in dense])
             sums = self._reduced(flat).split([g.numel() for _, g in dense])
             for (p, _), total in zip(dense, sums, strict=True):
@@ -284,6 +289,7 @@ class ProcessGroup(Processes):
     def outputs(self, module: MultiTaskModule, X: Inputs, n_rows: int) -> Tensor:
         count = -(-n_rows // self.n)
         at = torch.arange(self.rank * count, (self.rank + 1) * count)
+        # The last row stands in where rows do not divide: gathering needs equal shapes.
         at = at.clamp_(max=n_rows - 1)
         own = module(**{name: x[at] for name, x in X.items()})
         return self._gathered(own).flatten(0, 1)[:n_rows]
@@ -300,11 +306,14 @@ class ProcessGroup(Processes):
 
     def _joined_rows(self, gradients: list[Tensor]) -> list[Tensor]:
         """Sparse gradients with the rows of all processes, in the order of ranks."""
+        # Summed by row first, so that each process sends a row only once.
         own = [sum_by_row(g) for g in gradients]
         lengths = self._gathered(torch.tensor([len(g._values()) for g in own]))
         widths = torch.tensor([_PLACE + g.shape[1] for g in own])
         longest = int((lengths * widths).sum(dim=1).max())
         # Places come first, and are integers of two floats each.
+        # Of one length in all processes, and even, so that the next one's places can be
+        # viewed as integers of 64 bits.
         buffer = own[0]._values().new_empty(longest + longest % _PLACE)
         places = [g._indices()[0].view(torch.float32) for g in own]
         parts = [*places, *(g._values().reshape(-1) for g in own)]
@@ -394,7 +403,8 @@ class _Join(torch.autograd.Function):
         to_losses = None if of_losses is None else part.share * of_losses
         to_outputs = None
         if of_outputs is not None:
-            # Every process goes back from the n-th part of what it computes of all.
+            # Only penalties read outputs. Each process goes back from an n-th of the
+            # penalty of the whole batch, but no other one reaches the rows here.
             first = ctx.group.rank * ctx.shape[0]
             own = of_outputs[first : first + ctx.shape[0]]
             to_outputs = of_outputs.new_zeros(ctx.shape)

@@ -246,6 +246,8 @@ class SourceFit(Fit):
 
     def _rows(self) -> tuple[EncodedInput, TrainingRows]:
         processes, start = self.processes, self.start
+        # One process counts for all, so that the source is read once, and the result
+        # has the same bits everywhere.
         encoder, counts = processes.led(0, self._count)
         start.add_pretrained(self.pretrained, encoder)
         self._take_labels(counts)
@@ -340,6 +342,7 @@ class SourceFit(Fit):
         line = self._line("pass 2 of 2, encoding", self.source, at_block)
         rng, n_rows = np.random.default_rng(self.seed), self.counts.n_rows
         train = PileWriter(self._new_piles, self.counts.weighted, n_rows, rng)
+        # Not scattered: a scorer reads rows and labels in the same order.
         aside = PileWriter(self._new_piles, self.counts.weighted)
         positives, every = np.zeros((2, len(self.targets.names)))
         for one, table in self._encoded(encoder, self.source, self.columns, line):
@@ -430,6 +433,7 @@ class SourceFit(Fit):
     ) -> Piles:
         """Encode rows for validation, and write them."""
         line = self._line("encoding X_val", source, at_block)
+        # Whether weights differ is only known after this pass, the only one.
         rows, seen = PileWriter(self._new_piles, weighted=True), False
         for one, table in self._encoded(encoder, source, columns, line):
             rows.add(table, one.targets.labels, one.weight)

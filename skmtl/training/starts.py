@@ -77,6 +77,7 @@ def random_numbers(
     # Hyperparameters, those of parts included; what a fit has set ends in "_".
     own = {name: value for name, value in vars(ranker).items() if name[-1] != "_"}
     given = [ranker, *_values(own), *weighting.modules()]
+    # Generators of the fit's own only reach code that asks for them.
     if ranker.compile or weighting.draws_globally or not all(map(_is_known, given)):
         return seeded(seed, ranker.device)
     return own_generators(seed, ranker.device)
@@ -254,7 +255,7 @@ class Start:
                 n_threads=ranker.n_threads,
                 max_epochs=max_epochs,
                 batch_size=batch_size,
-                train_split=None,
+                train_split=None,  # until the fit sets its validation rows
                 device=without_index(ranker.device),
                 verbose=0,
             )
@@ -281,6 +282,7 @@ class WarmStart(Start):
 
     def kinds(self, given: list[TaskKind], names: list[str]) -> list[TaskKind]:
         self._check_tasks(names)
+        # Not by `==`, which also compares what was learnt, such as classes and scales.
         before = list(self.ranker._kinds)
         changed = [
             f"{old!r}, found {new!r}"
@@ -367,6 +369,7 @@ class NextTable(WarmStart):
     what: ClassVar[str] = "partial_fit"
 
     def classes(self, announced: ClassesLike) -> ClassesLike:
+        # A later table of a single task may hold only one of its two labels.
         return announced if self.ranker._multioutput else self.ranker.classes_
 
     def seed(self, seed: int) -> int:
@@ -407,6 +410,7 @@ class NextTable(WarmStart):
         known = ranker._masses
         means = means_after(expected, known, data.targets.labels, w, kinds)
         found = fit_intercept([rows.outputs(net)], means, kinds)
+        # There is no solution without labels in this table: the intercept stays.
         constant = kinds.by_output(kinds.is_constant(means))
         return np.where(constant, ranker.intercept_, found)
 
@@ -415,6 +419,7 @@ def retune(net: MultiTaskNet, ranker: TrainableRanker) -> None:
     """Set the ranker's learning rate, schedule and decay in a net that continues."""
     weighting = net.criterion_.weighting
     own = {id(p) for p in weighting.parameters()}
+    # Rates are multiplied, since groups have their own, such as those of bins.
     ratio = float(ranker.learning_rate) / net.lr
     for optimizer in net.all_optimizers:
         for group in optimizer.param_groups:

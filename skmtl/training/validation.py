@@ -166,6 +166,7 @@ def judges_predictions(scorer: object) -> bool:
     It gets encoded rows, which are encoded once for all epochs. Others get the caller's
     table.
     """
+    # `check_scorer` may have bound groups in a partial.
     return isinstance(getattr(scorer, "func", scorer), BaseScorer)
 
 
@@ -376,6 +377,7 @@ def validation_rows(
     n = len(labels)
     n_valid = n_rows_aside(fraction, n)
     rarest_first = np.argsort((labels * observed).sum(axis=0), kind="stable")
+    # lexsort sorts by the last key first: rarest task last, random numbers first.
     keys: list[AnyArray] = [rng.permutation(n)]
     for task in rarest_first[::-1]:
         keys += [observed[:, task], labels[:, task]]
