@@ -99,6 +99,7 @@ class TransferTowers(Towers):
         self.order = topological_order(self.parents)
         self.calibrator_weight = calibrator_weight
         self.hidden = side_by_side(len(parents), width, units, dropout)
+        # Keys of a ModuleDict are strings; a first task has nothing to attend to.
         self.transfer = nn.ModuleDict(
             {str(t): Transfer(units[-1], len(p)) for t, p in enumerate(parents) if p}
         )
@@ -129,6 +130,7 @@ class TransferTowers(Towers):
         if not edges or not self.calibrator_weight:
             return logits.new_zeros(())
         task, parent = torch.tensor(edges, device=logits.device).T
+        # Further outputs of a task are not log-odds.
         if len(self.first) < logits.shape[1]:
             logits = logits[:, self.first]
         proba = logits.sigmoid()

@@ -81,7 +81,9 @@ class SomeColumns(Embedding):
         first = list(accumulate(sizes, initial=0))
         own = accumulate((sizes[v] for v in self.read), initial=0)
         self.shift_of = {
-            v: first[v] - row for v, row in zip(self.read, own, strict=False)
+            # `accumulate` also gives the end of all, hence not strict.
+            v: first[v] - row
+            for v, row in zip(self.read, own, strict=False)
         }
         shifts = [self.shift_of[v] for v in self.id_vocabularies]
         tensor = torch.tensor(shifts, dtype=torch.int64, device=self.id_places.device)
@@ -112,6 +114,7 @@ class SomeColumns(Embedding):
     def grow(self, sizes: Sequence[int], start: Tensor, new: Tensor) -> list[Grown]:
         """Give the vocabularies that are read more rows, as `Embedding.grow` says."""
         first = list(accumulate(sizes, initial=0))
+        # There may be no vocabulary at all, and cat needs a tensor.
         none = start[:0]
         parts = {v: slice(first[v], first[v] + sizes[v]) for v in self.read}
         rows = [start[part] - self.shift_of[v] for v, part in parts.items()]
@@ -185,6 +188,8 @@ class BiasTower(nn.Module):
         super().__init__()
         self.embedding = embedding
         self.hidden = Dense(embedding.width, units, relu=True)
+        # Without a bias, which the towers have. At 0, so that training starts at the
+        # rates; the hidden layer is not, so that these weights get a gradient.
         self.output = Dense(units, sum(n_scores), bias=False)
         nn.init.zeros_(self.output.weight)
         places, first = [], 0

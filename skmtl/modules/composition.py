@@ -353,6 +353,7 @@ class PooledTower(Towers):
     def start_at(self, rates: Tensor) -> None:
         """Set the output bias so that the first predictions are the largest rate."""
         with torch.no_grad():
+            # A row is positive if any task is, so at least as often as each of them.
             self.output.bias.fill_(rates.max().logit())
 
     def forward(self, representation: Tensor) -> Tensor:
@@ -373,6 +374,7 @@ def _checked(part: P, name: str, kind: type[Part]) -> P:
 def _joined(blocks: Sequence[Tensor]) -> Tensor:
     """Representations of all blocks of rows; one for all tasks stays one."""
     n_tasks = len(blocks[0])
+    # One tensor expanded for all tasks is copied once, and expanded again.
     if blocks[0].stride(0) == 0:
         blocks = [block[:1] for block in blocks]
     return torch.cat(list(blocks), dim=1).expand(n_tasks, -1, -1)
@@ -408,6 +410,7 @@ class OutputPlaces(nn.Module):
     def start_at(self, rates: Tensor, biases: Tensor) -> None:
         """Set biases to the logits of `rates`, of shape (sum(n_outputs),)."""
         with torch.no_grad():
+            # Places that no task uses stay at 0.
             started = rates.new_zeros(biases.numel())
             started[self.used] = rates.logit()
             biases.copy_(started.view_as(biases))
@@ -458,6 +461,7 @@ class OrderedThresholds(nn.Module):
         thresholds = -rates.double().logit()
         with torch.no_grad():
             self.first.copy_(thresholds[:1])
+            # The inverse of softplus, which is -inf for a gap of 0 between equal rates.
             gaps = thresholds.diff().clamp(min=1e-4)
             self.steps.copy_(gaps + torch.log(-torch.expm1(-gaps)))
 
@@ -516,8 +520,10 @@ class TowersWithHeads(Towers):
         self.towers = towers
         self.heads = nn.ModuleList(head or nn.Identity() for head in heads)
         self.n_scores, self.n_outputs = list(n_scores), list(n_outputs)
+        # A head reads numbers of its own task only, so these are as in the towers.
         self.independent = towers.independent
         self.broadcasts = towers.broadcasts
+        # Only then: training takes None to mean that there is no penalty.
         if towers.penalty is not None:
             self.penalty = self._penalty
 
@@ -527,6 +533,7 @@ class TowersWithHeads(Towers):
         for head, own in zip(self.heads, rates.split(self.n_outputs), strict=True):
             if isinstance(head, OrderedThresholds):
                 head.start_at(own)
+                # A logit of 0: the thresholds alone give the rates.
                 own = torch.full_like(own[:1], 0.5)
             inner.append(own)
         self.towers.start_at(torch.cat(inner))

@@ -71,5 +71,6 @@ class CrossStitchBottoms(Sharing):
         x = x.expand(self.n_tasks, *x.shape)
         for layer, stitch in zip(self.layers, self.stitches, strict=True):
             x = self.dropout(layer(x))
+            # Rows and units of a task side by side: one product mixes all of them.
             x = (stitch @ x.flatten(1)).unflatten(1, x.shape[1:])
         return x

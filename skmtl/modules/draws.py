@@ -110,6 +110,7 @@ def in_blocks(function: Callable[[Tensor], T], x: Tensor, size: int) -> list[T]:
 @contextmanager
 def elsewhere(rows: RowsHere) -> Iterator[None]:
     """Context that draws the numbers of another process's block, for any one row."""
+    # The result is not used; only the generator has to advance.
     with drawn_for(RowsHere(0, 1, rows.n)), torch.no_grad():
         yield
 
@@ -126,6 +127,7 @@ def own_generators(seed: int, device: str) -> Iterator[None]:
 
     Only what asks `generator_of` does.
     """
+    # The CPU's in any case, since orders of rows are drawn on the CPU.
     kinds = {"cpu": "cpu", torch.device(device).type: device}
     made = {kind: torch.Generator(one).manual_seed(seed) for kind, one in kinds.items()}
     token = _OWN.set(made)
@@ -215,6 +217,7 @@ class Dropout(nn.Dropout):
         if here is None:
             kept = torch.empty_like(input)
         else:
+            # Drawn for the whole batch, and cut to the rows here below.
             kept = input.new_empty(*input.shape[:-2], here.n, input.shape[-1])
         kept.bernoulli_(1 - self.p, generator=generator)
         if here is not None:

@@ -458,7 +458,10 @@ class IdTables(nn.Module):
             return [self._rows(ids, 0)]
         ids = ids - self.shifts.to(ids.dtype)
         return [
-            self._rows(ids[:, read], g) for g, read in enumerate(self.reads) if read
+            # A table that only columns of lists read has no rows here.
+            self._rows(ids[:, read], g)
+            for g, read in enumerate(self.reads)
+            if read
         ]
 
     def entries(self, ids: Tensor, vocabulary: int) -> Tensor:
@@ -477,6 +480,7 @@ class IdTables(nn.Module):
         n = len(self.columns[g])
         if rows.shape[1] == n:
             return rows
+        # An id that is hashed several times has the sum of its rows.
         return rows[:, :n].index_add(1, getattr(self, f"owners{g}"), rows[:, n:])
 
     def _look_up(self, ids: Tensor, g: int) -> Tensor:

@@ -109,6 +109,7 @@ def given_parents(
     for task, before in enumerate(parents):
         rate = rates[task]
         if before:
+            # Only the first output of a binary task is its log-odds.
             rate = rate / torch.stack([rates[p][:1] for p in before]).amin(dim=0)
         # Conditional rates of 1 occur (a task that copies another).
         given.append(rate.clamp(1e-6, 1 - 1e-3) if binary[task] else rate)
@@ -133,6 +134,7 @@ def multiply_along(
         own = logits[task]
         log_p[task] = log_sigmoid(own if own.shape[-1] == 1 else own[..., :1])
         if parents[task]:
+            # Not above any of the parents: their smallest probability is multiplied.
             before = torch.stack([log_p[p] for p in parents[task]])
             log_p[task] = log_p[task] + before.amin(dim=0)
     return [

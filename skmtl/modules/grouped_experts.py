@@ -61,6 +61,7 @@ class GroupedExperts(nn.Module):
         if self.one_input:
             hidden = self.first(x)
         else:
+            # The experts of each task in turn, before the shared ones.
             of_tasks = self.of_tasks(x[:-1]).transpose(0, 1).flatten(1)
             hidden = torch.cat([of_tasks, self.shared(x[-1])], dim=1)
         hidden = hidden.unflatten(1, (self.n_experts, self.first_units))

@@ -74,6 +74,7 @@ class Dense(nn.Module):
         super().__init__()
         self.relu = relu
         generator, bound = generator_of("cpu"), 1 / math.sqrt(width)
+        # The draws of torch.nn.Linear, in its layout.
         start = torch.empty(room_for(n_units, width))
         nn.init.kaiming_uniform_(start, a=math.sqrt(5), generator=generator)
         self.weight = nn.Parameter(start.t().contiguous())
@@ -108,6 +109,7 @@ class TaskLinear(nn.Module):
     def __init__(self, n: int, width: int, n_units: int, *, relu: bool = False) -> None:
         super().__init__()
         self.relu = relu
+        # torch.nn.Linear's bounds: kaiming_uniform_ with a=sqrt(5) is 1 / sqrt(width).
         self.weight = nn.Parameter(torch.empty(room_for(n, width, n_units)))
         self.bias = nn.Parameter(torch.empty(n, 1, n_units))
         bound = 1.0 / math.sqrt(width)
@@ -380,7 +382,7 @@ def uses_onednn(x: Tensor) -> bool:
         not torch.compiler.is_compiling()
         and x.dtype is torch.float32
         and x.device.type == "cpu"
-        and x.numel() > 0
+        and x.numel() > 0  # oneDNN refuses an input of width 0
         and not torch.is_autocast_enabled("cpu")
         and _available()
     )
@@ -473,6 +475,7 @@ class _Linear(torch.autograd.Function):
         ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, relu: bool
     ) -> Tensor:
         out = product(x, weight, bias, relu)
+        # Whether the output is above 0 is all that the gradient of a ReLU needs.
         ctx.save_for_backward(x, weight, out if relu else None)
         return out
 

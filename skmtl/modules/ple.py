@@ -72,8 +72,10 @@ class ExtractionLevel(Mixture):
     def mixture(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Gate weights, 0 for other tasks' experts, and the experts' outputs."""
         experts = self.experts(x)
+        # The first level has one input, for all tasks and the shared experts.
         each = x.expand(self.n_tasks + 1, *x.shape) if x.dim() == 2 else x
         own = softmax(self.gates(each[: self.n_tasks])).transpose(0, 1)
+        # Over all experts, 0 for other tasks' own: one product makes all mixtures.
         weights = own.new_zeros(*own.shape[:2], experts.shape[1])
         # shape[0], because torch.export treats len() as a constant.
         readable = self.readable.expand(own.shape[0], -1, -1)

@@ -94,6 +94,7 @@ class PretrainedRows(nn.Module):
         vector_of[rows] = torch.arange(1, n + 1)
         self.register_buffer("vector_of", vector_of)
         self.register_buffer("own_of", without.cumsum(0) * without)
+        # Row 0 of both tables is zero, for ids that read the other one only.
         self.own = nn.Parameter(F.pad(own[without], (0, 0, 1, 0)))
         vectors = F.pad(vectors, (0, 0, 1, 0))
         if frozen:
@@ -146,6 +147,8 @@ class PretrainedRows(nn.Module):
         n, device = len(self.own), self.own_of.device
         start, new = start.to(device), new.to(device)
         own_of, vector_of = self.own_of[start], self.vector_of[start]
+        # Old rows keep their places. New ids come after them, and start from the row
+        # that they read before.
         own = torch.cat([torch.arange(n, device=device), own_of[new]])
         fresh = torch.arange(len(own), device=device) >= n
         found = grown(self.own, own.cpu(), fresh.cpu())

@@ -98,6 +98,7 @@ class Part(nn.Module):
 def _overrides(cls: type, method: str, member: str) -> bool:
     """Whether a method is overridden below the class that defines its description."""
     written = _written(cls, method)
+    # The newest definition is the default: never overridden, or set back since.
     if not written or written[0][1] is written[-1][1]:
         return False
     return written[0][0] < _written(cls, member)[0][0]

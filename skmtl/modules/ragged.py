@@ -35,16 +35,19 @@ class Ragged:
     @cached_property
     def row(self) -> Tensor:
         """Row of each entry."""
+        # With the size given, a GPU need not be waited for.
         return torch.repeat_interleave(self.lengths, output_size=len(self.values))
 
     def __getitem__(self, rows: slice | Tensor) -> Ragged:
         if isinstance(rows, slice) and rows.step in (None, 1):
+            # Consecutive rows are views of the entries.
             start, stop, _ = rows.indices(len(self))
             offsets = self.offsets[start : max(start, stop) + 1]
             return Ragged(self.values[offsets[0] : offsets[-1]], offsets - offsets[0])
         lengths = self.lengths[rows]
         offsets = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
         total = int(offsets[-1])
+        # Old place of each row's first entry minus the new one, as for all its entries.
         jump = self.offsets[:-1][rows] - offsets[:-1]
         at = torch.repeat_interleave(jump, lengths, output_size=total)
         at += torch.arange(total, device=at.device)

@@ -335,6 +335,7 @@ class ExpertMixture(Mixture):
             draw = partial(torch.rand, generator=generator, device=device)
             chance = drawn(draw, logits.shape, 0)
             dropped = chance < self.gate_dropout
+            # Without any expert, the softmax would be NaN.
             dropped &= ~dropped.all(dim=2, keepdim=True)
             logits = logits.masked_fill(dropped, -torch.inf)
         return softmax(logits)
@@ -390,6 +391,7 @@ class _MixedLayer(torch.autograd.Function):
         if need_gates:
             experts = out.unflatten(1, (gates.shape[2], -1))
             of_gates = torch.bmm(gradients[0], experts.transpose(1, 2))
+        # Nothing else refers to this gradient, so the ReLU may change it in place.
         g = torch.bmm(gates.transpose(1, 2), gradients[0]).flatten(1)
         g = before_relu(g, out, in_place=True)
         return (
@@ -428,6 +430,7 @@ def softmax(logits: Tensor) -> Tensor:
 class _Softmax(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, logits: Tensor) -> Tensor:
+        # The largest logit is subtracted, so that no exponential overflows.
         weights = (logits - logits.amax(dim=-1, keepdim=True)).exp_()
         weights /= weights.sum(dim=-1, keepdim=True)
         ctx.save_for_backward(weights)

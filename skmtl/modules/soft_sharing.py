@@ -48,6 +48,7 @@ class SoftlySharedBottoms(TaskBottoms):
         measure = _spread if self.distance == "l2" else _trace_norm
         total = logits.new_zeros(())
         if self.n_tasks > 1:
+            # Layers of dropout have no parameters.
             for layer in self.layers:
                 if isinstance(layer, TaskLinear):
                     rows = torch.cat([layer.weight, layer.bias], dim=1).flatten(1)

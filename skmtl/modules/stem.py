@@ -83,6 +83,7 @@ class EmbeddingExperts(Sharing):
     def forward(self, x: Tensor) -> Tensor:
         weights, experts = self.mixture(x)
         mixed = torch.bmm(weights * self.own, experts)
+        # Experts of other tasks count in the forward pass, but get no gradient.
         mixed = mixed + torch.bmm(weights * self.others, experts.detach())
         return mixed.transpose(0, 1)
 

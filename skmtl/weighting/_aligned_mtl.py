@@ -61,6 +61,7 @@ class AlignedMTL(TorchJDWeighting):
 
     def solve(self, gramian: Tensor, losses: Tensor, active: Tensor) -> Tensor:
         assert self.inner is not None
+        # In every step, since other tasks may be active; TorchJD's default is 1 / n.
         preference = self.preference_[active].to(gramian)
         self.inner.weighting.pref_vector = preference / len(preference)
         return self._run(gramian)

@@ -142,6 +142,8 @@ class LossWeighting(Part):
         step : Step
             Losses of the batch, and methods that go back from them.
         """
+        # A graph of the strategy alone: its weights are needed before the network's
+        # graph, which is gone through only once.
         losses = step.losses.detach().requires_grad_()
         self(losses).backward()
         assert losses.grad is not None
@@ -278,6 +280,7 @@ class InitialLosses(LossWeighting):
         return self
 
     def begin(self, measure: Callable[[], Tensor]) -> None:
+        # Not again in a warm start, where the network is trained already.
         if self.initial.isnan().all():
             self.initial = measure()
             self.first(self.initial)

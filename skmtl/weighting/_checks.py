@@ -53,6 +53,7 @@ def check_number(
         return
     strategy = type(weighting).__name__
     kind = "an integer" if whole else "a number"
+    # bool is an Integral, but True is hardly meant as a number.
     if isinstance(value, bool) or not isinstance(value, Integral if whole else Real):
         other = ", or None" if optional else ""
         raise TypeError(f"{name} of {strategy} must be {kind}{other}, found {value!r}.")

@@ -100,6 +100,7 @@ class FAMO(LossWeighting):
     def forward(self, losses: Tensor) -> Tensor:
         seen = losses.detach()
         active = seen > 0
+        # Without a graph: the derivative of this sum by a loss is to be its weight.
         share = torch.where(active, self._shares(active) / (seen + _EPSILON), 0.0)
         weights = share * (active.sum() / share.sum().clamp(min=_EPSILON))
         return torch.dot(weights, losses)
@@ -109,6 +110,7 @@ class FAMO(LossWeighting):
         active = before > 0
         fall = torch.where(active, _log(before) - _log(after), 0.0)
         shares = self._shares(active)
+        # The Jacobian of the softmax, diag(z) - z z', times the falls.
         slope = shares * (fall - torch.dot(shares, fall)) + self.gamma * self.logits
         if slope.isfinite().all():  # otherwise the next loss ends training
             self._descend(slope, active)

@@ -69,6 +69,7 @@ class GradientWeighting(LossWeighting):
     def backward(self, step: Step) -> None:
         step.through_towers(torch.ones_like(step.losses), apart=True)
         with torch.no_grad():
+            # Solvers factorize it, and it is nearly singular if gradients are alike.
             gramian = step.gramian(self.at).double()
             weights = self.weigh(gramian, step.losses.detach().double())
             # If a solver fails, the weights of the previous step stay in force.

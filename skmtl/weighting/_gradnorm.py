@@ -89,7 +89,9 @@ class GradNorm(InitialLosses, GradientWeighting):
     def backward(self, step: Step) -> None:
         weights = self.current()
         step.through_towers(weights, apart=True)
+        # The Gramian is of the unweighted losses.
         norms = weights * step.gramian(self.at).diagonal().clamp(min=0).sqrt()
+        # The ranker's optimiser steps it, like every parameter of the criterion.
         self.log_weights.grad = self.slope(norms, step.losses.detach())
         step.descend()
 

@@ -164,6 +164,7 @@ def min_norm(gramian: Tensor) -> Tensor:
     """
     if len(gramian) == 2:
         (a, b), (_, c) = gramian.tolist()
+        # Squared distance of the two vectors: for equal ones any weights will do.
         spread = a + c - 2 * b
         first = 0.5 if spread <= 0 else min(max((c - b) / spread, 0.0), 1.0)
         return gramian.new_tensor([first, 1.0 - first])
@@ -173,6 +174,7 @@ def min_norm(gramian: Tensor) -> Tensor:
     scaled = gramian / gramian.diagonal().min()
     if not scaled.isfinite().all():
         return torch.full_like(gramian[0], torch.nan)
+    # Not by Cholesky, which fails for gradients that are linearly dependent.
     values, vectors = np.linalg.eigh(scaled.cpu().numpy())
     factor = np.sqrt(values.clip(min=0))[:, None] * vectors.T
     target = np.append(np.zeros(len(values)), 1.0)

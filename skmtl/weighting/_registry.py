@@ -69,6 +69,7 @@ def get_strategy(strategy: str | nn.Module) -> LossWeighting:
             "of a strategy, an instance from skmtl.weighting, or a weighting, "
             "aggregator or scalarizer of TorchJD."
         )
+    # `start` changes it, and the ranker's hyperparameter must stay as it is.
     return copy.deepcopy(found)
 
 

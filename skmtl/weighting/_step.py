@@ -87,10 +87,12 @@ class Step:
         self.mixture = mixture
         n_tasks = mixture.shape[1]
         once = len(representation) == 1 < n_tasks
+        # One gradient, of the summed losses, at the one tensor that all towers read.
         self.joint = once and module.towers.broadcasts and not (apart or record)
         if once and not self.joint:
             representation = representation.expand(n_tasks, -1, -1)
         self.representation = representation
+        # A leaf, so that the backward pass stops here and leaves its gradient.
         self.cut = representation.detach().requires_grad_()
         self.extra: Tensor | None = None
 
@@ -106,7 +108,9 @@ class Step:
         """
         if not penalty.requires_grad:  # the penalty is the constant 0
             return
+        # The losses go back through the same graph afterwards.
         torch.autograd.backward(penalty, retain_graph=True)
+        # A penalty of parameters alone has no gradient at the cut.
         if self.cut.grad is not None:
             self.extra = self._take()
 
@@ -146,6 +150,7 @@ class Step:
             Factor of each task's gradient below the cut, in addition to its weight
             above it.
         """
+        # Nothing below the cut is trained, as where all of it is frozen.
         if not self.representation.requires_grad:
             return
         total = self.total
@@ -185,6 +190,7 @@ class Step:
                 "shared_parameters": self.module.shared_parameters,
             }
             weighted = self._by_parameters(taken[at]())
+        # The gradients at the cut are those of the weighted losses.
         inverse = torch.where(self.weights == 0, 0.0, 1.0 / self.weights)
         return weighted * torch.outer(inverse, inverse)
 
@@ -233,6 +239,7 @@ class Step:
         ``sum_i a_ie g_ti``, with g_ti its gradient at representation i. The gradients
         at the single S_e are never formed.
         """
+        # What two representations have in common, (batch or 1, n_tasks, n_tasks).
         overlap = self.mixture @ self.mixture.transpose(1, 2)
         if self.rows.ndim == 3:
             by_row = self.rows.transpose(0, 1)
@@ -256,6 +263,7 @@ class Step:
         ]
         gramian = self.losses.new_zeros(len(per_task), len(per_task))
         for gradients in zip(*per_task, strict=True):
+            # Gradients are summed over the processes before they are multiplied.
             known = next((g for g in gradients if g is not None), None)
             if known is not None:  # a parameter may serve only some of the tasks
                 none = torch.zeros_like(known)
@@ -269,6 +277,7 @@ class Step:
     def _row(self, task: int) -> Tensor:
         if self.rows.ndim == 4:
             return self.rows[task]
+        # With independent towers, loss t has a gradient at representation t only.
         alone = torch.zeros_like(self.rows)
         alone[task] = self.rows[task]
         return alone

@@ -136,6 +136,8 @@ class TorchJDWeighting(GradientWeighting):
         preference = self.preference_[active].to(gramian)
         if not self.scale_free:
             gramian = gramian * torch.outer(preference, preference)
+        # The solver weighs losses that the preference has multiplied already, unless
+        # it is free of their scale.
         return preference * self._run(gramian)
 
     def _run(self, gramian: Tensor) -> Tensor:
@@ -367,6 +369,7 @@ def _try(module: nn.Module, argument: Tensor) -> None:
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
+            # A copy, since a solver may remember the trial.
             copy.deepcopy(module)(argument)
         except Exception as error:
             if not _is_of_numbers(error):
@@ -427,5 +430,6 @@ def _nothing() -> Tensor:
 def _root(gramian: Tensor) -> Tensor:
     """Return a matrix whose rows have these inner products."""
     values, vectors = torch.linalg.eigh(gramian)
+    # Rounding may make an eigenvalue of 0 negative.
     root: Tensor = vectors * values.clamp(min=0).sqrt()
     return root

@@ -63,6 +63,7 @@ class Uncertainty(InitialLosses):
         return self
 
     def first(self, losses: Tensor) -> None:
+        # There the derivative by s is 0. A task without labels keeps a weight of 1.
         at_rest = torch.where(losses > 0, (2 * losses).log(), 0.0)
         with torch.no_grad():
             self.log_variance.copy_(at_rest)
