@@ -81,6 +81,7 @@ def bootstrap(y: pd.DataFrame, proba: dict[str, Any]) -> Floats:
     All rankers are evaluated on the same resamples, so their differences are paired.
     """
     rng, n = np.random.default_rng(0), len(y)
+    # A resample is a count of each row, passed as its weight: no rows are copied.
     counts = [np.bincount(rng.integers(n, size=n), minlength=n) for _ in range(200)]
     labels = y.to_numpy()
     return np.array(
@@ -153,9 +154,12 @@ def fit(options: argparse.Namespace) -> None:
         order = np.random.default_rng(0).permutation(len(table))
         how = "random"
     else:
+        # Stable: rows of one moment keep the order of the file.
         order = np.argsort(pd.to_datetime(table[options.time]), kind="stable")
         how = f"the latest by {options.time!r}"
     table = table.iloc[order]
+    # The time is not an input: test rows have times that training never saw, and text
+    # in a CSV would be read as ids.
     X, y = table.drop(columns=[*options.tasks, *time_column]), table[options.tasks]
     n = round(len(X) * (1 - options.test_size))
     kind = getattr(rankers, options.ranker)
@@ -174,6 +178,7 @@ def fit(options: argparse.Namespace) -> None:
 def predict(options: argparse.Namespace) -> None:
     """Write the probabilities of all tasks for the rows of a file."""
     ranker = load(options.saved)
+    # pandas would read ids of digits as numbers, which differ from the ids of the fit.
     table = read_table(options.table, ranker.encoder_.categorical_names_)
     proba = pd.DataFrame(
         np.asarray(ranker.predict_task_proba(table)), columns=list(ranker.task_names_)

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     import polars as pl
     import pyarrow as pa
 
+# Beyond this, float64 does not hold every integer.
 _EXACT_FLOAT = 2**53
 # Containers that hold a query, by package and name, and the call that runs it.
 _LAZY = {
@@ -80,9 +81,11 @@ def to_native(values: Any, input_name: str = "X") -> Any:
             return _from_mapping({n: values[n] for n in values.dtype.names}, input_name)
         return values
     if isinstance(values, pd.Index):
+        # By default, a Series of an Index has its own values as the index.
         return values.to_series(index=pd.RangeIndex(len(values)))
     _refuse_unread(values, input_name)
     package = type(values).__module__.partition(".")[0]
+    # Before the protocols, so that polars does not need pyarrow.
     if package == "polars":
         if hasattr(values, "columns"):
             columns = {name: _from_polars(values[name]) for name in values.columns}
@@ -132,17 +135,21 @@ def table_of_tasks(values: object, n_rows: int, input_name: str = "y") -> Any:
     if not isinstance(values, list | tuple) or len(values) in (0, n_rows):
         return values
     columns = [to_native(one, input_name) for one in values]
+    # Not columns of this table: the reader of labels says what is wrong.
     if any(np.ndim(one) != 1 or len(one) != n_rows for one in columns):
         return values
     names = [getattr(one, "name", None) for one in columns]
     table = {place: np.asarray(one) for place, one in enumerate(columns)}
     if None in names:
         return np.column_stack(list(table.values()))
+    # By position first: a dict of names would drop columns of the same name, which are
+    # to be refused.
     return pd.DataFrame(table).set_axis(names, axis=1)
 
 
 def n_rows_of(table: object) -> int:
     """Count the rows of a table or array of any kind; -1 if unknown."""
+    # A scalar array has a shape without entries.
     shape: tuple[int, ...] = getattr(table, "shape", ())
     if len(shape):
         return int(shape[0])
@@ -215,6 +222,8 @@ def is_source(values: object) -> bool:
         return True
     if isinstance(values, list | tuple):
         return bool(values) and all(isinstance(v, str | os.PathLike) for v in values)
+    # Not imported: `sources` is a layer above. A process that never imported the class
+    # has no such object.
     source = _of_module("skmtl.sources.source", "Source")
     return isinstance(values, source) or is_dataset(values) or is_query(values)
 
@@ -295,6 +304,7 @@ def as_frame(
         return _from_rows(values, input_name)
     array = checked_array(values, input_name, estimator=estimator)
     if array.dtype.kind in "OU":
+        # Each column finds its own type: some may hold numbers only.
         return _from_columns(array.astype(object).T, len(array))
     return _native_order(pd.DataFrame(array))
 
@@ -356,6 +366,7 @@ def check_names(frame: pd.DataFrame, input_name: str = "X") -> None:
         If a name is missing (None, NaN) or repeated.
     """
     names = frame.columns
+    # pandas does not define missing values for a MultiIndex.
     if not isinstance(names, pd.MultiIndex) and names.hasnans:
         place = int(names.isna().argmax())
         raise ValueError(
@@ -414,6 +425,7 @@ def select_columns(
             f"{columns}. Add them, with missing cells if their values are unknown."
         )
     wanted = set(names)
+    # Columns that the fit did not see are ignored, even if they are repeated.
     check_names(frame.iloc[:, [i for i, name in enumerate(columns) if name in wanted]])
     return frame.iloc[:, [place[name] for name in names]]
 
@@ -440,18 +452,22 @@ def infer_column(cells: Iterable[Any]) -> pd.Series:
     kind = types.infer_dtype(column, skipna=True)
     missing = column.isna().to_numpy()
     if kind == "floating":
+        # Not `infer_objects`, which leaves floats next to pandas' NA as objects.
         return pd.Series(column.to_numpy(dtype=np.float64, na_value=np.nan))
     if kind == "mixed-integer-float":
         wide = (isinstance(v, int) and abs(v) > _EXACT_FLOAT for v in array[~missing])
+        # A float would merge neighbouring ids; as objects they stay apart.
         if any(wide):
             return column
         return pd.Series(column.to_numpy(dtype=np.float64, na_value=np.nan))
     if missing.any() and kind in ("integer", "boolean"):
+        # The fill value is hidden by the mask.
         filled = np.where(missing, 0, array)
         if kind == "boolean":
             return pd.Series(pd.arrays.BooleanArray(filled.astype(bool), missing))
         try:
             return pd.Series(pd.arrays.IntegerArray(filled.astype(np.int64), missing))
+        # For example uint64 hashes next to missing cells.
         except OverflowError:
             return column
     try:
@@ -499,6 +515,8 @@ def _from_columns(columns: Iterable[Iterable[Any]], n_rows: int) -> pd.DataFrame
 
 
 def _from_records(rows: Sequence[Mapping[Any, Any]], input_name: str) -> pd.DataFrame:
+    # A dict as an ordered set: keys in the order of their first occurrence, and a key
+    # that some rows lack is a missing cell there.
     names: dict[Any, None] = {}
     for i, row in enumerate(rows):
         if not isinstance(row, Mapping):
@@ -518,6 +536,7 @@ def _from_mapping(columns: Mapping[Any, Any], input_name: str) -> pd.DataFrame:
     for name, given in columns.items():
         column = to_native(given, f"{input_name}[{name!r}]")
         if isinstance(column, pd.Series):
+            # By position: pandas would align Series by their indexes.
             found[name] = column.reset_index(drop=True)
         elif isinstance(column, np.ndarray) and column.ndim == 1:
             found[name] = pd.Series(_native_array(column))
@@ -544,6 +563,8 @@ def _from_arrow(values: object) -> Any:
     if isinstance(values, pa.RecordBatch):
         values = pa.Table.from_batches([values])
     if isinstance(values, pa.Table):
+        # Arrow's own types keep integers next to nulls. The metadata of pandas would
+        # turn columns back into an index and into the dtypes that pandas had.
         return values.to_pandas(types_mapper=pd.ArrowDtype, ignore_metadata=True)
     if isinstance(values, pa.Array | pa.ChunkedArray):
         return pd.Series(pd.arrays.ArrowExtensionArray(values))
@@ -575,8 +596,10 @@ def _from_polars(column: pl.Series) -> pd.Series:
         return pd.Series(column.to_list(), dtype=object)
     if isinstance(dtype, pl.Categorical | pl.Enum):
         column = column.cast(pl.String)
+    # `to_numpy` would give objects of Python.
     if isinstance(dtype, pl.Decimal):
         column = column.cast(pl.Float64)
+    # `to_numpy` would turn integers next to nulls into floats.
     if column.null_count() and dtype.is_integer():
         mask = column.is_null().to_numpy()
         return pd.Series(pd.arrays.IntegerArray(column.fill_null(0).to_numpy(), mask))
@@ -629,11 +652,13 @@ def _native(column: pd.Series) -> pd.Series:
     import pyarrow as pa
 
     simple = _simple_arrow(dtype.pyarrow_dtype)
+    # The public way to the Arrow data of a pandas column.
     values: pa.ChunkedArray = pa.table({"column": column.array})["column"]
     if simple is None:  # a dictionary or nulls
         found = values.to_pandas()
         if pa.types.is_null(values.type):
             found = pd.Series(np.full(len(column), np.nan))
+        # Rows of `to_pandas` are numbered from 0.
         return found.set_axis(column.index)
     if "list_view" in str(values.type):
         # Arrow's cast of a part of such a column gives wrong offsets.

@@ -22,14 +22,19 @@ def write_whole(path: str | os.PathLike[str], *parts: bytes | memoryview) -> Non
         What to write, one after the other.
     """
     target = Path(path)
+    # In the same folder: a rename is atomic only within a file system. A name of its
+    # own for each writer, so that two of them do not mix.
     part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
     try:
         with open(part, "xb") as file:
             for one in parts:
                 file.write(one)
             file.flush()
+            # Otherwise a crash soon after the rename could leave the new name without
+            # content.
             os.fsync(file.fileno())
         os.replace(part, target)
+    # Also after Ctrl-C.
     except BaseException:
         part.unlink(missing_ok=True)
         raise

@@ -131,6 +131,7 @@ class available_unless:  # noqa: N801, a decorator as available_if
             return self.method
         reason = self.reason(instance)
         if reason is not None:
+            # `hasattr` is then False, as for methods under `available_if`.
             raise AttributeError(reason)
         return self.method.__get__(instance, owner)
 

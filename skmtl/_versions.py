@@ -47,6 +47,7 @@ def package_versions() -> dict[str, str]:
         # Run from a folder, without an installation.
         required = ["lazy_loader", "numpy", "pandas", "scikit-learn", "scipy", "torch"]
     for requirement in required:
+        # The name comes first, before extras, versions and markers.
         match = re.match(r"[\w.-]+", requirement)
         assert match is not None, requirement
         names.add(match.group())

@@ -1,6 +1,6 @@
-"""Fits in the workers of a cluster. Only what starts them is here.
+"""Fits in the workers of a cluster. This file only starts them.
 
-What several processes of one fit say to each other is in ``training/processes.py``.
+``training/processes.py`` holds the communication between the processes of a fit.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ def fit_on_ray(
 ) -> Ranker:
     """Fit a ranker in several workers of a Ray cluster.
 
-    Ray starts the workers and their process group. Each of them takes its rows of every
-    batch, and what they come to is what ``ranker.fit`` comes to in one process, up to
-    rounding. The extra ``ray`` installs what this needs.
+    Ray starts the workers and their process group. Each worker takes its share of the
+    rows of every batch. The result equals that of ``ranker.fit`` in one process, up to
+    rounding. Install the extra ``ray`` to use it.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ def fit_on_ray(
         ``device="cuda"``. If this process has no GPU, skorch loads the fitted network
         onto the CPU, and warns.
     run_config : ray.train.RunConfig or None, default=None
-        Where Ray keeps its own files, and how often it starts failed workers again:
+        Where Ray keeps its own files, and how often it restarts failed workers:
         ``RunConfig(failure_config=FailureConfig(max_failures=3))``. With a
         :class:`skmtl.Checkpoint` among the ranker's callbacks the fit is then resumed.
     **fit_params : dict
@@ -71,7 +71,7 @@ def fit_on_ray(
     -------
     estimator
         The ranker. Its hyperparameters, such as callbacks, are the objects that it had;
-        what callbacks have noted stays in the workers.
+        what callbacks recorded stays in the workers.
 
     Raises
     ------
@@ -107,13 +107,14 @@ def fit_on_ray(
     given = ray.put((sent, _absolute_source(X), y, fit_params))
 
     def train() -> dict[str, object]:
+        # Its own names: a closure over the table would be pickled for each worker.
         ranker, X, y, fit_params = ray.get(given)
         return _fitted(ranker.fit(X, y, **fit_params))
 
     trainer = of_torch.TorchTrainer(
         train, scaling_config=scaling_config, run_config=run_config
     )
-    # What the first worker returns.
+    # What the first worker returns. Hyperparameters stay the caller's own objects.
     vars(ranker).update(trainer.fit().return_value)
     return ranker
 
@@ -125,9 +126,10 @@ def _fitted(ranker: BaseEstimator) -> dict[str, object]:
 
 
 def _absolute_source(X: object) -> object:
-    """Paths of a source from the root where they lead to files from here."""
+    """Make the paths of a source absolute if files of this machine match them."""
     if isinstance(X, str | os.PathLike):
         path = os.fspath(X)
+        # A URL such as s3:// does not exist here and stays as it is.
         return os.path.abspath(path) if glob(path) or os.path.exists(path) else X
     if isinstance(X, list | tuple) and is_source(X):
         return [_absolute_source(path) for path in X]
@@ -135,7 +137,7 @@ def _absolute_source(X: object) -> object:
 
 
 def _with_absolute_folders(ranker: Ranker) -> Ranker:
-    """A copy of the ranker whose folders have paths from the root."""
+    """A copy of the ranker whose folders are absolute paths."""
     check_callbacks(ranker.callbacks)
     sent = copy(ranker)
     if sent.scratch_dir is not None:

@@ -73,6 +73,7 @@ def load_adult(*, drop_relationship: bool = False, return_X_y: bool = False) -> 
         income=table["income"] == ">50K",
         never_married=table["marital_status"] == "Never-married",
     )
+    # `marital_status` holds the label of `never_married`; `fnlwgt` is a weight.
     dropped = ["fnlwgt", "marital_status", "income"]
     if drop_relationship:
         dropped.append("relationship")

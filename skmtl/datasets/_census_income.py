@@ -157,6 +157,7 @@ def fetch_census_income(
     """
     n_retries = check_int("n_retries", n_retries, low=0)
     delay = check_real("delay", delay, low=0.0)
+    # Before the download, so that a wrong argument costs nothing.
     generator = check_generator(random_state)
     folder = get_data_home(data_home) / _FOLDER
     contents = read_local(folder, _MEMBERS, archives=(_ARCHIVE,))
@@ -199,6 +200,7 @@ def _download_to(folder: Path, *, n_retries: int, delay: float) -> dict[str, byt
 
 
 def _parse(contents: dict[str, bytes], *, keep_education: bool) -> Bunch:
+    # Every line ends with a newline, the last one included.
     n_train = contents[_TRAIN].count(b"\n")
     # One parse of both files gives every column one set of categories.
     table = read_table(
@@ -208,9 +210,11 @@ def _parse(contents: dict[str, bytes], *, keep_education: bool) -> Bunch:
         floats=["instance_weight"],
     )
     target = labels(
+        # The files write a full stop after the label.
         income=table["income_50k"] == "50000+.",
         never_married=table["marital_stat"] == "Never married",
     )
+    # The first holds the label of `never_married`, the second is a weight.
     dropped = ["marital_stat", "instance_weight", "income_50k"]
     if not keep_education:
         dropped.append("education")

@@ -10,6 +10,7 @@ RandomState = int | np.random.RandomState | np.random.Generator | None
 def check_int(name: str, value: object, *, low: int, high: int | None = None) -> int:
     """Return an int in [low, high]."""
     wanted = f"an integer ≥ {low}" + ("" if high is None else f" and ≤ {high}")
+    # True is an Integral, but hardly meant as the number 1.
     if not isinstance(value, Integral) or isinstance(value, bool | np.bool_):
         raise TypeError(f"{name} must be {wanted}; got {value!r}.")
     number = int(value)
@@ -33,6 +34,7 @@ def check_real(
     if not isinstance(value, Real) or isinstance(value, bool | np.bool_):
         raise TypeError(f"{name} must be {wanted}; got {value!r}.")
     number = float(value)
+    # NaN fails either comparison; infinity fails the open end of an unbounded interval.
     inside = (number >= low if left == "[" else number > low) and (
         number <= high if right == "]" else number < high
     )
@@ -50,6 +52,7 @@ def check_generator(random_state: RandomState) -> np.random.Generator:
     if isinstance(random_state, np.random.Generator):
         return random_state
     if isinstance(random_state, np.random.RandomState):
+        # Four draws: one has only 31 bits.
         return np.random.default_rng(random_state.randint(0, 2**31, size=4))
     if random_state is None:
         return np.random.default_rng()

@@ -163,6 +163,8 @@ def make_correlated_tasks(
 def _orthonormal(generator: np.random.Generator, n: int, k: int) -> np.ndarray:
     """Draw k orthonormal columns of length n, uniformly."""
     q, r = np.linalg.qr(generator.standard_normal((n, k)))
+    # Uniform only for the decomposition whose `r` has a positive diagonal; LAPACK does
+    # not fix the signs.
     return q * np.sign(np.diag(r))
 
 
@@ -173,6 +175,7 @@ def _lower_factor(matrix: np.ndarray) -> np.ndarray:
     decomposition of the symmetric root does not.
     """
     values, vectors = np.linalg.eigh(matrix)
+    # Rounding makes zero eigenvalues slightly negative.
     root = np.sqrt(np.clip(values, 0, None))[:, None] * vectors.T
     upper = np.linalg.qr(root)[1]
     return (upper * np.where(np.diag(upper) < 0, -1.0, 1.0)[:, None]).T

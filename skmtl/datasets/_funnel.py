@@ -211,6 +211,7 @@ def make_funnel(
     scores = draw_scores(
         log, signal, drift, generator, biased=position_bias is not None
     )
+    # Draws only if needed, so that a seed gives the same log as without this option.
     if page_order or page_relevance:
         log, scores = sorted_pages(log, scores, page_order, page_relevance, generator)
     examination = np.ones(n_samples)
@@ -218,6 +219,8 @@ def make_funnel(
         examination = log.position**-position_bias
         _check_examined(examination.mean(), rates[0])
     proba, relevance = true_probabilities(scores, rates, examination)
+    # All three, whatever `tasks` names: an order is drawn from a cart, and a history
+    # from clicks.
     stages = draw_labels(proba, generator)
     data = log.data()
     if history_length:
@@ -289,6 +292,7 @@ def _check_rates(click: float, cart: float, order: float) -> list[float]:
 
 
 def _check_examined(examined: float, click_rate: float) -> None:
+    # As the rates of two stages: clicks are drawn from examined rows.
     if not click_rate < examined * (1 - 1e-6):
         raise ValueError(
             f"click_rate={click_rate} must be less than {examined:.4g}, the share of "

@@ -56,6 +56,7 @@ class World:
 
 def _context(log: Log, stage: int, of_position: float) -> np.ndarray:
     """Return the non-linear effects of position, price, discount, hour and device."""
+    # About 0 for the median item, whose log-price is 3: exp(3) is 20.
     price = np.log(log.price / 20)
     return (
         of_position * np.log(log.position)
@@ -95,6 +96,7 @@ def sorted_pages(
     preferred = generator.standard_normal(log.sizes.n_items)[log.item]
     key = of_item * preferred + of_score * scores[0]
     key += generator.gumbel(size=len(key))
+    # The last key is the first to sort by: pages stay where they are.
     order = np.lexsort((-key, log.session))
     columns = {
         name: getattr(log, name)[order] for name in ("item", "price", "discount")
@@ -135,6 +137,7 @@ def _intercept(score: np.ndarray, reached: np.ndarray, rate: float) -> float:
 def draw_labels(proba: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     """Draw 0 or 1, int64; a stage is 1 only where the previous one is."""
     before = np.column_stack([np.ones(len(proba)), proba[:, :-1]])
+    # That is u < proba / before, without a division by zero.
     passed = generator.random(proba.shape) * before < proba
     return np.logical_and.accumulate(passed, axis=1).astype(np.int64)
 
@@ -145,6 +148,7 @@ def histories(log: Log, clicked: np.ndarray, length: int) -> list[list[int]]:
     key = log.user * n_sessions + log.session  # sorts by user, then by time
     rows = np.flatnonzero(clicked)
     rows = rows[np.argsort(key[rows], kind="stable")]
+    # The left side: clicks in the same session do not count.
     stop = np.searchsorted(key[rows], key)
     first = np.searchsorted(key[rows], log.user * n_sessions)
     start = np.maximum(first, stop - length)

@@ -8,7 +8,7 @@ import pandas as pd
 DEVICES = ("android", "ios", "web")
 _START = np.datetime64("2024-01-01", "s")
 _DAY = 86_400
-# Share of the sessions that start in each hour: a low at 4, a high at 20.
+# Share of the sessions that start in each hour: a low at 8, a high at 20.
 _HOURS = 1 + 0.8 * np.sin(2 * np.pi * (np.arange(24) - 14) / 24)
 
 
@@ -81,6 +81,7 @@ def draw_log(sizes: Sizes, generator: np.random.Generator) -> Log:
     )
     devices = generator.choice(len(DEVICES), n_sessions, p=[0.5, 0.3, 0.2])
 
+    # The last page may be short.
     session, place = np.divmod(np.arange(sizes.n_samples), sizes.page_size)
     seconds = start[session]
     item, new_items = _draw_items(sizes, seconds, generator)
@@ -114,6 +115,7 @@ def _draw_items(
     new[generator.permutation(sizes.n_items)[: sizes.n_new_items]] = True
     item = np.empty(len(seconds), dtype=np.int64)
     late = seconds >= (sizes.n_days - sizes.n_new_days) * _DAY
+    # Without the new items, those left move up in popularity.
     for rows, offered in ((~late, ids[~new]), (late, ids)):
         item[rows] = _draw_ids(offered, sizes.zipf_exponent, int(rows.sum()), generator)
     return item, np.sort(ids[new])
@@ -124,6 +126,8 @@ def _draw_ids(
 ) -> np.ndarray:
     """Draw from ids in decreasing order of popularity."""
     weights = np.cumsum(np.arange(1.0, len(ids) + 1) ** -exponent)
+    # Inverse of the distribution function. The last weight is exactly 1, above any
+    # draw.
     ranks = np.searchsorted(weights / weights[-1], generator.random(size), side="right")
     return ids[ranks]
 

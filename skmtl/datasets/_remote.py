@@ -63,6 +63,7 @@ class _Room:
         self.left = _MAX_UNPACKED
 
     def read(self, file: IO[bytes]) -> bytes:
+        # One byte more than there is room for, so that too large a file is noticed.
         content = file.read(self.left + 1)
         self.count(content)
         return content
@@ -112,8 +113,10 @@ def _unpack(
         tar = name.endswith(".tar")
         members = _tar_members(room.limited(file)) if tar else _zip_members(file)
         for member, content in members:
+            # Archives are read with seeks, which members of a tar stream lack.
             nested = io.BytesIO(room.read(content)) if _is_packed(member) else content
             yield from _unpack(member, nested, wanted, room, depth - 1)
+    # The same layers under another name: the depth stays.
     elif name.endswith(".tgz"):
         yield from _unpack(f"{name[:-4]}.tar.gz", file, wanted, room, depth)
     elif name.endswith((".gz", ".bz2")):
@@ -180,9 +183,11 @@ def read_local(
     for member in members:
         names = (member, f"{member}.gz", f"{member}.bz2", *archives)
         path = next((folder / n for n in names if (folder / n).is_file()), None)
+        # An archive may have given it together with an earlier member.
         if path is None or member in contents:
             continue
         remedy = "Delete or replace this file, then call again."
+        # Before the file is read into memory.
         if path.stat().st_size > _MAX_UNPACKED:
             raise OSError(
                 f"{path}: has more than {_MAX_UNPACKED // 2**20} MiB, so it is not the "
@@ -243,7 +248,10 @@ def _read_url(url: str, *, n_retries: int, delay: float) -> bytes:
 
 
 class _TooMuchError(Exception):
-    """A server sends more data, or takes longer, than the file can need."""
+    """A server sends more data, or takes longer, than the file can need.
+
+    Not an OSError, after which the download would be tried again.
+    """
 
 
 def _within_time(url: str) -> bytes:
@@ -254,12 +262,15 @@ def _within_time(url: str) -> bytes:
     def read() -> None:
         try:
             result["content"] = _read_response(url, stop)
+        # It is raised again in the thread of the caller.
         except BaseException as error:
             result["error"] = error
 
+    # A daemon: a server that sends nothing does not hold up the end of the process.
     thread = threading.Thread(target=read, daemon=True)
     thread.start()
     thread.join(_TOTAL_TIME)
+    # A slow thread ends after its next chunk.
     stop.set()
     if not result:
         raise _TooMuchError(f"no whole answer within {_TOTAL_TIME:g} seconds")
@@ -304,6 +315,8 @@ def _read_response(url: str, stop: threading.Event) -> bytes:
         length = int(announced) if announced.isdecimal() else None
         content = bytearray()
         while not stop.is_set():
+            # The announced length saves the download, but a server need not announce
+            # it.
             if max(len(content), length or 0) > _MAX_DOWNLOAD:
                 raise _TooMuchError(
                     f"the answer has more than {_MAX_DOWNLOAD // 2**20} MiB, so it is "
@@ -313,6 +326,7 @@ def _read_response(url: str, stop: threading.Event) -> bytes:
             if not part:
                 break
             content += part
+        # `read1` does not raise if the connection ends early.
         if length is not None and len(content) < length:
             raise IncompleteRead(bytes(content), length - len(content))
         return bytes(content)
@@ -325,6 +339,7 @@ def prepare_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OSError(f"cannot create the folder {folder} ({error}); {hint}") from error
+    # An existing folder that is read-only passes `mkdir`.
     if not os.access(folder, os.W_OK):
         raise PermissionError(f"cannot write to the folder {folder}; {hint}")
 

@@ -29,6 +29,7 @@ def read_table(
         header=0 if names is None else None,
         dtype=dtypes,
         skipinitialspace=True,
+        # Only "?" is missing: by default pandas also reads "NA", "None" and "" as such.
         keep_default_na=False,
         na_values=[MISSING],
     )
@@ -62,6 +63,7 @@ def make_bunch(
     sample_weight: pd.Series,
 ) -> Bunch:
     """Return a Bunch in the form of scikit-learn's fetchers."""
+    # The training file comes first.
     in_test = (np.arange(len(data)) >= n_train).astype(np.int8)
     split = pd.Categorical.from_codes(in_test, pd.Index(["train", "test"]))
     return Bunch(

@@ -118,9 +118,11 @@ def fetch_user_behavior(
 
 def _read_events(path: Path) -> pd.DataFrame:
     """Read user, item, category, kind of event and unix seconds."""
+    # The log has 100 million lines: a category takes a byte for each event.
     names = ["user_id", "item_id", "category_id", "event", "seconds"]
     events = pd.read_csv(path, header=None, names=names, dtype={"event": "category"})
     cut = events["seconds"].isna()
+    # A file that was cut to its first bytes ends within a line.
     if len(events) and cut.iloc[-1]:
         events, cut = events.iloc[:-1], cut.iloc[:-1]
     wrong = cut | ~events["event"].isin(["pv", *_TASKS])
@@ -141,9 +143,11 @@ def _make_impressions(events: pd.DataFrame, *, after_view: bool) -> Bunch:
     keys = pd.MultiIndex.from_frame(views[pair])
     done = {}
     for task in _TASKS:
+        # If the last event is not before the view, some event is not.
         last = events[events["event"] == task].groupby(pair)["seconds"].max()
         seconds = last.reindex(keys).reset_index(drop=True)
         done[task] = seconds >= views["seconds"] if after_view else seconds.notna()
+    # Local times without a time zone: hour and day are those of the users.
     stamps = (views["seconds"] + _CHINA).to_numpy().astype("datetime64[s]")
     timestamp = pd.Series(stamps, name="timestamp")
     data = views[[*pair, "category_id"]].astype("category")

@@ -188,6 +188,8 @@ class TaskCalibrationDisplay(Display):
             one = CalibrationDisplay(true, pred, None)
             one.plot(ax=axes, color=COLORS[0], markersize=4)
             self.lines_.append(one.line_)
+            # scikit-learn's legend names the line of perfect calibration in every
+            # panel.
             axes.get_legend().remove()
             title, top = wrapped(self.task_names[i]), max(true.max(), pred.max())
             if self.n_rows is not None:
@@ -204,6 +206,7 @@ class TaskCalibrationDisplay(Display):
             )  # fmt: skip
             axes.set_title(title, fontsize="medium")
             axes.grid(alpha=0.3)
+        # Only the first panel, to save width.
         if self.n_rows is not None:
             self.axes_[0].set_ylabel("observed rate, 95 % interval")
         return self
@@ -211,6 +214,7 @@ class TaskCalibrationDisplay(Display):
 
 def rows_per_bin(proba: FloatArray, n_bins: int, strategy: str) -> IntArray:
     """Rows in each bin of `calibration_curve` that is not empty."""
+    # As `calibration_curve` does it, which does not return the counts.
     edges = np.linspace(0, 1, n_bins + 1)
     if strategy == "quantile":
         edges = np.percentile(proba, edges * 100)

@@ -169,6 +169,7 @@ class GateWeightsDisplay(Display):
         for t, axes in enumerate(self.axes_):
             handles = self._draw(axes, t, experts)
             axes.set(title=wrapped(tasks[t]), xlabel="gate weight")
+        # Four panels in a row share one axis. Panels of the caller may be anywhere.
         for axes in self.axes_[:: 4 if ax is None else 1]:
             axes.set_ylabel("expert")
         below(self.figure_, self.axes_, handles.values(), list(handles), ax is None)
@@ -215,6 +216,7 @@ class GateWeightsDisplay(Display):
             1 / max(len(read), 1), color="0.4", linestyle="--", linewidth=1
         )
         axes.set_yticks(range(len(experts)), [wrapped(e, 48) for e in experts])
+        # Downwards: the first expert is at the top.
         axes.set(xlim=(-0.02, 1.02), ylim=(len(experts) - 0.4, -0.6))
         axes.grid(axis="x", alpha=0.3)
         names = {

@@ -196,9 +196,11 @@ class HistoryDisplay(Display):
                 )
         for one in metrics:
             self._check_metric(one)
+        # The score is one number for all tasks; any task gives its rows.
         spots = [
             (m, t) for m in metrics for t in (wanted[:1] if m == "score" else wanted)
         ]
+        # A row for each metric, with the tasks below each other, if they fit.
         n_columns = len(wanted) if len(wanted) <= 6 and len(metrics) > 1 else 4
         self.figure_, self.axes_ = panels(
             "HistoryDisplay", len(spots), ax, n_columns=n_columns
@@ -227,6 +229,7 @@ class HistoryDisplay(Display):
                 if np.isnan(y).all():
                     continue
                 color, train = COLORS[i % len(COLORS)], part == "train"
+                # The eighth marker is a star, which marks the best epoch.
                 (line,) = axes.plot(
                     x, y, color=color, marker=MARKERS[i % 7], markersize=4,
                     linestyle=LINES[1] if train else LINES[0],

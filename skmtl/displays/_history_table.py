@@ -69,11 +69,13 @@ def history_table(ranker: BaseEstimator) -> pd.DataFrame:
     if any("gramian" in epoch for epoch in epochs):
         nothing = np.full((len(names), len(names)), np.nan)
         grams = np.array([epoch.get("gramian", nothing) for epoch in epochs])
+        # The diagonal of a Gramian holds squared norms.
         table["gradient_norm"] = np.sqrt(np.diagonal(grams, axis1=1, axis2=2)).ravel()
     return pd.DataFrame(table)
 
 
 def best_epoch(ranker: BaseEstimator) -> int | None:
     """The epoch whose weights the ranker has; None without validation rows."""
+    # Each epoch that was the best so far is marked; the last of them is the best.
     marked = [e["epoch"] for e in ranker.net_.history if e.get("valid_best")]
     return int(marked[-1]) if marked else None

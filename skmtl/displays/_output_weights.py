@@ -155,6 +155,7 @@ class OutputWeightsDisplay(Display):
                 )
             table = search.bootstrap_intervals(n_resamples, random_state=random_state)
             interval = tuple(table.loc["best", ["low", "high"]])
+        # A search with a single metric calls it "score" in its results.
         title = getattr(search, "scoring", None)
         return cls(
             weights=weights,
@@ -210,6 +211,7 @@ class OutputWeightsDisplay(Display):
         return self
 
     def _read(self) -> None:
+        # scikit-learn's searches keep parameters in masked arrays.
         w = np.ma.filled(np.ma.asarray(self.weights, dtype=np.float64), np.nan)
         s = np.asarray(self.scores, dtype=np.float64)
         n_tasks = w.shape[1] if w.ndim == 2 else 0
@@ -231,6 +233,7 @@ class OutputWeightsDisplay(Display):
         self._best = best if self.best_index is None else self.best_index
 
     def _kind(self, kind: str) -> str:
+        # A grid may fix some of the weights.
         free = [t for t, column in enumerate(self._w.T) if np.ptp(column) > 0]
         self._free, n_tasks = free, len(self._names)
         if kind not in _KINDS:
@@ -292,6 +295,8 @@ class OutputWeightsDisplay(Display):
         handles = draw_marks(ax, points, self._s, low, self._kept)
         if low is not None:
             name = f"below the {self._interval_name()} of the best"
+            # The pair comes first in the legend; `pop` removes it before the rest is
+            # copied.
             handles = {name: handles.pop("below"), **handles}
         (star,) = ax.plot(
             *points[self._best], "*", markersize=16, color="white",

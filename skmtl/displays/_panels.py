@@ -109,6 +109,8 @@ def wrapped(name: ColumnName, width: int = 26) -> str:
     text = str(name)
     if len(text) <= width:
         return text
+    # `textwrap` breaks at spaces only. The zero-width space tells the added ones from
+    # those of the name.
     lines = textwrap.wrap(text.replace("_", "_\u200b "), width)
     return "\n".join(line.replace("_\u200b ", "_").rstrip("\u200b") for line in lines)
 
@@ -121,8 +123,10 @@ def below(
     own: bool,
 ) -> Legend:
     """One legend: below the panels of a new figure, or in the caller's first panel."""
+    # The place outside the panels needs the constrained layout of a figure made here.
     if not own:
         return axes[0].legend(handles, labels, fontsize="small")
+    # About 2.4 inches for a label.
     columns = max(1, min(len(labels), int(figure.get_figwidth() / 2.4)))
     return figure.legend(
         handles, labels, loc="outside lower center", ncols=columns, fontsize="small"
@@ -147,6 +151,7 @@ def heat_table(
     ax.set_xticks(range(len(columns)), [wrapped(c, 48) for c in columns])
     if max(len(str(c)) for c in columns) > 4:
         ax.tick_params(axis="x", rotation=90 if len(columns) > 6 else 30)
+    # More numbers than can be read.
     if values.size > 200:
         return image
     for (row, column), value in np.ndenumerate(values):

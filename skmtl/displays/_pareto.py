@@ -180,6 +180,7 @@ class ParetoFrontDisplay(Display):
                 f"{w.shape}."
             )
         names = range(w.shape[1]) if self.task_names is None else self.task_names
+        # Whatever its size: the scale of weights does not change a ranking.
         alone = (w != 0).sum(axis=1) == 1
         ends = {}
         for name, column in zip(names, w.T, strict=True):
@@ -228,6 +229,7 @@ def pareto_front(scores: npt.NDArray[np.float64]) -> npt.NDArray[np.intp]:
     Rows with NaN are left out.
     """
     known = np.flatnonzero(np.isfinite(scores).all(axis=1))
+    # The last key is the first to sort by.
     falling = known[np.lexsort(-scores[known].T[::-1])]
     front: list[int] = []
     for row in falling:  # nothing later in this order can beat a row that stays

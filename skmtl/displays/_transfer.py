@@ -179,6 +179,7 @@ def _draw(
             row["difference"], place, marker, color=color, linestyle="none"
         )
     axes.set_yticks(range(len(names)), names)
+    # Downwards: the first estimator is at the top.
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.grid(axis="x", alpha=0.4)
     axes.locator_params(axis="x", nbins=4)

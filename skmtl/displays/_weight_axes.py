@@ -28,6 +28,7 @@ def grid_of(x: Floats, y: Floats, values: Floats) -> tuple[Floats, Floats, Float
 def draw_grid(ax: Axes, x: Floats, y: Floats, values: Floats) -> Any:
     """Cells of a grid; separate points if they do not form a grid."""
     columns, rows, table = grid_of(x, y, values)
+    # Random candidates would fill few cells.
     if len(x) >= table.size / 2:
         return ax.pcolormesh(columns, rows, table, cmap=_COLORMAP, shading="nearest")
     return draw_points(ax, np.column_stack([x, y]), values)
@@ -69,6 +70,7 @@ def draw_marks(
 def distinct(points: Floats, values: Floats) -> tuple[Floats, Floats]:
     """Each place once, with the first of its values; without NaN."""
     known = np.isfinite(values)
+    # Points that differ only by rounding coincide.
     xy, first = np.unique(points[known].round(9), axis=0, return_index=True)
     return xy, values[known][first]
 
@@ -187,6 +189,7 @@ def best_by_share(share: Floats, scores: Floats) -> tuple[Floats, Floats]:
     """The highest score in each twentieth of the shares, and where it is."""
     known = np.isfinite(scores)
     share, scores = share[known], scores[known]
+    # Shares such as 0.15 * 20 may lie just below a whole number.
     order = np.lexsort([-scores, np.floor(share * 20 + 1e-9)])
     _, first = np.unique(np.floor(share[order] * 20 + 1e-9), return_index=True)
     return share[order][first], scores[order][first]
