@@ -97,6 +97,7 @@ class ItemEmbedder(
         names = list(frame.columns)
         item = column_position(self.item_column, names, "item_column")
         grouped = frame.iloc[:, self._group(names)].notna().to_numpy()
+        # A row without a group is in no sequence and must not count.
         seen = as_keys(frame.iloc[grouped, item], names[item])
         vocabulary = Vocabulary.fit(
             seen.distinct,
@@ -110,6 +111,7 @@ class ItemEmbedder(
                 f"{self.min_frequency} rows that have a group. Lower min_frequency, or "
                 "pass more rows."
             )
+        # Row 0 of the vocabulary is that of unknown items, which become -1.
         codes = vocabulary.rows(as_keys(frame.iloc[:, item], names[item])) - 1
         if not len(self._log(frame, codes).pairs(1)[0]):
             warnings.warn(

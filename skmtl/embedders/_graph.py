@@ -49,6 +49,7 @@ class Graph:
         """Draw `k` neighbours of each node, with replacement: ``(n_nodes, k)``."""
         first = self.indptr[nodes]
         degree = self.indptr[nodes + 1] - first
+        # Below the degree, since draws are below 1 and every node has a neighbour.
         at = (rng.random((len(nodes), k)) * degree[:, None]).astype(np.int64)
         return self.indices[first[:, None] + at]
 

@@ -220,6 +220,7 @@ class GraphSAGEEmbedder(ItemEmbedder):
         columns = [
             column_position(c, names, "feature_columns") for c in self.feature_columns
         ]
+        # Sorted by code, so that row k holds the features of item k.
         items, first = np.unique(codes, return_index=True)
         return frame.iloc[first[items >= 0], columns].reset_index(drop=True)
 
@@ -258,6 +259,7 @@ class GraphSAGEEmbedder(ItemEmbedder):
         if features is not None:
             features = features.iloc[new]
         around, nodes = self._log(frame, codes).pairs(self.window)
+        # From known items to new ones: only known ones have layers to read.
         joined = (rows[around] > 0) & (rows[nodes] == 0)
         around, nodes = rows[around[joined]] - 1, np.searchsorted(new, nodes[joined])
         table = node_table(
@@ -294,5 +296,6 @@ def node_table(
         )
     assert encoder is not None  # there is one if there are features
     table = encoder.encode(features)
+    # Ids of features follow those of the items and the row of new ones.
     ids = np.column_stack([rows, table.ids + n_items + 1])
     return EncodedTable(ids, table.bins, table.numeric)

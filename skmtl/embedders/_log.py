@@ -105,6 +105,7 @@ class Log:
             together = (self.groups[:-lag] == self.groups[lag:]) & (a != b)
             left.append(a[together])
             right.append(b[together])
+        # A log of a single event has no lag, and nothing to concatenate.
         none = np.zeros(0, dtype=np.int64)
         return (
             np.concatenate([none, *left, *right]),
@@ -122,12 +123,14 @@ def _times(time: pd.Series) -> AnyArray:
         )
     if types.infer_dtype(time) in _TEMPORAL:
         try:
+            # Ranks, since dates of Python and of Arrow have no common number.
             return pd.factorize(time, sort=True)[0]
         except TypeError as error:
             raise TypeError(
                 f"Column {time.name!r} holds the times of the events, which cannot be "
                 f"compared: {error}."
             ) from error
+    # float64 would merge times in nanoseconds.
     if types.is_integer_dtype(time.dtype):
         return time.to_numpy(np.int64)
     return as_float(time, time.name)

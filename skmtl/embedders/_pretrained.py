@@ -80,6 +80,7 @@ class PretrainedEmbedding:
         self.scale = scale
 
     def __deepcopy__(self, memo: object) -> Self:
+        # `clone` deep-copies parameters, and tables are large.
         return self
 
     def __repr__(self) -> str:

@@ -144,6 +144,7 @@ class Walks:
 
     def _encoded(self, nodes: Codes, unknown_share: float) -> dict[str, Tensor]:
         """Encode nodes, and make some of them unknown, as new items are."""
+        # A copy: the table of all nodes keeps its ids.
         rows = self.table.take(nodes)
         if unknown_share:
             rows.ids[self.rng.random(len(nodes)) < unknown_share, 0] = 0
@@ -230,6 +231,7 @@ def new_nodes(
     """
     h = net.inputs(**tensors(table))
     alone = np.setdiff1d(np.arange(len(h)), edges[1])
+    # New nodes follow the known ones in the layer that they read.
     sources = np.concatenate([edges[0], len(known[0]) + alone])
     at = torch.from_numpy(np.stack([sources, np.concatenate([edges[1], alone])]))
     for k, around in enumerate(known):

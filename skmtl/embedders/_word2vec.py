@@ -159,17 +159,20 @@ class Word2VecEmbedder(ItemEmbedder):
             sentences,
             vector_size=self.embedding_dim,
             window=self.window,
+            # Rare items are left out already, by the vocabulary.
             min_count=1,
             negative=self.negative,
             ns_exponent=self.ns_exponent,
             sg=int(self.skip_gram),
             sample=self.subsample,
             alpha=self.learning_rate,
+            # The rate falls to this; it must not rise.
             min_alpha=min(1e-4, self.learning_rate),
             epochs=self.max_iter,
             seed=seed,
             workers=1,
         )
         vectors = np.zeros((n_items, self.embedding_dim), dtype=np.float32)
+        # gensim has its own order of the words.
         vectors[[int(code) for code in model.wv.index_to_key]] = model.wv.vectors
         return vectors

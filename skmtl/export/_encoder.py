@@ -75,6 +75,7 @@ def columns_of(encoder: TableEncoder, taken: set[str]) -> list[Column]:
     ):
         if name in encoder.optional_names_:
             continue  # known in training only
+        # Inputs and outputs of a graph share one set of names.
         unused = f"x{place}" if of_arrays else str(name)
         while unused in taken:
             unused += "_input"
@@ -165,6 +166,7 @@ def _unknown_columns(
     """
     found = {}
     for name in encoder.optional_names_:
+        # The number of rows is known only when the file is used.
         rows = graph.add("Shape", like, end=1)
         shape = graph.add("Concat", rows, graph.constant(np.array([1])), axis=0)
         is_id = name in encoder.vocabulary_of_
@@ -240,6 +242,7 @@ def _single_ids(
 
 def _bag(graph: Graph, encoder: TableEncoder, x: str, column: Column) -> list[str]:
     """Return rows of the fused table for entries of lists, and which entries count."""
+    # Padding gets -1, the row 0 is that of unknown ids, which count.
     extra = {} if column.missing is None else {column.missing: -1}
     codes = _rows(graph, _vocabulary(encoder, column.column), x, extra)
     zero = graph.constant(np.int64(0))
@@ -256,6 +259,7 @@ def _bag(graph: Graph, encoder: TableEncoder, x: str, column: Column) -> list[st
         there = graph.add("And", there, near)
     place = encoder.vocabulary_places_[column.column]
     first = graph.constant(np.int64(encoder.layout_.first[place]))
+    # Entries that do not count are looked up too, in a row that exists.
     rows = graph.add("Add", graph.add("Max", codes, zero), first)
     return [rows, there]
 
@@ -286,6 +290,7 @@ def _bins(graph: Graph, encoder: TableEncoder, x: str) -> str:
     """Find the rows of the fused table of bins, by a search tree for each column."""
     trees = SearchTrees()
     firsts = accumulate(encoder.bin_sizes_, initial=0)
+    # The last number is the size of the table, for which there is no column.
     for feature, first in zip(encoder.binned_, firsts, strict=False):
         edges = encoder._scales[feature].edges
         assert edges is not None  # it has bins
@@ -317,6 +322,7 @@ class SearchTrees:
         def search(low: int, high: int) -> int:
             if low == high:
                 return leaf(first + 1 + low)
+            # The place is taken first: branches name their children by number.
             middle, at = (low + high) // 2, len(tree)
             tree.append(("", 0, 0.0, 0, 0, 0))
             below, above = search(low, middle), search(middle + 1, high)
@@ -335,6 +341,7 @@ class SearchTrees:
         ]
         leaves = [(t, k, row) for t, k, mode, _, row, *_ in nodes if mode == "LEAF"]
         tree, number, mode, feature, edge, below, above, nan = zip(*nodes, strict=True)
+        # Each tree has an output of its own, to which one leaf adds its row.
         of_leaf, leaf, row = zip(*leaves, strict=True)
         return graph.add(
             "TreeEnsembleRegressor", x, domain=ML, n_targets=len(self.trees),

@@ -67,8 +67,10 @@ def onnx_inputs(session: InferenceSession, X: TableLike) -> dict[str, np.ndarray
 def _cells(column: pd.Series, one: dict[str, object]) -> np.ndarray:
     """Return the array of one input."""
     if one["is_list"]:
+        # Whole lists: the file itself keeps the last `max_length` entries.
         keys, lengths = flat_keys(column, one["column"], None)
         cells = _ids(keys, one)
+        # At least one entry: the graph was exported for lists that are not empty.
         width = max(int(lengths.max(initial=0)), 1)
         table = np.full((len(lengths), width), one["missing"], cells.dtype)
         table[np.arange(width) < lengths[:, None]] = cells
@@ -92,6 +94,7 @@ def _ids(keys: Keys, one: dict[str, object]) -> np.ndarray:
 
 
 def _is_int64(cell: float | str) -> bool:
+    # NaN, or a fraction.
     if isinstance(cell, str) or cell != cell or cell != int(cell):
         return False
     return -(2**63) <= cell < 2**63

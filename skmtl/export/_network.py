@@ -75,6 +75,7 @@ class PaddedPooling:
         if column.query is None:
             return _POOLINGS[column.pooling](x, mask)
         sets = (self.embedding.n_sets, -1)
+        # The cosine is taken within each set of embeddings.
         query = tables.column(of_ids, column.query).unflatten(1, sets)[:, None]
         x = x.unflatten(2, sets)
         weight = (unit(x) * unit(query)).sum(dim=3, keepdim=True)
@@ -113,6 +114,7 @@ class JoinedBins:
         steps, ranges = map(embedding.get_buffer, ("bin_steps", "bin_ranges"))
         here, step = F.embedding(bins, steps).split(self.dim, dim=2)
         low, per_unit = F.embedding(bins, ranges).split(1, dim=2)
+        # Without effect if all numbers have bins, and then left out of the graph.
         if self.places != list(range(numeric.shape[1])):
             numeric = numeric.index_select(1, embedding.binned)
         share = (numeric.unsqueeze(2) - low) * per_unit
@@ -330,6 +332,7 @@ class FusedScore(nn.Module):
             least, most = torch.finfo(torch.float64).tiny, 1 - 2**-53
             kept = proba.clamp(least, most)
             values = kept.log() - (1 - kept).log()
+        # Each node takes time, so that tasks of weight 0 have none.
         parts = [w * values[:, t] for t, w in enumerate(self.weights) if w]
         score = parts[0]
         for part in parts[1:]:
@@ -371,6 +374,8 @@ def export_network(
     }
     example["bags"], shapes["bags"] = [], []
     for k in range(len(names["bags"]) // 2):
+        # Neither 0 nor 1, which torch.export would take for constants, and not equal,
+        # so that rows and entries stay apart.
         lists = torch.zeros(7, 5, dtype=torch.int64)
         example["bags"] += [lists, lists == 0]
         shapes["bags"] += [{0: rows, 1: torch.export.Dim(f"length_{k}", min=1)}] * 2

@@ -269,6 +269,7 @@ def _base(weights: npt.NDArray[np.float64], method: str) -> float:
     """Return what `decision_function` subtracts from the score of a single task."""
     if len(weights) > 1:
         return 0.0
+    # A score above 0 then means a probability above one half.
     half = transformed(np.full((1, 1), 0.5), method, ["0"])[0, 0]
     return float(weights[0] * half)
 
@@ -281,6 +282,8 @@ def _join(
     names: dict[str, list[str]],
 ) -> None:
     """Put the encoder before the network, and connect them."""
+    # The prefix keeps names of the network from those of columns. Outputs get their own
+    # names back at the end.
     outputs = [one.name for one in model.graph.output]
     inner = onnx.compose.add_prefix(model, "network/").graph
     model.graph.CopyFrom(inner)
@@ -294,6 +297,7 @@ def _join(
         for one, name in zip(inner.output, outputs, strict=True)
     ]
     nodes = [*graph.nodes, *links, *inner.node, *ends]
+    # Repeated fields of a protocol buffer cannot be assigned.
     del model.graph.node[:], model.graph.input[:]
     model.graph.node.extend(nodes)
     model.graph.input.extend(graph.inputs)
@@ -320,6 +324,7 @@ def _describe(
         "output_weights": json.dumps(None if weights is None else weights.tolist()),
         "fusion_method": json.dumps(None if weights is None else method),
     }
+    # Those of torch's exporter.
     del model.metadata_props[:]
     onnx.helper.set_model_props(model, text)
     model.producer_name, model.producer_version = "skmtl", skmtl.__version__
@@ -371,6 +376,7 @@ def _with_small_tables(
         proba = session.run(["probabilities"], onnx_inputs(session, X))[0]
         expected = np.asarray(parts.probabilities.predict_task_proba(X))
         largest = max(largest, float(np.abs(proba - expected).max(initial=0.0)))
+    # Also refuses NaN.
     if not largest <= SMALL_TABLES:
         raise RuntimeError(
             f"With table_dtype='int8' probabilities differ from those of the ranker by "
@@ -489,6 +495,7 @@ def _strange(keys: np.ndarray, numbers: bool) -> np.ndarray:
         return np.array([word for word in words if word not in known], dtype=object)
     if keys.dtype.kind == "f":
         return np.array([x for x in (0.125, -7.5, 1e9 + 0.5) if x not in keys], object)
+    # Among them 2 ** 24 + 1, which float32 does not hold.
     tries = [0, -2, 7, 16_777_217, 2**31, 2**62, -(2**62)]
     return np.array([k for k in tries if k not in keys], dtype=object)
 
@@ -500,5 +507,6 @@ def _numbers(scale: NumberScale, rng: np.random.Generator, n: int) -> np.ndarray
     edges = scale.edges
     if edges is None or not len(edges):
         edges = np.array([scale.center])
+    # Numbers beside an edge show whether it is compared in float64.
     near = np.concatenate([edges, np.nextafter(edges, -np.inf), np.array(_EXTREME)])
     return np.where(rng.random(n) < 0.5, ordinary, rng.choice(near, size=n))

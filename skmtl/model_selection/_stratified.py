@@ -212,6 +212,7 @@ def _parts_by_rarity(
     parts = np.split(order, cuts)
 
     def rarity(part: np.ndarray) -> list[int]:
+        # Rows without an observed label come last.
         return sorted(totals[_present(states[part[0]])].tolist()) or [len(states)]
 
     return sorted(parts, key=rarity)

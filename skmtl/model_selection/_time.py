@@ -66,7 +66,7 @@ class TimeSplit(BaseCrossValidator):
     [3 1 2] [5 6]
     """
 
-    # The split cannot do without timestamps; groups are used on request only.
+    # A split needs timestamps; groups are passed only on request.
     __metadata_request__split = {"timestamps": True, "groups": None}  # noqa: RUF012
 
     def __init__(
@@ -205,6 +205,7 @@ def _check_timestamps(timestamps: object, n_rows: int) -> np.ndarray:
     if len(series) != n_rows:
         raise ValueError(f"timestamps has {len(series)} rows, but X has {n_rows}.")
     if isinstance(series.dtype, pd.DatetimeTZDtype):
+        # numpy has no time zones; in UTC the differences stay.
         series = series.dt.tz_convert(None)
     missing = series.isna().to_numpy()
     if missing.any():
@@ -216,6 +217,7 @@ def _check_timestamps(timestamps: object, n_rows: int) -> np.ndarray:
             f"timestamps must be numbers or dates; got {series.dtype}. Convert strings "
             "with pandas.to_datetime."
         )
+    # Unsigned numbers would wrap around when a length is subtracted.
     return time.astype(np.int64) if time.dtype.kind in "iu" else time
 
 
@@ -240,6 +242,7 @@ def _check_length(length: Length, time: np.ndarray, name: str) -> Any:
         raise ValueError(
             f"With timestamps of {time.dtype} {name} must be {wanted}; got {length!r}."
         ) from error
+    # Also refuses NaN and NaT.
     if not value >= value * 0:
         raise ValueError(f"{name} must not be negative; got {length!r}.")
     return value

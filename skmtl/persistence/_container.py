@@ -63,6 +63,7 @@ def unpack(data: bytes) -> tuple[Arrays, dict[str, str]]:
             f"format={metadata.get('format')!r}."
         )
     version = metadata.get("format_version", "")
+    # `int` would also read "+1", "1_0" and digits of other scripts.
     if not (version.isascii() and version.isdecimal() and int(version) >= 1):
         raise DamagedFileError(
             f"The file has no known format version: found {version!r}."
@@ -94,6 +95,8 @@ def _checksum(arrays: Arrays, metadata: Mapping[str, str]) -> str:
 
     def add(*parts: object) -> None:
         for part in parts:
+            # With its length, so that parts cannot be divided differently. Names may
+            # contain lone surrogates.
             bytes_ = str(part).encode("utf-8", "surrogatepass")
             digest.update(len(bytes_).to_bytes(8, "little") + bytes_)
 
@@ -102,5 +105,6 @@ def _checksum(arrays: Arrays, metadata: Mapping[str, str]) -> str:
     for name in sorted(arrays):
         array = arrays[name]
         add(name, array.dtype.name, array.shape)
+        # The memory of an empty array cannot be cast.
         digest.update(np.ascontiguousarray(array).data.cast("B") if array.size else b"")
     return digest.hexdigest()

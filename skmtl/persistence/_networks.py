@@ -86,6 +86,8 @@ class RankerNetwork:
 
     def write(self, writer: Writer, where: str) -> Node:
         net, module = self.net, self.net.module_
+        # The file holds no classes of modules: `load` makes the network from
+        # hyperparameters, which must describe the trained one.
         if _outline(module) != _outline(_module(self.ranker)):
             raise ValueError(
                 f"The hyperparameters of {where} were changed after fit, and describe "
@@ -116,6 +118,7 @@ class RankerNetwork:
         from skmtl.training.computing import without_index
         from skmtl.training.net import MultiTaskNet
 
+        # Before the network is made, which is put on this device.
         if reader.device is not None:
             ranker.device = reader.device
         _check_device(ranker.device)

@@ -173,6 +173,7 @@ class _Plain:
         return _write_attributes(writer, vars(value), where)
 
     def read(self, reader: Reader, cls: type[object], state: dict[str, Node]) -> object:
+        # Without the constructor, whose arguments may differ from the attributes.
         found = cls.__new__(cls)
         found.__dict__.update(_read_attributes(reader, cls, state))
         return found
@@ -208,6 +209,7 @@ class _Estimator:
         params = _read_attributes(reader, None, state["params"])
         found = cls(**params)
         formerly = {name: v for name, v in _FORMERLY.items() if name not in params}
+        # Only for classes that have these hyperparameters.
         vars(found).update((k, v) for k, v in formerly.items() if k in vars(found))
         found.__dict__.update(_read_attributes(reader, cls, state["fitted"]))
         for method, requests in state.get("requests", {}).items():
@@ -238,6 +240,7 @@ class _Scorer:
         from skmtl.metrics._registry import METRICS
 
         known = METRICS.get(value.metric.name)
+        # A metric that a user made under the name of one of skmtl.
         if known is not value.metric:
             raise ValueError(_refusal(value, where))
         arguments = {
@@ -311,6 +314,8 @@ class _TorchJD:
             for name in inspect.signature(type(value)).parameters
         }
         given = {k: v for k, v in given.items() if v is not _DEFAULT}
+        # The arguments are guessed from attributes: see whether they give the same
+        # solver.
         again = type(value)(**given)
         if repr(again) != repr(value) or _settings(again) != _settings(value):
             raise ValueError(

@@ -151,6 +151,7 @@ def to_bytes(
     text = {
         "skmtl_version": skmtl.__version__,
         "class": type(estimator).__name__,
+        # JSON has no NaN; the writer turns them into objects.
         "state": json.dumps(state, allow_nan=False, separators=(",", ":")),
     }
     return pack(writer.arrays, text)

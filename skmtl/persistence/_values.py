@@ -55,6 +55,8 @@ class Writer:
         custom_objects: Mapping[str, object],
     ) -> None:
         self.write_object, self.training_state = write_object, training_state
+        # By identity, since custom objects need not be hashable; the mapping of the
+        # caller keeps them alive.
         self._names = {id(one): name for name, one in custom_objects.items()}
         self.arrays: Arrays = {}
         # Holds the objects themselves: the id of a freed object may be reused.
@@ -147,6 +149,7 @@ class Reader:
             return found
         if "same" in node:
             return self._objects[node["same"]]
+        # Anything but a single key means that the file is damaged.
         ((key, content),) = node.items()
         return _READERS[key](self, content)
 
@@ -180,6 +183,7 @@ def _write_list(
 
 def _write_dict(writer: Writer, value: Mapping[object, object], where: str) -> Node:
     return {
+        # Pairs: keys of JSON objects can only be strings.
         "dict": [
             [writer.write(k, f"a key of {where}"), writer.write(v, f"{where}[{k!r}]")]
             for k, v in value.items()
@@ -218,6 +222,7 @@ def _write_array(writer: Writer, value: np.ndarray, where: str) -> Node:
     cells = value.ravel().tolist()
     shape = list(value.shape)
     if all(type(cell) is str for cell in cells):
+        # Without the byte order, which is that of the machine that reads.
         dtype = "object" if value.dtype == object else value.dtype.str[1:]
         return {"strings": [*_write_text(writer, cells), shape, dtype]}
     items = [writer.write(one, f"an entry of {where}") for one in cells]
@@ -318,6 +323,7 @@ def _read_frame(
     cells = zip(columns, types, strict=True)
     index = reader.read(index)
     found = [pd.Series(reader.read(c), index, _column_type(t)) for c, t in cells]
+    # By position first: names of columns may be repeated.
     frame = pd.DataFrame(dict(enumerate(found)), index=index)
     frame.columns = reader.read(names)
     return frame

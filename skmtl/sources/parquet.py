@@ -146,6 +146,7 @@ def _located(
 
     system, inner = url_to_fs(path, **options)
     if any(sign in inner for sign in "*?["):
+        # File systems list in any order; all passes need the same.
         found = sorted(system.glob(inner))
     elif system.isdir(inner):
         found = sorted(system.glob(f"{inner.rstrip('/')}/**/*.parquet"))
@@ -186,6 +187,7 @@ def _text(error: Exception) -> str:
 
 def _stamp(system: fsspec.AbstractFileSystem, path: str) -> tuple[str, ...]:
     """Return what changes when a file does: its size and marks of its version."""
+    # fsspec would answer from an earlier listing.
     system.invalidate_cache()
     info = system.info(path)
     marks = ("mtime", "LastModified", "last_modified", "updated", "ETag", "created")
@@ -211,11 +213,13 @@ def _batches(file: _File, columns: list[str], n_rows: int) -> Iterator[pa.Record
         ):
             yield from opened.iter_batches(n_rows, columns=columns)
     except (pa.ArrowException, OSError) as error:
+        # A change is a likelier reason for the error than damage.
         _check_unchanged(file)
         raise ValueError(
             f"{file.path!r} is damaged: {_text(error)} Write the file again, or leave "
             "it out."
         ) from error
+    # A file that was overwritten while it was read may not raise.
     _check_unchanged(file)
 
 
@@ -255,6 +259,7 @@ def _common_schema(files: Sequence[_File], columns: Sequence[str] | None) -> pa.
                     "file, or use ParquetFiles(paths, columns=...) without it."
                 )
             before, now = (f.schema.field(name).type for f in (found, file))
+            # A column that is empty in one file takes its type from the others.
             if pa.types.is_null(before):
                 found = file
             elif not pa.types.is_null(now) and _family(now) != _family(before):
@@ -264,6 +269,7 @@ def _common_schema(files: Sequence[_File], columns: Sequence[str] | None) -> pa.
                 )
         kinds = [pa.schema([file.schema.field(name)]) for file in files]
         joined = pa.unify_schemas(kinds, promote_options="permissive")
+        # Another file may have missing cells where this one has none.
         fields.append(joined.field(name).with_nullable(True).remove_metadata())
     return pa.schema(fields)
 

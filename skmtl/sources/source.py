@@ -45,6 +45,7 @@ class Block:
         try:
             yield
         except (TypeError, ValueError) as error:
+            # Subclasses such as UnicodeDecodeError take more than a message.
             kind = TypeError if isinstance(error, TypeError) else ValueError
             raise kind(f"{self.origin}: {error}") from error
 
@@ -184,4 +185,5 @@ def _n_columns(kind: pa.DataType) -> int:
     if pa.types.is_fixed_size_list(kind):
         return int(kind.list_size)
     nested = pa.types.is_list(kind) or pa.types.is_large_list(kind)
+    # A guess: the type does not say how long lists are.
     return 16 if nested else 1

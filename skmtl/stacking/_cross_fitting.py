@@ -57,6 +57,7 @@ def find_folds(
     folds = [(np.asarray(train), np.asarray(test)) for train, test in pairs]
     times, rows = np.zeros(len(labels), dtype=np.int64), np.arange(len(labels))
     for k, (train, test) in enumerate(folds):
+        # Also counts a row twice that a test part repeats; masks become indices.
         np.add.at(times, rows[test], 1)
         both = np.intersect1d(rows[train], rows[test])
         if len(both):
@@ -81,6 +82,7 @@ def as_categories(encoder: TableEncoder, X: TableLike) -> pd.DataFrame:
     columns: dict[str, object] = {}
     for k, name in enumerate(encoder.categorical_names_):
         codes = table.ids[:, k] - first[k]
+        # All codes of the vocabulary, whether they occur here or not.
         columns[f"id_{name}"] = pd.Categorical(codes, categories=range(sizes[k]))
     for name, bag in zip(encoder.bag_names_, table.bags, strict=True):
         columns[f"length_{name}"] = np.diff(bag.offsets).astype(np.float64)

@@ -256,9 +256,11 @@ default=None
         self._check_names(columns, targets)
         table = as_categories(encoder, X)
         models = self._fit_models(table, targets, weight, folds, int(seeds[1]), refit)
+        # Without an observed label there is no rate.
         self.prior_ = np.nan_to_num(targets.means(weight), nan=0.5)
         scores = np.full(targets.labels.shape, np.nan)
         for task, of_task in enumerate(models):
+            # With `refit`, the last model has no fold.
             for (_, test), model in zip(folds, of_task, strict=False):
                 scores[test, task] = log_odds(
                     model, table.iloc[test], self.prior_[task]
@@ -329,6 +331,7 @@ default=None
         if refit:
             parts.append(np.arange(len(table)))
         tasks = range(len(targets.names))
+        # One for each model, so that none depends on the order of fitting.
         seeds = np.random.RandomState(seed).randint(
             2**31 - 1, size=(len(tasks), len(parts))
         )
