@@ -170,6 +170,7 @@ def whole_values(
     if (first > 0).any():  # most columns of floats end here
         return None
     there = np.isfinite(values)
+    # A missing cell turns integers into floats; without one, they were floats before.
     if only_integers and there.all():
         return None
     values = values[there]
@@ -263,6 +264,7 @@ def advise_on_rare(
     names: Sequence[ColumnName], vocabularies: Sequence[Any], min_frequency: int
 ) -> None:
     """Warn of vocabularies in which no id has a row of its own."""
+    # A column without any id, which is missing everywhere, is not meant.
     rare = [
         name
         for name, one in zip(names, vocabularies, strict=True)

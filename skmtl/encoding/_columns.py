@@ -78,6 +78,7 @@ def read_roles(
     widths, kinds, dtypes = {}, [], frame.dtypes.tolist()
     for place, (is_id, name) in enumerate(zip(mask, names, strict=True)):
         lists = _may_hold_lists(dtypes[place]) and holds_lists(columns[place])
+        # Lists in a column that is named as one of ids are ids, whatever they hold.
         if lists and (not is_id or (by_dtype and holds_vectors(columns[place], name))):
             widths[place] = vector_width(columns[place], name)
             kinds += ["number"] * widths[place]
@@ -155,6 +156,7 @@ def chosen_places(
         For anything else; the message names the parameter.
     """
     wanted = [wanted] if isinstance(wanted, str) else list(wanted)
+    # Before the indices, since True is an int.
     if wanted and all(isinstance(w, (bool, np.bool_)) for w in wanted):
         if len(wanted) != len(names):
             raise ValueError(
@@ -201,6 +203,7 @@ def optional_columns(
 
 def with_missing(frame: pd.DataFrame, names: Iterable[ColumnName]) -> pd.DataFrame:
     """Return a copy with missing cells in some columns, which it may lack."""
+    # Not the caller's own frame, and no copy of its cells.
     frame = frame.copy(deep=False)
     for name in names:
         frame[name] = np.nan
@@ -231,6 +234,7 @@ def _position(wanted: object, places: Mapping[ColumnName, int], argument: str) -
 
 def _looks_categorical(column: pd.Series) -> bool:
     dtype = column.dtype
+    # Objects may be ids of any kind; only fractions are certain to be numbers.
     if types.is_object_dtype(dtype):
         return not _holds_fractions(column)
     return not types.is_bool_dtype(dtype) and (
@@ -315,6 +319,7 @@ def joined_ids(readings: Sequence[Reading]) -> tuple[Ids, Counts]:
     first = readings[0]
     ids, counts = first.ids, first.counts
     for more in readings[1:]:
+        # A column that is missing everywhere does not say whether its ids are numbers.
         if not len(ids):
             first, ids, counts = more, more.ids, more.counts
         elif len(more.ids):
@@ -472,6 +477,7 @@ class Reading:
             Number of columns that read it.
         """
         rare = unknown = 0
+        # What is left over in a shared vocabulary may come from any of its columns.
         if isinstance(vocabulary, Vocabulary) and together == 1:
             rare, unknown = len(vocabulary.rest), int(vocabulary.rest_counts.sum())
             first = [*vocabulary.ids.head(3), *vocabulary.rest.head(3)][:3]
@@ -548,6 +554,7 @@ class Plan:
     @property
     def places(self) -> dict[ColumnName, int]:
         """Positions of the id columns, including columns of lists."""
+        # In the order of `owners`.
         at = [*self.roles.single, *self.roles.lists]
         return dict(zip(self.owners, at, strict=True))
 

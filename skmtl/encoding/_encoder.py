@@ -122,7 +122,7 @@ class TableEncoder(SaveMixin, TransformerMixin, BaseEstimator):
         column that it falls back to in turn is used, and finally row 0.
     n_buckets : mapping of column to int or None, default=None
         Id columns to hash instead of giving them a vocabulary, and how many rows each
-        gets. Ids may share a row by chance. None is rare or unseen; row 0 is for
+        gets. Ids may share a row by chance. No id is rare or unseen; row 0 is for
         missing cells.
     n_hashes : int, default=1
         Number of hash functions for these columns. With several, the embedding of an id
@@ -334,6 +334,7 @@ class TableEncoder(SaveMixin, TransformerMixin, BaseEstimator):
         table, roles = read_roles(kept, self.categorical_features)
         plan, columns = self._plan(roles), Columns(table)
         rows = TableStatistics(columns, roles.lists, weight, self.max_length)
+        # Codes are for the rows that are learnt from; others would have none.
         if encodes and not some:
             rows = EncodingStatistics(
                 columns, plan, weight, self.max_length, self._limits()

@@ -120,6 +120,7 @@ def _decimal(number: float) -> str:
 
 def _text_hash(cells: list[str]) -> _UINT64:
     try:
+        # The ids are distinct, so that it does not pay to factorize them first.
         return pd.util.hash_array(np.array(cells, dtype=object), categorize=False)
     except UnicodeEncodeError:  # lone surrogates cannot be encoded in UTF-8
         return _text_hash([ascii(cell) if _is_lone(cell) else cell for cell in cells])

@@ -100,6 +100,7 @@ def flat_values(
         lengths = np.bincount(row[there], minlength=len(lengths))
         values = values[there]
     if max_length is not None and lengths.max(initial=0) > max_length:
+        # 1 for the last entry of a row, 2 for the one before it, and so on.
         from_end = np.repeat(np.cumsum(lengths), lengths) - np.arange(len(values))
         values = values[from_end <= max_length]
         lengths = np.minimum(lengths, max_length)
@@ -183,6 +184,7 @@ def holds_vectors(column: pd.Series, name: object) -> bool:
 def _first_entry(column: pd.Series) -> list[object]:
     """The first entry of the first list that has one."""
     for cell in column:
+        # Such an array has no length.
         scalar = isinstance(cell, np.ndarray) and cell.ndim == 0
         if isinstance(cell, LISTS) and not scalar and len(cell):
             return [cell[0]]
@@ -255,6 +257,7 @@ def spread_vectors(frame: pd.DataFrame, widths: Mapping[int, int]) -> pd.DataFra
             parts.append(pd.DataFrame(matrix, index=frame.index))
     spread = pd.concat(parts, axis=1)
     names = spread_names(list(frame.columns), widths)
+    # Names that are tuples must not become levels of an index.
     spread.columns = pd.Index(names, tupleize_cols=False)
     return spread
 
@@ -310,6 +313,7 @@ def _from_arrow(column: pd.Series) -> tuple[pd.Series, Lengths]:
     from pyarrow import compute
 
     lists = pa.table({"lists": column.array})["lists"]
+    # Flattening leaves out lists that are missing, so that they have no entry.
     counted = compute.fill_null(compute.list_value_length(lists), 0)
     flat = compute.list_flatten(lists)
     if pa.types.is_dictionary(flat.type):

@@ -151,6 +151,7 @@ class NumberScale:
         edges = self.scaled(self.edges).astype(np.float64)
         width = np.diff(edges)
         wide = width > _NARROWEST
+        # Row 0 is for missing numbers. The first and the last bin have one edge each.
         inner = found[2:-1]
         inner[wide, 0] = edges[:-1][wide]
         inner[wide, 1] = 1 / width[wide]
@@ -266,6 +267,7 @@ def _bins_of_few(x: Floats, scales: Sequence[NumberScale]) -> npt.NDArray[np.int
     edges, ends = np.concatenate(all_edges), np.cumsum(sizes)
     for row, cells in enumerate(x):
         passed = np.zeros(len(edges) + 1, dtype=np.int32)
+        # One comparison for the edges of all columns, then differences of sums.
         np.cumsum(edges <= np.repeat(cells, sizes), out=passed[1:])
         bins[row] = passed[ends] - passed[ends - sizes] + 1
     bins[np.isnan(x)] = 0
@@ -358,6 +360,7 @@ def _bin_edges(values: Floats, mass: Floats, n_bins: int) -> Floats:
     singles = values[heavy]
     rest, rest_mass = values[~heavy], mass[~heavy]
     n_rest = max(n_bins - len(singles), 1)
+    # Between a number and the next float there is nothing else.
     edges = [singles, np.nextafter(singles, np.inf)]
     if len(rest) and n_rest > 1:
         cuts = _quantiles(rest, rest_mass, np.arange(1, n_rest) / n_rest)
@@ -369,6 +372,7 @@ def _bin_edges(values: Floats, mass: Floats, n_bins: int) -> Floats:
 
 def number_text(number: float) -> str:
     """Write a number so that equal numbers are equal text, whatever their type."""
+    # Hexadecimal has no limit of digits, as decimals have in Python.
     whole = not isinstance(number, float) or number.is_integer()
     return hex(int(number)) if whole else repr(number)
 

@@ -248,9 +248,11 @@ class EncodingStatistics(TableStatistics):
         self, vocabulary: Vocabulary | HashedIds, names: list[ColumnName]
     ) -> None:
         for name in names:
+            # Popped, so that the keys of one column are freed before the next is read.
             keys = self.pending.pop(name, None)
             if keys is None:  # lists
                 continue
+            # A shared vocabulary has other frequencies than this column alone.
             if isinstance(vocabulary, Vocabulary) and len(names) == 1:
                 rows = first_rows(keys, **self.limits)
             else:
@@ -341,6 +343,8 @@ class StreamedStatistics(Statistics):
         keys = (
             entry_keys(column, name) if place in self.lists else as_keys(column, name)
         )
+        # NaN is a value to Arrow and a missing id here. Weights of bincount are floats,
+        # exact for any count that can occur.
         there = keys.codes >= 0
         counts = np.bincount(
             keys.codes[there], seen[there], minlength=len(keys.distinct)
@@ -397,7 +401,7 @@ class _Counter(ABC):
         """Take the values of cells."""
 
     def total(self) -> tuple[pa.Array, npt.NDArray[np.int64]]:
-        """The distinct values, and how often each came."""
+        """The distinct values, and how often each occurred."""
         import pyarrow as pa
 
         return (pa.nulls(0) if self.known is None else self.known), self.counts
@@ -513,11 +517,13 @@ class NumberSample:
         """
         if not rows.shape[1]:
             return
+        # Blocks before the first with weights, or after it, may have none.
         if weight is None and self.weight is not None:
             weight = np.ones(len(rows))
         if weight is not None and self.weight is None:
             self.weight = np.ones(len(self.rows))
         self.n_missing += np.isnan(rows).sum(axis=0)
+        # `fmin` and `fmax` skip NaN.
         self.low = np.fmin(self.low, np.fmin.reduce(rows, axis=0))
         self.high = np.fmax(self.high, np.fmax.reduce(rows, axis=0))
         room = min(self.size - len(self.rows), len(rows))

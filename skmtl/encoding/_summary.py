@@ -36,6 +36,7 @@ def summarize(encoder: FittedEncoder) -> pd.DataFrame:
     table = pd.DataFrame(
         rows, index=pd.Index(names, name="column", tupleize_cols=False)
     )
+    # Nullable integers: some counts are not known.
     counts = ["rows", "distinct", "missing", "rare"]
     return table.astype(dict.fromkeys(counts, "Int64"))
 
@@ -77,6 +78,7 @@ def _vector(encoder: FittedEncoder, name: ColumnName, width: int) -> dict[str, o
         "read_as": f"vectors of {width} numbers",
         "rows": sum(_kinds(encoder)[f"{name}[{k}]"]["rows"] for k in range(width)),
         "distinct": None,
+        # A vector is missing where all of its numbers are.
         "missing": min(part["missing"] for part in parts),
         "rare": 0,
         "unknown_share": min(part["unknown_share"] for part in parts),

@@ -88,6 +88,7 @@ class RaggedArray:
         chosen = _places(rows)
         starts, lengths = self.offsets[:-1][chosen], self.lengths[chosen]
         offsets = _offsets(lengths)
+        # From the place of an entry in the result to that in `values`.
         at = np.repeat(starts - offsets[:-1], lengths) + np.arange(offsets[-1])
         return RaggedArray(self.values[at], offsets)
 
@@ -349,11 +350,13 @@ def fall_back(codes: npt.NDArray[np.signedinteger], found: Sequence[Fallback]) -
     found : sequence of Fallback
         From `fallbacks`.
     """
+    # As looked up: a row of a fallback is not a known id for the next column.
     own = codes.copy() if found else codes
     for one in found:
         column = codes[:, one.column]
         for c, first in zip(one.chain, one.first, strict=True):
             use = (column == 0) & (own[:, c] > 0)
+            # Code 0, of unknown ids, has no row here.
             column[use] = first + own[use, c] - 1
 
 
@@ -531,6 +534,7 @@ def _with_more_hashes(
 
 def hash_numbers(more_hashes: Sequence[int]) -> list[int]:
     """Number of the hash function behind each of `more_hashes_`, from 1."""
+    # The second functions of all columns come first, then the third ones.
     n_hashed = max(len(set(more_hashes)), 1)
     return [1 + place // n_hashed for place in range(len(more_hashes))]
 

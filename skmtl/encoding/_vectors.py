@@ -107,6 +107,7 @@ def _parts(
     table: object, column: ColumnName
 ) -> tuple[npt.ArrayLike, npt.ArrayLike, bool]:
     """Return ids, vectors, and whether ids can only be strings."""
+    # A fitted embedder, or a model of gensim.
     table = getattr(table, "embeddings_", getattr(table, "wv", table))
     if hasattr(table, "index_to_key") and hasattr(table, "vectors"):  # KeyedVectors
         return list(table.index_to_key), table.vectors, True
@@ -148,4 +149,5 @@ def _is_integer(word: str) -> bool:
     """Whether a string is how Python writes an integer."""
     if not word.removeprefix("-").isdecimal() or len(word) > _LONGEST:
         return False
+    # Not "007" or digits of another script, which are other words.
     return str(int(word)) == word

@@ -267,6 +267,7 @@ def _float_keys(array: npt.NDArray[np.float64], name: object) -> Keys:
             f"Input X contains infinity: column {name!r}. Replace it, or mark it as "
             "missing (NaN)."
         )
+    # A larger float may be the rounded form of several integers.
     if (np.abs(filled) < _EXACT_FLOAT).all() and (filled == np.floor(filled)).all():
         whole = filled.astype(np.int64)
         if not missing.any():
@@ -298,6 +299,7 @@ def _object_keys(values: pd.Series, name: object) -> Keys:
 
 
 def _index(values: AnyArray) -> pd.Index:
+    # Without a dtype, pandas would turn objects into strings of its own.
     return pd.Index(values, dtype=values.dtype, copy=False)
 
 
@@ -566,6 +568,7 @@ def _by_frequency(
     counts: Counts, min_frequency: int, max_categories: int | None
 ) -> tuple[npt.NDArray[np.intp], int]:
     """Order of ids by frequency, and how many of the first have a row of their own."""
+    # Stable: equally frequent ids stay in the order of their appearance.
     order = np.argsort(-counts, kind="stable")
     n_frequent = int(np.count_nonzero(counts >= max(min_frequency, 1)))
     return order, n_frequent if max_categories is None else min(

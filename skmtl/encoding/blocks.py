@@ -48,5 +48,6 @@ def weighted_blocks(
         if named:
             with block.named_in_errors():
                 column = block.table[named[0]].to_numpy()
+                # A block may have weights of 0 only; the rows of all must not.
                 weight = check_row_weight(column, len(column), some=False)
         yield replace(block, table=block.table.select(features)), weight
