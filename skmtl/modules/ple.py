@@ -105,6 +105,8 @@ class ProgressiveExtraction(Mixture):
     ----------
     width : int
         Width of the representation.
+    n_task_experts, n_shared_experts : int
+        Number of experts of each task, and of shared experts.
 
     Notes
     -----
@@ -130,6 +132,7 @@ class ProgressiveExtraction(Mixture):
     ) -> None:
         super().__init__()
         self.width = expert_units[-1]
+        self.n_task_experts, self.n_shared_experts = n_task_experts, n_shared_experts
         self.levels = nn.ModuleList(
             ExtractionLevel(
                 n_tasks=n_tasks,

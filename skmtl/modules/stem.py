@@ -35,6 +35,8 @@ class EmbeddingExperts(Sharing):
     ----------
     width : int
         Width of the representation.
+    n_task_experts, n_shared_experts : int
+        Number of experts of each task, and of shared experts.
 
     Notes
     -----
@@ -64,6 +66,7 @@ class EmbeddingExperts(Sharing):
     ) -> None:
         super().__init__()
         self.width = expert_units[-1]
+        self.n_task_experts, self.n_shared_experts = n_task_experts, n_shared_experts
         self.experts = GroupedExperts(
             n_tasks=n_tasks,
             n_task_experts=n_task_experts,

@@ -44,8 +44,10 @@ class OwnExpertRanker(GatedRanker):
         }
 
     def _expert_names(self) -> list[str]:
-        owners = [(str(t), self.n_task_experts) for t in self.task_names_]
-        owners.append(("shared", self.n_shared_experts))
+        # Of the fitted network: hyperparameters may have been set since.
+        sharing = self.net_.module_.sharing
+        owners = [(str(t), sharing.n_task_experts) for t in self.task_names_]
+        owners.append(("shared", sharing.n_shared_experts))
         return [f"{owner} {i}" for owner, n in owners for i in range(n)]
 
 
@@ -165,7 +167,7 @@ class STEM(OwnExpertRanker):
     n_shared_experts: int = 1
 
     def _n_embeddings(self, names: list[str]) -> int:
-        return len(names) + 1
+        return len(names) + 1  # the shared one is the last
 
     def _make_sharing(self, embedding: Embedding, names: list[str]) -> Sharing:
         return EmbeddingExperts(**self._sizes(embedding, names))

@@ -62,6 +62,10 @@ def test_weights_and_report_of_every_gated_ranker(table, kind):
         assert_allclose(rows["weight_std"], own.std(axis=0), rtol=1e-6)
         expected = entropy(own, axis=1).mean() / np.log(len(at))
         assert_allclose(rows["entropy"], expected, rtol=1e-5)
+    # Names are those of the network, whatever is set before the next fit.
+    sizes = [name for name in ranker.get_params() if name.endswith("_experts")]
+    ranker.set_params(**dict.fromkeys(sizes, 7))
+    assert ranker.expert_names_.tolist() == names
 
 
 def test_ple_reports_own_and_shared_experts_only(table):
