@@ -289,7 +289,7 @@ class MultiTaskRanker(
         check_pooling(self.pooling)
         for what in self._layers:
             self._units(what)
-        self._dense_optimizer()
+        self._dense_optimizer()  # checks its parameters
         for part, given in (("sharing", self.sharing), ("towers", self.towers)):
             check_part(part, given, own_parameters(part, self._of_parts))
 
@@ -313,7 +313,7 @@ class MultiTaskRanker(
         """For each task, the tasks that bound its probability, by its towers."""
         towers = self.towers
         if not isinstance(towers, Towers):
-            # The bounds do not depend on the width.
+            # The bounds depend neither on the width nor on the numbers drawn.
             with seeded(0, "cpu"):
                 towers = self._make_towers(_ANY_WIDTH, names, kinds)
         bounds = towers.bounds if isinstance(towers, Towers) else ()
@@ -387,6 +387,7 @@ default=None
             ranker that was fitted before is left unchanged.
         """
         warm = self.warm_start and self._is_fitted()
+        # A query beside labels in memory is read into memory.
         from_source = is_source(X) and (are_names(y) or not is_query(X))
         fit = (SourceFit if from_source else Fit)(
             self,
@@ -649,6 +650,7 @@ default=None
             return labels
         if not isinstance(kinds[0], BinaryTask):
             return labels[:, 0]
+        # A label 1 has no class if only one class was found.
         last = len(self.classes_) - 1
         chosen: AnyArray = self.classes_[np.minimum(labels[:, 0], last)]
         return chosen

@@ -185,7 +185,10 @@ class PooledLosses(TaskLosses):
     def of_labels(self, logits: Tensor, y: Tensor, weight: Tensor | None) -> Tensor:
         z = logits + self.shift
         weight = torch.ones_like(y) if weight is None else weight
+        # softplus(-z) is -log q, and softplus(z) is -log(1 - q).
         positive = self.weight * weight * y * F.softplus(-z)
+        # Rows without an observed positive; each task gets an equal share of them, so
+        # that the sum over the tasks counts them once.
         none = ((weight > 0) * y).amax(dim=1, keepdim=True) == 0
         share = none * weight.mean(dim=1, keepdim=True) / y.shape[1]
         return (positive + share * F.softplus(z)).mean(dim=0)

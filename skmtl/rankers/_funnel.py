@@ -102,6 +102,7 @@ class ESMM(BottomRanker):
         for task, parents in enumerate(self.net_.module_.towers.bounds):
             if parents:
                 given[:, task] /= proba[:, list(parents)].min(axis=1)
+        # 0 / 0 is NaN where a task before it is impossible.
         return np.clip(np.nan_to_num(given), 0.0, 1.0)
 
     def _check_tasks(self, names: list[str]) -> None:
@@ -189,6 +190,7 @@ class AITM(BottomRanker):
         check_task_order(self.task_order, names)
 
     def _check_kinds(self, names: list[str], kinds: TaskKinds) -> None:
+        # Without the calibrator no probabilities are compared.
         if self.calibrator_weight:
             parents = check_task_order(self.task_order, names)
             what = "The calibrator of AITM (calibrator_weight above 0)"

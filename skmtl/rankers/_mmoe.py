@@ -59,6 +59,7 @@ class ExpertRanker(GatedRanker):
         return ExpertMixture(**self._sizes(embedding, names))
 
     def _expert_names(self) -> list[str]:
+        # Of the fitted network: the hyperparameter may have been set since.
         return [str(e) for e in range(self.net_.module_.sharing.n_experts)]
 
 
@@ -182,6 +183,7 @@ class ChainedMMoE(ExpertRanker):
         check_task_order(self.task_order, names)
 
     def _check_kinds(self, names: list[str], kinds: TaskKinds) -> None:
+        # Without products, towers of any kind may read each other.
         if self.chain_probability:
             parents = check_task_order(self.task_order, names)
             check_binary_edges(names, kinds, parents, "chain_probability=True")

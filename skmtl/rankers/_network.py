@@ -296,6 +296,7 @@ def make_bias_tower(
         return None
     columns = embedding_columns(ranker, encoder, None, pretrained)
     embedding = columns.only(encoder.optional_names_).embedding()
+    # Thresholds make several outputs of one number.
     n_outputs = [kind.n_thresholds or kind.n_scores for kind in kinds]
     return BiasTower(embedding, n_scores=kinds.n_scores, n_outputs=n_outputs)
 
@@ -442,6 +443,7 @@ class EmbeddingColumns:
         bins = [b for b, k in enumerate(self.binned) if k in numeric]
         hashes = [h for h, k in enumerate(self.more_hashes) if k in ids]
         vocabulary = [v for _, v in self.ids]
+        # Further hashes come after the columns of ids, and read their vocabularies.
         vocabulary += [vocabulary[k] for k in self.more_hashes]
         at = [*ids, *(len(self.ids) + h for h in hashes)]
         of_bags = [(k, self.bags[k][1].vocabulary) for k in bags]
@@ -454,6 +456,7 @@ class EmbeddingColumns:
             sizes=self.sizes,
             ids=[(k, vocabulary[k]) for k in at],
             bags=of_bags,
+            # `accumulate` also gives the end of all, hence not strict.
             bins=[(b, first[b] - row) for b, row in zip(bins, own, strict=False)],
             numeric=numeric,
         )
@@ -602,6 +605,7 @@ def make_part(
     """
     if isinstance(given, nn.Module):
         return copy.deepcopy(given)
+    # What a partial already sets takes precedence over what is offered.
     wanted = _accepted(given) - _bound(given)
     taken = {name: value for name, value in offered.items() if name in wanted}
     made: nn.Module = given(**taken | dict(own))

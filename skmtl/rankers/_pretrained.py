@@ -35,6 +35,7 @@ class ColumnVectors:
         vectors = self.table.vectors
         factor = self.spec.scale
         if isinstance(factor, str):  # "auto"
+            # Numbers of size dim**-0.5: a row of width dim then has length 1.
             size = np.sqrt(np.square(vectors, dtype=np.float64).mean())
             factor = dim**-0.5 / size if size else 1.0
         return (vectors * factor).astype(np.float32)
@@ -92,6 +93,8 @@ class PretrainedTables:
         ):
             n_cells = counts.sum()
             of_rows = float(counts[rows].sum() / n_cells) if n_cells else np.nan
+            # Row 0 is that of unknown ids. Ids that have a row only for their vector
+            # come after those that training rows gave one.
             n_frequent = self.known[k] - 1
             of_ids = np.sum(rows <= n_frequent) / n_frequent if n_frequent else np.nan
             unseen = int((counts[rows] == 0).sum())

@@ -142,6 +142,7 @@ def _shapes_of_pass(
 
 
 def _missing_rows(ranker: BaseEstimator, n_rows: int) -> Any:
+    # A column of any type may have missing cells.
     cells = np.full((n_rows, ranker.n_features_in_), np.nan)
     names = getattr(ranker, "feature_names_in_", None)
     table = cells if names is None else pd.DataFrame(cells, columns=names)

@@ -61,6 +61,7 @@ def clip_to_parents(
     levels: npt.NDArray[np.float64], parents: list[list[int]], kinds: TaskKinds
 ) -> npt.NDArray[np.float64]:
     """Lower each task's probability to at most those of the tasks that it follows."""
+    # Parents first, since they may be lowered themselves.
     for task in topological_order(parents):
         for parent in parents[task]:
             own, other = kinds.outputs[task].start, kinds.outputs[parent].start
@@ -108,6 +109,7 @@ def with_implied_labels(targets: Targets, parents: list[list[int]]) -> Targets:
         `targets` itself if no label is implied.
     """
     labels, observed = targets.labels, targets.observed.copy()
+    # Parents first, so that an implied label implies others in turn.
     for task in topological_order(parents):
         if not targets.observed[:, task].any():
             continue  # nothing is known about this task

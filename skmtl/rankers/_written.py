@@ -59,6 +59,8 @@ def write_predictions(
             "probabilities. Leave them out."
         )
     target = Path(to)
+    # Beside the target, so that it can be renamed in one step, and under a name that no
+    # other process writes to.
     part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
     writer = None
     try:
