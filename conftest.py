@@ -2,6 +2,7 @@
 
 import gc
 import os
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +16,11 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("MPLBACKEND", "Agg")
 
 MAX_WORKERS = 8
+
+collect_ignore = ["tests/no_geometric"]
+
+# What the collection makes stays until the end: there is no garbage to look for.
+gc.disable()
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -45,8 +51,18 @@ def pytest_collection_modifyitems(items):
 
 def pytest_collection_finish():
     """Have the garbage collector pass over what is there before the first test."""
-    gc.collect()
     gc.freeze()
+    gc.enable()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _path_of_processes():
+    """Have the processes that tests start find the tests, and no torch-geometric."""
+    root = Path(__file__).parent
+    with pytest.MonkeyPatch.context() as patch:
+        for folder in (root, root / "tests" / "no_geometric"):
+            patch.setenv("PYTHONPATH", str(folder), prepend=os.pathsep)
+        yield
 
 
 @pytest.fixture

@@ -1,8 +1,5 @@
 """Searches on clusters: real ones, of two processes on this machine."""
 
-import os
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -94,12 +91,9 @@ def test_dask_gives_the_same_and_gets_the_table_once(log):
 def ray():
     """Ray has no wheels for the newest Python; where it is installed, it runs."""
     ray = pytest.importorskip("ray")
-    root = Path(__file__).parents[1]
-    path = os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")])
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_AUTH_MODE", "disabled")
         patch.setenv("RAY_worker_niceness", "0")  # or a busy machine starves them
-        patch.setenv("PYTHONPATH", path)
         ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
         try:
             yield ray

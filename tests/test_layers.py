@@ -80,7 +80,9 @@ def imports_of(path: Path) -> set[str]:
     return names
 
 
-IMPORTS = [(path, name) for path in FILES for name in sorted(imports_of(path))]
+@cache
+def all_imports() -> list[tuple[Path, str]]:
+    return [(path, name) for path in FILES for name in sorted(imports_of(path))]
 
 
 def points_up(here: str, name: str) -> bool:
@@ -93,14 +95,14 @@ def points_up(here: str, name: str) -> bool:
 
 
 def test_imports_point_down():
-    found = [(p, name) for p, name in IMPORTS if points_up(part_of(p), name)]
+    found = [(p, name) for p, name in all_imports() if points_up(part_of(p), name)]
     assert not found, "import what lies lower only"
 
 
 def test_private_scikit_learn_is_named_in_one_file():
     found = [
         (path, name)
-        for path, name in IMPORTS
+        for path, name in all_imports()
         if re.match(r"sklearn\b.*\._", name) and path.name != "_sklearn.py"
     ]
     assert not found, "import them through skmtl._sklearn"

@@ -89,7 +89,7 @@ def test_workers_of_gunicorn_that_share_a_ranker(fitted):
         environment = os.environ | {
             "SKMTL_MODEL": str(here / "model"),
             "SKMTL_ROWS": str(here / "rows"),
-            "PYTHONPATH": os.pathsep.join([folder, os.getcwd()]),
+            "PYTHONPATH": os.pathsep.join([folder, os.environ["PYTHONPATH"]]),
         }
         with (here / "log").open("w") as log:
             server = subprocess.Popen(

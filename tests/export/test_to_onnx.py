@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from sklearn.ensemble import RandomForestClassifier
 
 from skmtl import FixedOutputWeights, OutputWeightSearchCV, PretrainedEmbedding
@@ -54,9 +55,8 @@ def assert_same(session, ranker, X):
 def test_every_ranker_at_every_number_of_rows(name, table, tmp_path):
     params = {"chain_probability": True} if name == "ChainedMMoE" else {}
     if name not in ("ShareBottom", "MMoE"):
-        # One of them has every kind of column; the others show their network.
-        X = table[0][["item", "user", "price", "history"]]
-        ids = ["item", "user", "history"]
+        # Two have every kind of column; the others show their network.
+        X, ids = table[0][["item", "price"]], ["item"]
     else:
         X, ids = table[0], IDS
     ranker = small_ranker(name, categorical_features=ids, **params).fit(X, table[1])
@@ -111,31 +111,24 @@ def test_pretrained_rows(table, tmp_path):
     assert_same(session, ranker, new)
 
 
-def test_fractions_as_ids_and_arrays(tmp_path):
+def test_fractions_as_ids_of_arrays_one_task_and_searched_weights(tmp_path):
     rng = np.random.default_rng(0)
     X = np.column_stack([rng.integers(8, size=300) / 2, rng.normal(size=300)])
     X[rng.random(300) < 0.1, 0] = np.nan
-    y = (X[:, 1:] + rng.normal(size=(300, 2)) > 0).astype(int)
+    y = (X[:, 1] + rng.normal(size=300) > 0).astype(int)
     ranker = small_ranker("ShareBottom", categorical_features=[0]).fit(X, y)
-    session = exported(ranker, tmp_path)
+    search = OutputWeightSearchCV(ranker, weights=3, cv="prefit", method="logit")
+    session = exported(search.fit(X, y), tmp_path)
     assert [one.name for one in session.get_inputs()] == ["x0", "x1"]
     assert_same(session, ranker, X)
+    score = session.run(["score"], onnx_inputs(session, X))[0]
+    np.testing.assert_allclose(score, search.decision_function(X), rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("columns", [["item"], ["history"]], ids="-".join)
 def test_one_kind_of_column(columns, table, tmp_path):
     ranker = small_ranker("ShareBottom").fit(table[0][columns], table[1])
     assert_same(exported(ranker, tmp_path), ranker, table[0][columns])
-
-
-def test_constant_and_unobserved_tasks(table, tmp_path):
-    y = table[1].astype(float).assign(never=0.0, unknown=np.nan)
-    with pytest.warns(UserWarning, match="never|unknown"):
-        ranker = small_ranker("ESMM").fit(table[0][["price", "age"]], y)
-    session = exported(ranker, tmp_path)
-    proba = session.run(None, onnx_inputs(session, table[0]))[0]
-    assert (proba[:, 2] == 0).all()
-    assert (proba[:, 3] == 0.5).all()
 
 
 def test_order_of_tasks_is_kept_to_the_last_bit(table, tmp_path):
@@ -149,12 +142,17 @@ def test_order_of_tasks_is_kept_to_the_last_bit(table, tmp_path):
     assert (order == click).mean() > 0.5
 
 
-def test_tiny_probabilities(table, tmp_path):
-    ranker = small_ranker("ESMM").fit(table[0][["price", "age"]], table[1])
+def test_tiny_probabilities_and_constant_and_unobserved_tasks(table, tmp_path):
+    y = table[1].astype(float).assign(never=0.0, unknown=np.nan)
+    with pytest.warns(UserWarning, match="never|unknown"):
+        ranker = small_ranker("ESMM").fit(table[0][["price", "age"]], y)
     ranker.net_.module_.towers.given_parents.output.bias.data -= 15
     session = exported(ranker, tmp_path)
     X = trial_rows(ranker.encoder_, 2000)
-    assert ranker.predict_task_proba(X).max() < 1e-6
+    proba = session.run(None, onnx_inputs(session, X))[0]
+    assert (proba[:, 2] == 0).all()
+    assert (proba[:, 3] == 0.5).all()
+    assert 0 < proba[:, :2].max() < 1e-6
     assert_same(session, ranker, X)
 
 
@@ -162,25 +160,6 @@ def test_sum_of_probabilities(session, weighed, table):
     score = session.run(["score"], onnx_inputs(session, table[0]))[0]
     np.testing.assert_allclose(score, weighed.decision_function(table[0]), rtol=1e-6)
     assert_same(session, weighed, table[0])
-
-
-def test_product_of_powers(of_numbers, table, tmp_path):
-    weights = {"click": 0.5, "order": 3}
-    fixed = FixedOutputWeights(of_numbers, weights, method="product")
-    session = exported(fixed, tmp_path)
-    score = session.run(["score"], onnx_inputs(session, table[0]))[0]
-    np.testing.assert_allclose(score, fixed.decision_function(table[0]), rtol=1e-6)
-    assert_same(session, fixed, table[0])
-
-
-def test_searched_weights_and_a_single_task(table, tmp_path):
-    ranker = small_ranker("ShareBottom").fit(table[0][["price"]], table[1]["click"])
-    search = OutputWeightSearchCV(ranker, weights=3, cv="prefit", method="logit")
-    search.fit(table[0][["price"]], table[1]["click"])
-    session = exported(search, tmp_path)
-    score = session.run(["score"], onnx_inputs(session, table[0]))[0]
-    expected = search.decision_function(table[0][["price"]])
-    np.testing.assert_allclose(score, expected, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("method", ["sigmoid", "prior_shift"])
@@ -191,9 +170,13 @@ def test_calibration(method, table, tmp_path):
     calibrated = CalibratedTasksCV(ranker, method=method, cv="prefit")
     with pytest.warns(UserWarning, match="never"):
         calibrated.fit(X, y)
-    weighed = FixedOutputWeights(calibrated, [1, 2, 0], method="product")
+    weighed = FixedOutputWeights(calibrated, [0.5, 3, 0], method="product")
+    before, state = ranker.predict_task_proba(X), torch.random.get_rng_state()
     session = exported(weighed, tmp_path)
-    assert np.abs(calibrated.predict_task_proba(X) - ranker.predict_task_proba(X)).max()
+    np.testing.assert_array_equal(ranker.predict_task_proba(X), before)
+    assert torch.equal(state, torch.random.get_rng_state())
+    assert all(p.requires_grad for p in ranker.net_.module_.parameters())
+    assert np.abs(calibrated.predict_task_proba(X) - before).max()
     assert_same(session, calibrated, trial_rows(ranker.encoder_, 500))
     score = session.run(["score"], onnx_inputs(session, X))[0]
     np.testing.assert_allclose(score, weighed.decision_function(X), rtol=1e-6)
@@ -201,7 +184,7 @@ def test_calibration(method, table, tmp_path):
 
 def test_tables_of_8_bits(table, tmp_path, caplog):
     ranker = small_ranker(
-        "MMoE", categorical_features=IDS, embedding_dim=64, bin_dim=32
+        "ShareBottom", categorical_features=IDS, embedding_dim=64, bin_dim=32
     ).fit(*table)
     whole = exported(ranker, tmp_path)
     size = (tmp_path / "ranker.onnx").stat().st_size
@@ -222,7 +205,8 @@ def test_tables_of_8_bits(table, tmp_path, caplog):
     np.testing.assert_allclose(alone, proba[:1], rtol=1e-6)
 
 
-def test_tables_of_8_bits_that_differ_are_not_written(fitted, tmp_path, monkeypatch):
+def test_tables_of_8_bits_that_differ_are_not_written(table, tmp_path, monkeypatch):
+    fitted = small_ranker("ShareBottom").fit(table[0][["item"]], table[1])
     monkeypatch.setattr(module, "SMALL_TABLES", 1e-9)
     path = tmp_path / "ranker.onnx"
     with pytest.raises(RuntimeError, match="Use table_dtype='float32'"):
@@ -232,15 +216,23 @@ def test_tables_of_8_bits_that_differ_are_not_written(fitted, tmp_path, monkeypa
     assert not path.exists()
 
 
-def test_edges_of_bins_are_exact(table, tmp_path):
-    X = table[0][["price", "age"]]
+def test_edges_of_bins_are_exact_flags_and_names_that_are_taken(table, tmp_path):
+    X = table[0].rename(columns={"price": "score", "age": "probabilities"})
+    X = X[["score", "probabilities"]].assign(flag=X["score"] > 1)
     ranker = small_ranker("ShareBottom", n_bins=64, learning_rate=0.1).fit(X, table[1])
+    assert len(ranker.encoder_.bin_sizes_) == 2
     session = exported(ranker, tmp_path)
-    for column, scale in zip(X, ranker.encoder_._scales, strict=True):
+    assert [one.name for one in session.get_inputs()] == [
+        "score_input",
+        "probabilities_input",
+        "flag",
+    ]
+    assert_same(session, ranker, X)
+    for column, scale in zip(X, ranker.encoder_._scales[:2], strict=False):
         edges = np.repeat(scale.edges, 3)
         edges[1::3] = np.nextafter(edges[1::3], -np.inf)
         edges[2::3] = np.nextafter(edges[2::3], np.inf)
-        rows = pd.DataFrame(1.0, range(len(edges)), X.columns)
+        rows = pd.DataFrame(1.0, range(len(edges)), X.columns).assign(flag=True)
         assert_same(session, ranker, rows.assign(**{column: edges}))
 
 
@@ -262,19 +254,6 @@ def test_metadata_and_signature(session, fitted):
         "seen": ("tensor(int64)", ["rows", "seen length"]),
     }
     assert [one.name for one in session.get_outputs()] == ["probabilities", "score"]
-
-
-def test_names_that_are_taken_and_flags_without_bins(table, tmp_path):
-    X = table[0].rename(columns={"price": "score", "age": "probabilities"})
-    X = X[["score", "probabilities"]].assign(score=X["score"] > 1)
-    ranker = small_ranker("ShareBottom").fit(X, table[1])
-    assert len(ranker.encoder_.bin_sizes_) == 1
-    session = exported(ranker, tmp_path)
-    assert [one.name for one in session.get_inputs()] == [
-        "score_input",
-        "probabilities_input",
-    ]
-    assert_same(session, ranker, X)
 
 
 def test_markers_of_missing_ids_are_no_ids(tmp_path):
@@ -362,14 +341,3 @@ def test_polars(session, table):
     frame = polars.from_pandas(table[0])
     for name, cells in onnx_inputs(session, frame).items():
         np.testing.assert_array_equal(cells, onnx_inputs(session, table[0])[name])
-
-
-def test_fitted_ranker_and_generators_stay(of_numbers, table, tmp_path):
-    import torch
-
-    state = torch.random.get_rng_state()
-    before = of_numbers.predict_task_proba(table[0])
-    exported(of_numbers, tmp_path)
-    np.testing.assert_array_equal(of_numbers.predict_task_proba(table[0]), before)
-    assert torch.equal(state, torch.random.get_rng_state())
-    assert all(p.requires_grad for p in of_numbers.net_.module_.parameters())

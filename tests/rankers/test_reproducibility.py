@@ -1,6 +1,5 @@
 """The same seed gives the same bits, and leaves no trace."""
 
-import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -51,7 +50,6 @@ def test_same_bits_in_a_fresh_interpreter(impressions, tmp_path):
     subprocess.run(
         [sys.executable, "-c", code, tmp_path / "in.joblib", tmp_path / "out.joblib"],
         check=True,
-        env=os.environ | {"PYTHONPATH": os.getcwd()},
     )
     expected = ranker.fit(X, y).predict_task_proba(X)
     assert_array_equal(joblib.load(tmp_path / "out.joblib"), expected)

@@ -388,10 +388,7 @@ def test_kill_9(tmp_path):
     X, y = make_impressions(4000)
     expected = to_be_killed().fit(X, y).predict_task_proba(X)
     command = [sys.executable, "-c", script, str(tmp_path / "run")]
-    where = os.environ | {"PYTHONPATH": os.getcwd()}
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, text=True, env=where
-    ) as started:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as started:
         for line in started.stdout:
             if line.strip() == "epoch 4":  # two epochs are saved, perhaps three
                 started.send_signal(signal.SIGKILL)

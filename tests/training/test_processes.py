@@ -24,12 +24,11 @@ SAME = "Every process must call fit with equal hyperparameters and the same tabl
 
 def start(*command):
     """Run a module in a process, or several."""
-    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     subprocess.run(
         [sys.executable, "-m", *map(str, command)],
         check=True,
         cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
         timeout=400,
     )
 
