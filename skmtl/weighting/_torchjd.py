@@ -229,7 +229,7 @@ class TorchJDScalarizer(LossWeighting):
             )
         _try(self.scalarizer, torch.full((len(self.tasks),), 0.5))
         self.steps_by_epoch = isinstance(self.scalarizer, jd.DWA)
-        self.has_memory = _has_memory(self.scalarizer)
+        self.has_memory = bool(_stateful(self.scalarizer))
         self.register_buffer("last", torch.ones(len(self.tasks)))
         return self
 
@@ -305,7 +305,7 @@ class _Solver:
             )
         self.weighting: Any = copy.deepcopy(weighting)
         self.takes_matrix = of_matrix or _takes_matrix(weighting)
-        self.has_memory = _has_memory(weighting)
+        self.has_memory = bool(_stateful(weighting))
         self.sees_all = (
             self.has_memory or bool(_OF_ALL_TASKS & kinds) or _has_vector(weighting)
         )
@@ -330,7 +330,8 @@ class _Solver:
         return _memory(self.weighting) if self.has_memory else _nothing()
 
     def remember(self, state: Tensor, n_tasks: int) -> None:
-        self.weighting.reset()
+        for part in _stateful(self.weighting):
+            part.reset()
         if n_tasks > 1:  # a single task is never weighed, and some solvers fail on it
             with torch.random.fork_rng(devices=[]):
                 # Some solvers create their program, which holds state, at first use.
@@ -353,9 +354,10 @@ def _takes_matrix(weighting: nn.Module) -> bool:
     return bool(_OF_MATRICES & names)
 
 
-def _has_memory(module: nn.Module) -> bool:
+def _stateful(module: nn.Module) -> list[Any]:
+    """Return the parts that remember; an aggregator wraps one that does."""
     stateful: type = importlib.import_module("torchjd").Stateful
-    return isinstance(module, stateful)
+    return [part for part in module.modules() if isinstance(part, stateful)]
 
 
 def _has_vector(module: nn.Module) -> bool:

@@ -227,7 +227,7 @@ def solvers():
         "momentum": jd.CRMOGMWeighting(jd.MGDAWeighting(max_iters=7), alpha=0.8),
         "nash": jd.NashMTL(2, max_norm=0.9),
         "pbi": scalar.PBI(0.5, weights=two),
-        "pcd": jd.PCDWeighting(tau=0.1),
+        "pcd": jd.PCD(tau=0.1),
         "preferring": TorchJDWeighting(jd.DualProj(), preference=[1, 2]),
         "stch": scalar.STCH(0.1, weights=two),
         "uw": scalar.UW(2),
@@ -244,7 +244,7 @@ NAMES = [
 def test_solvers_of_torchjd(name, table, tmp_path):
     assert sorted(solvers()) == NAMES
     X, more = table[0][["price", "age"]], make_table(200, 2)
-    ranker = small_ranker("MMoE", loss_weight=solvers()[name], max_iter=2)
+    ranker = small_ranker("ShareBottom", loss_weight=solvers()[name])
     ranker.fit(X, table[1]).save(tmp_path / "ranker")
     loaded = skmtl.load(tmp_path / "ranker")
     assert type(loaded.loss_weight) is type(ranker.loss_weight)

@@ -386,7 +386,9 @@ def with_memory():
     scalarization = pytest.importorskip("torchjd.scalarization")
     return {
         "GradVac": jd.GradVacWeighting(),
+        "aggregator of GradVac": jd.GradVac(),
         "PCD": jd.PCDWeighting(),
+        "aggregator of PCD": jd.PCD(),
         "CRMOGM": jd.CRMOGMWeighting(jd.MGDAWeighting()),
         "CRMOGM of PCD": jd.CRMOGMWeighting(jd.PCDWeighting()),
         "NashMTL": jd.NashMTL(3, update_weights_every=2),
@@ -414,7 +416,7 @@ def train(weighting, module, seeds):
 
 
 @pytest.mark.filterwarnings("ignore:.*found no weights in a step:RuntimeWarning")
-@pytest.mark.parametrize("n_before", [0, 1, 5, 8])
+@pytest.mark.parametrize("n_before", [1, 8])
 @pytest.mark.parametrize("name", [*NAMES, *with_memory()])
 def test_all_state_is_in_the_state_dict(name, n_before):
     """What continues from a copy of it ends with the same bits."""
