@@ -114,7 +114,7 @@ def test_a_new_item_is_the_mean_of_what_it_is_met_with(log):
     np.testing.assert_array_equal(embedder.transform(new)[1], table.loc[999])
 
 
-@pytest.mark.parametrize("features", [["kind"], ["price"], ["kind", "price"]])
+@pytest.mark.parametrize("features", [["price"], ["kind", "price"]])
 def test_features_alone_place_new_items(log, features):
     embedder = GraphSAGEEmbedder(
         feature_columns=features, embedding_dim=8, random_state=0

@@ -31,7 +31,7 @@ RANKERS = {
 
 @pytest.fixture(scope="module")
 def table():
-    return make_impressions(1200)
+    return make_impressions(700)
 
 
 def numbers(n=600):
@@ -142,7 +142,7 @@ def test_nested_seeds_are_set():
 
 def test_one_fold_speaks_of_the_seeds(table):
     X, y = table
-    split = [(np.arange(900), np.arange(900, 1200))]
+    split = [(np.arange(500), np.arange(500, 700))]
     one = transfer_report(RANKERS, X, y, split)
     assert one[["low", "high"]].isna().all(axis=None)
     report, scores = transfer_report(

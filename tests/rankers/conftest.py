@@ -35,7 +35,7 @@ def make_impressions(n=1500, seed=0, n_tasks=2):
 
 @pytest.fixture(scope="session")
 def impressions():
-    return make_impressions()
+    return make_impressions(800)
 
 
 @pytest.fixture(params=MAKERS)

@@ -1,5 +1,12 @@
 """The tables and rankers of the tests of rankers."""
 
-from tests.rankers.conftest import impressions, maker
+import pytest
 
-__all__ = ["impressions", "maker"]
+from tests.rankers.conftest import make_impressions, maker
+
+__all__ = ["maker"]
+
+
+@pytest.fixture(scope="session")
+def impressions():
+    return make_impressions()

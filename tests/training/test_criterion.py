@@ -113,7 +113,7 @@ PAIRS = [(name, KINDS[at % 3]) for at, name in enumerate(get_strategy_names())]
 def test_every_strategy_trains_and_travels(name, kind):
     if name in {"pcgrad", "cagrad", "imtl_g", "aligned_mtl", "nash_mtl"}:
         pytest.importorskip("torchjd")
-    X, y = make_impressions(1200, n_tasks=3)
+    X, y = make_impressions(600, n_tasks=3)
     y = y.astype(float)
     y.loc[y.index % 3 == 0, "cart"] = np.nan
     ranker = kind(**SMALL, loss_weight=name).fit(X, y)

@@ -125,7 +125,7 @@ def test_no_row_is_kept_where_all_are_read():
 
 
 def test_rates_of_a_long_table_are_the_observed_rates_under_label_weights():
-    log = make_funnel(80_000, random_state=0)
+    log = make_funnel(40_000, random_state=0)
     weights = {"click": 1, "cart": 10, "order": 100}
     ranker = ShareBottom(
         label_weight=weights, max_iter=4, early_stopping=False, random_state=0
