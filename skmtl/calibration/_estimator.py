@@ -206,6 +206,7 @@ class CalibratedTasksCV(
             If labels or weights are not valid, or a task is not binary.
         """
         check_in_memory(X, "X", "CalibratedTasksCV takes tables in memory")
+        # `cv` may hold arrays, whose comparison with a string has no truth value.
         refits = not (isinstance(self.cv, str) and self.cv == "prefit")
         check_binary_tasks(
             self.estimator,
@@ -220,6 +221,7 @@ class CalibratedTasksCV(
         labels, classes = read_labels(y)
         fit_params, split_params = self._routed(params)
         splitter = find_splitter(self.cv, y, labels, self.random_state)
+        # A fitted estimator has an order of tasks, which may differ from that of `y`.
         if splitter is None:
             labels = self._in_order(y, labels)
         weight = check_sample_weight(
@@ -258,6 +260,7 @@ class CalibratedTasksCV(
         names = task_names_of(self.estimator)
         if names is None or labels.one_dimensional:
             return labels
+        # Tasks of an array only have numbers and are matched by position.
         if names != [str(task) for task in range(len(names))]:
             check_same_tasks(y, names)
         return check_labels(y, names)
@@ -377,6 +380,7 @@ def _fit_maps(
     method: str, labels: Labels, held_out: list[HeldOut], weight: np.ndarray | None
 ) -> list[CalibrationMap]:
     """Fit the map of each task to the held-out rows."""
+    # Rows that no fold leaves out are missing here, and do not calibrate.
     rows = np.concatenate([part.rows for part in held_out])
     proba = np.concatenate([part.proba for part in held_out if part.proba is not None])
     maps = []
@@ -386,6 +390,7 @@ def _fit_maps(
             seen = labels.observed[task][rows]
         w = None
         if weight is not None:
+            # One column of weights is for all tasks.
             w = weight[rows, task if weight.shape[1] > 1 else 0]
             seen &= w > 0
             w = w[seen]

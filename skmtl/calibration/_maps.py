@@ -55,6 +55,7 @@ class SigmoidMap(CalibrationMap):
         self, proba: Floats, y: npt.NDArray[np.bool_], weight: Floats | None
     ) -> Self:
         found = SigmoidCalibration().fit(log_odds(proba), y.astype(np.int64), weight)
+        # scikit-learn has the sigmoid of -(a x + b).
         self.slope, self.intercept = -float(found.a_), -float(found.b_)
         return self
 
@@ -70,6 +71,7 @@ class IsotonicMap(CalibrationMap):
     ) -> Self:
         found = IsotonicRegression(y_min=0.0, y_max=1.0)
         found.fit(log_odds(proba), y.astype(np.float64), weight)
+        # As `IsotonicRegression` predicts, from arrays that a file can hold.
         self.log_odds, self.proba = found.X_thresholds_, found.y_thresholds_
         return self
 

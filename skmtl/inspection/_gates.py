@@ -108,6 +108,7 @@ def gate_report(
             raise ValueError(
                 f"{name} must be in [0, 1], like gate weights; got {bound!r}."
             )
+    # Means and deviations of many rows need more than float32.
     weights = ranker.gate_weights(X).astype(np.float64)
     reads = ranker._reads()
     active = ranker.expert_outputs(X).any(axis=(0, 2))
@@ -197,6 +198,8 @@ def _linear_cka(outputs: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
     n, n_experts, width = outputs.shape
     centred = outputs.astype(np.float64) - outputs.mean(axis=0, dtype=np.float64)
     flat = centred.reshape(n, -1)
+    # Products of columns, of one matrix for all pairs, instead of one kernel of
+    # (n_samples, n_samples) for each expert: the norms are the same.
     blocks = (flat.T @ flat).reshape(n_experts, width, n_experts, width)
     alignment = (blocks**2).sum(axis=(1, 3))
     norm = np.sqrt(np.diag(alignment))
@@ -207,6 +210,7 @@ def _linear_cka(outputs: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
 def _entropy(weights: npt.NDArray[np.float64], n_read: int) -> float:
     if n_read == 1:
         return 0.0
+    # 0 log 0 is 0.
     log = np.log(weights, out=np.zeros_like(weights), where=weights > 0)
     return float(-(weights * log).sum(axis=1).mean() / np.log(n_read))
 

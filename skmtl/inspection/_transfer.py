@@ -149,6 +149,7 @@ def transfer_report(
         for n, f, s in places
     )
     scores = _tidy(places, results, labels.names)
+    # Folds may differ in size, as those of TimeSplit do.
     ratio = float(np.mean([len(test) / len(train) for train, test in splits]))
     report = _compare(scores, reference, ratio, level)
     report.attrs = {"reference": reference, "level": level}
@@ -228,6 +229,7 @@ def _fit_and_score(
         if name == "random_state" or name.endswith("__random_state")
     }
     estimator.set_params(**seeded)
+    # Rows are selected outside the time that is measured.
     X_train, y_train = rows_of(X, train), rows_of(y, train)
     start = time.perf_counter()
     estimator.fit(X_train, y_train)
@@ -275,6 +277,7 @@ def _compare(
         )
         costs = part.groupby("estimator", sort=False)[_COSTS].mean()
         for name in costs.index:
+            # By fold and seed: fits on the same rows are compared with each other.
             difference = table[name] - table[reference]
             low, high = _interval(difference, ratio, level)
             rows.append(
@@ -297,6 +300,7 @@ def _compare(
 
 
 def _interval(difference: pd.Series, ratio: float, level: float) -> tuple[float, float]:
+    # Fits with other seeds on the same rows are not independent.
     by_fold = difference.groupby("fold").mean()
     if len(by_fold) > 1:
         return corrected_interval(by_fold.to_numpy(), ratio, level)

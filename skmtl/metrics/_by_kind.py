@@ -32,6 +32,7 @@ def kappa(
     y: np.ndarray, labels: np.ndarray, *, sample_weight: np.ndarray | None = None
 ) -> float:
     """Cohen's kappa with quadratic weights; NaN where only one label occurs."""
+    # scikit-learn would divide 0 by 0.
     if len(y) and (y == y[0]).all() and (labels == y[0]).all():
         return np.nan
     found: float = cohen_kappa_score(
@@ -77,6 +78,7 @@ def _pair_accuracy(y: np.ndarray, predicted: np.ndarray, codes: np.ndarray) -> f
     order = np.argsort(codes, kind="stable")
     y, predicted, codes = y[order], predicted[order], codes[order]
     right = pairs = 0.0
+    # All pairs at one distance together: as many steps as the longest group has rows.
     for distance in range(1, len(y)):
         first = np.flatnonzero(codes[distance:] == codes[:-distance])
         if not len(first):
@@ -84,6 +86,7 @@ def _pair_accuracy(y: np.ndarray, predicted: np.ndarray, codes: np.ndarray) -> f
         above = np.sign(y[first + distance] - y[first])
         told = np.sign(predicted[first + distance] - predicted[first])
         pairs += np.count_nonzero(above)
+        # 1 for a pair in order, 0 for one in reverse, 1/2 for a tie of predictions.
         right += (np.abs(above) * (above * told + 1) / 2).sum()
     return right / pairs if pairs else np.nan
 
@@ -91,6 +94,7 @@ def _pair_accuracy(y: np.ndarray, predicted: np.ndarray, codes: np.ndarray) -> f
 def _spearman(y: np.ndarray, predicted: np.ndarray, codes: np.ndarray) -> float:
     """Spearman's rank correlation within groups, averaged over the groups."""
     table = pd.DataFrame({"y": y, "p": predicted, "group": codes})
+    # Correlations of all groups by sums; a call for each group would be slow.
     ranks = table.groupby("group").rank()
     own = ranks - ranks.groupby(table["group"]).transform("mean")
     products = pd.DataFrame(

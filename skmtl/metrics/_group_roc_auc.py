@@ -68,9 +68,11 @@ def group_mean(
     else:
         weight = np.where(used, impressions if weights == "impressions" else clicks, 0)
     total = weight.sum(axis=0, dtype=np.float64)
+    # NaN would stay NaN with a weight of 0.
     weighted = (weight * np.where(used, values, 0.0)).sum(axis=0)
     mean = np.full(values.shape[1], np.nan)
     np.divide(weighted, total, out=mean, where=total > 0)
+    # The lower limits are for tasks without an observed label.
     coverage = Coverage(
         used.sum(axis=0) / np.maximum((impressions > 0).sum(axis=0), 1),
         np.where(used, impressions, 0).sum(axis=0)

@@ -36,6 +36,7 @@ from skmtl.tasks.kinds import TaskKinds
 
 def kinds_of(estimator: Any, *, also_binary: bool = False) -> list[TaskKind] | None:
     """Return the kinds of an estimator's tasks; None if unknown or all binary."""
+    # Pipelines and searches do not pass on attributes such as `task_kinds_`.
     final, _ = final_estimator(estimator)
     kinds = getattr(final, "task_kinds_", None)
     if kinds is None:
@@ -100,6 +101,7 @@ class KindScore:
     ) -> float:
         """Value for the observed labels of one task."""
         binary = isinstance(kind, BinaryTask)
+        # Judged as labels of 0 and 1, or by a function of the user, whatever the kind.
         if binary or self.metric.of_own_function or self.threshold is not None:
             numbers = kind.numbers(y)
             if self.metric.of_own_function and not binary:
@@ -166,10 +168,12 @@ def values_by_task(
     results = np.full(len(found), np.nan)
     for k, t in enumerate(found):
         seen, kind = targets.observed[:, t], kinds[t]
+        # scikit-learn raises for no rows; here the value is NaN.
         if not seen.any():
             continue
         own = None
         if decided is not None and kind.labels is not None:
+            # The labels of `targets` are numbered too.
             own = pd.Index(kind.labels).get_indexer(pd.Index(decided[seen, t]))
         with naming(names[t]):
             check_finite(columns[t][seen])
@@ -227,6 +231,7 @@ def table_of_values(values: Any, targets: Targets, what: str) -> np.ndarray:
         )
     table, names = table.reshape(len(table), -1), column_names(values)
     wanted = [str(name) for name in targets.kinds.column_names(targets.names)]
+    # Tasks of an array only have numbers, which say nothing about names of columns.
     counted = [*targets.names] == [str(t) for t in range(len(targets.names))]
     same = names is not None and sorted(names) == sorted(wanted)
     if (counted and not same) or len(wanted) != table.shape[1]:

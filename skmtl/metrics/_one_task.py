@@ -82,6 +82,7 @@ class OneTask:
         )
         means = [float(gauc[0]), float(coverage.groups[0])]
         for value in values.values():
+            # Groups weigh the same, each as often as it was drawn.
             mean, _ = group_mean(value[:, None], often, often, "impressions")
             means.append(float(mean[0]))
         return dict(zip(self.group_names, means, strict=True))
@@ -94,6 +95,7 @@ class OneTask:
     @cached_property
     def _sorted(self) -> tuple[np.ndarray, Runs, np.ndarray, np.ndarray, np.ndarray]:
         """Order of rows, runs of equal score, and what each row adds to a metric."""
+        # Sorted once: a resample changes only how often each row counts.
         order = grouped_order(self.p, None)[::-1]
         losses = row_log_loss(self.y, self.p), (self.p.astype(float) - self.y) ** 2
         bins = bin_of(self.p.astype(float), N_BINS, STRATEGY)
@@ -115,6 +117,7 @@ class OneTask:
         y, p = self.y, self.p.astype(np.float64)
         _, _, area = runs.areas((w * y)[order], (w * ~y)[order])
         total, clicks = w.sum(), w @ y
+        # Weighted means of what each row adds, so that nothing is sorted here.
         found = {
             "roc_auc": area[0],
             "log_loss": w @ log_losses / total,
@@ -144,6 +147,7 @@ def auc_interval(y: np.ndarray, score: np.ndarray, level: float) -> tuple[float,
     m, n = len(positive), len(negative)
     if min(m, n) < 2:
         return np.nan, np.nan
+    # A tie with a negative row is half a win.
     beaten = _midcount(negative, positive) / n
     lost_to = 1 - _midcount(positive, negative) / m
     error = np.sqrt(beaten.var(ddof=1) / m + lost_to.var(ddof=1) / n)

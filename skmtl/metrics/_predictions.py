@@ -83,6 +83,7 @@ def check_binary_tasks(
 def _other_task(estimator: Any, refits: bool) -> str | None:
     """Describe a task that is not binary; None if there is none."""
     while estimator is not None:
+        # A clone of a frozen estimator keeps its fit.
         refits = refits and not isinstance(estimator, FrozenEstimator)
         kinds = None if refits else getattr(estimator, "task_kinds_", None)
         if kinds is not None:

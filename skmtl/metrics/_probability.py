@@ -63,6 +63,7 @@ def brier_of(y: np.ndarray, p: np.ndarray, w: np.ndarray | None) -> float:
 
 def ratio_of(y: np.ndarray, p: np.ndarray, w: np.ndarray | None) -> float:
     observed = float(y.sum() if w is None else w[y].sum())
+    # float32 would lose small probabilities in a long sum.
     predicted = float(p.sum(dtype=np.float64) if w is None else p @ w)
     return predicted / observed if observed > 0 else np.nan
 
@@ -71,6 +72,7 @@ def bin_of(p: np.ndarray, n_bins: int, strategy: str) -> np.ndarray:
     """Number of the bin of each probability; equal ones are in the same bin."""
     fractions = np.arange(1, n_bins) / n_bins
     edges = fractions if strategy == "uniform" else np.quantile(p, fractions)
+    # Equal probabilities may span several quantiles, whose bins would be empty.
     return np.searchsorted(np.unique(edges), p, side="right")
 
 

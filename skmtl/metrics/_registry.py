@@ -76,6 +76,7 @@ def _brier(labels: Labels, **kwargs: Any) -> Values:
 def _ece(
     labels: Labels, *, n_bins: int = 15, strategy: str = "quantile", **kwargs: Any
 ) -> Values:
+    # Here, not with the first scores.
     check_bins(n_bins, strategy)
 
     def formula(y: np.ndarray, p: np.ndarray, w: np.ndarray | None) -> float:
@@ -190,6 +191,7 @@ def find_metric(metric: object, greater_is_better: bool | None) -> Metric:
             function_name(metric),
             OwnMetric(metric),
             metadata,
+            # The first two are labels and scores.
             tuple(n for n in list(accepted)[2:] if n not in metadata),
             greater_is_better is None or bool(greater_is_better),
             ranking=False,

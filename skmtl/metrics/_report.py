@@ -146,6 +146,7 @@ def _of_binary(
     k, interval, level, n_resamples, random_state = options
     proba = check_scores(proba, labels, probability=True)
     codes = None if groups is None else check_groups(groups, len(labels))
+    # Without intervals, a generator of the caller stays as it was.
     seed = check_random_state(random_state).randint(2**31) if interval else 0
     rows = []
     for task in range(labels.n_tasks):
@@ -194,6 +195,7 @@ def _of_kinds(
     if rows:
         _warn_undefined(rows)
         parts.append(pd.DataFrame.from_dict(rows, orient="index"))
+    # Back in the order of the tasks.
     report = pd.concat(parts).loc[list(targets.names)]
     report.index.name = "task"
     return report

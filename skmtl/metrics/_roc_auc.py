@@ -180,6 +180,7 @@ class WordLayout:
 
 
 def _prepare_counted(labels: Labels, codes: np.ndarray | None) -> AreasOfScore:
+    # Scores that need more bits than there are left are replaced by their ranks.
     rank_bits = (len(labels) - 1).bit_length()
     group_bits = 0
     if codes is not None:
@@ -262,6 +263,7 @@ def _count_one_group(words: np.ndarray, layout: WordLayout) -> np.ndarray:
     total = np.zeros((3, 1, layout.n_tasks), dtype=np.int64)
     for part in _aligned_chunks(words, layout.label_bits):
         counts = _count_part(part, layout, np.array([0, len(part)]))
+        # Positive rows here win against all negative ones in the stretches before.
         counts[2] += 2 * total[1] * counts[0]
         total += counts
     return total
@@ -295,6 +297,7 @@ class RunsOfRows(NamedTuple):
 
 def _count_part(part: np.ndarray, layout: WordLayout, bounds: np.ndarray) -> np.ndarray:
     """Counts of the groups between the bounds: ``(3, n_groups, n_tasks)``."""
+    # The lowest byte; its bits above those of the labels are never looked at.
     label_bytes = part.astype(np.uint8)
     keys = part >> part.dtype.type(layout.label_bits)
     # Rows of one score may be far more than a chunk: no arrays of 8 bytes a row.
@@ -393,6 +396,7 @@ def _prepare_weighted(
 
 def dense_ranks(values: np.ndarray) -> np.ndarray:
     """0 for the smallest value, 1 for the next one …; equal values share a rank."""
+    # Not stable, which would be slower: the order of equal values has no effect.
     order = np.argsort(values)
     ranked = values[order]
     ranks = np.empty(len(values), dtype=np.uint32)
@@ -406,6 +410,7 @@ def as_float32_if_exact(score: np.ndarray) -> np.ndarray:
     if score.dtype == np.float16:
         return score.astype(np.float32)
     if score.dtype != np.float64:
+        # Keys have 64 bits: a long double does not fit.
         return score.astype(np.float64) if score.dtype.itemsize > 8 else score
     narrow = np.empty(len(score), dtype=np.float32)
     for rows in chunks(len(score)):
@@ -477,6 +482,7 @@ class OrderKeys:
         else:
             folded = self._folded(values).astype(np.uint64)
             below = np.uint64(self.below)
+            # 0 is in the middle, and -0.0 ties with it.
             out[:] = np.where(values < 0, below - folded, below + folded)
 
 
@@ -505,6 +511,7 @@ def grouped_order(score: np.ndarray, codes: np.ndarray | None) -> np.ndarray:
     for rows in chunks(n):
         part = words[rows]
         keys.write(rows, part)
+        # The highest score gets the lowest key, so that it comes first.
         np.subtract(top, part, out=part)
         if codes is not None:
             part |= codes[rows].astype(dtype) << dtype(keys.bits)

@@ -53,6 +53,7 @@ class Runs:
         negatives = np.add.reduceat(met, self.first_run)
         self._divide(gained, positives)
         self._divide(met, negatives)
+        # Negatives before a run count 1 and those in it 1/2; here all is doubled.
         won = self._cumulative(met)
         won *= 2
         won -= met

@@ -136,6 +136,7 @@ def _check_average(average: object) -> None:
         )
 
 
+# The metric is matched lazily, and takes neither "@k" nor ":task".
 _NAME = re.compile(r"(?:(mean|min|max)_)?([a-z_0-9]+?)(?:@(\d+))?(?::(.+))?")
 
 

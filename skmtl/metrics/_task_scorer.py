@@ -137,6 +137,8 @@ class TaskScorer(BaseScorer):
         of_binary = self.metric.of_binary
         kinds = kinds_of(estimator, also_binary=not of_binary)
         if kinds is None and not of_binary:
+            # Estimators of other packages, such as regressors, do not say what kinds of
+            # tasks they have.
             predicted = method_caller(estimator, "predict", X)
             return self.evaluate(y_true, predicted, **metadata)
         if kinds is not None:
@@ -152,6 +154,7 @@ class TaskScorer(BaseScorer):
                 method_caller,
                 metadata,
             )
+            # The sign before the average: "min" is the worst task, also of a loss.
             return self._reduce(self._sign * values, judged, self._task_weights(judged))
         labels = check_labels(y_true, names)
         predictions = TaskPredictions(estimator, labels.n_tasks)
@@ -260,6 +263,7 @@ class TaskScorer(BaseScorer):
     def _reduce(
         self, values: np.ndarray, names: Sequence[str], weights: np.ndarray | None
     ) -> float:
+        # NaN of a single task is not left out; the metric has warned of it.
         if len(values) == 1:
             return float(values[0])
         used = np.ones(len(values), bool) if weights is None else weights > 0

@@ -105,6 +105,7 @@ def check_gains(gains: object, labels: Labels) -> np.ndarray | None:
     gains = named_values(gains)
     if isinstance(gains, Mapping):
         for name in gains:
+            # Raises if there is no such task.
             labels.index(name)
         gains = [gains.get(name, 0.0) for name in labels.names]
     values = as_numbers(gains, "gains")
@@ -154,6 +155,7 @@ def prepare_top_k(
     def values(score: object) -> tuple[np.ndarray, Coverage]:
         table = check_scores(score, labels)
         if gain is not None and table.ndim == 2:
+            # The expected gain of each row.
             table = table @ gain
         results = [
             _mean(metric, part, column_of(table, task)[rows], weights)
@@ -173,6 +175,7 @@ def _mean(
     if not len(score):
         return np.full(1, np.nan), Coverage(np.zeros(1), np.zeros(1))
     ranking = Ranking.of(score, rows.codes)
+    # No order of a group without a positive row is better than another.
     values = np.where(rows.clicks > 0, GROUP_METRICS[metric](ranking, rows), np.nan)
     return group_mean(
         values[:, None], ranking.group_sizes[:, None], rows.clicks[:, None], weights

@@ -56,6 +56,7 @@ def as_float_table(values: object, what: str) -> np.ndarray:
     """Convert to a numeric array of 1 or 2 dimensions; missing values become NaN."""
     values = to_native(values, what)
     try:
+        # Whole numbers cannot be NaN, so that masked ones need floats.
         if isinstance(values, np.ma.MaskedArray):
             values = np.ma.filled(values.astype(np.float64), np.nan)
         if isinstance(values, pd.DataFrame | pd.Series):
@@ -180,6 +181,7 @@ def labels_of(targets: Targets, *, one_dimensional: bool) -> Labels:
             "cannot be known whether they are positive: use labels of 0, 1 or NaN, or "
             "of two classes."
         )
+    # None saves a mask for every task if all labels are there.
     observed = None if targets.observed.all() else targets.observed.T.copy()
     names = [str(name) for name in targets.names]
     return Labels(targets.labels.T == 1, observed, names, one_dimensional)
@@ -205,6 +207,7 @@ def _zeros_and_ones(y: object, names: list[str] | None) -> Labels | None:
         block = table[rows]
         one = block == 1
         positive[:, rows] = one.T
+        # NaN is neither.
         known = one | (block == 0)
         if known.all():
             continue
@@ -428,6 +431,7 @@ def check_groups(groups: object, n: int, name: str = "groups") -> np.ndarray:
     if ids.dtype.kind in "biu":
         low, high = int(ids.min()), int(ids.max())
         if high - low < 2**31:
+            # Subtracted in 64 bits, since ids themselves may not fit into 32.
             wide = np.int64 if ids.dtype.kind == "i" else np.uint64
             small = np.empty(n, dtype=np.uint32)
             return np.subtract(ids, wide(low), out=small, dtype=wide, casting="unsafe")
