@@ -407,7 +407,7 @@ default=None
         context = self._init_callback_context(max_subtasks=self.max_iter)
         context.call_on_fit_task_begin(estimator=self, X=X, y=y)
         fitted = fit.run(context)
-        self.__dict__.update(fitted)
+        self.__dict__.update(fitted)  # only now, after all that may fail
         context.call_on_fit_task_end(
             estimator=self, X=X, y=y, reconstruction_attributes={}
         )
@@ -464,7 +464,7 @@ default=None
         start = NextTable(self) if self._is_fitted() else Start(self)
         given = {"classes": classes, "groups": groups}
         fitted = PartialFit(self, start, X, y, sample_weight, **given).run(None)
-        self.__dict__.update(fitted)
+        self.__dict__.update(fitted)  # only now, after all that may fail
         return self
 
     def _dense_optimizer(self) -> MadeBy:
@@ -587,7 +587,7 @@ default=None
             tables = self.encoder_.encode_blocks(X)
             return np.concatenate([self._levels(table) for table in tables])
         if not isinstance(X, EncodedTable):
-            X = self.encoder_.encode(X, read_optional=False)
+            X = self.encoder_.encode(X, read_optional=False)  # no `bias_features`
         kinds = self._kinds
         levels = kinds.predict(logits(self.net_, X) + self.intercept_)
         if self.net_.module_.towers.bounds:

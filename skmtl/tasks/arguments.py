@@ -110,6 +110,7 @@ def check_sample_weight(
         return None
     sample_weight = table_of_tasks(sample_weight, shape[0], "sample_weight")
     columns = {str(name): name for name in getattr(sample_weight, "columns", ())}
+    # Columns of other names are taken by place.
     if len(names) and columns.keys() == set(names):
         table = cast(pd.DataFrame, sample_weight)  # or another that has columns
         sample_weight = table[[columns[name] for name in names]]

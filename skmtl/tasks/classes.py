@@ -56,6 +56,7 @@ class ClassesTask(TaskKind):
         return len(self.labels)
 
     def with_classes(self, classes: Any, task: str) -> Self:
+        # Classes that are declared, or known from an earlier table, take precedence.
         if classes is None or self.classes is not None or self.classes_ is not None:
             return self
         kind = copy.copy(self)
@@ -73,6 +74,7 @@ class ClassesTask(TaskKind):
             kind.classes_ = self._find(column, observed, task)
         known = pd.Index(kind.labels)
         values = np.asarray(column)[observed]
+        # By hash, and in the order of the classes, which need not be sorted.
         codes = known.get_indexer(pd.Index(values))
         if (codes < 0).any():
             unknown = values[codes < 0].tolist()[0]
@@ -264,7 +266,9 @@ class OrdinalTask(ClassesTask):
         for above in self._by_task(levels):
             n = len(above)
             steps = np.hstack([np.ones((n, 1)), above, np.zeros((n, 1))])
+            # Rounding may make a difference of equal levels negative.
             proba = np.maximum(-np.diff(steps, axis=1), 0.0)
+            # A single class still has one output, and so two differences.
             found.append(proba[:, : self.n_classes])
         return found
 
@@ -280,6 +284,7 @@ class OrdinalTask(ClassesTask):
     def graph(self, outputs: Tensor) -> Tensor:
         grades = self.grades
         if self.n_classes == 1:
+            # Made of the outputs, so that an exported graph keeps their rows.
             return outputs * 0 + float(grades[0])
         above = 1 / (1 + (-outputs).exp())
         steps = above.new_tensor(np.diff(grades))
@@ -315,6 +320,7 @@ class OrdinalTask(ClassesTask):
         shifts = []
         for k, mean in enumerate(means):
             own = [(z[k], float(share[k]), weight) for z, share, weight in parts]
+            # Else all labels, or none, are above this class: as far as shifts go.
             known = 0 < mean < 1
             shifts.append(
                 shift_of_log_odds(own, mean) if known else (2 * mean - 1) * FARTHEST
@@ -436,6 +442,7 @@ class MulticlassTask(ClassesTask):
                 break
             # Newton's step; a constant in all logits changes nothing.
             step = np.linalg.lstsq(slopes, missing, rcond=1e-12)[0]
+            # Far from the solution a full step overshoots.
             shift = shift + np.where(there, step.clip(-1, 1), 0.0)
         worse = np.abs(means - self._rates(parts, shift)[0]).max()
         better = np.abs(means - self._rates(parts, start)[0]).max()

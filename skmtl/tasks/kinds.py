@@ -69,7 +69,7 @@ class TaskKind(ABC):
         )
 
     def __hash__(self) -> int:
-        return hash(type(self))
+        return hash(type(self))  # what is learnt may be arrays, which have no hash
 
     def params(self) -> dict[str, Any]:
         """Return the arguments of the constructor, without what was learnt.
@@ -489,7 +489,7 @@ class BinaryTask(TaskKind):
         return self._first(outputs)  # of the same order as probabilities
 
     def has_score(self, labels: npt.NDArray[np.floating]) -> bool:
-        return bool(labels.min(initial=1) < labels.max(initial=0))
+        return bool(labels.min(initial=1) < labels.max(initial=0))  # not without rows
 
     def decide(self, levels: Floats) -> npt.NDArray[np.int64]:
         return (self._first(levels) > 0.5).astype(np.int64)
@@ -501,13 +501,13 @@ class BinaryTask(TaskKind):
         return np.nan_to_num(means, nan=0.5)
 
     def first_rates(self, means: Floats, n_rows: int) -> Floats:
-        edge = 1 / (n_rows + 2)
+        edge = 1 / (n_rows + 2)  # the rule of succession, without any positive
         return np.nan_to_num(means, nan=0.5).clip(edge, 1 - edge)
 
     def intercept(self, parts: Sequence[Part], means: Floats) -> Floats:
         own = [(z[0], float(share[0]), weight) for z, share, weight in parts]
         shift = shift_of_log_odds(own, float(means[0]))
-        return np.array([shift, 0.0][: self.n_outputs])
+        return np.array([shift, 0.0][: self.n_outputs])  # of "jrc" the log-odds only
 
     def updated_means(
         self,
@@ -536,7 +536,10 @@ LogOddsPart = tuple[npt.NDArray[np.float32], float, Floats]
 
 
 def shift_of_log_odds(parts: Sequence[LogOddsPart], mean: float) -> float:
-    """Find the shift of log-odds that makes the mean probability `mean`."""
+    """Find the shift of log-odds that makes the mean probability `mean`.
+
+    It is 0 if no shift of at most `FARTHEST` does, as for estimates from few rows.
+    """
     odds = [_odds_against(*part) for part in parts]
 
     def excess(shift: float) -> float:

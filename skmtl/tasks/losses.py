@@ -144,6 +144,7 @@ class HalfDeviance:
 
     def __call__(self, outputs: Tensor, y: Tensor) -> Tensor:
         p = self.power
+        # xlogy(0, 0) is 0, the limit of y log y.
         if p == 1:
             return torch.xlogy(y, y) - y * outputs - y + outputs.exp()
         if p == 2:

@@ -85,6 +85,7 @@ class PairwiseLogistic(ListLoss):
 
     def of_task(self, z: Tensor, positive: Tensor, weight: Tensor) -> Tensor:
         negative = weight - positive
+        # Without both labels a list has no pair, and shares of 0 / 0.
         both = positive.any(dim=1) & negative.any(dim=1)
         z, positive, negative = z[both, :, 0], positive[both], negative[both]
         pairs = F.softplus(z[:, None, :] - z[:, :, None])
@@ -112,6 +113,7 @@ class ListCrossEntropy(ListLoss):
         some = positive.any(dim=1)  # others may have no label at all
         positive, weight = positive[some], weight[some]
         log_p = F.logsigmoid(z[some, :, 0])
+        # log 0 = -inf leaves out padding, and labels that were not observed.
         total = (log_p + weight.log()).logsumexp(dim=1, keepdim=True)
         return (positive * (total - log_p)).sum()
 
@@ -144,6 +146,7 @@ class JointRankingCalibration(ListLoss):
         some = weight.any(dim=1)
         positive, weight = positive[some], weight[some]
         log_odds, of_negative = z[some].unbind(2)
+        # -inf leaves out padding, and labels that were not observed.
         log_w = weight.log()
         sums = []
         for f, own in (

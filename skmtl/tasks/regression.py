@@ -250,6 +250,7 @@ default="squared"
     ) -> npt.NDArray[np.float32]:
         if not observed.any():
             return labels
+        # Equal quantiles, as of a count that is mostly 0, are one edge.
         edges = np.unique(np.quantile(labels[observed], _TENTHS))
         return np.asarray(np.searchsorted(edges, labels), dtype=np.float32)
 
@@ -298,6 +299,7 @@ default="squared"
         return len(labels) > 1 and bool(labels.min() < labels.max())
 
     def is_constant(self, means: Floats) -> npt.NDArray[np.bool_]:
+        # Also without a label, where the range is empty: from inf to -inf.
         return np.full(len(means), not self.low_ < self.high_)
 
     def constant(self, means: Floats) -> Floats:
@@ -317,6 +319,7 @@ default="squared"
             wanted, found = 1 + wanted, 1 + found
         if found <= 0 or wanted <= 0:  # an estimate from few rows
             return np.zeros(1)
+        # A shift multiplies exponentials, so that the equation has a closed form.
         step = self.scale_ if self.transform == "log1p" else 1.0
         return np.array([np.log(wanted / found) / step])
 

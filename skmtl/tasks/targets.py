@@ -72,6 +72,7 @@ class Targets:
         sums, every = np.zeros((2, len(self.kinds.task_of)))
         for task, known in enumerate(self.observed.T):  # one at a time for memory
             mass, own = known * weight[:, task], self.kinds.outputs[task]
+            # Labels of a binary task are its indicators, so that none are made.
             if isinstance(self.kinds[task], BinaryTask):
                 sums[own] = (mass * self.labels[:, task]).sum()
             else:
@@ -104,6 +105,7 @@ class Targets:
             return np.where(self.observed, self.labels, np.nan)
         assert isinstance(self.classes, np.ndarray)  # those of one task
         labels: AnyArray = self.classes[
+            # Labels of a single class are stored as 1, but its index is 0.
             np.minimum(self.labels[:, 0].astype(int), len(self.classes) - 1)
         ]
         if self.observed.all():
@@ -304,6 +306,7 @@ def _several(array: np.ndarray, names: list[str] | None) -> Targets:
     if len(set(names)) < len(names):
         raise ValueError(f"y has columns of the same name: {names}. Rename them.")
     try:
+        # Floats are not copied, since the table may be large.
         values = array if array.dtype.kind == "f" else array.astype(np.float64)
     except (TypeError, ValueError, OverflowError):
         _check_numbers(array, names)
@@ -424,8 +427,12 @@ def _single(
             "task_kinds='multiclass' or 'ordinal'."
         )
     if classes.dtype.kind in "iufb" and set(classes.tolist()) <= {0, 1}:
+        # In the type of `y`, as scikit-learn's classifiers return labels. Missing
+        # labels have made floats of integers.
         classes = np.array([0, 1]).astype(array.dtype if observed.all() else np.int64)
     labels = np.zeros((len(array), 1), dtype=np.float32)
+    # As in scikit-learn, the greater label is the positive one. Those of a single class
+    # are all 1.
     labels[observed, 0] = known == classes[-1]
     named = names is not None
     return Targets(
@@ -505,6 +512,7 @@ def warn_of_conditional_tasks(targets: Targets) -> None:
             if not binary[parent]:
                 continue
             seen, label = targets.observed[:, parent], targets.labels[:, parent]
+            # Nothing is conditional on a task that is never 0.
             without = seen & (label == 0)
             if parent != task and without.any() and not (known & ~(label == 1)).any():
                 warn(

@@ -138,10 +138,8 @@ class TensorTable(RowTable):
         """The table with lists in place of its groups, and its rows list by list."""
         assert self.groups is not None
         order, numbers = draw_lists(self.groups.cpu(), LIST_ROWS)
-        # From the order of the lists back to that of the table, in which rows are
-        # taken.
         lists = torch.empty_like(numbers)
-        lists[order] = numbers
+        lists[order] = numbers  # back in the order of the table
         device = self.groups.device
         table = TensorTable(self.X, self.y, self.weight, lists.to(device))
         table.device = self.device
@@ -697,8 +695,7 @@ class UnknownIds:
         known = (codes > 0) & (codes < self.sizes) & ~replaced
         for column, chain in self.chains:
             row = self.first[column].to(columns.dtype)
-            # The last to write is the first of the chain, which takes precedence.
-            for c, shift in reversed(chain):
+            for c, shift in reversed(chain):  # the first of them writes last
                 row = torch.where(known[:, c], columns[:, c] + shift, row)
             found[:, column] = torch.where(known[:, column], columns[:, column], row)
 

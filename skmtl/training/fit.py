@@ -148,7 +148,7 @@ class Fit:
         max_iter: int | None = None,
     ) -> None:
         self.processes = current_processes()
-        with self.processes.errors_of_all():
+        with self.processes.errors_of_all():  # within it, none may ask the others
             self._begin(
                 ranker, start, X, y, X_val, y_val, sample_weight_val, groups_val
             )
@@ -218,7 +218,7 @@ class Fit:
             check_callbacks(ranker.callbacks)
             self.own_callbacks, self.checkpoints = checkpoints_apart(ranker.callbacks)
         for one in self.checkpoints:
-            one.begin(ranker)
+            one.begin(ranker)  # compares parameters as they are before training
         self.pretrained = ranker._pretrained_rows()
         self.scorer = None
         if ranker.scoring is not None:
@@ -230,7 +230,7 @@ class Fit:
         kinds = self.targets.kinds
         rates = kinds.rates(means)
         label = label_weights(ranker.label_weight, names, rates, kinds)
-        with own_defaults("cpu"):
+        with own_defaults("cpu"):  # a strategy makes tensors
             return TaskWeights(label, loss_weighting(ranker.loss_weight, names, rates))
 
     def _stops_early(self, n_rows: int, *, given: bool) -> bool:
@@ -296,7 +296,7 @@ class Fit:
         masses = start.masses(rows.masses)
         prior = _ratio(*masses)
         warn_of_constant_tasks(self.targets, prior)
-        weights = self._weights(prior)
+        weights = self._weights(prior)  # without the rows for validation
         constant = kinds.is_constant(prior)
         train_table = rows.as_table(constant)
         fitted = self._attributes(encoded.encoder, prior, weights)
@@ -319,7 +319,7 @@ class Fit:
             record_batches=bool(ranker.callbacks),
             verbose=int(self.processes.is_first and self._prints()),
         )
-        net.initialize_callbacks()
+        net.initialize_callbacks()  # set_params only initialises those of before
         net.processes_ = self.processes
         net.task_names_ = list(self.targets.names)  # for scorers of one task
         fitted["net_"] = net
@@ -361,8 +361,8 @@ class Fit:
         net.set_params(
             train_split=None, callbacks=self.ranker.callbacks, unknown_ids=None
         )
-        net.callbacks_ = []
-        del net.processes_
+        net.callbacks_ = []  # they refer to the data
+        del net.processes_  # predictions are made by each process alone
         new = net.history[epochs_before:]
         marked = [epoch["epoch"] for epoch in new if epoch.get("valid_best")]
         final = net.criterion_.weighting.current().detach().cpu().numpy()
@@ -382,7 +382,11 @@ class Fit:
         late: LatePredictions,
         n_epochs: int,
     ) -> Floats:
-        """The intercept on the training rows, or on as many as it takes."""
+        """The intercept, on all training rows or on some of them.
+
+        The predictions that training made are only used if each of their parts has a
+        label of every task that can be learnt. Otherwise random rows are predicted.
+        """
         kinds = self.targets.kinds
         n_rows = n_rows_to_read(len(rows), n_epochs)
         if n_rows < len(rows):

@@ -259,7 +259,11 @@ class MultiTaskNet(NeuralNet):
         self.average_ = None
 
     def train_step(self, batch: Batch, **_: object) -> StepOutput:
-        """Take one step of training."""
+        """Take one step of training.
+
+        The penalty goes back first, since the strategy's pass may free the graph that
+        both share. Callbacks see gradients that are already those of all processes.
+        """
         Xi, (yi, wi, lists) = batch
         if self.unknown_ids is not None:
             Xi = {**Xi, "ids": self.unknown_ids(cast(Tensor, Xi["ids"]))}
@@ -339,7 +343,8 @@ class MultiTaskNet(NeuralNet):
 
         The tensors of a block are freed before the next one, so memory hardly grows
         with the batch. Only the gradients of rows of tables are kept until the end,
-        summed within each block.
+        summed within each block. Losses of a block are means over its rows, so that its
+        gradients count by its share of the batch, and inner products by the square.
         """
         tables = [ids for ids, _ in self.module_.id_tables()]
         gradients: list[list[Tensor]] = [[] for _ in tables]
@@ -439,7 +444,11 @@ class MultiTaskNet(NeuralNet):
         step_fn: Callable[..., StepOutput],
         **kwargs: object,
     ) -> None:
-        """Make one pass, summing losses on the device."""
+        """Make one pass, summing losses on the device.
+
+        Between epochs the module holds the average of its weights. An epoch of training
+        starts from those of the last step, and leaves the new average.
+        """
         if iterator is None:
             return
         self._set_training(training)
