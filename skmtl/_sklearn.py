@@ -38,7 +38,7 @@ try:
 except ImportError:  # 1.6
     from sklearn.utils._estimator_html_repr import _VisualBlock as VisualBlock
 try:
-    from sklearn.callback import CallbackSupportMixin
+    from sklearn.callback import CallbackContext, CallbackSupportMixin
     from sklearn.callback import with_callbacks as _with_callbacks
 except ImportError:  # before 1.9
     CallbackSupportMixin = None
@@ -93,7 +93,7 @@ class NoCallbacks:
 
 HAS_CALLBACKS = CallbackSupportMixin is not None
 if not HAS_CALLBACKS:
-    CallbackSupportMixin = NoCallbacks
+    CallbackContext, CallbackSupportMixin = SilentContext, NoCallbacks
 
 
 # scikit-learn has no annotations; without these two wrappers, type checkers would lose
@@ -156,6 +156,7 @@ __all__ = [
     "HAS_CALLBACKS",
     "NOT_NEGATIVE",
     "BaseScorer",
+    "CallbackContext",
     "CallbackSupportMixin",
     "HasMethods",
     "Interval",

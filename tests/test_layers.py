@@ -108,6 +108,12 @@ def test_private_scikit_learn_is_named_in_one_file():
     assert not found, "import them through skmtl._sklearn"
 
 
+def test_callbacks_are_imported_where_old_scikit_learn_lacks_them():
+    found = {p.name for p, name in all_imports() if name.startswith("sklearn.callback")}
+    # Versions before 1.9 have none; the command line asks `HAS_CALLBACKS` first.
+    assert found == {"_sklearn.py", "__main__.py"}, "import through skmtl._sklearn"
+
+
 def test_every_part_has_a_layer():
     assert {part_of(path) for path in FILES} <= set(LAYERS)
 

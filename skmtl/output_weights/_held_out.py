@@ -9,13 +9,12 @@ from time import perf_counter
 
 import numpy as np
 from sklearn.base import BaseEstimator, clone
-from sklearn.callback import CallbackContext
 from sklearn.exceptions import FitFailedWarning, NotFittedError
 from sklearn.model_selection import ShuffleSplit, StratifiedShuffleSplit, check_cv
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
-from skmtl._sklearn import params_of_rows, rows_of
+from skmtl._sklearn import CallbackContext, params_of_rows, rows_of
 from skmtl._typing import RandomStateLike, Splitter
 from skmtl.metrics._validation import Labels
 from skmtl.model_selection import MultiTaskStratifiedKFold

@@ -8,7 +8,6 @@ from typing import ClassVar, NamedTuple, Self
 import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, clone
-from sklearn.callback import CallbackContext
 from sklearn.exceptions import NotFittedError
 from sklearn.utils import check_random_state, indexable
 from sklearn.utils.metadata_routing import (
@@ -25,6 +24,7 @@ from skmtl._containers import (
     table_of_tasks,
 )
 from skmtl._sklearn import (
+    CallbackContext,
     CallbackSupportMixin,
     Interval,
     RealNotInt,

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from sklearn.callback import CallbackContext
 from skorch.helper import predefined_split
 
 from skmtl._containers import (
@@ -21,7 +20,7 @@ from skmtl._containers import (
     table_of_tasks,
     to_native,
 )
-from skmtl._sklearn import rows_of
+from skmtl._sklearn import CallbackContext, rows_of
 from skmtl._typing import (
     AnyArray,
     ClassesLike,

@@ -11,13 +11,13 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 from sklearn.base import BaseEstimator
-from sklearn.callback import CallbackContext
 from sklearn.exceptions import ConvergenceWarning
 from skorch import NeuralNet
 from skorch.callbacks import Callback, EarlyStopping
 from skorch.history import History
 from torch import Tensor
 
+from skmtl._sklearn import CallbackContext
 from skmtl._typing import AnyArray, LabelsLike, ObjectArray, TableLike
 from skmtl._warnings import warn
 from skmtl.encoding import EncodedTable, RaggedArray

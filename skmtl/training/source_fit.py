@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import torch
-from sklearn.callback import CallbackContext
 
 from skmtl._containers import as_frame, has_names, is_source, to_native
+from skmtl._sklearn import CallbackContext
 from skmtl._typing import (
     ClassesLike,
     GroupsLike,
