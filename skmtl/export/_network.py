@@ -25,6 +25,7 @@ from skmtl.calibration._maps import (
 )
 from skmtl.modules import (
     ChainedTowers,
+    CrossedEmbedding,
     MultiTaskModule,
     ParallelTowers,
     PooledTower,
@@ -256,9 +257,12 @@ def _network(module: nn.Module) -> MultiTaskModule:
     """
     network: Any = copy.deepcopy(module).cpu().eval()
     network.towers = _exact(network.towers)
-    table, chosen = network.embedding, isinstance(network.embedding, SomeColumns)
-    if chosen:
-        network.embedding._shifted, table = _shifted, network.embedding.inner
+    table = network.embedding
+    if isinstance(table, CrossedEmbedding):
+        table = table.inner
+    if isinstance(table, SomeColumns):
+        table._shifted = _shifted  # type: ignore[assignment]
+        table = table.inner
     table._pooled = PaddedPooling(table)
     if table.bin_ranges is not None:
         table._of_bins = JoinedBins(table)

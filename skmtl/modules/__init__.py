@@ -11,14 +11,17 @@ from skmtl.modules.composition import (
     TowersWithHeads,
     with_thresholds,
 )
+from skmtl.modules.cross_network import CrossNetwork
 from skmtl.modules.cross_stitch import CrossStitchBottoms
+from skmtl.modules.crosses import CrossedEmbedding, ModuleCross
 from skmtl.modules.draws import Dropout
 from skmtl.modules.embedding import Pretrained, TableEmbedding, TaskEmbedding
 from skmtl.modules.esmm import ProductTowers
+from skmtl.modules.factorization_machine import FactorizationMachine
 from skmtl.modules.graph import ChainedTowers
 from skmtl.modules.layers import TaskLinear, dense_stack
 from skmtl.modules.ple import ProgressiveExtraction
-from skmtl.modules.protocols import ColumnSlices, Embedding, Sharing, Towers
+from skmtl.modules.protocols import ColumnSlices, Cross, Embedding, Sharing, Towers
 from skmtl.modules.ragged import Bags, Ragged
 from skmtl.modules.sharing import (
     ExpertMixture,
@@ -36,13 +39,18 @@ __all__ = [
     "BiasTower",
     "ChainedTowers",
     "ColumnSlices",
+    "Cross",
+    "CrossNetwork",
     "CrossStitchBottoms",
+    "CrossedEmbedding",
     "Dropout",
     "Embedding",
     "EmbeddingExperts",
     "ExpertMixture",
+    "FactorizationMachine",
     "Mixture",
     "ModuleBottom",
+    "ModuleCross",
     "MultiTaskModule",
     "OrderedThresholds",
     "ParallelTowers",

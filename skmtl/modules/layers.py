@@ -206,6 +206,36 @@ def last_parameters(layers: nn.Sequential) -> list[Tensor]:
     return []
 
 
+def output_width(module: nn.Module, width: int, role: str, hint: str) -> int:
+    """Width of the output of a module of a user, found by evaluating it on two rows.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        Maps ``(batch, width)`` to ``(batch, units)``.
+    width : int
+        Width of its input.
+    role, hint : str
+        What it is for, and what to do if it does something else, for the error.
+
+    Raises
+    ------
+    ValueError
+        If the module gives something else for two rows.
+    """
+    training = module.training
+    with torch.no_grad():
+        found = module.eval()(torch.zeros(2, width))
+    module.train(training)
+    if not torch.is_tensor(found) or found.shape[:-1] != (2,):
+        given = tuple(found.shape) if torch.is_tensor(found) else found
+        raise ValueError(
+            f"{type(module).__name__} is a plain torch.nn.Module, {role}. It must map "
+            f"(batch, {width}) to (batch, units), but gave {given} for two rows. {hint}"
+        )
+    return int(found.shape[-1])
+
+
 # Up to this many numbers, the results of elementwise operations stay in the cache.
 _IN_CACHE = 2**19
 

@@ -1,4 +1,4 @@
-"""The three parts of a network, with every member that training uses."""
+"""The parts of a network, with every member that training uses."""
 
 from __future__ import annotations
 
@@ -220,6 +220,57 @@ class Embedding(Part):
             f"{type(self).__name__} cannot learn new ids. Write its method grow, or "
             "fit again on all rows."
         )
+
+
+class Cross(Part):
+    """From an embedded row to one in which columns have acted on each other.
+
+    A subclass defines `forward` and sets `width`. It lies between the embedding and the
+    sharing. An embedding with several sets, one for each task, has as many crosses.
+
+    Attributes
+    ----------
+    width : int
+        Width of the output.
+    columns : ColumnSlices
+        Where the columns of the input lie in the output, by their names, for a sharing
+        that reads some of them. Empty by default.
+
+    Examples
+    --------
+    The input and its square:
+
+    >>> import torch
+    >>> from skmtl.modules import Cross
+    >>> class Squares(Cross):
+    ...     def __init__(self, width, columns):
+    ...         super().__init__()
+    ...         self.width, self.columns = 2 * width, columns
+    ...
+    ...     def forward(self, x):
+    ...         return torch.cat([x, x.square()], dim=1)
+    >>> Squares(3, {})(torch.ones(5, 3)).shape
+    torch.Size([5, 6])
+    """
+
+    width: int
+    columns: ColumnSlices = ColumnSlices({})
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Cross the columns of rows.
+
+        Parameters
+        ----------
+        x : Tensor of shape (batch, input width)
+            The output of the embedding. Rows may come in blocks, so that no row may
+            depend on another.
+
+        Returns
+        -------
+        Tensor of shape (batch, width)
+            What the sharing reads.
+        """
+        raise NotImplementedError
 
 
 class Sharing(Part):

@@ -18,6 +18,7 @@ from skmtl.modules.layers import (
     is_plain,
     last_parameters,
     linear,
+    output_width,
     over_rows,
     product,
     refuse_second_derivatives,
@@ -113,19 +114,12 @@ class ModuleBottom(Sharing):
     def __init__(self, *, module: nn.Module, n_tasks: int, width: int) -> None:
         super().__init__()
         self.module, self.n_tasks = module, n_tasks
-        training = module.training
-        with torch.no_grad():
-            found = module.eval()(torch.zeros(2, width))
-        module.train(training)
-        if not torch.is_tensor(found) or found.shape[:-1] != (2,):
-            given = tuple(found.shape) if torch.is_tensor(found) else found
-            raise ValueError(
-                f"{type(module).__name__} is a plain torch.nn.Module, which all tasks "
-                f"share. It must map (batch, {width}) to (batch, units), but gave "
-                f"{given} for two rows. For a representation of each task, derive it "
-                "from skmtl.modules.Sharing."
-            )
-        self.width = found.shape[-1]
+        self.width = output_width(
+            module,
+            width,
+            "which all tasks share",
+            "For a representation of each task, derive it from skmtl.modules.Sharing.",
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         shared: Tensor = self.module(x)

@@ -37,10 +37,10 @@ TASK_KINDS = ["BinaryTask", "MulticlassTask", "OrdinalTask", "RegressionTask"]
 CALIBRATION_MAPS = ["IdentityMap", "IsotonicMap", "PriorShiftMap", "SigmoidMap"]
 # Parts of a network, which are hyperparameters of `MultiTaskRanker` as classes.
 PARTS = [
-    "ChainedTowers", "CrossStitchBottoms", "EmbeddingExperts", "ExpertMixture",
-    "ModuleBottom", "ParallelTowers", "PooledTower", "ProductTowers",
-    "ProgressiveExtraction", "SharedBottom", "SoftlySharedBottoms", "TaskBottoms",
-    "TransferTowers",
+    "ChainedTowers", "CrossNetwork", "CrossStitchBottoms", "EmbeddingExperts",
+    "ExpertMixture", "FactorizationMachine", "ModuleBottom", "ParallelTowers",
+    "PooledTower", "ProductTowers", "ProgressiveExtraction", "SharedBottom",
+    "SoftlySharedBottoms", "TaskBottoms", "TransferTowers",
 ]  # fmt: skip
 # Optimisers of torch, which may be hyperparameters as classes.
 OPTIMIZERS = [

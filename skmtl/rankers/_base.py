@@ -43,10 +43,10 @@ from skmtl.modules import (
     Towers,
     with_thresholds,
 )
+from skmtl.rankers._crosses import check_crosses, with_crosses
 from skmtl.rankers._network import (
     Maker,
     belongs_to_part,
-    check_bias_roles,
     check_embedding_dim,
     check_part,
     check_pooling,
@@ -204,8 +204,8 @@ class MultiTaskRanker(
         Returns
         -------
         dict of str to object
-            Names and values; ``sharing__*``, ``towers__*`` and ``optimizer__*`` if they
-            were set. If `deep`, ``callbacks__*`` too.
+            Names and values; ``sharing__*``, ``towers__*``, ``crosses__*`` and
+            ``optimizer__*`` if they were set. If `deep`, ``callbacks__*`` too.
         """
         params: dict[str, object] = super().get_params(deep=deep)
         if deep and self.callbacks is not None:
@@ -218,10 +218,11 @@ class MultiTaskRanker(
         Parameters
         ----------
         **params
-            Names and values. `fit` raises an error for ``sharing__*``, ``towers__*`` or
-            ``optimizer__*`` that the part or optimiser does not have. Parameters of
-            callbacks are named as in skorch: ``callbacks__lr__gamma`` is a parameter of
-            the callback ``("lr", ...)``, and ``callbacks__lr`` the callback itself.
+            Names and values. `fit` raises an error for ``sharing__*``, ``towers__*``,
+            ``crosses__*`` or ``optimizer__*`` that the part or optimiser does not have.
+            Parameters of callbacks are named as in skorch: ``callbacks__lr__gamma`` is
+            a parameter of the callback ``("lr", ...)``, and ``callbacks__lr`` the
+            callback itself.
 
         Returns
         -------
@@ -292,6 +293,8 @@ class MultiTaskRanker(
         self._dense_optimizer()  # checks its parameters
         for part, given in (("sharing", self.sharing), ("towers", self.towers)):
             check_part(part, given, own_parameters(part, self._of_parts))
+        if self._of_parts or self.crosses is not None:
+            check_crosses(self.crosses, self._of_parts)
 
     def _check_kinds(self, names: list[str], kinds: TaskKinds) -> None:
         """Raise for kinds of tasks that the network does not support."""
@@ -483,8 +486,9 @@ default=None
         pretrained: PretrainedRows,
     ) -> MultiTaskModule:
         n_sets = self._n_embeddings(names)
-        check_bias_roles(self, encoder)
         embedding = make_embedding(self, encoder, n_sets, pretrained)
+        if self.crosses is not None:
+            embedding = with_crosses(embedding, n_sets, self, self._of_parts)
         sharing = self._make_sharing(embedding, names)
         towers = with_thresholds(
             self._make_towers(sharing.width, names, kinds),

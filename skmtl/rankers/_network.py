@@ -279,7 +279,13 @@ def make_embedding(
     """Make the embedding of encoded rows; with `n_sets`, several sets side by side.
 
     Columns that bias the labels are left out.
+
+    Raises
+    ------
+    ValueError
+        If such a column is asked for elsewhere too.
     """
+    check_bias_roles(ranker, encoder)
     columns = embedding_columns(ranker, encoder, n_sets, pretrained)
     biased = encoder.optional_names_
     return (columns.without(biased) if biased else columns).embedding(n_sets)
@@ -533,7 +539,7 @@ def table_bytes(size: int, dim: int, optimizer: str) -> int:
 
 
 # Parts whose parameters are named sharing__n_experts, optimizer__betas and so on.
-PARTS = ("sharing", "towers", "optimizer")
+PARTS = ("sharing", "towers", "crosses", "optimizer")
 
 
 def belongs_to_part(name: str) -> bool:

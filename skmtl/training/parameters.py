@@ -212,6 +212,18 @@ class SharedParameters(Parameters):
         ``item_id``, so that the entries of a history that resemble the item count most.
         A mapping goes from names of columns of lists to one of these; columns that it
         does not name get "mean". An empty list gives 0.
+    crosses : {"dcn", "fm"}, class, callable, torch.nn.Module or None, default=None
+        What multiplies columns with each other before the layers that tasks share.
+        "dcn" is the cross network of DCN-v2, with the parameters
+        ``crosses__n_layers=2`` and ``crosses__rank=32``. "fm" adds an inner product for
+        each pair of columns, as in a factorization machine, to the input;
+        ``crosses__between`` names some of the columns, and ``crosses__dim`` is the
+        length of their vectors. Or a class or function that makes your own
+        ``skmtl.modules.Cross``, or a plain module that maps ``(batch, width)`` to
+        ``(batch, units)``. It is called with the parameters ``crosses__*`` and, as far
+        as its signature names them, with the keywords ``width`` and ``columns`` of the
+        input, and ``dropout``. Rankers with embeddings for each task have as many
+        crosses.
     bin_dim : int, default=8
         Width of the embedding of a number's bin.
     dropout : float, default=0.0
@@ -434,7 +446,7 @@ class SharedParameters(Parameters):
         observed.
     """
 
-    _nested: ClassVar[tuple[str, ...]] = ("optimizer",)
+    _nested: ClassVar[tuple[str, ...]] = ("crosses", "optimizer")
 
     tower_units: Sequence[int] = parameter(default=(64,), allowed=["array-like"])
     embedding_dim: int | str | Mapping[ColumnName, int | str] = parameter(
@@ -453,6 +465,10 @@ class SharedParameters(Parameters):
             default="mean",
             allowed=[str, tuple, dict],
         )
+    )
+    crosses: str | Callable[..., nn.Module] | nn.Module | None = parameter(
+        default=None,
+        allowed=[StrOptions({"dcn", "fm"}), callable, None],
     )
     bin_dim: int = parameter(
         default=8,

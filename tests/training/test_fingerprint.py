@@ -263,6 +263,7 @@ CASES = [
     ),
     ("n_iter_no_change", lambda: np.int64(2), lambda: np.int64(3)),
     ("tol", lambda: np.float32(0.1), lambda: np.float32(0.2)),
+    ("crosses", lambda: "fm", lambda: "dcn"),
     ("bias_features", lambda: ["position"], lambda: ["device"]),
     ("categorical_features", lambda: ["user"], lambda: ["item"]),
     (
