@@ -42,6 +42,7 @@ class Transfer(nn.Module):
         handed = [layer(z) for layer, z in zip(self.hand_on, before, strict=True)]
         u = torch.stack([own, *handed], dim=1)
         value, key, query = self.attention(u).chunk(3, dim=2)
+        # Inner products grow with the width; scaled, the softmax does not.
         score = (key * query).sum(dim=2) / own.shape[1] ** 0.5
         mixed: Tensor = torch.bmm(score.softmax(dim=1).unsqueeze(1), value)
         return mixed.squeeze(1)

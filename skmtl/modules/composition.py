@@ -227,7 +227,7 @@ class MultiTaskModule(nn.Module):
         if torch.is_tensor(found[0]):
             return _joined(found)
         representation, mixture = zip(*found, strict=True)
-        # A mixture that is the same for all rows has one.
+        # A mixture that is the same for all rows has a single one.
         one = len(mixture[0]) == 1
         return _joined(representation), mixture[0] if one else torch.cat(mixture)
 
@@ -357,6 +357,7 @@ class PooledTower(Towers):
             self.output.bias.fill_(rates.max().logit())
 
     def forward(self, representation: Tensor) -> Tensor:
+        # Any of the representations, which are one tensor expanded.
         logits: Tensor = self.output(self.hidden(representation[0]))
         return logits.expand(-1, self.n_tasks)
 

@@ -170,6 +170,7 @@ class TableEmbedding(Embedding):
         found: dict[Hashable, list[slice]] = {name: [] for name in names}
         start = 0
         for k, width in order:
+            # Within one set: several sets have an axis of their own in the output.
             stop = start + width // self.n_sets
             found[names[k]].append(slice(start, stop))
             start = stop
@@ -220,6 +221,7 @@ class TableEmbedding(Embedding):
         share = (numeric.index_select(1, self.binned) - low) * per_unit
         # A bin without two edges stays with its own embedding.
         following = F.embedding(bins + (per_unit > 0), self.bins)
+        # Numbers beyond all that were seen stay at the last edge.
         return torch.lerp(here, following, share.clamp(0, 1).unsqueeze(2))
 
     def _pooled(self, bag: Ragged, column: BagColumn, of_ids: list[Tensor]) -> Tensor:
@@ -406,6 +408,7 @@ class IdTables(nn.Module):
             )
             for v in own
         )
+        # Own tables are numbered after the others.
         self.groups += [[v] for v in own]
         self._set_reads()
         self._set_shifts(sizes)
@@ -494,6 +497,7 @@ class IdTables(nn.Module):
         first, found = _first_rows(sizes), []
         for g, group in enumerate(self.groups):
             parts = {v: slice(first[v], first[v] + sizes[v]) for v in group}
+            # Rows of `start` are those of before, and so are the shifts until the end.
             row = torch.cat([start[p] - self.shift_of[v] for v, p in parts.items()])
             fresh = torch.cat([new[p] for p in parts.values()])
             if g < len(self.tables):

@@ -266,7 +266,7 @@ def stacks(x: Tensor, layers: Sequence[Layer]) -> Tensor:
             x = torch.baddbmm(bias, x, weight)
             x = x.relu() if relu else x
         return x
-    # Of an input that was broadcast the gradients may be wanted one by one.
+    # The gradients of an input that was broadcast may be wanted one by one.
     if len(x) == 1 < n or (x.stride(0) == 0 and not torch.is_grad_enabled()):
         return _from_one(x[0], layers)
     return _one_by_one(x, layers)

@@ -330,6 +330,7 @@ class Sharing(Part):
         Tensor of shape (n_tasks, batch, width)
             What each task's tower reads.
         """
+        # The defaults of `forward` and `mix` would call each other without end.
         if type(self).mix is Sharing.mix:
             raise NotImplementedError(
                 f"{type(self).__name__} has neither forward nor mix. Write forward."

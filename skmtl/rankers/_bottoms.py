@@ -260,7 +260,7 @@ class PooledTask(BottomRanker):
             if kind.n_scores > 1:
                 raise ValueError(
                     f"PooledTask has one score, but task {name!r}, {kind!r}, needs "
-                    f"{kind.n_scores}. Take another loss, or SingleTask or ShareBottom."
+                    f"{kind.n_scores}. Use another loss, SingleTask or ShareBottom."
                 )
 
     def _make_towers(self, width: int, names: list[str], kinds: TaskKinds) -> Towers:

@@ -81,6 +81,7 @@ class GatedRanker(MultiTaskRanker):
         module, device = self.net_.module_, self.net_.device
         table = self.encoder_.encode(X, read_optional=False)
         with predicting(self.net_, len(table)):
+            # Not by the network itself, which only gives the mixed representations.
             found: list[torch.Tensor] = [
                 module.sharing.mixture(module.embedding(**block))[part]
                 for block in blocks(table, device)

@@ -81,6 +81,7 @@ def check_embedding_dim(
     if not isinstance(embedding_dim, Mapping):
         embedding_dim = {None: embedding_dim}
     for name, dim in embedding_dim.items():
+        # bool is an Integral, but True is hardly meant as a width.
         whole = isinstance(dim, Integral) and not isinstance(dim, bool)
         if dim != "auto" and not (whole and int(dim) >= 1):
             where = "" if name is None else f" of column {name!r}"

@@ -115,6 +115,7 @@ class PretrainedTables:
         """Count, for each column, the cells that read each row of its vocabulary."""
         sizes = [encoder.vocabulary_sizes_[k] for k in self.places]
         found = [np.zeros(size, dtype=np.int64) for size in sizes]
+        # Tables of a source are read from disk, so only if there is something to count.
         for table in tables if self.columns else ():
             for one, offset, counts in zip(
                 self.columns, self.offsets, found, strict=True

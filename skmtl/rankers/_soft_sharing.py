@@ -89,7 +89,7 @@ class SoftSharing(BottomRanker):
         layers. Values above 0.01 outweigh the losses: with "l2" the layers become
         copies of each other that learn slowly, with "trace_norm" they shrink to zero.
     bottom_units : sequence of int, default=(256, 128)
-        Widths of the layers of each task before its tower.
+        Widths of the layers of each task before its tower, at least one.
     {shared_parameters}
 
     Attributes

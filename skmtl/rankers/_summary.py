@@ -133,6 +133,7 @@ def _shapes_of_pass(
     hooks = [one.register_forward_hook(note) for one in module.modules()]
     try:
         with torch.inference_mode():
+            # So few rows are a single block.
             (block,) = blocks(_missing_rows(ranker, n_rows), device)
             module.biased(module(**block), block)
     finally:

@@ -104,6 +104,7 @@ class PLE(OwnExpertRanker):
     def _reads(self) -> npt.NDArray[np.bool_]:
         reads = np.zeros_like(super()._reads())
         readable = self.net_.module_.sharing.levels[-1].readable.cpu().numpy()
+        # Of the last level, whose gates `gate_weights` returns.
         np.put_along_axis(reads, readable, True, axis=1)
         return reads
 

@@ -306,7 +306,7 @@ class OwnRows:
     n_rows : int
         Rows of the whole batch.
     share : float
-        By which a mean over the rows here counts in that over the whole batch.
+        Factor of a mean over the rows here in the mean over the whole batch.
     """
 
     share = 1.0
@@ -320,7 +320,7 @@ class OwnRows:
         return forward(table.X, table.y, table.weight, table.groups)
 
     def blocks(self, size: int, forward: Forward[object]) -> Iterator[Batch]:
-        """Go through the rows here in blocks of the batch of so many rows."""
+        """Yield the rows of this process in blocks of `size` rows of the batch."""
         return iter(Batches(self.table, size, shuffle=False))
 
 
@@ -436,7 +436,7 @@ class Processes:
     ) -> tuple[Tensor, Tensor]:
         """Losses and outputs of the whole batch, from those of a part.
 
-        One goes back from either as from those of the part.
+        Gradients flow back from either as from those of the part.
         """
         return losses, outputs
 
@@ -498,7 +498,7 @@ class Mean:
 
 
 class EpochPass:
-    """The sums of an epoch so far, and how far it is.
+    """The sums of an epoch so far, and how far it has come.
 
     Attributes
     ----------
@@ -529,7 +529,7 @@ class EpochPass:
         return left
 
     def add(self, step: Mapping[str, Any], n_rows: int) -> None:
-        """Count a step on so many rows."""
+        """Count a step on `n_rows` rows."""
         self.losses.add(step["task_losses"], n_rows)
         self.weights.add(step.get("weights"))
         self.gramian.add(step.get("gramian"))

@@ -36,6 +36,7 @@ def check_callbacks(callbacks: Sequence[Entry] | None) -> None:
     """
     for place, entry in enumerate(callbacks or []):
         callback = _callback(entry)
+        # skorch also takes classes, and makes instances of them.
         kind = callback if isinstance(callback, type) else type(callback)
         if callback is not None and not issubclass(kind, Callback):
             raise TypeError(
@@ -89,6 +90,7 @@ def _read_of_validation(callback: object) -> str | None:
         if not callback.on_train:
             return "the score of validation rows"
         return None
+    # Such as EarlyStopping and Checkpoint; a callable cannot be looked into.
     monitor = getattr(callback, "monitor", None)
     if isinstance(monitor, str) and monitor.startswith("valid_"):
         return repr(monitor)

@@ -119,6 +119,7 @@ class Criterion(nn.Module):
         """Take new fixed weights; a strategy that learns keeps what it has."""
         device = self.weighting.in_force.device
         losses = self.task_losses.with_label_weight(kinds, label_weight)
+        # Made on the CPU, with buffers.
         self.task_losses = losses.to(device)
         self.weighting.take(weighting)
 
@@ -331,6 +332,7 @@ def check_per_task(
             f"{known}. Give one number for each."
         )
     for name, number in zip(known, numbers, strict=True):
+        # NaN fails every comparison, and is refused too.
         if not 0 <= number <= _LARGEST or (positive and number == 0):
             bound = "above 0" if positive else "at least 0"
             raise ValueError(

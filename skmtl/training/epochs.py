@@ -22,7 +22,7 @@ from skmtl.metrics._by_kind import SCORES
 from skmtl.modules.ragged import Inputs
 from skmtl.tasks import TaskKind, TaskKinds
 
-# At most this many training rows are scored: their order is random, so that the first
+# About this many training rows are scored. Their order is random, so that the first
 # ones are a sample.
 MAX_ROWS = 2**20
 # Seconds between two updates of the progress line.
@@ -182,7 +182,7 @@ class TerminalLine:
             self._write(text[: shutil.get_terminal_size().columns - 1])
 
     def end(self, text: str | None = None) -> None:
-        """Show the last, or leave what is there, and go to the next line."""
+        """Show a last text, or leave what is there, and start a new line."""
         if text is not None:
             self._write(text)
         if text is not None or self.width:

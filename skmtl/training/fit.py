@@ -199,7 +199,7 @@ class Fit:
         sample_weight_val: WeightsLike,
         groups_val: GroupsLike = None,
     ) -> None:
-        """Take what is not read of the arguments."""
+        """Keep the arguments as they are, after checks that need no reading."""
         start.check_bias_features(X=X, X_val=X_val)
         if not (X_val is y_val is sample_weight_val is groups_val is None):
             check_validation_arguments(X_val, y_val, sample_weight_val, groups_val)

@@ -184,7 +184,7 @@ class LatePredictions(Callback):
     n_rows : int
         How many rows; 0 for none.
     most : int or None, default=None
-        No more than that.
+        Upper bound of `n_rows`; None for no bound.
     """
 
     def __init__(self, n_rows: int, most: int | None = None) -> None:

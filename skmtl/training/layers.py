@@ -37,7 +37,7 @@ def check_layers(module: nn.Module) -> None:
         if isinstance(one, nn.modules.batchnorm._BatchNorm):
             raise ValueError(
                 f"{name} is a {type(one).__name__}, whose statistics would be those of "
-                "the rows of one process. Take LayerNorm in a fit in several processes."
+                "the rows of one process. Use LayerNorm in a fit in several processes."
             )
 
 
@@ -136,7 +136,7 @@ def check_draws(net: NeuralNet, table: RowTable) -> bool:
             raise ValueError(
                 f"{name or 'the network'} is a {kind.__module__}.{kind.__qualname__}, "
                 "which draws random numbers for the rows that it sees, so that other "
-                "processes would draw the same for their rows. Take "
+                "processes would draw the same for their rows. Use "
                 "skmtl.modules.Dropout, or a layer that does not draw, in a fit in "
                 "several processes."
             )
@@ -146,8 +146,8 @@ def check_draws(net: NeuralNet, table: RowTable) -> bool:
 def _drawn_for(net: NeuralNet, table: TensorTable) -> list[tuple[str, str]]:
     """Layers, and what they draw in training, for the first rows of those tried."""
     module: MultiTaskModule = net.module_
-    # The trial leaves no trace in generators and buffers, which training may change,
-    # and sees nothing within compiled code.
+    # The trial leaves no trace in generators and buffers. It would see nothing within
+    # compiled code.
     own, every = generator_states(net.device), _all_states(None)
     training, compiled = module.training, module.compile_sharing
     buffers = [(b, b.clone()) for b in module.buffers()]

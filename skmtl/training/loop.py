@@ -85,7 +85,7 @@ class TrainingRows(ABC):
     def some_outputs(
         self, net: MultiTaskNet, n_rows: int, rng: np.random.RandomState
     ) -> Part:
-        """Outputs of a net for at least so many random rows, and their weights."""
+        """Outputs of a net for at least `n_rows` random rows, and their weights."""
         return self.outputs(net)
 
 
@@ -326,7 +326,7 @@ def epoch_is_whole(history: History) -> bool:
 
 
 def _silent(*_: object) -> None:
-    """Take skorch's messages."""
+    """Discard skorch's messages."""
 
 
 def train(net: MultiTaskNet, table: RowTable, names: ObjectArray) -> bool:
@@ -346,7 +346,7 @@ def train(net: MultiTaskNet, table: RowTable, names: ObjectArray) -> bool:
     """
     epochs_before, diverged = len(net.history), False
     try:
-        # Not skorch's `fit`, which makes a new network.
+        # Not `fit`, which in skorch makes a new network.
         net.partial_fit(table)
     except DivergedError as error:
         weights = _last_good(net)

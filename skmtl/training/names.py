@@ -161,6 +161,7 @@ def check_bias_columns(
         own = _named(features, tables["X"])
     else:
         seen, own = known._matched_names(), list(known.optional_names_)
+        # Columns without names are called by their positions.
         _check_same(features, seen or range(known.n_features_in_), own)
         if seen is None:
             return

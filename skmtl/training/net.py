@@ -63,9 +63,9 @@ MEASURED_ROWS = 65_536
 # millions of embeddings, it is normally some hundreds.
 _LARGE = 1e4
 
-# Batches of more rows are processed in blocks of so many rows. Smaller batches take
-# little memory anyway, and smaller blocks keep two threads less busy (with 1024 rows, 5
-# to 15 % slower).
+# Batches of more rows than the first are processed in blocks of at most the second.
+# Smaller batches take little memory anyway, and smaller blocks keep two threads less
+# busy (with 1024 rows, 5 to 15 % slower).
 _WHOLE_ROWS, _BLOCK_ROWS = 4096, 2048
 
 

@@ -102,8 +102,8 @@ def labelled(
         if not len(block.table):
             continue
         with block.named_in_errors():
-            # A single block may have only weights of 0.
             targets = ranker._complete(check_targets(columns.labels(block), classes))
+            # `some=False`, since all weights of a single block may be 0.
             weight = task_weights(
                 columns.weight(block), targets.observed, targets.names, some=False
             )
@@ -261,6 +261,7 @@ class HeldOut:
     ) -> None:
         self.kinds, self.left = kinds, kinds.counts.copy()
         self.wanted = kinds.wanted(fraction, rng)
+        # Only the processes that write draw from it. All have drawn its seed.
         self.rng = np.random.default_rng(int(rng.randint(2**31 - 1)))
 
     def draw(self, targets: Targets) -> npt.NDArray[np.bool_]:

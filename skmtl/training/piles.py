@@ -258,7 +258,7 @@ class Piles(EncodedBlocks):
         entries = [bag.values.astype(kind) for bag in rows.bags]
         for name, part in enumerate([rows.records, *entries]):
             data = np.ascontiguousarray(part).reshape(-1).view(np.uint8).data
-            # They identify the rows, so that nobody has to read them for that.
+            # Checksums identify the rows to checkpoints and other processes.
             self.checksums[p] = zlib.crc32(data, int(self.checksums[p]))
             with open(self._path(p, name), "ab", buffering=0) as file:
                 _write_all(file, data)
@@ -358,6 +358,8 @@ class PileWriter:
         if not len(table):
             return
         if self._piles is None:
+            # By the first rows; lists of later ones may be longer, and piles then
+            # larger.
             made = self.new_piles(table, self.n_rows, weighted=self.weighted)
             self._piles, row_bytes = made
             self.rows_of_pile = max(int(PILE_BYTES // row_bytes), 1)
@@ -458,6 +460,7 @@ class PileBatches(RowBatches):
                 rows = rest.joined(rows)
             whole = len(rows) // self.batch_size * self.batch_size
             yield from self._batches(rows.take(slice(0, whole)))
+            # Rows that do not fill a batch wait for the next pile.
             rest = rows.take(slice(whole, None)) if whole < len(rows) else None
         if rest is not None:
             yield from self._batches(rest)

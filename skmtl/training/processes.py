@@ -50,8 +50,8 @@ T = TypeVar("T")
 
 _SAME = (
     "Every process must call fit with equal hyperparameters and the same table, and "
-    "takes its rows of each batch. To fit rankers apart, fit before the process group "
-    "is initialised."
+    "takes its rows of each batch. To fit rankers separately, fit before the process "
+    "group is initialised."
 )
 # Longer values are not part of a message.
 _SHOWN = 60

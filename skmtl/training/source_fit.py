@@ -102,12 +102,14 @@ class PileRowsToTrain(TrainingRows):
 
     def as_table(self, constant: npt.NDArray[np.bool_]) -> PileTable:
         self.constant = constant
+        # Weights are on disk as they were given, and get mean 1 as those in memory.
         mean = np.where(constant, 0.0, self.masses[1] / len(self.piles))
         same = not self.piles.layout.weighted and not constant.any()
         return PileTable(self.piles, None if same else mean, self.device)
 
     def outputs(self, net: MultiTaskNet) -> Part:
         cells, processes = OutputCells(len(self.constant)), net.processes_
+        # Each process predicts some of the piles, and the cells are added up.
         for rows in self.piles.blocks(processes.rank, processes.n):
             weight = np.ones((len(rows), len(self.constant)))
             if rows.weight is not None:
@@ -187,6 +189,7 @@ class SourceFit(Fit):
             self._check_scorer_rows()
             self.scratch = os.fspath(ranker.scratch_dir or tempfile.gettempdir())
             n_columns = len(self.columns.features) + len(names)
+            # A lower bound, before anything is read; entries of lists come on top.
             check_scratch(self.scratch, 4 * n_columns * (self.source.n_rows or 0))
             if is_source(X_val):
                 self._open_val()
@@ -310,6 +313,7 @@ class SourceFit(Fit):
         if not self.start.continues:
             warn_of_rare_tasks(self.targets, np.array(counts.counts))
         check_some_weight(counts.high, "rows with an observed label")
+        # With summed weights, the distinct rows of labels have the means of the table.
         self.weight = np.array(counts.weights)
         self.counts = counts
         weights = self._weights(self.targets.means(self.weight))
@@ -330,6 +334,7 @@ class SourceFit(Fit):
         return HeldOut(kinds, self.ranker.validation_fraction, self.rng)
 
     def _classes(self) -> ClassesLike:
+        # Of all rows: a single block may have only one of two labels.
         return None if self.targets.multioutput else self.targets.classes
 
     def _scatter(
@@ -340,9 +345,11 @@ class SourceFit(Fit):
     ) -> tuple[Piles, tuple[Floats, Floats], Piles | None]:
         """Pass 2: encode rows, and write each to a random pile."""
         line = self._line("pass 2 of 2, encoding", self.source, at_block)
+        # Only the processes that write draw here, so not from the generator that has to
+        # be in the same state in all of them.
         rng, n_rows = np.random.default_rng(self.seed), self.counts.n_rows
         train = PileWriter(self._new_piles, self.counts.weighted, n_rows, rng)
-        # Not scattered: a scorer reads rows and labels in the same order.
+        # Not scattered, since validation does not shuffle.
         aside = PileWriter(self._new_piles, self.counts.weighted)
         positives, every = np.zeros((2, len(self.targets.names)))
         for one, table in self._encoded(encoder, self.source, self.columns, line):

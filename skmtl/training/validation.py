@@ -110,6 +110,7 @@ def check_scorer(
     if not isinstance(scorer, TaskScorer):
         return scorer
     if kinds.all_binary:
+        # Raises here rather than after an epoch.
         scorer.prepare(pd.DataFrame(labels, columns=names), groups=groups)
     else:
         KindScore(scorer.metric, scorer.params).chosen(scorer.task, names, list(kinds))
@@ -225,6 +226,7 @@ def given_validation(
     known = None if given.multioutput else given.classes
     try:
         y = table_of_tasks(y, n_rows_of(X), "y_val")
+        # These kinds know the classes and scales of the labels in training.
         kinds, names = list(given.kinds), given.names
         targets = check_targets(y, known, kinds, names)
     except ValueError as error:
@@ -262,6 +264,7 @@ def split_rows(
     for at in pairs[-1] if pairs and len(pairs[-1]) == 2 else ():
         rows = np.zeros(n_rows, dtype=bool)
         try:
+            # Indices, or a boolean mask.
             rows[np.asarray(at)] = True
         except (IndexError, TypeError, ValueError) as error:
             raise ValueError(
@@ -291,6 +294,7 @@ def _pairs(
     requests = get_routing_for_object(split).split.requests
     if not requests.get("groups"):
         try:
+            # A splitter that needs groups but does not request them raises here.
             return [*split.split(X, y)]
         except ValueError as error:
             if "groups" not in requests or "groups" not in str(error):
@@ -304,6 +308,7 @@ def _pairs(
             f"validation_split={split!r} needs the group of each row, such as its "
             "user. Give fit(X, y, groups=...)."
         )
+    # Checked for missing ones; the splitter gets the groups themselves.
     check_groups(groups, n_rows)
     return split.split(X, y, check_length(groups, n_rows, "groups"))
 
@@ -316,7 +321,7 @@ def check_parts(*, trains: bool, validates: bool, argument: str) -> None:
     trains, validates : bool
         Whether each part has an observed label with a weight above 0.
     argument : str
-        The argument that tells the parts, for the error.
+        The argument that chose the parts, for the error.
 
     Raises
     ------
@@ -382,6 +387,7 @@ def validation_rows(
     for task in rarest_first[::-1]:
         keys += [observed[:, task], labels[:, task]]
     order = np.lexsort(keys)
+    # Even distances from a random start.
     at = ((np.arange(n_valid) + rng.uniform()) * n / n_valid).astype(int)
     chosen = np.zeros(n, dtype=bool)
     chosen[order[at]] = True

@@ -150,7 +150,7 @@ class Step:
             Factor of each task's gradient below the cut, in addition to its weight
             above it.
         """
-        # Nothing below the cut is trained, as where all of it is frozen.
+        # There is nothing to train below the cut if all of it is frozen.
         if not self.representation.requires_grad:
             return
         total = self.total
