@@ -154,8 +154,14 @@ def fit(options: argparse.Namespace) -> None:
         order = np.random.default_rng(0).permutation(len(table))
         how = "random"
     else:
+        times = pd.to_datetime(table[options.time])
+        if times.isna().any():
+            raise SystemExit(
+                f"Column {options.time!r} has no time in row {times.isna().argmax()} "
+                f"of {options.table}. Fill it in, or leave the row out."
+            )
         # Stable: rows of one moment keep the order of the file.
-        order = np.argsort(pd.to_datetime(table[options.time]), kind="stable")
+        order = np.argsort(times, kind="stable")
         how = f"the latest by {options.time!r}"
     table = table.iloc[order]
     # The time is not an input: test rows have times that training never saw, and text
@@ -222,7 +228,7 @@ def parser() -> argparse.ArgumentParser:
     )
     one.add_argument("--ids", type=names, default=[], help="columns of ids, by commas")
     one.add_argument("--time", help="test on the latest rows by this column")
-    one.add_argument("--test-size", type=float, default=0.2, help="share of test rows")
+    one.add_argument("--test-size", type=share, default=0.2, help="share of test rows")
     one.add_argument("--ranker", choices=RANKER_NAMES, default="MMoE")
     one.add_argument("--output", default="ranker.safetensors", help="file to write")
     one.set_defaults(run=fit)
@@ -237,6 +243,14 @@ def parser() -> argparse.ArgumentParser:
 def names(text: str) -> list[str]:
     """Split an option into column names."""
     return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def share(text: str) -> float:
+    """Read an option that is a share between 0 and 1."""
+    number = float(text)
+    if not 0 < number < 1:
+        raise argparse.ArgumentTypeError(f"must lie between 0 and 1, found {text}")
+    return number
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -102,6 +102,21 @@ def test_columns_that_are_not_there_are_named(files):
         main(["fit", "table.csv", "--tasks", "click", "--ranker", "GBM"])
 
 
+def test_rows_without_a_time_are_refused(files):
+    pytest.importorskip("safetensors")
+    files["time"] = files["time"].where(files.index != 3)
+    files.to_csv("gap.csv", index=False)
+    with pytest.raises(SystemExit, match=r"'time' has no time in row 3 of gap\.csv"):
+        main(["fit", "gap.csv", *OPTIONS])
+
+
+@pytest.mark.parametrize("size", ["0", "1", "-2", "nan"])
+def test_the_share_of_test_rows_lies_between_0_and_1(capsys, size):
+    with pytest.raises(SystemExit):
+        main(["fit", "table.csv", "--tasks", "click", f"--test-size={size}"])
+    assert f"must lie between 0 and 1, found {size}" in capsys.readouterr().err
+
+
 def test_the_next_lines_run(tmp_path, monkeypatch):
     log = make_funnel(2500, cart_rate=0.05, random_state=0)
     table = log.data.drop(columns="category_id").assign(time=log.timestamp)
