@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from skmtl._typing import ColumnName, FloatArray, TableLike
+from skmtl._typing import ColumnName, FloatArray, IntArray, TableLike
 from skmtl.displays._history_table import fitted_ranker
 from skmtl.displays._panels import (
     Display,
@@ -148,14 +148,15 @@ class GateWeightsDisplay(Display):
             raise ValueError(f"kind must be 'box' or 'mean', found {kind!r}.")
         self.means_ = weights.mean(axis=0)
         self.quantiles_ = np.quantile(weights, _QUANTILES, axis=0)
+        # Of all rows: the quantiles of an expert that few rows use are 0 too.
+        read = np.asarray(weights.any(axis=0))
         if kind == "mean":
             size = (
                 1.6 + 0.55 * len(experts) + name_inches(tasks),
                 1.0 + 0.4 * len(tasks) + name_inches(experts),
             )
             self.figure_, self.axes_ = panels("GateWeightsDisplay", 1, ax, size=size)
-            read = weights.any(axis=0)  # experts that a task does not read stay blank
-            means = np.where(read, self.means_, np.nan)
+            means = np.where(read, self.means_, np.nan)  # blank where not read
             image = heat_table(self.axes_[0], means, tasks, experts, vmin=0)
             self.axes_[0].set(xlabel="expert", ylabel="task")
             self.figure_.colorbar(image, ax=self.axes_[0], label="mean gate weight")
@@ -167,7 +168,7 @@ class GateWeightsDisplay(Display):
             "GateWeightsDisplay", len(tasks), ax, size=size, sharex=True, sharey=True
         )
         for t, axes in enumerate(self.axes_):
-            handles = self._draw(axes, t, experts)
+            handles = self._draw(axes, t, np.flatnonzero(read[t]), experts)
             axes.set(title=wrapped(tasks[t]), xlabel="gate weight")
         # Four panels in a row share one axis. Panels of the caller may be anywhere.
         for axes in self.axes_[:: 4 if ax is None else 1]:
@@ -195,9 +196,10 @@ class GateWeightsDisplay(Display):
             found.append(listed)
         return weights, found[0], found[1]
 
-    def _draw(self, axes: Axes, task: int, experts: list[str]) -> dict[str, Artist]:
+    def _draw(
+        self, axes: Axes, task: int, read: IntArray, experts: list[str]
+    ) -> dict[str, Artist]:
         """One panel; returns the handles of the legend."""
-        read = np.flatnonzero(self.quantiles_[:, task].any(axis=0))
         keys = ["whislo", "q1", "med", "q3", "whishi"]
         stats = [
             dict(zip(keys, self.quantiles_[:, task, e], strict=True))

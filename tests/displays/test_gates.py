@@ -50,6 +50,13 @@ def test_experts_that_a_task_does_not_read_have_no_box(weights):
     assert display.axes_[0].lines[dashed.index(True)].get_xdata()[0] == 1 / 2
 
 
+def test_an_expert_that_few_rows_use_has_a_box(weights):
+    weights[4:, 0, 1] = 0
+    display = GateWeightsDisplay(gate_weights=weights).plot()
+    assert not display.quantiles_[:, 0, 1].any()
+    assert [len(ax.patches) for ax in display.axes_] == [3, 3]
+
+
 def test_means_in_one_table(weights):
     display = GateWeightsDisplay.from_estimator(Gated(), weights).plot(kind="mean")
     (ax,) = display.axes_
