@@ -371,11 +371,13 @@ def _with_small_tables(
         )
         small = onnx.load(path)
     session = runtime.InferenceSession(small.SerializeToString())
-    largest = 0.0
+    differences = [0.0]
     for X in tables:
         proba = session.run(["probabilities"], onnx_inputs(session, X))[0]
         expected = np.asarray(parts.probabilities.predict_task_proba(X))
-        largest = max(largest, float(np.abs(proba - expected).max(initial=0.0)))
+        differences.append(float(np.abs(proba - expected).max(initial=0.0)))
+    # Unlike Python's `max`, numpy's is NaN if any value is.
+    largest = float(np.max(differences))
     # Also refuses NaN.
     if not largest <= SMALL_TABLES:
         raise RuntimeError(
@@ -408,9 +410,10 @@ def _check_close(
     size = np.abs(expected)
     if what == "predictions":
         size = np.broadcast_to(size.max(axis=0), size.shape)
-    bad = difference > RELATIVE * (size + slack)
+    # Negated, since NaN fails every comparison.
+    bad = ~(difference <= RELATIVE * (size + slack))
     if not slack:
-        bad |= difference > ABSOLUTE * np.maximum(size, 1.0)
+        bad |= ~(difference <= ABSOLUTE * np.maximum(size, 1.0))
     if bad.any() or not np.isfinite(found).all():
         row = int(np.argmax(bad.reshape(len(bad), -1).any(axis=1)))
         raise RuntimeError(

@@ -316,9 +316,14 @@ def test_a_file_that_differs_is_not_written(of_numbers, tmp_path, monkeypatch):
 def test_both_tolerances_count():
     expected = np.full((3, 2), 1e-3)
     module._check_close("probabilities", expected * (1 + 5e-5), expected)
-    for found in (expected * (1 + 2e-4), np.full((3, 2), np.nan)):
+    unknown = np.full((3, 2), np.nan)
+    for found, wanted in (
+        (expected * (1 + 2e-4), expected),
+        (unknown, expected),
+        (expected, unknown),
+    ):
         with pytest.raises(RuntimeError, match="row 0 of a trial table of 3 rows"):
-            module._check_close("probabilities", found, expected)
+            module._check_close("probabilities", found, wanted)
     with pytest.raises(RuntimeError):
         module._check_close(
             "probabilities", np.full((1, 1), 0.500002), np.full((1, 1), 0.5)
