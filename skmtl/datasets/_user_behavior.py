@@ -122,8 +122,9 @@ def _read_events(path: Path) -> pd.DataFrame:
     names = ["user_id", "item_id", "category_id", "event", "seconds"]
     events = pd.read_csv(path, header=None, names=names, dtype={"event": "category"})
     cut = events["seconds"].isna()
-    # A file that was cut to its first bytes ends within a line.
-    if len(events) and cut.iloc[-1]:
+    # A file that was cut to its first bytes ends within a line, maybe within the ten
+    # digits of its seconds.
+    if len(events) and (cut.iloc[-1] or _is_short(path, events["seconds"].iloc[-1])):
         events, cut = events.iloc[:-1], cut.iloc[:-1]
     wrong = cut | ~events["event"].isin(["pv", *_TASKS])
     if wrong.any():
@@ -133,6 +134,13 @@ def _read_events(path: Path) -> pd.DataFrame:
             f"fav, buy, and unix seconds; got {events.iloc[line].tolist()}."
         )
     return events.astype({"seconds": "int64"})
+
+
+def _is_short(path: Path, seconds: float) -> bool:
+    """Whether the last line has no end, and its seconds fewer than ten digits."""
+    with path.open("rb") as file:
+        file.seek(-1, os.SEEK_END)
+        return file.read() != b"\n" and seconds < 10**9
 
 
 def _make_impressions(events: pd.DataFrame, *, after_view: bool) -> Bunch:

@@ -67,9 +67,17 @@ def test_split_by_day_in_china(tmp_path):
     assert [len(y) for _, y in tuples] == [2, 1, 1]
 
 
-def test_a_cut_last_line_is_left_out(tmp_path):
-    write(tmp_path, [*EVENTS, (9, 30, 1, "pv")], end="")
-    assert len(fetch_user_behavior(data_home=tmp_path).data) == 4
+@pytest.mark.parametrize(
+    ("last", "n_rows"),
+    [
+        ((9, 30, 1, "pv"), 4),
+        ((9, 30, 1, "pv", 15120), 4),
+        ((9, 30, 1, "pv", START), 5),  # whole, although no newline ends it
+    ],
+)
+def test_a_cut_last_line_is_left_out(tmp_path, last, n_rows):
+    write(tmp_path, [*EVENTS, last], end="")
+    assert len(fetch_user_behavior(data_home=tmp_path).data) == n_rows
 
 
 @pytest.mark.parametrize("wrong", [(9, 30, 1, "pv"), (9, 30, 1, "view", START)])
