@@ -33,6 +33,7 @@ class CalibrationMap(ABC):
 
 
 def log_odds(proba: Floats) -> Floats:
+    # Those of 0 and 1 would be infinite; these are about -36 and 36.
     return np.asarray(logit(proba.clip(EDGE, 1 - EDGE)))
 
 

@@ -121,6 +121,7 @@ class ItemEmbedder(
                 UserWarning,
                 stacklevel=4,
             )
+        # An integer, from which numpy, torch or gensim seed generators of their own.
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         vectors = self._learn(frame, codes, len(vocabulary.ids), seed)
         self._vocabulary = vocabulary

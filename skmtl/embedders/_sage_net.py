@@ -81,6 +81,7 @@ def fit(
 ) -> tuple[SageNet, list[float]]:
     """Make and train a network; return it and the mean loss of each pass."""
     graph_layers()  # raises before any work if the extra is missing
+    # Leaves torch's global generator as it was.
     with seeded(seed, "cpu"):
         net = make_net(
             width=width,
@@ -167,6 +168,7 @@ def train(
     tables = list(net.inputs.ids.parameters())
     known = {id(table) for table in tables}
     dense = [p for p in net.parameters() if id(p) not in known and p.numel()]
+    # A step touches few rows of the tables: only these are updated.
     optimizers = [
         dense_optimizer("adam", dense, learning_rate, 0.0),
         table_optimizer("lazy_adam", tables, learning_rate, 0.0),

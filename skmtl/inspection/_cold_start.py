@@ -176,6 +176,8 @@ def _task_rows(
             rows &= labels.observed[task]
         positive = labels.positive[task, rows]
         score = proba[rows, task]
+        # Few rows of a kind often have labels of one class, of which `roc_auc` would
+        # warn.
         both = 0 < positive.sum() < len(positive)
         low, high = auc_interval(positive, score, level)
         found.append(

@@ -110,6 +110,8 @@ def gate_report(
             )
     # Means and deviations of many rows need more than float32.
     weights = ranker.gate_weights(X).astype(np.float64)
+    # The gates of PLE read some experts only. Others have a weight of 0, but are not
+    # dead.
     reads = ranker._reads()
     active = ranker.expert_outputs(X).any(axis=(0, 2))
     top = weights.argmax(axis=2)

@@ -130,6 +130,7 @@ class TaskClassifier(ClassifierMixin, BaseEstimator):
         # With a task without classes, the estimator has no predict_proba.
         if kinds is not None:
             ranker, rows = final_estimator(self.estimator, X)
+            # A multiclass task has a column for each class.
             column = sum(kind.n_columns for kind in kinds[: self.task])
             p = np.asarray(ranker.predict_task(rows))[:, column]
             return np.column_stack([1 - p, p])

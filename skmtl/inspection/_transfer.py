@@ -289,6 +289,7 @@ def _compare(
                     "difference": difference.mean(),
                     "low": low,
                     "high": high,
+                    # NaN, of a fold with labels of one class, is neither won nor lost.
                     "wins": (difference > 0)[difference.notna()].mean(),
                     **costs.loc[name].to_dict(),
                 }

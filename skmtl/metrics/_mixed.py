@@ -273,6 +273,7 @@ def judge_estimator(
     values = np.asarray(method_caller(final, "predict_task", rows))
     decided = None
     if score.of_kinds is not None and score.of_kinds.judges_labels:
+        # A column for each task, where `predict_task` has one for each class.
         decided = np.asarray(method_caller(final, "predict", rows))
         decided = decided.reshape(len(decided), -1)
     return values_by_task(score, task, targets, values, decided, metadata)

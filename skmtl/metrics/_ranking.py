@@ -71,12 +71,14 @@ class Ranking:
     def gained(self, relevance: np.ndarray, discount: np.ndarray) -> np.ndarray:
         """Discounted relevance of each group; `discount` by place, 0 beyond it."""
         by_place = np.append(discount, 0.0)[np.minimum(self.place, len(discount))]
+        # Each row of a run expects the mean discount of its places.
         by_run = np.add.reduceat(by_place, self.first_row)
         return self.group_sums(self.run_sums(relevance) * by_run / self.run_sizes)
 
     def hit(self, positive: np.ndarray, k: int) -> np.ndarray:
         """Chance of a positive row in the first k places, by group."""
         found = self.run_sums(positive.astype(np.float64))
+        # How many of the first k places a run fills, with rows drawn at random.
         slots = np.clip(k - self.start, 0, self.run_sizes)
         missed = _all_missed(self.run_sizes, found, slots)
         return 1.0 - np.multiply.reduceat(missed, self.first_run)

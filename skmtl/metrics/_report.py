@@ -231,6 +231,7 @@ def _row(
 
 def _percentiles(draws: np.ndarray, level: float) -> tuple[float, float]:
     """Bounds over the resamples in which the metric is defined."""
+    # A resample without a positive label has no AUC.
     draws = draws[~np.isnan(draws)]
     if not len(draws):
         return np.nan, np.nan

@@ -62,6 +62,8 @@ def as_float_table(values: object, what: str) -> np.ndarray:
         if isinstance(values, pd.DataFrame | pd.Series):
             dtypes = getattr(values, "dtypes", None)
             kinds = np.atleast_1d(np.asarray(dtypes, dtype=object))
+            # numpy's types are kept, without a copy where that is possible; nullable
+            # ones and Arrow's become floats.
             plain = all(isinstance(d, np.dtype) and d.kind in "biuf" for d in kinds)
             array = (
                 values.to_numpy()
@@ -199,6 +201,7 @@ def _zeros_and_ones(y: object, names: list[str] | None) -> Labels | None:
         return None
     table = array[:, None] if array.ndim == 1 else array
     n, n_tasks = table.shape
+    # `check_targets` says what is wrong with empty tables, and reads masks.
     if not table.size or isinstance(y, np.ma.MaskedArray):
         return None
     positive = np.empty((n_tasks, n), dtype=bool)

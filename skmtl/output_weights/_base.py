@@ -152,6 +152,7 @@ class BaseOutputWeights(
         """Return the fitted inner estimator, or `estimator` itself if only it is."""
         if hasattr(self, "estimator_"):
             return self.estimator_
+        # `check_is_fitted` would raise TypeError for a class.
         if not isinstance(self.estimator, type):
             try:
                 check_is_fitted(self.estimator)
@@ -164,6 +165,7 @@ class BaseOutputWeights(
     def _set_inner(self, fitted: object, labels: Labels) -> None:
         """Keep the fitted inner estimator, if there is one, and the task names."""
         if fitted is None:
+            # Of an earlier fit.
             self.__dict__.pop("estimator_", None)
         else:
             self.estimator_ = fitted
@@ -192,6 +194,8 @@ class BaseOutputWeights(
         try:
             return self._inner().classes_
         except NotFittedError as error:
+            # `hasattr` is then False, by which scikit-learn sees that there are no
+            # classes.
             raise AttributeError("The inner estimator is not fitted yet.") from error
 
     @available_if(estimator_has("predict"))

@@ -26,7 +26,10 @@ def make_candidates(weights: GridLike, names: Sequence[str]) -> np.ndarray:
                 f"weights={weights} gives a grid of one point; at least 2 points per "
                 "axis are needed, such as 11 for steps of 0.1."
             )
+        # Before the points are made, which might not fit in memory.
         _check_size(n_points(weights, len(names)))
+        # A division rounds once and gives 0.3, where `linspace` gives
+        # 0.30000000000000004.
         axes = [np.arange(int(weights)) / (int(weights) - 1)] * len(names)
         points = _product(axes)
     elif isinstance(weights, Mapping):
@@ -176,6 +179,8 @@ def _moves(point: np.ndarray, step: float) -> np.ndarray:
     n = len(point)
     unit = np.eye(n) * step
     moves = [point + unit, point - unit]
+    # With two tasks there is no third share to keep; with many, there are too many
+    # pairs.
     if 2 < n <= 4:
         first, second = np.nonzero(~np.eye(n, dtype=bool))
         moves.append(point + unit[first] - unit[second])

@@ -175,6 +175,7 @@ def check_values(points: np.ndarray, names: Sequence[str]) -> None:
             f"The weight of task {names[task]!r} is {points[point, task]}{where}. "
             "Output weights must be finite and at least 0."
         )
+    # An infinite sum is found below, with an error that says what to do.
     with np.errstate(over="ignore"):
         total = points.sum(axis=1)
     far = (total > LARGEST) | ((total > 0) & (total < SMALLEST))
@@ -207,6 +208,7 @@ def transformed(table: np.ndarray, method: str, names: Sequence[str]) -> np.ndar
             f"The probability of task {names[task]!r} must {wanted} for "
             f"method={method!r}; found {table[row, task]} at row {row}."
         )
+    # Each task in one stretch of memory, which `weighted_sum` reads from end to end.
     columns = np.array(table.T, dtype=np.float64, order="C")
     if method == "rank":
         return rankdata(columns, axis=1) / max(columns.shape[1], 1)
@@ -215,6 +217,7 @@ def transformed(table: np.ndarray, method: str, names: Sequence[str]) -> np.ndar
         if method == "product":
             return np.log(np.maximum(columns, limits[0]))
         columns = columns.clip(*limits)
+        # `log1p` keeps the digits of small probabilities.
         return np.log(columns) - np.log1p(-columns)
     return columns
 

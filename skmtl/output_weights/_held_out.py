@@ -30,6 +30,7 @@ def find_splitter(
     one = labels.one_dimensional or labels.n_tasks == 1
     complete = labels.observed is None
     if isinstance(cv, Real) and not isinstance(cv, Integral):
+        # scikit-learn stratifies by one column of labels, all of them observed.
         stratified = one and complete
         kind = StratifiedShuffleSplit if stratified else ShuffleSplit
         return kind(1, test_size=cv, random_state=random_state)

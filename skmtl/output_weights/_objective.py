@@ -115,6 +115,7 @@ class AucTerms:
 
 def auc_terms(name: str, scorer: TaskScorer, fold: Fold) -> AucTerms | None:
     """Express a metric by the areas of tasks; None if that is not possible."""
+    # Weights of rows are not in the counts of pairs.
     if scorer.metric.name != "auc" or fold.metadata.get(name):
         return None
     labels = fold.labels
@@ -167,6 +168,7 @@ class FoldObjective:
                 values.append(terms.of(np.array([areas[t] for t in terms.tasks])))
             else:
                 assert other is not None
+                # One fused score for all metrics that are not made of areas.
                 score = weighted_sum(self.columns, weights) if score is None else score
                 values.append(other(score))
         return np.array(values)
@@ -231,6 +233,7 @@ class Objective:
         out = np.empty((len(points), len(self.folds), len(self.names)))
         if not len(points):
             return out
+        # Enough parts to keep all threads busy to the end, and to show progress.
         n_parts = min(len(points), max(8 * effective_n_jobs(self.n_jobs), 20))
         parts = np.array_split(np.arange(len(points)), n_parts)
         step = progress(n_parts) if progress is not None else lambda: None
@@ -244,6 +247,7 @@ class Objective:
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         def evaluate(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             values = [[fold(points[r]) for r in rows] for fold in self.folds]
+            # From folds, points and metrics to points, folds and metrics.
             return rows, np.array(values).transpose(1, 0, 2)
 
         return in_threads(evaluate, parts, self.n_jobs)

@@ -27,8 +27,11 @@ class RareAuc:
     def __init__(self, columns: np.ndarray, positive: np.ndarray, negative: np.ndarray):
         self.positives = np.ascontiguousarray(columns[:, positive])
         self.negatives = np.ascontiguousarray(columns[:, negative])
+        # Called from several threads, which need arrays of their own.
         self.local = threading.local()
         both = (self.positives, self.negatives)
+        # Weights are not negative, so that the sums of the lowest and of the highest
+        # values are bounds of all scores.
         self.low = np.min([part.min(axis=1) for part in both], axis=0)[:, None]
         self.high = np.max([part.max(axis=1) for part in both], axis=0)[:, None]
 
@@ -52,11 +55,13 @@ class RareAuc:
             block = slice(start, start + BLOCK)
             size = len(found[block])
             scores = memory.scores[:size]
+            # Rounded as in `weighted_sum`: a sum of two does not depend on their order.
             np.multiply(self.negatives[-1, block], weights[-1], out=scores)
             if prefix is not None:
                 scores += prefix[block]
             keys.write(scores, found[block])
         mine = np.empty(len(positives), dtype=np.uint32)
+        # A copy, since `write` overwrites the scores, which are needed again.
         keys.write(positives.copy(), mine)
         ranked[:] = found
         ranked.sort()
@@ -100,6 +105,7 @@ class RareAuc:
         memory = self._memory()
         rows = rows_of_keys(found, keys, memory.hit, memory.index)
         near = np.sort(weighted_sum(self.negatives[:, rows], weights))
+        # Pairs of these rows with different keys have been counted already.
         below = np.sort(found[rows]).searchsorted(keys)
         return twice_below(near, positives) - 2 * int(below.sum())
 

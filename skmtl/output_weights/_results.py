@@ -41,6 +41,7 @@ def results_table(
         table[f"mean_test_{metric}"] = mean
         gap = values - mean[:, None]
         table[f"std_test_{metric}"] = np.sqrt(fold_mean(gap**2))
+        # Candidates without a score rank last.
         low = np.where(np.isnan(mean), -np.inf, mean)
         table[f"rank_test_{metric}"] = rankdata(-low, method="min").astype(np.int32)
     return table
@@ -80,6 +81,7 @@ def resampled(
     name = next(iter(scorer))
     scores = [np.array([weighted_sum(f.columns, w) for w in contenders]) for f in folds]
     out = np.empty((n_resamples, len(contenders)))
+    # Fused scores take the place of the columns; a unit vector picks one of them.
     unit = np.eye(len(contenders))
     for draw in range(n_resamples):
         values = []

@@ -132,6 +132,7 @@ def _named(scoring: str) -> TaskScorer:
     except ValueError as error:
         if scoring in get_scorer_names():
             return _of_scikit_learn(get_scorer(scoring), repr(scoring))
+        # Any other error says what is wrong about a name that is known.
         if "is not a known scorer" not in str(error):
             raise
         raise ValueError(

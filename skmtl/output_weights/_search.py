@@ -404,6 +404,7 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
             name: shared if "groups" in scorer.metric.metadata else {}
             for name, scorer in scorers.items()
         }
+        # Raises before the folds are fitted if a metric lacks its groups.
         for name, scorer in scorers.items():
             scorer._metadata(score[name].get("groups"), None)
         return RoutedMetadata(params, shared, score)
@@ -541,6 +542,7 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
         self.pareto_weights_ = evaluated.points[evaluated.unique[front]]
         self.pareto_scores_ = means[front]
         bounding = chosen if chosen is not None else next(iter(scorers))
+        # Kept for `bootstrap_intervals`.
         self._folds_, self._chosen_ = folds, {bounding: scorers[bounding]}
 
     @property

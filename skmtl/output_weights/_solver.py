@@ -195,6 +195,8 @@ class WeightSearch:
         points = self.points[first]
         rounds, alive = None, np.arange(len(points))
         objective = Objective(folds, self.metrics, self.owner.n_jobs)
+        # One candidate is enough: whether a metric that ranks is defined depends on the
+        # labels alone.
         self._require_defined(objective, points[:1])
         self.limits = self._limits(folds)
         if self.owner.search == "halving":
@@ -207,6 +209,7 @@ class WeightSearch:
         if self.owner.search == "continuous":
             ends = self._climb(objective, points, scores, folds)
             scores = np.concatenate([scores, objective(ends)])
+            # Each end of a climb is a direction of its own.
             direction = np.append(direction, np.arange(len(points), len(scores)))
             first = np.append(first, len(self.points) + np.arange(len(ends)))
             self.points = np.concatenate([self.points, ends])
@@ -220,6 +223,7 @@ class WeightSearch:
         if self.constraints:
             columns["feasible"] = np.isfinite(merit)[direction]
         unique = first[~np.isnan(fold_mean(scores)).any(axis=1)]
+        # Metrics of constraints alone are not in the results.
         kept = scores[direction][:, :, : len(self.scorers)]
         return Evaluated(
             self.points, kept, unique, best, self.n_evaluations, seconds, columns
@@ -324,6 +328,7 @@ class WeightSearch:
             return np.where(np.isnan(column), -np.inf, column)
 
         spread = np.concatenate([fold.columns for fold in folds], axis=1).std(axis=1)
+        # A constant column changes no ranking, whatever its weight.
         scale = np.where(spread > 0, spread, 1.0)
         order = np.argsort(-start, kind="stable")[:N_STARTS]
         ends = [refine(merit, points[i], scale) for i in order if np.isfinite(start[i])]

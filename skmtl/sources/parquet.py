@@ -131,9 +131,11 @@ class ParquetFiles(Source):
             done = 0
             for batch in _batches(file, columns, n_rows):
                 table = pa.Table.from_batches([batch]).select(columns)
+                # A file may have a narrower type than the common one.
                 if table.schema != schema:
                     table = table.cast(schema)
                 done += len(table)
+                # The compressed size of these rows alone is not known.
                 size = file.n_bytes * len(table) // max(file.n_rows, 1)
                 yield Block(table, f"{file.path}, rows before {done:,}", size)
 

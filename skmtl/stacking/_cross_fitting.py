@@ -114,6 +114,7 @@ def fit_model(
     model: BaseEstimator, X: pd.DataFrame, y: Floats, weight: Floats
 ) -> BaseEstimator | None:
     """Fit to the rows with a weight; return None if their labels are of one class."""
+    # Labels that were not observed have a weight of 0.
     rows = weight > 0
     label = y[rows].astype(np.int64)
     if not len(label) or label.min() == label.max():
