@@ -106,8 +106,8 @@ def table_of_tasks(values: object, n_rows: int, input_name: str = "y") -> Any:
     Parameters
     ----------
     values : object
-        As for `to_native`; or a list of columns, one for each task, which is told from
-        a list of rows by the number of rows.
+        As for `to_native`; or a list of columns, one for each task, which is
+        distinguished from a list of rows by its length.
     n_rows : int
         Rows of `X`.
     input_name : str, default="y"
@@ -669,7 +669,7 @@ def _native(column: pd.Series) -> pd.Series:
 
 
 def _simple_arrow(kind: pa.DataType) -> pa.DataType | None:
-    """An Arrow type without views; None for what pandas has a type of its own for."""
+    """An Arrow type without views; None if pandas has its own type for it."""
     from pyarrow import types as arrow
 
     if arrow.is_dictionary(kind) or arrow.is_null(kind):

@@ -6,7 +6,7 @@ import os
 
 
 def free_memory() -> int | None:
-    """Bytes of memory that can be used; None if the system does not tell."""
+    """Bytes of memory that can be used; None if the system does not say."""
     try:
         # Available, not free: the kernel gives up its caches when memory is needed.
         with open("/proc/meminfo") as file:

@@ -158,8 +158,8 @@ def make_funnel(
     with the drift `d` over the log's time `t` from 0 to 1, effects of the user and the
     item, factors of both, and non-linear functions of the context. The effects of the
     stages are partly common to all three and partly their own. Half of the variance of
-    an item's effect and factors comes from its category, so the category tells
-    something about a new item. The intercept `b` of each stage is solved for, so that
+    an item's effect and factors comes from its category, so the category is
+    informative about new items. The intercept `b` of each stage is solved for, so that
     the mean of the true probability is the requested rate.
 
     With `position_bias` the position is not one of these effects, and P(click) is

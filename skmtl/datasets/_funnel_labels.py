@@ -92,7 +92,7 @@ def sorted_pages(
     of_score: float,
     generator: np.random.Generator,
 ) -> tuple[Log, np.ndarray]:
-    """Let items of a page take places by a preference for items, score, and noise."""
+    """Sort the items of each page by a preference for items, score, and noise."""
     preferred = generator.standard_normal(log.sizes.n_items)[log.item]
     key = of_item * preferred + of_score * scores[0]
     key += generator.gumbel(size=len(key))

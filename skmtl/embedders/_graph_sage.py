@@ -122,7 +122,7 @@ class GraphSAGEEmbedder(ItemEmbedder):
     >>> embedder.embeddings_.shape
     (3, 4)
 
-    A new item, met after a known one:
+    A new item that follows a known one:
 
     >>> new = pd.DataFrame({
     ...     "user_id": [3, 3],

@@ -287,8 +287,8 @@ class TableEncoder(SaveMixin, TransformerMixin, BaseEstimator):
     ) -> EncodedTable:
         """Learn from a table, and encode it.
 
-        The same as `fit` and then `encode`, in about half the time: the ids of a column
-        are told apart once.
+        The same as `fit` and then `encode`, in about half the time, since the distinct
+        ids of a column are found only once.
 
         Parameters
         ----------

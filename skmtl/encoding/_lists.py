@@ -32,7 +32,7 @@ def holds_lists(column: pd.Series) -> bool:
         return True
     if not types.is_object_dtype(column.dtype):
         return False
-    for start in range(0, len(column), _FIRST):  # mostly the first few cells say it
+    for start in range(0, len(column), _FIRST):  # usually the first few cells suffice
         cells = column.iloc[start : start + _FIRST]
         there = cells.notna().to_numpy()
         if there.any():

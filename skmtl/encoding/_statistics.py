@@ -109,7 +109,7 @@ class Statistics(ABC):
     def learnt(
         self, vocabulary: Vocabulary | HashedIds, names: list[ColumnName]
     ) -> None:
-        """Take note of the vocabulary that was made of some columns."""
+        """Record the vocabulary that was made from some columns."""
         return
 
 
@@ -203,7 +203,7 @@ class TableStatistics(Statistics):
 class EncodingStatistics(TableStatistics):
     """Statistics of a table whose ids are encoded as soon as their vocabulary is known.
 
-    To tell the ids of a column apart is most of the work, and is done once.
+    Telling the ids of a column apart is most of the work, and is done only once.
 
     Parameters
     ----------

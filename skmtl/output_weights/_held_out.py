@@ -114,7 +114,7 @@ class FoldFits:
     params : mapping
         Parameters of ``fit``; those with an entry for each row are split too.
     error_score : float or "raise"
-        What to do if a fit fails: raise the error, or warn and go without predictions.
+        What to do if a fit fails: raise the error, or warn and return no predictions.
     owner : estimator
         The estimator whose callbacks are notified of the folds.
     """

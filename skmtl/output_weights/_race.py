@@ -49,7 +49,7 @@ class Sampled:
 
 
 def survivors(samples: Sequence[Sampled], deviations: float) -> np.ndarray:
-    """Mark the candidates that the leader of the sample does not surely beat.
+    """Mark the candidates that may be as good as the leader of the sample.
 
     Every candidate is compared with the leader on the same rows, so noise that affects
     both cancels.

@@ -125,7 +125,7 @@ class Source(ABC):
     def fingerprint(self) -> dict[str, object]:
         """Describe the rows, without reading all of them.
 
-        Processes that share a fit compare what their sources say. Values are the same
+        Processes that share a fit compare these facts. Values are the same
         for the same rows, whatever the folder or the machine that they are on.
 
         Returns
