@@ -7,12 +7,16 @@ ids as the only inputs beside a genre and an hour. Clicks are known for every ro
 and seconds of dwell time for the clicked ones. The truth is known, so that the revenue
 of a row, ``P(click) * E[dwell]``, can be compared with its expectation.
 
-Intervals are 95 % of the differences over the seeds, which are paired.
+A seed draws the table and the initial weights. Intervals are 95 % of the mean of the
+differences over the seeds, which are paired. The CSV file has a row for each seed and
+model.
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -143,9 +147,16 @@ def interval(differences: np.ndarray) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--seeds", type=int, default=5)
-    found = {seed: one(seed) for seed in range(parser.parse_args().seeds)}
-    table = pd.concat(found)
+    parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent)
+    options = parser.parse_args()
+    found = {seed: one(seed) for seed in range(options.seeds)}
+    table = pd.concat(found, names=["seed", "model"])
+    with (options.out / "task_kinds.csv").open("w") as file:
+        file.write(
+            f"# python {' '.join(['benchmarks/studies/task_kinds.py', *sys.argv[1:]])}\n"
+        )
+        table.to_csv(file, float_format="%.6g", lineterminator="\n")
     print(table.groupby(level=1).mean().round(4).T.to_string())
     wide = table.unstack(level=1)
     for metric in wide.columns.levels[0]:
@@ -154,7 +165,8 @@ def main() -> None:
             text = interval((own["one network"] - own[other]).to_numpy())
             print(f"{metric}: one network - {other} {text}")
     fused = wide["worth by P(click) E[dwell]"] - wide["worth by P(click)"]
-    print("fused - click:", interval(fused["one network"].to_numpy()))
+    for model in fused:
+        print(f"fused - click, {model}:", interval(fused[model].to_numpy()))
 
 
 if __name__ == "__main__":

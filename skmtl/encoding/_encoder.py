@@ -711,12 +711,16 @@ class TableEncoder(SaveMixin, TransformerMixin, BaseEstimator):
         ids = table.ids[:, : len(self._categorical)]
         return np.concatenate([*(bag.values for bag in table.bags), ids.ravel()])
 
-    def frequencies(self, X: TableLike) -> npt.NDArray[np.int64]:
+    def frequencies(
+        self, X: TableLike, *, read_optional: bool = True
+    ) -> npt.NDArray[np.int64]:
         """Count the rows of `fit` and `partial_fit` on which each id was seen.
 
         Parameters
         ----------
         X : DataFrame or array-like of shape (n_samples, n_features)
+            As for `encode`.
+        read_optional : bool, default=True
             As for `encode`.
 
         Returns
@@ -726,7 +730,9 @@ class TableEncoder(SaveMixin, TransformerMixin, BaseEstimator):
             ids are not counted, have -1 everywhere.
         """
         check_is_fitted(self)
-        frame = self._as_frame(X, reset=False)
+        if isinstance(X, pd.DataFrame) and self.optional_names_:
+            X = self._with_optional(X, read=read_optional)
+        frame = self._as_frame(X, reset=False, read_optional=read_optional)
         found = np.full((len(frame), len(self._categorical)), -1, dtype=np.int64)
         for k, i in enumerate(self._categorical):
             vocabulary = self._vocabularies[self.layout_.columns[k]]

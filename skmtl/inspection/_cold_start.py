@@ -41,7 +41,8 @@ def cold_start_report(
         Labels: 1, 0, or NaN for not observed.
     columns : column name or sequence of them, default=None
         Id columns to report on. None selects all columns with a vocabulary; ids of
-        hashed columns are not counted.
+        hashed columns are not counted. Columns in `bias_features` are not read when
+        ranking, and cannot be selected.
     often : int, default=10
         An id that occurs in at least this many training rows was seen often, otherwise
         rarely. Rows without any label, or with weight 0, are not training rows.
@@ -107,7 +108,7 @@ def cold_start_report(
     check_same_length(X=n_rows_of(X), y=len(labels))
     # A DataFrame under set_output; columns in the order of the tasks either way.
     proba = np.asarray(ranker.predict_task_proba(X))
-    frequencies = encoder.frequencies(X)
+    frequencies = encoder.frequencies(X, read_optional=False)
     rows: list[dict[str, object]] = []
     for name in chosen:
         seen = frequencies[:, encoder.categorical_names_.index(name)]
@@ -119,22 +120,23 @@ def cold_start_report(
 
 def _chosen(columns: str | Sequence[Any] | None, encoder: TableEncoder) -> list[Any]:
     """Columns to report on, checked."""
-    known, hashed = encoder.categorical_names_, set(encoder.n_buckets or {})
+    known, hashed = list(encoder.categorical_names_), set(encoder.n_buckets or {})
+    unread = set(encoder.optional_names_)
     if columns is None:
-        columns = [name for name in known if name not in hashed]
+        columns = [name for name in known if name not in hashed | unread]
         if not columns:
             raise ValueError("The ranker has no id columns with a vocabulary.")
     if isinstance(columns, str):
         columns = [columns]
     for name in columns:
-        if name not in known or name in hashed:
-            what = (
-                "is hashed" if name in hashed else "is not an id column of the ranker"
-            )
-            raise ValueError(
-                f"Column {name!r} {what}, so it is not known how often its ids were "
-                f"seen. The id columns are {list(known)}."
-            )
+        what = f"is not an id column of the ranker; those are {known}"
+        if name in unread:
+            what = "is one of bias_features, which are not read when ranking"
+        elif name in hashed:
+            what = "is hashed, so it is not known how often its ids were seen"
+        elif name in known:
+            continue
+        raise ValueError(f"Column {name!r} {what}.")
     return list(columns)
 
 

@@ -7,7 +7,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
 import numpy as np
@@ -16,6 +15,7 @@ from scipy.optimize import brentq
 from scipy.special import expit
 
 from skmtl._typing import AnyArray, ClassesLike, ColumnName
+from skmtl.tasks.checks import check_ranking
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -335,7 +335,8 @@ class BinaryTask(TaskKind):
 
     Parameters
     ----------
-    ranking : {"pairwise", "listwise", "jrc", "lambdarank"} or None, default=None
+    ranking : {"pairwise", "listwise", "jrc", "lambdarank", "ndcg_loss2"} or None, \
+default=None
         Loss of the order of rows within groups, such as the impressions of a request,
         which is added to the cross-entropy. It needs ``fit(X, y, groups=...)``.
 
@@ -348,14 +349,23 @@ class BinaryTask(TaskKind):
           (JRC). The network has two outputs for the task;
         - "lambdarank": the pairwise loss, each pair weighed by the NDCG that the two
           rows would gain or lose if they changed places (LambdaRank, a case of
+          LambdaLoss);
+        - "ndcg_loss2": the pairwise loss, each pair weighed by its part in a bound of
+          NDCG, which depends on the distance of the two rows (NDCG-Loss2 of
           LambdaLoss).
 
         The true probabilities minimise the first three, as they do the cross-entropy.
     ranking_weight : float, default=1.0
         Weight of this loss; that of the cross-entropy is 1.
     k : int, default=10
-        Positions that count in the NDCG of "lambdarank", from the top. Groups are cut
-        into lists of at most 16 rows, so that 16 or more count all of a list.
+        Positions that count in the NDCG of "lambdarank" and "ndcg_loss2", from the top.
+        Groups are cut into lists of at most 16 rows, so that 16 or more count all of a
+        list.
+
+    Raises
+    ------
+    ValueError
+        For arguments that are out of range, or have no effect on this `ranking`.
 
     See Also
     --------
@@ -366,7 +376,7 @@ class BinaryTask(TaskKind):
     The link is the logit, the score the ROC AUC. "pairwise" and "listwise" count each
     positive row once, so that they are about as large as the cross-entropy. "jrc"
     counts every row, by about the logarithm of the length of its list; a weight of 1 is
-    an alpha of 0.5 in the paper. "lambdarank" counts each list once.
+    an alpha of 0.5 in the paper. "lambdarank" and "ndcg_loss2" count each list once.
 
     References
     ----------
@@ -381,7 +391,9 @@ class BinaryTask(TaskKind):
     .. [5] C. Burges, "From RankNet to LambdaRank to LambdaMART: An Overview",
            MSR-TR-2010-82, section 4 (lambdarank).
     .. [6] X. Wang et al., "The LambdaLoss Framework for Ranking Metric Optimization",
-           CIKM 2018, section 5.2 (lambdarank as a loss).
+           CIKM 2018, section 5.2 (lambdarank as a loss; ndcg_loss2).
+    .. [7] R. Jagerman et al., "On Optimizing Top-K Metrics for Neural Ranking Models",
+           SIGIR 2022 (ndcg_loss2 for the first k positions).
 
     Examples
     --------
@@ -415,14 +427,8 @@ class BinaryTask(TaskKind):
         ranking_weight: float = 1.0,
         k: int = 10,
     ) -> None:
-        known = (None, "pairwise", "listwise", "jrc", "lambdarank")
-        if ranking not in known:
-            raise ValueError(f"ranking must be one of {known}, found {ranking!r}.")
-        if not (isinstance(ranking_weight, Real) and 0 < ranking_weight < np.inf):
-            wanted = f"a number above 0, found {ranking_weight!r}"
-            raise ValueError(f"ranking_weight must be {wanted}.")
-        if isinstance(k, bool) or not (isinstance(k, Integral) and k > 0):
-            raise ValueError(f"k must be an integer above 0, found {k!r}.")
+        if (ranking, ranking_weight, k) != (None, 1.0, 10):
+            check_ranking(ranking, ranking_weight, k)
         self.ranking, self.k = ranking, int(k)
         self.ranking_weight = float(ranking_weight)
 

@@ -193,33 +193,66 @@ class LambdaRank(ListLoss):
         negative = weight - positive
         both = positive.any(dim=1) & negative.any(dim=1)
         z, positive, negative = z[both, :, 0], positive[both], negative[both]
-        k = min(self.k, z.shape[1])
-        of_positions = _of_positions(k, z)
-        discount = _discounts(z.detach(), positive + negative > 0, of_positions)
-        best = (positive > 0).sum(dim=1).clamp(max=k)
-        ideal = of_positions.cumsum(dim=0)[best - 1]
-        swap = (discount[:, :, None] - discount[:, None, :]).abs()
-        pairs = F.softplus(z[:, None, :] - z[:, :, None]) * swap
+        position = _positions(z.detach(), positive + negative > 0)
+        n_positive = (positive > 0).sum(dim=1).clamp(max=self.k)
+        ideal = _discount(torch.arange(1, z.shape[1] + 1).to(z)).cumsum(dim=0)
+        pairs = F.softplus(z[:, None, :] - z[:, :, None]) * self.of_pairs(position)
         n = (negative > 0).sum(dim=1, keepdim=True)
         relative = negative * n / negative.sum(dim=1, keepdim=True)
         of_positive = (pairs * relative[:, None, :]).sum(dim=2)
-        return (positive * of_positive / ideal[:, None]).sum()
+        return (positive * of_positive / ideal[n_positive - 1, None]).sum()
+
+    def of_pairs(self, position: Tensor) -> Tensor:
+        """Weights of all pairs, times the highest DCG.
+
+        Parameters
+        ----------
+        position : Tensor of shape (n_lists, length)
+            Positions of the rows, from 1.
+
+        Returns
+        -------
+        Tensor of shape (n_lists, length, length)
+            Weights of the pairs.
+        """
+        discount = _discount(position) * (position <= self.k)
+        return (discount[:, :, None] - discount[:, None, :]).abs()
 
 
-def _of_positions(k: int, like: Tensor) -> Tensor:
-    """Discounts of positions 1 to k."""
-    position = torch.arange(1, k + 1, device=like.device, dtype=like.dtype)
+class NDCGLoss2(LambdaRank):
+    r"""Pairwise logistic loss, weighed by parts of a bound of NDCG@k.
+
+    As :class:`LambdaRank`, but with the weights :math:`\Delta_{ij} = (d(\delta) -
+    d(\delta + 1)) / \max \mathrm{DCG}` of the distance :math:`\delta` between the two
+    positions, and the discount :math:`d(r) = 1 / \log_2(1 + r)`. If one of the rows is
+    below position k, in :math:`r > k`, the weight is divided by :math:`1 - d(r)`.
+
+    References
+    ----------
+    X. Wang et al., "The LambdaLoss Framework for Ranking Metric Optimization", CIKM
+    2018 (NDCG-Loss2); R. Jagerman et al., "On Optimizing Top-K Metrics for Neural
+    Ranking Models", SIGIR 2022, for rows below position k.
+    """
+
+    def of_pairs(self, position: Tensor) -> Tensor:
+        first, second = position[:, :, None], position[:, None, :]
+        distance = (first - second).abs().clamp(min=1)  # no pair is of one row
+        weight = _discount(distance) - _discount(distance + 1)
+        lower = torch.maximum(first, second)
+        below = 1 / (1 - _discount(lower.clamp(min=2)))
+        return torch.where(lower > self.k, weight * below, weight)
+
+
+def _discount(position: Tensor) -> Tensor:
     return 1 / torch.log2(1 + position)
 
 
-def _discounts(z: Tensor, there: Tensor, of_positions: Tensor) -> Tensor:
-    """Discount of each row, by its position among those that are there."""
+def _positions(z: Tensor, there: Tensor) -> Tensor:
+    """Position of each row of a list, from 1, among those that are there."""
     order = z.masked_fill(~there, -torch.inf).argsort(
         dim=1, descending=True, stable=True
     )
-    place = order.argsort(dim=1)
-    padded = F.pad(of_positions, (0, 1))  # 0 for all below k
-    return padded[place.clamp(max=len(of_positions))] * there
+    return (order.argsort(dim=1) + 1).to(z)
 
 
 def rows_of_lists(lists: Tensor) -> tuple[Tensor, Tensor]:
@@ -253,11 +286,14 @@ LIST_LOSSES: dict[str, type[ListLoss]] = {
     "pairwise": PairwiseLogistic,
     "listwise": ListCrossEntropy,
     "jrc": JointRankingCalibration,
+    "lambdarank": LambdaRank,
+    "ndcg_loss2": NDCGLoss2,
 }
 
 
 def make_list_loss(name: str, *, factor: float, k: int) -> ListLoss:
-    """Make the loss of a name; `k` is for "lambdarank"."""
-    if name == "lambdarank":
-        return LambdaRank(factor, k=k)
-    return LIST_LOSSES[name](factor)
+    """Make the loss of a name; `k` is for those that depend on positions."""
+    made = LIST_LOSSES[name](factor)
+    if isinstance(made, LambdaRank):
+        made.k = k
+    return made

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from skmtl._typing import AnyArray
+from skmtl.tasks.checks import check_between, check_choice, check_used
 from skmtl.tasks.kinds import Floats, Part, TaskKind, read_numbers
 
 if TYPE_CHECKING:
@@ -127,11 +128,18 @@ default="squared"
         self.quantile = quantile
         self.power = power
         self.delta = delta
-        _check_choice("loss", loss, LOSSES)
-        _check_choice("transform", transform, TRANSFORMS)
-        _check_between("quantile", quantile, 0.0, 1.0)
-        _check_between("power", power, 1.0, 2.0)
-        _check_between("delta", delta, 0.0, np.inf)
+        check_choice("loss", loss, LOSSES)
+        check_choice("transform", transform, TRANSFORMS)
+        check_between("quantile", quantile, 0.0, 1.0)
+        check_between("power", power, 1.0, 2.0)
+        check_between("delta", delta, 0.0, np.inf)
+        for name, value, default, only in (
+            ("quantile", quantile, 0.5, "quantile"),
+            ("power", power, 1.5, "tweedie"),
+            ("delta", delta, 1.35, "huber"),
+        ):
+            if loss != only:
+                check_used(name, value, default, f"loss={only!r}")
         if self.has_log_link and transform == "log1p":
             raise ValueError(
                 f"loss={loss!r} has a logarithmic link, so transform='log1p' would "
@@ -329,19 +337,3 @@ default="squared"
             for z, share, weight in parts
         )
         return float(sum(means))
-
-
-def _check_choice(name: str, value: object, allowed: Sequence[object]) -> None:
-    if value not in allowed:
-        raise ValueError(f"{name} must be one of {list(allowed)}, found {value!r}.")
-
-
-def _check_between(name: str, value: float, low: float, high: float) -> None:
-    try:
-        inside = low < value < high
-    except TypeError:
-        inside = False
-    if not inside:
-        raise ValueError(
-            f"{name} must be a number between {low:g} and {high:g}, found {value!r}."
-        )

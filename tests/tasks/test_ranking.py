@@ -61,8 +61,29 @@ def lambdarank(z, y, w):
     return total
 
 
+def ndcg_loss2(z, y, w):
+    """Every pair, by the distance of its rows."""
+    seen = w > 0
+    z, y, w = z[seen], y[seen], w[seen]
+    if len(set(y)) < 2:
+        return 0.0
+    position = np.argsort(np.argsort(-z)) + 1
+    best, mean = dcg(list(np.argsort(-y)), y), w[y == 0].mean()
+    total = 0.0
+    for i in np.flatnonzero(y == 1):
+        for j in np.flatnonzero(y == 0):
+            distance = abs(position[i] - position[j])
+            part = 1 / np.log2(1 + distance) - 1 / np.log2(2 + distance)
+            if (lower := max(position[i], position[j])) > K:
+                part /= 1 - 1 / np.log2(1 + lower)
+            loss = np.log1p(np.exp(z[j] - z[i]))
+            total += w[i] * w[j] / mean * part / best * loss
+    return total
+
+
 REFERENCES = {
-    "pairwise": pairwise, "listwise": listwise, "jrc": jrc, "lambdarank": lambdarank
+    "pairwise": pairwise, "listwise": listwise, "jrc": jrc, "lambdarank": lambdarank,
+    "ndcg_loss2": ndcg_loss2,
 }  # fmt: skip
 
 
@@ -218,9 +239,23 @@ def test_kinds_say_what_they_are():
     for wrong in (0, 2.5, "10", None, True):
         with pytest.raises(ValueError, match="k must be an integer above 0, found"):
             BinaryTask("lambdarank", k=wrong)
-    for wrong in (0, -1.0, np.inf, np.nan, "1"):
-        with pytest.raises(ValueError, match="ranking_weight must be a number above 0"):
+    for wrong in (0, -1.0, np.inf, np.nan, "1", True):
+        with pytest.raises(ValueError, match="ranking_weight must be a number between"):
             BinaryTask("listwise", ranking_weight=wrong)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"ranking": "pairwise", "k": 3}, "k=3 has no effect: it is for ranking in"),
+        ({"k": 3}, r"k=3 has no effect.*\('lambdarank', 'ndcg_loss2'\)"),
+        ({"ranking_weight": 2.0}, "ranking_weight=2.0 has no effect.*'pairwise'"),
+    ],
+)
+def test_arguments_without_effect_are_refused(given, message):
+    with pytest.raises(ValueError, match=message):
+        BinaryTask(**given)
+    assert BinaryTask("ndcg_loss2", k=3).make_list_loss().k == 3
 
 
 def test_tasks_of_files_from_before_rankings():
