@@ -152,10 +152,9 @@ def main() -> None:
     options = parser.parse_args()
     found = {seed: one(seed) for seed in range(options.seeds)}
     table = pd.concat(found, names=["seed", "model"])
+    command = " ".join(["python benchmarks/studies/task_kinds.py", *sys.argv[1:]])
     with (options.out / "task_kinds.csv").open("w") as file:
-        file.write(
-            f"# python {' '.join(['benchmarks/studies/task_kinds.py', *sys.argv[1:]])}\n"
-        )
+        file.write(f"# {command}\n")
         table.to_csv(file, float_format="%.6g", lineterminator="\n")
     print(table.groupby(level=1).mean().round(4).T.to_string())
     wide = table.unstack(level=1)

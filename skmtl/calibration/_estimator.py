@@ -10,6 +10,7 @@ from sklearn.utils.metadata_routing import (
     MetadataRouter,
     process_routing,
 )
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from skmtl._containers import (
@@ -32,9 +33,13 @@ from skmtl._sklearn import (
 from skmtl._typing import AnyArray, RandomStateLike
 from skmtl._warnings import warn
 from skmtl.calibration._maps import MAPS, CalibrationMap, IdentityMap
+from skmtl.metrics import get_task_scorer
 from skmtl.metrics._predictions import (
-    check_binary_tasks,
+    binary_columns,
     check_same_tasks,
+    expected_table,
+    final_estimator,
+    kinds_to_read,
     task_names_of,
 )
 from skmtl.metrics._validation import Labels, check_labels
@@ -43,17 +48,27 @@ from skmtl.output_weights._base import (
     fit_router,
     mean_area,
     read_labels,
-    task_table,
+    read_mixed,
+    tags_of_inner,
 )
 from skmtl.output_weights._held_out import (
     FoldFits,
     HeldOut,
     find_splitter,
     fit_in,
+    labels_to_split,
     predict_prefit,
     without_routing,
 )
-from skmtl.tasks import check_sample_weight
+from skmtl.output_weights._tables import task_table
+from skmtl.output_weights._terms import TaskColumns
+from skmtl.tasks import BinaryTask, TaskKind, check_sample_weight, task_names
+
+
+def _has_probabilities(owner: "CalibratedTasksCV") -> bool:
+    """Whether the inner estimator has them; its own error says why not."""
+    inner = getattr(owner, "estimator_", owner.estimator)
+    return bool(inner.predict_proba)
 
 
 class CalibratedTasksCV(
@@ -71,7 +86,7 @@ class CalibratedTasksCV(
 
     Parameters
     ----------
-    estimator : estimator with ``predict_proba``
+    estimator : estimator with ``predict_proba``, or a ranker with other tasks
         A multioutput classifier: a ranker of this package, a scikit-learn classifier
         that takes a table of labels, ``MultiOutputClassifier``, or a pipeline of one.
     method : {"sigmoid", "isotonic", "prior_shift"}, default="sigmoid"
@@ -97,8 +112,9 @@ class CalibratedTasksCV(
     ----------
     estimator_ : estimator
         The fitted inner estimator.
-    calibration_maps_ : list of callable
-        The map of each task, from probabilities to probabilities.
+    calibration_maps_ : list of callable or None
+        The map of each task, from probabilities to probabilities; None for a task that
+        is not binary.
     task_names_ : ndarray of shape (n_tasks,)
         Names of the tasks: ``task_names_`` of the inner estimator, else the columns of
         `y`, else ``"0"``, ``"1"``, ….
@@ -120,6 +136,9 @@ class CalibratedTasksCV(
     whose ``decision_function`` is the log-odds. For a classifier without one,
     scikit-learn fits the sigmoid to the probability itself, which cannot represent the
     identity and so changes even a calibrated classifier.
+
+    A ranker may also have tasks that are not binary. They are not calibrated: what the
+    ranker predicts for them is passed on.
 
     NaN labels are left out, for each task separately. A task with labels of only one
     class is not calibrated, with a warning.
@@ -190,7 +209,8 @@ class CalibratedTasksCV(
         X : array-like or DataFrame of shape (n_samples, n_features)
             The table.
         y : array-like of shape (n_samples,) or (n_samples, n_tasks)
-            Labels: 1, 0, or NaN where the inner estimator accepts it.
+            Labels: 1, 0, or NaN where the inner estimator accepts it; or of the kinds
+            of tasks of a ranker.
         **params : dict
             Parameters of the inner estimator's ``fit``; with metadata routing, those
             that it requests. `sample_weight` also weights the rows that calibrate.
@@ -203,45 +223,56 @@ class CalibratedTasksCV(
         Raises
         ------
         ValueError
-            If labels or weights are not valid, or a task is not binary.
+            If labels or weights are not valid, or no task is binary.
         """
         check_in_memory(X, "X", "CalibratedTasksCV takes tables in memory")
         # `cv` may hold arrays, whose comparison with a string has no truth value.
         refits = not (isinstance(self.cv, str) and self.cv == "prefit")
-        check_binary_tasks(
-            self.estimator,
-            "CalibratedTasksCV calibrates",
-            "Calibrate a ranker of the binary tasks alone.",
-            refits=refits,
-        )
-        check_has_probabilities(self.estimator, self, refits=refits)
         y = table_of_tasks(y, n_rows_of(X))
         check_same_length(X=n_rows_of(X), y=n_rows_of(y))
         X, y = indexable(X, y)
-        labels, classes = read_labels(y)
+        kinds = kinds_to_read(self.estimator, task_names(y), refits=refits)
+        mixed, classes, numbers = kinds is not None, None, None
+        if kinds is None:
+            check_has_probabilities(self.estimator, self, refits=refits)
+            labels, classes = read_labels(y)
+            columns = TaskColumns(labels.names, None)
+        else:
+            numbers = read_mixed(self.estimator, y, kinds, refits=refits)
+            labels, names = numbers.binary, numbers.names
+            columns = TaskColumns(names, numbers.kinds, only_binary=True)
+            _require_binary(labels, columns)
         fit_params, split_params = self._routed(params)
-        splitter = find_splitter(self.cv, y, labels, self.random_state)
+        splitter = find_splitter(self.cv, y, labels, self.random_state, mixed=mixed)
         # A fitted estimator has an order of tasks, which may differ from that of `y`.
-        if splitter is None:
+        if splitter is None and not mixed:
             labels = self._in_order(y, labels)
+            columns = TaskColumns(labels.names, None)
         weight = check_sample_weight(
-            params.get("sample_weight"), (len(labels), labels.n_tasks), labels.names
+            params.get("sample_weight"),
+            (len(labels), len(columns.tasks)),
+            columns.tasks,
         )
+        if weight is not None and weight.shape[1] > 1:
+            weight = weight[:, [columns.tasks.index(name) for name in labels.names]]
         context = self._init_callback_context(max_subtasks=None)
         context.call_on_fit_task_begin(estimator=self, X=X, y=y)
         if splitter is None:
-            held_out = predict_prefit(self.estimator, X, labels.n_tasks, len(labels))
+            held_out = predict_prefit(self.estimator, X, columns, len(labels))
         else:
-            splits = list(splitter.split(X, y, **split_params))
+            to_split = labels_to_split(splitter, y, numbers)
+            splits = list(splitter.split(X, to_split, **split_params))
             contexts = [context.subcontext(task_name="fold") for _ in splits]
-            fits = FoldFits(self.estimator, labels.n_tasks, fit_params, "raise", self)
+            fits = FoldFits(self.estimator, columns, fit_params, "raise", self)
             held_out = fits.run(X, y, splits, contexts, self.n_jobs)
         maps = _fit_maps(self.method, labels, held_out, weight)
         fitted = self.estimator
         if splitter is not None:
             sub = context.subcontext(task_name="refit")
             fitted = fit_in(sub, self, clone(self.estimator), X, y, fit_params)
-        self._set_fitted(fitted, maps, labels, classes)
+        by_name = dict(zip(labels.names, maps, strict=True))
+        of_tasks = [by_name.get(name) for name in columns.tasks]
+        self._set_fitted(fitted, of_tasks, columns.tasks, classes, mixed=mixed)
         context.call_on_fit_task_end(estimator=self, X=X, y=y)
         return self
 
@@ -267,21 +298,61 @@ class CalibratedTasksCV(
 
     def _set_fitted(
         self,
-        fitted: object,
-        maps: list[CalibrationMap],
-        labels: Labels,
-        classes: AnyArray | list[AnyArray],
+        fitted: BaseEstimator,
+        maps: list[CalibrationMap | None],
+        names: list[str],
+        classes: AnyArray | list[AnyArray] | None,
+        *,
+        mixed: bool,
     ) -> None:
         self.estimator_ = fitted
         self.calibration_maps_ = maps
-        names = task_names_of(fitted) or labels.names
-        self.task_names_ = np.array(names, dtype=object)
+        self.task_names_ = np.array(task_names_of(fitted) or names, dtype=object)
         self.classes_ = classes
-        if classes is None:
-            self.classes_ = [np.array([0, 1]) for _ in range(labels.n_tasks)]
+        if mixed:
+            self.classes_ = fitted.classes_
+        elif classes is None:
+            self.classes_ = [np.array([0, 1]) for _ in names]
         for name in ("n_features_in_", "feature_names_in_"):
             if hasattr(fitted, name):
                 setattr(self, name, getattr(fitted, name))
+
+    @property
+    def task_kinds_(self) -> list[TaskKind]:
+        """Kinds of the tasks of the inner estimator, if it has them."""
+        if not hasattr(self, "estimator_"):
+            raise AttributeError("CalibratedTasksCV is not fitted yet.")
+        kinds: list[TaskKind] = final_estimator(self.estimator_)[0].task_kinds_
+        return kinds
+
+    def _mixed_kinds(self) -> list[TaskKind] | None:
+        """Kinds of the tasks; None if all are binary."""
+        check_is_fitted(self)
+        return kinds_to_read(self.estimator_, list(self.task_names_))
+
+    def predict_task(self, X: object) -> np.ndarray:
+        """Estimate the expected label of every task, of binary tasks calibrated.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_samples, n_features)
+            The table.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_columns)
+            Calibrated probabilities of binary tasks, and of all others what
+            ``predict_task`` of the ranker gives.
+        """
+        kinds = self._mixed_kinds()
+        if kinds is None:
+            return self.predict_task_proba(X)
+        table = expected_table(self.estimator_, X, list(self.task_names_), kinds)
+        table = table.copy()
+        maps = [one for one in self.calibration_maps_ if one is not None]
+        for column, calibrate in zip(binary_columns(kinds), maps, strict=True):
+            table[:, column] = calibrate(table[:, column])
+        return table
 
     def predict_task_proba(self, X: object) -> np.ndarray:
         """Estimate the calibrated probability of a positive label for every task.
@@ -295,12 +366,26 @@ class CalibratedTasksCV(
         -------
         ndarray of shape (n_samples, n_tasks)
             Probabilities.
+
+        Raises
+        ------
+        ValueError
+            If a task is not binary: use `predict_task`.
         """
-        check_is_fitted(self)
+        for name, kind in zip(
+            self.task_names_, self._mixed_kinds() or (), strict=False
+        ):
+            if not isinstance(kind, BinaryTask):
+                raise ValueError(
+                    f"Task {name!r} is of kind {kind.name} and has no single "
+                    "probability. Use predict_task."
+                )
         table = task_table(self.estimator_, X, len(self.task_names_))
-        columns = zip(self.calibration_maps_, table.T, strict=True)
+        maps = [one for one in self.calibration_maps_ if one is not None]
+        columns = zip(maps, table.T, strict=True)
         return np.column_stack([calibrate(column) for calibrate, column in columns])
 
+    @available_if(_has_probabilities)
     def predict_proba(self, X: object) -> Any:
         """Estimate calibrated probabilities.
 
@@ -312,13 +397,22 @@ class CalibratedTasksCV(
         Returns
         -------
         ndarray of shape (n_samples, 2), or list of such arrays
-            For one task an array, for several a list with an array for each.
+            For one task an array, for several a list with an array for each; of other
+            tasks than binary ones, as the inner estimator gives it.
         """
+        kinds = self._mixed_kinds()
+        if kinds is not None:
+            proba = list(self.estimator_.predict_proba(X))
+            for task, calibrate in enumerate(self.calibration_maps_):
+                if calibrate is not None:
+                    p = calibrate(proba[task][:, 1])
+                    proba[task] = np.column_stack([1 - p, p])
+            return proba
         both = [np.column_stack([1 - p, p]) for p in self.predict_task_proba(X).T]
         return both if isinstance(self.classes_, list) else both[0]
 
     def predict(self, X: object) -> np.ndarray:
-        """Predict the more probable label.
+        """Predict the more probable label, or the mean of a regression.
 
         Parameters
         ----------
@@ -330,14 +424,22 @@ class CalibratedTasksCV(
         ndarray of shape (n_samples,) or (n_samples, n_tasks)
             Labels.
         """
+        kinds = self._mixed_kinds()
+        if kinds is not None:
+            labels: np.ndarray = np.array(self.estimator_.predict(X))
+            calibrated = self.predict_task(X)
+            own = [t for t, kind in enumerate(kinds) if isinstance(kind, BinaryTask)]
+            labels[:, own] = calibrated[:, binary_columns(kinds)] > 0.5
+            return labels
         positive = (self.predict_task_proba(X) > 0.5).astype(np.int64)
         if isinstance(self.classes_, list):
             return positive
-        labels: np.ndarray = self.classes_[positive[:, 0]]
-        return labels
+        assert self.classes_ is not None
+        found: np.ndarray = self.classes_[positive[:, 0]]
+        return found
 
     def score(self, X: object, y: object, sample_weight: object = None) -> float:
-        """Return the ROC AUC, averaged over the tasks.
+        """Return the ROC AUC, averaged over the binary tasks.
 
         Parameters
         ----------
@@ -353,7 +455,16 @@ class CalibratedTasksCV(
         float
             The mean area.
         """
-        return mean_area(y, self.predict_task_proba(X), sample_weight)
+        kinds = self._mixed_kinds()
+        if kinds is None:
+            return mean_area(y, self.predict_task_proba(X), sample_weight)
+        numbers = read_mixed(self, y, kinds, refits=False)
+        proba = self.predict_task(X)[:, binary_columns(kinds)]
+        scorer = get_task_scorer("auc")
+        area: float = scorer.evaluate(
+            numbers.binary, proba, sample_weight=sample_weight
+        )
+        return area
 
     def get_metadata_routing(self) -> MetadataRouter:
         """Return the routing of metadata to the inner estimator and the splitter.
@@ -369,11 +480,22 @@ class CalibratedTasksCV(
         tags = super().__sklearn_tags__()
         inner = get_tags(self.estimator)
         tags.classifier_tags.multi_class = False
-        tags.classifier_tags.multi_label = inner.classifier_tags.multi_label
+        if inner.classifier_tags is not None:
+            tags.classifier_tags.multi_label = inner.classifier_tags.multi_label
         tags.target_tags.multi_output = inner.target_tags.multi_output
         tags.target_tags.single_output = inner.target_tags.single_output
         tags.input_tags = inner.input_tags
-        return tags
+        return tags_of_inner(tags, inner)
+
+
+def _require_binary(labels: Labels, columns: TaskColumns) -> None:
+    if not labels.n_tasks:
+        kinds = {kind.name for kind in columns.kinds or ()}
+        raise ValueError(
+            "CalibratedTasksCV calibrates probabilities of binary tasks, but the tasks "
+            f"{columns.tasks} are of the kinds {sorted(kinds)}. Use the ranker itself: "
+            "its mean prediction of a task is the mean of the training labels."
+        )
 
 
 def _fit_maps(

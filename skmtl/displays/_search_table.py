@@ -8,13 +8,15 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.base import BaseEstimator
 
+from skmtl.metrics._gains import term_name
+
 
 class SearchTable(NamedTuple):
     """The candidates of a search and their scores.
 
     Shape
     -----
-    weights : ``(n_candidates, n_tasks)``
+    weights : ``(n_candidates, n_terms)``, of terms divided by their scales
     scores : metric to ``(n_candidates,)``
     """
 
@@ -37,8 +39,10 @@ def search_table(search: BaseEstimator) -> SearchTable:
             "Pass a fitted OutputWeightSearchCV."
         )
     results, start = search.cv_results_, "mean_test_"
-    names = [str(name) for name in search.task_names_]
+    terms = getattr(search, "terms_", search.task_names_)  # files of earlier versions
+    names = [term_name(term) for term in terms]
     columns = [np.asarray(results[f"param_{name}"], dtype=float) for name in names]
+    weights = np.column_stack(columns) * getattr(search, "scales_", 1.0)
     metrics = [key for key in results if key.startswith(start)]
     scores = {key.removeprefix(start): np.asarray(results[key]) for key in metrics}
-    return SearchTable(names, np.column_stack(columns), scores)
+    return SearchTable(names, weights, scores)

@@ -10,9 +10,9 @@ import numpy.typing as npt
 from sklearn.base import BaseEstimator
 
 from skmtl._typing import FloatArray, LabelsLike, TableLike, WeightsLike
+from skmtl.metrics._mixed import binary_part, kinds_of
 from skmtl.metrics._predictions import (
     TaskPredictions,
-    check_binary_tasks,
     check_same_tasks,
     task_names_of,
 )
@@ -60,13 +60,13 @@ def task_rows(
 def predicted(
     estimator: BaseEstimator, X: TableLike, y: LabelsLike
 ) -> tuple[Any, FloatArray]:
-    """Return labels and the estimator's probabilities, in the order of its tasks."""
-    check_binary_tasks(
-        estimator,
-        "The display shows",
-        "Pass from_predictions the labels of the binary tasks, and their columns of "
-        "predict_task(X).",
-    )
+    """Return labels and the estimator's probabilities, in the order of its tasks.
+
+    Tasks that are not binary are left out, with a warning.
+    """
+    kinds = kinds_of(estimator)
+    if kinds is not None:
+        return binary_part(estimator, X, y, kinds, "The display")
     names = task_names_of(estimator)
     if names is not None:
         check_same_tasks(y, names)

@@ -146,7 +146,7 @@ class Pipeline(nn.Module):
     ranker : MultiTaskRanker
         Fitted.
     maps : sequence of CalibrationMap or None
-        The calibration of each task's probabilities.
+        The calibration of each task's probabilities; None for tasks that have none.
     after : torch.nn.Module
         Maps predictions ``(batch, n_columns)`` to the outputs of the file.
     """
@@ -158,7 +158,7 @@ class Pipeline(nn.Module):
     def __init__(
         self,
         ranker: BaseEstimator,
-        maps: Sequence[CalibrationMap] | None,
+        maps: Sequence[CalibrationMap | None] | None,
         after: nn.Module,
     ):
         super().__init__()
@@ -166,7 +166,12 @@ class Pipeline(nn.Module):
         self.after = after
         self.kinds = kinds = ranker._kinds
         self.columns = [kind.n_columns for kind in kinds]
-        self.lines = [_line(one) for one in maps or [IdentityMap()] * sum(self.columns)]
+        of_tasks = maps or [None] * len(self.columns)
+        self.lines = [
+            None if one is None else _line(one)
+            for one, n in zip(of_tasks, self.columns, strict=True)
+            for _ in range(n)
+        ]
         self.parents = ranker._ordered_parents()
         levels = kinds.constant(ranker.prior_)
         self.constant = np.repeat(kinds.is_constant(ranker.prior_), self.columns)
@@ -314,27 +319,37 @@ class FusedScore(nn.Module):
 
     Parameters
     ----------
-    weights : ndarray of shape (n_tasks,)
+    weights : ndarray of shape (n_terms,)
         Output weights.
     method : {"sum", "product", "logit"}
         How to fuse.
     base : float
         Subtracted from the score.
+    factors : list of list of int
+        Columns of predictions that are multiplied in each term.
     """
 
     def __init__(
-        self, weights: npt.NDArray[np.float64], method: str, base: float
+        self,
+        weights: npt.NDArray[np.float64],
+        method: str,
+        base: float,
+        factors: list[list[int]],
     ) -> None:
         super().__init__()
         self.weights, self.method, self.base = weights.tolist(), method, base
+        self.factors = factors
 
     def forward(self, proba: Tensor) -> tuple[Tensor, ...]:
         values = proba
+        if self.factors != [[column] for column in range(proba.shape[1])]:
+            terms = [proba[:, own].prod(dim=1) for own in self.factors]
+            values = torch.stack(terms, dim=1)
         if self.method == "product":
-            values = proba.clamp(min=torch.finfo(torch.float64).tiny).log()
+            values = values.clamp(min=torch.finfo(torch.float64).tiny).log()
         if self.method == "logit":
             least, most = torch.finfo(torch.float64).tiny, 1 - 2**-53
-            kept = proba.clamp(least, most)
+            kept = values.clamp(least, most)
             values = kept.log() - (1 - kept).log()
         # Each node takes time, so that tasks of weight 0 have none.
         parts = [w * values[:, t] for t, w in enumerate(self.weights) if w]

@@ -16,6 +16,7 @@ from skmtl._containers import check_same_length, n_rows_of
 from skmtl._typing import LabelsLike, TableLike
 from skmtl.encoding import TableEncoder
 from skmtl.metrics import roc_auc
+from skmtl.metrics._mixed import binary_part, kinds_of
 from skmtl.metrics._one_task import auc_interval
 from skmtl.metrics._validation import Labels, check_labels, column_names
 
@@ -38,7 +39,8 @@ def cold_start_report(
     X : DataFrame of pandas or polars, or array-like, shape (n_samples, n_features)
         A table of new rows.
     y : array-like or DataFrame of shape (n_samples,) or (n_samples, n_tasks)
-        Labels: 1, 0, or NaN for not observed.
+        Labels: 1, 0, or NaN for not observed. Tasks of the ranker that are not binary
+        are left out of the report, with a warning.
     columns : column name or sequence of them, default=None
         Id columns to report on. None selects all columns with a vocabulary; ids of
         hashed columns are not counted. Columns in `bias_features` are not read when
@@ -104,10 +106,14 @@ def cold_start_report(
         raise ValueError(f"level must be between 0 and 1, found {level!r}.")
     encoder = ranker.encoder_
     chosen = _chosen(columns, encoder)
-    labels = _task_labels(y, [str(name) for name in ranker.task_names_])
-    check_same_length(X=n_rows_of(X), y=len(labels))
-    # A DataFrame under set_output; columns in the order of the tasks either way.
-    proba = np.asarray(ranker.predict_task_proba(X))
+    kinds = kinds_of(ranker)
+    check_same_length(X=n_rows_of(X), y=n_rows_of(y))
+    if kinds is None:
+        labels = _task_labels(y, [str(name) for name in ranker.task_names_])
+        # A DataFrame under set_output; columns in the order of the tasks either way.
+        proba = np.asarray(ranker.predict_task_proba(X))
+    else:
+        labels, proba = binary_part(ranker, X, y, kinds, "cold_start_report")
     frequencies = encoder.frequencies(X, read_optional=False)
     rows: list[dict[str, object]] = []
     for name in chosen:

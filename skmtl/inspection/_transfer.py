@@ -13,16 +13,24 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 from sklearn.base import BaseEstimator, clone
-from sklearn.model_selection import check_cv
+from sklearn.model_selection import KFold, check_cv
 from sklearn.utils.parallel import Parallel, delayed
 
 from skmtl._containers import check_same_length, n_rows_of
 from skmtl._sklearn import rows_of
 from skmtl._typing import LabelsLike, TableLike
 from skmtl.metrics import group_roc_auc, roc_auc
-from skmtl.metrics._predictions import TaskPredictions, check_binary_tasks
+from skmtl.metrics._by_kind import spearman_of
+from skmtl.metrics._gains import Numbers
+from skmtl.metrics._mixed import columns_of_tasks, value_of_score
+from skmtl.metrics._predictions import (
+    TaskPredictions,
+    expected_table,
+    kinds_to_read,
+)
 from skmtl.metrics._validation import check_labels
 from skmtl.model_selection import MultiTaskStratifiedKFold
+from skmtl.tasks import BinaryTask, TaskKind, check_targets, task_names
 
 Split = tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]
 
@@ -44,8 +52,9 @@ def transfer_report(
 
     Every estimator is fitted on the same folds with the same seeds, and its ROC AUC on
     the test rows is compared with that of the reference, by default one network per
-    task. A difference below zero is negative transfer: the task would be better on its
-    own.
+    task. Tasks of other kinds than binary are compared by the metric that the `score`
+    of a ranker has for them. A difference below zero is negative transfer: the task
+    would be better on its own.
 
     Parameters
     ----------
@@ -56,13 +65,16 @@ def transfer_report(
     X : DataFrame of pandas or polars, or array-like, shape (n_samples, n_features)
         The table.
     y : array-like or DataFrame of shape (n_samples, n_tasks) or (n_samples,)
-        Labels: 1, 0, or NaN for not observed if the estimators accept it.
+        Labels: 1, 0, or NaN for not observed if the estimators accept it; or of the
+        kinds of tasks of the rankers, which must be the same in all of them.
     cv : int, splitter or iterable of (train, test), default=5
         Folds. An int stands for a shuffled `MultiTaskStratifiedKFold`. With
         timestamps, use ``list(TimeSplit(...).split(X, timestamps=t))``.
     groups : array-like of shape (n_samples,), default=None
         Group id of each row, usually the user. Adds the AUC within groups
-        (``group_roc_auc``, weighted by impressions), and is passed to the splitter.
+        (``group_roc_auc``, weighted by impressions; ``group_spearman``, the mean of
+        Spearman's correlations, for regressions and ordinal tasks), and is passed to
+        the splitter.
     reference : str, default="SingleTask"
         Name of the estimator to compare the others with.
     random_states : sequence of int, default=(0,)
@@ -78,7 +90,9 @@ def transfer_report(
     Returns
     -------
     report : DataFrame
-        One row per metric, task and estimator. Columns: ``metric``, ``task``,
+        One row per metric, task and estimator. Metrics are "roc_auc"; "r2", or for
+        other losses than the squared one "d2_tweedie" and "d2_pinball", of regressions;
+        and "kappa" of ordinal tasks. Columns: ``metric``, ``task``,
         ``estimator``; ``value``, the mean over folds and seeds; ``difference`` from
         the reference, its bounds ``low`` and ``high``, and ``wins``, the share of fits
         that beat the reference on the same fold with the same seed; ``fit_time``, the
@@ -92,7 +106,7 @@ def transfer_report(
     ------
     ValueError
         If the reference is not among the estimators, names are not unique, there is no
-        fold or seed, the level is not between 0 and 1, or a task is not binary.
+        fold or seed, the level is not between 0 and 1, or kinds of tasks differ.
 
     See Also
     --------
@@ -131,24 +145,23 @@ def transfer_report(
     named = _named(estimators)
     seeds = list(random_states)
     _check_parameters(named, reference, seeds, level)
-    for name, estimator in named.items():
-        check_binary_tasks(
-            estimator,
-            f"transfer_report compares the estimator {name!r} by",
-            "Leave the task out, or compare scores of cross_validate with a scorer of "
-            "the task, such as scoring='rmse:dwell'.",
-            refits=True,
-        )
-    labels = check_labels(y)
+    tasks = task_names(y)
+    kinds = _kinds(named, reference, tasks)
+    numbers = None
+    if kinds is None:
+        tasks = check_labels(y).names
+    else:
+        numbers = Numbers.of(check_targets(y, kinds=kinds))
+        kinds = numbers.kinds  # which know the labels
     n_groups = -1 if groups is None else n_rows_of(groups)
-    check_same_length(X=n_rows_of(X), y=len(labels), groups=n_groups)
-    splits = _splits(cv, X, y, groups, seeds[0])
+    check_same_length(X=n_rows_of(X), y=n_rows_of(y), groups=n_groups)
+    splits = _splits(cv, X, y, groups, seeds[0], numbers)
     places = [(n, f, s) for f in range(len(splits)) for s in seeds for n in named]
     results = Parallel(n_jobs=n_jobs)(
-        delayed(_fit_and_score)(named[n], s, X, y, groups, splits[f], labels.n_tasks)
+        delayed(_fit_and_score)(named[n], s, X, y, groups, splits[f], tasks, kinds)
         for n, f, s in places
     )
-    scores = _tidy(places, results, labels.names)
+    scores = _tidy(places, results)
     # Folds may differ in size, as those of TimeSplit do.
     ratio = float(np.mean([len(test) / len(train) for train, test in splits]))
     report = _compare(scores, reference, ratio, level)
@@ -162,7 +175,7 @@ _COSTS = ["fit_time", "n_parameters"]
 class FitResult(TypedDict):
     """Scores of every task, by metric, and the cost of a fit."""
 
-    values: dict[str, np.ndarray]
+    values: dict[str, dict[str, float]]
     fit_time: float
     n_parameters: float
 
@@ -197,15 +210,50 @@ def _check_parameters(
         raise ValueError(f"level must be between 0 and 1; got {level!r}.")
 
 
+def _kinds(
+    named: Mapping[str, BaseEstimator], reference: str, tasks: Sequence[str]
+) -> list[TaskKind] | None:
+    """Return the kinds of the reference's tasks, which all must have."""
+    found = {
+        name: kinds_to_read(estimator, tasks, refits=True)
+        for name, estimator in named.items()
+    }
+    wanted = found[reference]
+    for name, kinds in found.items():
+        own, theirs = (
+            kinds or [BinaryTask()] * len(tasks) for kinds in (kinds, wanted)
+        )
+        for task, one, other in zip(tasks, own, theirs, strict=True):
+            if one.name != other.name:
+                raise ValueError(
+                    f"transfer_report compares estimators of the same kinds of tasks, "
+                    f"but task {task!r} is of kind {one.name} in {name!r} and "
+                    f"{other.name} in the reference {reference!r}. Give both the same "
+                    "task_kinds."
+                )
+    return wanted
+
+
 def _splits(
-    cv: object, X: TableLike, y: LabelsLike, groups: object, seed: int
+    cv: object,
+    X: TableLike,
+    y: LabelsLike,
+    groups: object,
+    seed: int,
+    numbers: Numbers | None,
 ) -> list[Split]:
+    to_split: object = y
     if isinstance(cv, Integral):
-        cv = MultiTaskStratifiedKFold(int(cv), shuffle=True, random_state=seed)
+        if numbers is not None and not numbers.binary.positive.any():
+            cv = KFold(int(cv), shuffle=True, random_state=seed)
+        else:
+            cv = MultiTaskStratifiedKFold(int(cv), shuffle=True, random_state=seed)
+    if numbers is not None and isinstance(cv, MultiTaskStratifiedKFold):
+        to_split = numbers.binary_table
     with warnings.catch_warnings():
         # Groups are needed by the metric, even if the splitter ignores them.
         warnings.filterwarnings("ignore", "The groups parameter is ignored")
-        splits = list(check_cv(cv).split(X, y, groups))
+        splits = list(check_cv(cv).split(X, to_split, groups))
     if not splits:
         raise ValueError("cv has no folds. Pass a splitter or list with at least one.")
     return splits
@@ -218,7 +266,8 @@ def _fit_and_score(
     y: LabelsLike,
     groups: object,
     split: Split,
-    n_tasks: int,
+    tasks: list[str],
+    kinds: list[TaskKind] | None,
 ) -> FitResult:
     """Scores of every task, by metric, and the cost of the fit."""
     train, test = split
@@ -235,19 +284,62 @@ def _fit_and_score(
     estimator.fit(X_train, y_train)
     fit_time = time.perf_counter() - start
     X_test, y_test = rows_of(X, test), rows_of(y, test)
-    proba = TaskPredictions(estimator, n_tasks).task_probabilities(X_test)
-    values = {"roc_auc": np.atleast_1d(roc_auc(y_test, proba))}
-    if groups is not None:
-        within = group_roc_auc(y_test, proba, rows_of(groups, test))
-        values["group_roc_auc"] = np.atleast_1d(within)
+    own = None if groups is None else rows_of(groups, test)
+    if kinds is None:
+        values = _values(estimator, X_test, y_test, own, tasks)
+    else:
+        table = expected_table(estimator, X_test, tasks, kinds)
+        values = _values_of_kinds(table, y_test, own, tasks, kinds)
     size = getattr(estimator, "n_parameters_", np.nan)
     return {"values": values, "fit_time": fit_time, "n_parameters": size}
 
 
-def _tidy(
-    places: Sequence[tuple[str, int, int]],
-    results: Sequence[FitResult],
+def _values(
+    estimator: BaseEstimator, X: object, y: object, groups: object, tasks: list[str]
+) -> dict[str, dict[str, float]]:
+    """Metrics of binary tasks."""
+    proba = TaskPredictions(estimator, len(tasks)).task_probabilities(X)
+    values = {"roc_auc": np.atleast_1d(roc_auc(y, proba))}
+    if groups is not None:
+        values["group_roc_auc"] = np.atleast_1d(group_roc_auc(y, proba, groups))
+    return {
+        metric: dict(zip(tasks, found.tolist(), strict=True))
+        for metric, found in values.items()
+    }
+
+
+def _values_of_kinds(
+    table: npt.NDArray[np.float64],
+    y: LabelsLike,
+    groups: object,
     tasks: list[str],
+    kinds: list[TaskKind],
+) -> dict[str, dict[str, float]]:
+    """Metrics of each task by its kind."""
+    targets = check_targets(y, kinds=kinds)
+    columns = columns_of_tasks(table, targets.kinds)
+    values: dict[str, dict[str, float]] = {}
+    for t, (task, kind) in enumerate(zip(tasks, targets.kinds, strict=True)):
+        seen = targets.observed[:, t]
+        labels = targets.labels[seen, t].astype(np.float64)
+        expected = columns[t][seen]
+        metric, value = value_of_score(kind, labels, expected)
+        values.setdefault(metric, {})[task] = value
+        if groups is None or kind.n_columns > 1:
+            continue
+        own = np.asarray(groups)[seen]
+        if isinstance(kind, BinaryTask):
+            metric = "group_roc_auc"
+            value = float(group_roc_auc(labels, expected[:, 0], own))
+        else:
+            metric = "group_spearman"
+            value = spearman_of(kind.numbers(labels), expected[:, 0], groups=own)
+        values.setdefault(metric, {})[task] = value
+    return values
+
+
+def _tidy(
+    places: Sequence[tuple[str, int, int]], results: Sequence[FitResult]
 ) -> pd.DataFrame:
     rows = [
         {
@@ -262,7 +354,7 @@ def _tidy(
         }
         for (name, fold, seed), result in zip(places, results, strict=True)
         for metric, values in result["values"].items()
-        for task, value in zip(tasks, values, strict=True)
+        for task, value in values.items()
     ]
     return pd.DataFrame(rows)
 

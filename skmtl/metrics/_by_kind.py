@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from scipy.stats import kendalltau
 from sklearn.metrics import (
     accuracy_score,
     cohen_kappa_score,
@@ -70,11 +71,36 @@ def in_groups(function: Callable[..., float]) -> Score:
     return score
 
 
+def concordance(y: np.ndarray, score: np.ndarray) -> float:
+    """Share of the pairs of different labels that are scored in order.
+
+    A tie of scores counts half, so that the value for two labels is the ROC AUC. NaN if
+    all labels are equal.
+
+    Kendall's tau-b is ``(right - wrong) / sqrt(a b)`` for `a` pairs without a tie of
+    labels and `b` without a tie of scores.
+    """
+    a, b = _pairs_without_tie(y), _pairs_without_tie(score)
+    if not a:
+        return np.nan
+    if not b:
+        return 0.5
+    tau = kendalltau(y, score, method="asymptotic").statistic
+    return float(0.5 + 0.5 * tau * np.sqrt(b / a))
+
+
+def _pairs_without_tie(values: np.ndarray) -> float:
+    n, times = len(values), np.unique(values, return_counts=True)[1].astype(float)
+    return float(n * (n - 1) - (times * (times - 1)).sum()) / 2
+
+
 def _pair_accuracy(y: np.ndarray, predicted: np.ndarray, codes: np.ndarray) -> float:
     """Share of the pairs of different labels in a group that are predicted in order.
 
     A tie of predictions counts half.
     """
+    if len(codes) and (codes == codes[0]).all():
+        return concordance(y, predicted)
     order = np.argsort(codes, kind="stable")
     y, predicted, codes = y[order], predicted[order], codes[order]
     right = pairs = 0.0

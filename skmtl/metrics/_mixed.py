@@ -10,8 +10,20 @@ import numpy as np
 import pandas as pd
 from sklearn.exceptions import UndefinedMetricWarning
 
-from skmtl.metrics._by_kind import KIND_METRICS, KindMetric, metrics_of_kind
-from skmtl.metrics._predictions import final_estimator, task_names_of
+from skmtl._warnings import warn
+from skmtl.metrics._by_kind import (
+    KIND_METRICS,
+    SCORES,
+    KindMetric,
+    metrics_of_kind,
+)
+from skmtl.metrics._gains import Numbers, number_targets
+from skmtl.metrics._predictions import (
+    binary_columns,
+    expected_table,
+    final_estimator,
+    task_names_of,
+)
 from skmtl.metrics._registry import METRICS, Metric
 from skmtl.metrics._validation import (
     Labels,
@@ -23,7 +35,6 @@ from skmtl.metrics._validation import (
 )
 from skmtl.tasks import (
     BinaryTask,
-    RegressionTask,
     Targets,
     TaskKind,
     as_kind,
@@ -207,12 +218,6 @@ def check_finite(predicted: np.ndarray) -> None:
         )
 
 
-def number_targets(y: Any) -> Targets:
-    """Read labels as numbers, about which nothing else is known."""
-    names = task_names(y)
-    return check_targets(y, kinds=[RegressionTask()] * len(names))
-
-
 def above(y: Any, threshold: float) -> pd.DataFrame:
     """Turn numbers into labels, 1 above a threshold and else 0; NaN stays NaN."""
     targets = number_targets(y)
@@ -250,6 +255,70 @@ def columns_of_tasks(values: np.ndarray, kinds: TaskKinds) -> list[np.ndarray]:
     return np.split(values, np.cumsum(widths)[:-1], axis=1)
 
 
+def targets_of(estimator: object, y: object, kinds: list[TaskKind]) -> Targets:
+    """Read labels of a fitted estimator's tasks, in its order."""
+    names = np.array(task_names_of(estimator), dtype=object)
+    targets = check_targets(y, kinds=kinds, tasks=names)
+    if len(targets.names) != len(names):
+        raise ValueError(
+            f"y has {len(targets.names)} columns, but the estimator has the tasks "
+            f"{names.tolist()}."
+        )
+    return replace(targets, names=names)  # columns of an array have numbers only
+
+
+def binary_part(
+    estimator: object, X: object, y: object, kinds: list[TaskKind], who: str
+) -> tuple[Labels, np.ndarray]:
+    """Return labels and probabilities of the binary tasks of a fitted estimator.
+
+    A warning names the tasks that are left out.
+
+    Raises
+    ------
+    ValueError
+        If no task is binary.
+    """
+    numbers = Numbers.of(targets_of(estimator, y, kinds))
+    labels = numbers.binary
+    others = [name for name in numbers.names if name not in labels.names]
+    if not labels.n_tasks:
+        raise ValueError(
+            f"{who} is for binary tasks, but of {others} none is binary. See "
+            "skmtl.metrics.task_report for metrics of other kinds."
+        )
+    warn(f"{who} leaves out the task(s) {others}, which are not binary.")
+    table = expected_table(estimator, X, numbers.names, kinds)
+    return labels, table[:, binary_columns(kinds)]
+
+
+def value_of_score(
+    kind: TaskKind, y: np.ndarray, expected: np.ndarray
+) -> tuple[str, float]:
+    """Name and value of the metric that a kind of task is scored by.
+
+    Parameters
+    ----------
+    kind : TaskKind
+        The kind.
+    y : ndarray of shape (n_samples,)
+        Observed labels, as `Targets` has them.
+    expected : ndarray of shape (n_samples, n_columns)
+        Expected labels.
+    """
+    name = "roc_auc" if kind.metric.startswith("auc") else kind.metric
+    if not len(y) or not kind.has_score(y):
+        return name, np.nan
+    labels, judged = kind.numbers(y), expected[:, 0]
+    if kind.metric == "kappa":
+        labels, judged = y, kind.nearest(judged)
+    elif kind.n_columns > 1:
+        labels, judged = y, expected
+    elif isinstance(kind, BinaryTask):
+        labels = y.astype(np.int64)
+    return name, float(SCORES[kind.metric](labels, judged, **kind.metric_params))
+
+
 def judge_estimator(
     score: KindScore,
     task: str | None,
@@ -261,14 +330,7 @@ def judge_estimator(
     metadata: Mapping[str, Any],
 ) -> tuple[list[str], np.ndarray]:
     """Return names and values of a fitted estimator's tasks that a metric judges."""
-    names = np.array(task_names_of(estimator), dtype=object)
-    targets = check_targets(y, kinds=kinds, tasks=names)
-    if len(targets.names) != len(names):
-        raise ValueError(
-            f"y has {len(targets.names)} columns, but the estimator has the tasks "
-            f"{names.tolist()}."
-        )
-    targets = replace(targets, names=names)  # columns of an array have numbers only
+    targets = targets_of(estimator, y, kinds)
     final, rows = final_estimator(estimator, X)
     values = np.asarray(method_caller(final, "predict_task", rows))
     decided = None

@@ -1,6 +1,6 @@
 """Predictions of a fitted estimator, as scores of its tasks."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,7 +9,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils import Tags
 
 from skmtl.metrics._validation import column_names
-from skmtl.tasks import BinaryTask, TaskKind
+from skmtl.tasks import BinaryTask, TaskKind, TaskKinds, kinds_by_task
 
 
 def _layers(estimator: object) -> Iterator[object]:
@@ -47,59 +47,67 @@ def task_names_of(estimator: object) -> list[str] | None:
     return None
 
 
-def check_binary_tasks(
-    estimator: Any, does: str, instead: str, *, refits: bool = False
-) -> None:
-    """Refuse an estimator with a task that is not binary.
+def kinds_to_read(
+    estimator: object, names: Sequence[str], *, refits: bool = False
+) -> list[TaskKind] | None:
+    """Return the kinds of an estimator's tasks; None if all of them are binary.
 
-    A fitted estimator knows the kinds of its tasks. Where it is not fitted, or a clone
-    is to be fitted, they are read from its parameter `task_kinds`.
+    A fitted estimator knows them. Where it is not fitted, or a clone is to be fitted,
+    they are read from its parameter `task_kinds`.
 
     Parameters
     ----------
     estimator : estimator
         A ranker, or an estimator that contains one: a pipeline, a search, a calibrated
         ranker. All others have binary tasks.
-    does : str
-        What binary tasks are needed for, such as "fuse ranks by".
-    instead : str
-        What to do with other tasks; a sentence.
+    names : sequence of str
+        Names of the tasks, for estimators that are not fitted.
     refits : bool, default=False
         Whether clones of the estimator will be fitted, so that its last fit does not
         count.
-
-    Raises
-    ------
-    ValueError
-        For such an estimator; the message names the first such task.
     """
-    found = _other_task(estimator, refits)
-    if found is not None:
-        raise ValueError(
-            f"{does} probabilities of binary tasks, but {found}. {instead}"
-        )
-
-
-def _other_task(estimator: Any, refits: bool) -> str | None:
-    """Describe a task that is not binary; None if there is none."""
     while estimator is not None:
         # A clone of a frozen estimator keeps its fit.
         refits = refits and not isinstance(estimator, FrozenEstimator)
         kinds = None if refits else getattr(estimator, "task_kinds_", None)
+        if kinds is None and (given := getattr(estimator, "task_kinds", None)):
+            kinds = kinds_by_task(given, names)
         if kinds is not None:
-            for name, kind in zip(estimator.task_names_, kinds, strict=True):
-                if not isinstance(kind, BinaryTask):
-                    return f"task {str(name)!r} is of kind {kind.name}"
-            return None
-        given = getattr(estimator, "task_kinds", None)
-        by_name = given if isinstance(given, Mapping) else {None: given}
-        for name, kind in by_name.items():
-            called = kind.name if isinstance(kind, TaskKind) else kind
-            if called not in (None, BinaryTask.name):
-                which = "task_kinds" if name is None else f"task {str(name)!r}"
-                return f"{which} is of kind {called}"
+            all_binary = all(isinstance(kind, BinaryTask) for kind in kinds)
+            return None if all_binary else list(kinds)
         estimator = _inner(estimator, refits)
     return None
+
+
+def expected_table(
+    estimator: object, X: object, names: Sequence[str], kinds: Sequence[TaskKind]
+) -> np.ndarray:
+    """Expected labels ``(n_samples, n_columns)`` of a fitted estimator's tasks.
+
+    Columns are those of `kinds`. A class that the estimator has not seen has
+    probability 0.
+    """
+    final, rows = final_estimator(estimator, X)
+    if not hasattr(final, "predict_task"):
+        raise TypeError(
+            f"{type(final).__name__} has no predict_task, so the expected labels of "
+            "its tasks are not known. Pass a ranker of skmtl, or a pipeline of one."
+        )
+    table = np.asarray(final.predict_task(rows), dtype=np.float64)
+    found = TaskKinds(final.task_kinds_).column_names(np.array(names, dtype=object))
+    wanted = TaskKinds(kinds).column_names(np.array(names, dtype=object))
+    if found == wanted:
+        return table
+    zeros = np.zeros(len(table))
+    by_name = dict(zip(found, table.T, strict=True))
+    return np.column_stack([by_name.get(name, zeros) for name in wanted])
+
+
+def binary_columns(kinds: Sequence[TaskKind]) -> list[int]:
+    """Columns of expected labels that belong to binary tasks."""
+    starts = np.cumsum([0, *(kind.n_columns for kind in kinds)])
+    pairs = zip(starts, kinds, strict=False)
+    return [int(at) for at, kind in pairs if isinstance(kind, BinaryTask)]
 
 
 def _inner(estimator: Any, refits: bool) -> Any:

@@ -10,18 +10,26 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import UndefinedMetricWarning
 
 from skmtl._sklearn import BaseScorer, uncached_call
+from skmtl.metrics._fused import prepare_fused, ranks_numbers
+from skmtl.metrics._gains import (
+    Numbers,
+    expected_gain,
+    labels_or_numbers,
+    number_targets,
+)
 from skmtl.metrics._mixed import (
     KindScore,
     above,
     judge_estimator,
     kinds_of,
-    number_targets,
     table_of_values,
+    targets_of,
     values_by_task,
 )
 from skmtl.metrics._predictions import (
     TaskPredictions,
     check_same_tasks,
+    final_estimator,
     fuses_tasks,
     task_names_of,
 )
@@ -32,6 +40,7 @@ from skmtl.metrics._validation import (
     require_positive,
 )
 from skmtl.sources.opening import named_columns
+from skmtl.tasks import TaskKinds
 
 AVERAGES: dict[str, Callable[[np.ndarray], float]] = {
     "mean": np.mean,
@@ -144,6 +153,11 @@ class TaskScorer(BaseScorer):
         if kinds is not None:
             given = {"groups": None, "sample_weight": None} | metadata
             metadata = self._metadata(**given)
+            ranks = self._response_of(estimator) == "ranking_score"
+            if ranks or self.params.get("gains") is not None:
+                numbers = Numbers.of(targets_of(estimator, y_true, kinds))
+                score = self._ranking(method_caller, estimator, X, ranks)
+                return self.of_fused(numbers, metadata)(score)
             judged, values = judge_estimator(
                 KindScore(self.metric, self.params),
                 self.task,
@@ -158,8 +172,34 @@ class TaskScorer(BaseScorer):
             return self._reduce(self._sign * values, judged, self._task_weights(judged))
         labels = check_labels(y_true, names)
         predictions = TaskPredictions(estimator, labels.n_tasks)
-        score = method_caller(predictions, self._response_of(estimator), X)
-        return self.evaluate(labels, score, **metadata)
+        predicted = method_caller(predictions, self._response_of(estimator), X)
+        return self.evaluate(labels, predicted, **metadata)
+
+    def _ranking(
+        self,
+        method_caller: MethodCaller,
+        estimator: BaseEstimator,
+        X: object,
+        fused: bool,
+    ) -> np.ndarray:
+        """The fused score, or the expected gain of each row."""
+        if fused:
+            predictions = TaskPredictions(estimator, 0)
+            return np.asarray(method_caller(predictions, "ranking_score", X))
+        final, rows = final_estimator(estimator, X)
+        table = np.asarray(method_caller(final, "predict_task", rows))
+        names = TaskKinds(final.task_kinds_).column_names(final.task_names_)
+        return expected_gain(table, [str(n) for n in names], self.params["gains"])
+
+    def of_fused(
+        self, numbers: Numbers, metadata: Mapping[str, object]
+    ) -> Callable[[np.ndarray], float]:
+        """Return a function from one ranking score to the value of this scorer."""
+        names, values = prepare_fused(
+            self.metric, self.task, self.params, numbers, metadata
+        )
+        weights = self._task_weights(names)
+        return lambda score: self._reduce(self._sign * values(score), names, weights)
 
     def _response_of(self, estimator: BaseEstimator) -> str:
         """Name the method of `TaskPredictions` that returns what is judged."""
@@ -179,7 +219,7 @@ class TaskScorer(BaseScorer):
                 UserWarning,
                 stacklevel=4,
             )
-        ranks = fused and self.metric.ranking
+        ranks = fused and (self.metric.ranking or ranks_numbers(self.metric))
         return responses["decision_function" if ranks else "predict_proba"]
 
     def evaluate(
@@ -202,7 +242,11 @@ class TaskScorer(BaseScorer):
         params = dict(self.params)
         if not self.metric.of_own_function and "threshold" in params:
             y = above(y, cast(float, params.pop("threshold")))
-        labels = check_labels(y)
+        labels = labels_or_numbers(y, params.get("gains"))
+        if isinstance(labels, Numbers):
+            given = self._metadata(groups, sample_weight)
+            gained = self.metric.prepare(labels, **given, **params)
+            return lambda score: float(gained(score)[0])
         if self.metric.ranking:
             require_positive(labels)
         every = labels

@@ -1,6 +1,6 @@
 """Rank metrics of the first places of each group."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from inspect import cleandoc
@@ -8,22 +8,28 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from skmtl.metrics._gains import (
+    Gains,
+    Numbers,
+    expected_gain,
+    gain_of_rows,
+    labels_or_numbers,
+    read_gains,
+)
 from skmtl.metrics._group_roc_auc import Coverage, check_group_weights, group_mean
 from skmtl.metrics._ranking import Ranking
 from skmtl.metrics._validation import (
     Labels,
-    as_numbers,
+    as_float_table,
     check_count,
     check_groups,
-    check_labels,
     check_scores,
+    column_names,
     column_of,
-    named_values,
+    in_order_of_tasks,
     require_positive,
     warn_undefined,
 )
-
-Gains = Mapping[str, float] | Sequence[float] | None
 
 
 @dataclass(frozen=True)
@@ -102,29 +108,15 @@ def check_gains(gains: object, labels: Labels) -> np.ndarray | None:
     """Return gains ``(n_tasks,)`` in the order of the tasks."""
     if gains is None:
         return None
-    gains = named_values(gains)
-    if isinstance(gains, Mapping):
-        for name in gains:
-            # Raises if there is no such task.
-            labels.index(name)
-        gains = [gains.get(name, 0.0) for name in labels.names]
-    values = as_numbers(gains, "gains")
-    if values.shape != (labels.n_tasks,):
-        raise ValueError(
-            f"gains must give one number for each task {labels.names}; got shape "
-            f"{values.shape}."
-        )
-    if not np.isfinite(values).all() or (values < 0).any() or not values.any():
-        raise ValueError(
-            "gains must be finite, not negative and not all zero; got "
-            f"{dict(zip(labels.names, values.tolist(), strict=True))}."
-        )
-    return values
+    of_tasks = {
+        tasks[0]: gain for tasks, gain in read_gains(gains, labels.names).items()
+    }
+    return np.array([of_tasks.get(name, 0.0) for name in labels.names])
 
 
 def prepare_top_k(
     metric: str,
-    labels: Labels,
+    labels: Labels | Numbers,
     groups: object,
     *,
     k: int | None = None,
@@ -139,6 +131,8 @@ def prepare_top_k(
     if k is not None:
         check_count(k, "k", 1)
     check_group_weights(weights)
+    if isinstance(labels, Numbers):
+        return _prepare_gained(metric, labels, groups, k, gains, weights)
     gain = check_gains(gains, labels)
     codes = check_groups(groups, len(labels))
     if gain is None:
@@ -165,6 +159,40 @@ def prepare_top_k(
         covered, rows_covered = zip(*(share for _, share in results), strict=True)
         warn_undefined(metric, mean, names, "no group has a positive label")
         return mean, Coverage(np.concatenate(covered), np.concatenate(rows_covered))
+
+    return values
+
+
+def _prepare_gained(
+    metric: str,
+    numbers: Numbers,
+    groups: object,
+    k: int | None,
+    gains: object,
+    weights: str,
+) -> Callable[[object], tuple[np.ndarray, Coverage]]:
+    """Do what `prepare_top_k` does, for gains that are numbers."""
+    gain, known = gain_of_rows(numbers, gains)
+    codes = check_groups(groups, len(numbers))
+    relevance = Relevance(gain[known], codes[known], k)
+    name = "+".join(" * ".join(tasks) for tasks in read_gains(gains, numbers.names))
+
+    def values(score: object) -> tuple[np.ndarray, Coverage]:
+        fused = as_float_table(score, "score").astype(np.float64, copy=False)
+        if len(fused) != len(known):
+            raise ValueError(f"score has {len(fused)} rows, but y has {len(known)}.")
+        if fused.ndim == 2 and fused.shape[1] == 1 and len(numbers.names) > 1:
+            fused = fused[:, 0]
+        if fused.ndim == 2:
+            fused = in_order_of_tasks(
+                fused, column_names(score), numbers.names, "score"
+            )
+            fused = expected_gain(fused, numbers.names, gains)
+        if not np.isfinite(fused[known]).all():
+            raise ValueError(f"The scores of {name} must be finite.")
+        mean, covered = _mean(metric, relevance, fused[known], weights)
+        warn_undefined(metric, mean, [name], "no group has a positive gain")
+        return mean, covered
 
     return values
 
@@ -198,6 +226,9 @@ gains : mapping or sequence of float, default=None
     Gain of a positive label of each task, by task name or in the order of the
     tasks, such as ``{"click": 1, "cart": 3, "order": 10}``. The gain of a row is
     the sum over its positive labels.
+    Labels may then also be other numbers of at least 0, which are multiplied by the
+    gain, and a key of a mapping may be a tuple of tasks, whose labels are multiplied:
+    ``{("order", "revenue"): 1}`` is the revenue of a row, 0 without an order.
     Tasks that are not named have a gain of zero. A row with a NaN label of a task
     with a gain is left out. None: each task separately, with a gain of 1.
 weights : {"equal", "impressions", "clicks"}, default="equal"
@@ -455,11 +486,14 @@ def _grouped(
     weights: str,
     return_coverage: bool,
 ) -> Any:
-    labels = check_labels(y)
-    require_positive(labels)
+    labels = labels_or_numbers(y, gains)
+    if isinstance(labels, Labels):
+        require_positive(labels)
     values = prepare_top_k(metric, labels, groups, k=k, gains=gains, weights=weights)
     mean, coverage = values(score)
-    scalar = labels.one_dimensional or gains is not None
+    scalar = gains is not None or (
+        isinstance(labels, Labels) and labels.one_dimensional
+    )
 
     def output(values: np.ndarray) -> float | np.ndarray:
         return float(values[0]) if scalar else values

@@ -342,7 +342,8 @@ def _check_values(
 def named_values(values: object) -> Any:
     """Turn a Series into a mapping by its index, unless that only numbers the values.
 
-    The keys of a mapping become strings. Anything else is returned unchanged.
+    The keys of a mapping become strings, or tuples of strings for products of tasks.
+    Anything else is returned unchanged.
     """
     if isinstance(values, pd.Series) and not (
         isinstance(values.index, pd.RangeIndex) and values.index.start == 0
@@ -354,7 +355,10 @@ def named_values(values: object) -> Any:
             )
         values = values.to_dict()
     if isinstance(values, Mapping):
-        return {str(name): value for name, value in values.items()}
+        return {
+            tuple(map(str, name)) if isinstance(name, tuple) else str(name): value
+            for name, value in values.items()
+        }
     return values
 
 

@@ -1,12 +1,13 @@
 """Base of both estimators: delegate to the inner one and fuse what it predicts."""
 
 import warnings
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
 from sklearn.exceptions import DataConversionWarning, NotFittedError
-from sklearn.utils import Tags, get_tags
+from sklearn.utils import RegressorTags, Tags, get_tags
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
@@ -20,23 +21,18 @@ from skmtl._sklearn import (
     check_parameters,
     estimator_has,
 )
-from skmtl._typing import WeightsLike
 from skmtl.metrics import get_task_scorer
+from skmtl.metrics._gains import Numbers
 from skmtl.metrics._predictions import (
     FusesTasks,
-    TaskPredictions,
-    check_binary_tasks,
+    final_estimator,
+    kinds_to_read,
     task_names_of,
 )
 from skmtl.metrics._validation import Labels, labels_of
-from skmtl.output_weights._fusion import (
-    METHODS,
-    check_weights,
-    default_names,
-    transformed,
-    weighted_sum,
-)
-from skmtl.tasks import check_targets
+from skmtl.output_weights._fusion import METHODS, default_names, fuse_columns
+from skmtl.output_weights._terms import TaskColumns
+from skmtl.tasks import TaskKind, check_targets
 
 
 def read_labels(y: object) -> tuple[Labels, Any]:
@@ -60,6 +56,16 @@ def read_labels(y: object) -> tuple[Labels, Any]:
     return labels_of(targets, one_dimensional=True), targets.classes
 
 
+def read_mixed(
+    estimator: BaseEstimator, y: object, kinds: list[TaskKind], *, refits: bool
+) -> Numbers:
+    """Read the labels of tasks that are not all binary, in an estimator's order."""
+    names = None if refits else task_names_of(estimator)
+    targets = check_targets(to_native(y, "y"), kinds=kinds, tasks=names)
+    numbers = Numbers.of(targets)
+    return numbers if names is None else replace(numbers, names=names)
+
+
 def mean_area(y: object, score: object, sample_weight: object) -> float:
     """Return the mean ROC AUC of the tasks, the `score` of the estimators."""
     labels, _ = read_labels(y)
@@ -67,6 +73,22 @@ def mean_area(y: object, score: object, sample_weight: object) -> float:
         labels, score, sample_weight=sample_weight
     )
     return found
+
+
+def tags_of_inner(tags: Tags, inner: Tags) -> Tags:
+    """Make tags those of a regressor where the inner estimator is one.
+
+    Cross-validation must not look for classes in numbers.
+    """
+    if inner.estimator_type == "regressor":
+        tags.estimator_type = "regressor"
+        tags.classifier_tags, tags.regressor_tags = None, RegressorTags()
+    return tags
+
+
+def _final_has(owner: "BaseOutputWeights", method: str) -> bool:
+    inner = getattr(owner, "estimator_", owner.estimator)
+    return hasattr(final_estimator(inner)[0], method)
 
 
 def fit_router(owner: BaseEstimator) -> MetadataRouter:
@@ -84,53 +106,13 @@ def fit_router(owner: BaseEstimator) -> MetadataRouter:
     return router
 
 
-def task_table(estimator: BaseEstimator, X: object, n_tasks: int) -> np.ndarray:
-    """Probabilities ``(n_samples, n_tasks)`` of a fitted classifier."""
-    if n_tasks == 1:
-        proba = estimator.predict_proba(X)
-        proba = np.asarray(proba[0] if isinstance(proba, list) else proba)
-        if proba.ndim != 2 or not proba.shape[1]:
-            raise ValueError(
-                f"{type(estimator).__name__}.predict_proba gives shape {proba.shape}. "
-                "It must return a column for each class."
-            )
-        return proba[:, -1:].astype(np.float64)
-    table = np.asarray(TaskPredictions(estimator, n_tasks).task_probabilities(X))
-    if table.ndim != 2 or table.shape[1] != n_tasks:
-        raise ValueError(
-            f"{type(estimator).__name__}.predict_proba gives shape {table.shape}, but "
-            f"there are {n_tasks} tasks. It must return a probability for each task."
-        )
-    return table.astype(np.float64)
-
-
-def check_can_fuse(
-    estimator: BaseEstimator, who: BaseEstimator, *, refits: bool = False
-) -> None:
-    """Raise if not all tasks of an estimator are binary, or it has no probabilities.
-
-    Raises
-    ------
-    ValueError
-        For such an estimator.
-    """
-    check_binary_tasks(
-        estimator,
-        f"{type(who).__name__} fuses",
-        "Fuse expected values by skmtl.fuse(ranker.predict_task(X), weights), which "
-        "takes products of tasks too, such as {('order', 'revenue'): 1}.",
-        refits=refits,
-    )
-    check_has_probabilities(estimator, who, refits=refits)
-
-
 def check_has_probabilities(
     estimator: BaseEstimator, who: BaseEstimator, *, refits: bool
 ) -> None:
     """Raise scikit-learn's error for parameters if there is no ``predict_proba``.
 
-    A ranker with a task without classes has none, but an error about the task is more
-    helpful. So this is called once the tasks are known to be binary.
+    A ranker with a task without classes has none, so this is called once the tasks are
+    known to be binary.
     """
     if refits and hasattr(estimator, "get_params"):
         estimator = clone(estimator)  # the methods of a last fit do not count
@@ -162,14 +144,13 @@ class BaseOutputWeights(
         check_is_fitted(self, "estimator_")
         return None
 
-    def _set_inner(self, fitted: object, labels: Labels) -> None:
+    def _set_inner(self, fitted: object, names: list[str]) -> None:
         """Keep the fitted inner estimator, if there is one, and the task names."""
         if fitted is None:
             # Of an earlier fit.
             self.__dict__.pop("estimator_", None)
         else:
             self.estimator_ = fitted
-        names = task_names_of(fitted) or labels.names
         self.task_names_ = np.array(names, dtype=object)
         for name in ("n_features_in_", "feature_names_in_"):
             if hasattr(fitted, name):
@@ -185,8 +166,19 @@ class BaseOutputWeights(
         classes = inner.classes_
         return default_names(len(classes) if isinstance(classes, list) else 1)
 
-    def _output_weights(self, names: list[str]) -> WeightsLike:
+    def _output_weights(self, columns: TaskColumns) -> object:
+        """Return weights of these columns, in a form that `fuse` takes."""
         raise NotImplementedError
+
+    @property
+    def task_kinds_(self) -> list[TaskKind]:
+        """Kinds of the tasks of the inner estimator, if it has them."""
+        try:
+            final, _ = final_estimator(self._inner())
+        except NotFittedError as error:
+            raise AttributeError("The inner estimator is not fitted yet.") from error
+        kinds: list[TaskKind] = final.task_kinds_
+        return kinds
 
     @property
     def classes_(self) -> Any:
@@ -262,8 +254,25 @@ class BaseOutputWeights(
         """
         return self._inner().predict_task_proba(X)
 
+    @available_if(lambda self: _final_has(self, "predict_task"))
+    def predict_task(self, X: object) -> Any:
+        """Estimate the expected label of every task.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_samples, n_features)
+            The table.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_columns)
+            As the inner estimator gives it.
+        """
+        final, rows = final_estimator(self._inner(), X)
+        return final.predict_task(rows)
+
     def decision_function(self, X: object) -> np.ndarray:
-        """Fuse the probabilities of the tasks into one ranking score.
+        """Fuse the predictions of the tasks into one ranking score.
 
         Parameters
         ----------
@@ -278,18 +287,22 @@ class BaseOutputWeights(
             where ``predict`` is.
         """
         inner, names = self._inner(), self._names()
-        check_can_fuse(inner, self)
-        weights = check_weights(self._output_weights(names), names)
-        table = task_table(inner, X, len(names))
-        score = weighted_sum(transformed(table, self.method, names), weights)
-        if len(names) == 1 and self.method != "rank":
-            score -= (
-                weights[0] * transformed(np.full((1, 1), 0.5), self.method, names)[0]
-            )
+        kinds = kinds_to_read(inner, names)
+        if kinds is None:
+            check_has_probabilities(inner, self, refits=False)
+        columns = TaskColumns(names, kinds)
+        weights = self._output_weights(columns)
+        score = fuse_columns(columns.of(inner, X), columns.names, weights, self.method)
+        if len(names) == 1 and kinds is None and self.method != "rank":
+            half = np.full((1, 1), 0.5)
+            score -= fuse_columns(half, names, weights, self.method)
         return score
 
     def score(self, X: object, y: object, sample_weight: object = None) -> float:
         """Return the ROC AUC of the fused score, averaged over the tasks.
+
+        Of a task with numbers it is the share of the pairs of rows with different
+        labels that the score puts in order, which for two labels is the ROC AUC.
 
         Parameters
         ----------
@@ -298,14 +311,23 @@ class BaseOutputWeights(
         y : array-like of shape (n_samples,) or (n_samples, n_tasks)
             Labels; NaN where not observed.
         sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the rows.
+            Weights of the rows, if all tasks are binary.
 
         Returns
         -------
         float
             The mean area.
         """
-        return mean_area(y, self.decision_function(X), sample_weight)
+        inner = self._inner()
+        kinds = kinds_to_read(inner, self._names())
+        if kinds is None:
+            return mean_area(y, self.decision_function(X), sample_weight)
+        if sample_weight is not None:
+            raise ValueError("sample_weight needs tasks that are all binary.")
+        numbers = read_mixed(inner, y, kinds, refits=False)
+        scorer = get_task_scorer("pair_accuracy")
+        found: float = scorer.of_fused(numbers, {})(self.decision_function(X))
+        return found
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
@@ -317,7 +339,7 @@ class BaseOutputWeights(
         tags.target_tags.multi_output = False
         tags.target_tags.single_output = True
         tags.input_tags = inner.input_tags
-        return tags
+        return tags_of_inner(tags, inner)
 
     def _sk_visual_block_(self) -> VisualBlock:
         estimator = getattr(self, "estimator_", self.estimator)

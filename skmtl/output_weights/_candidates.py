@@ -9,7 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from skmtl._typing import ColumnName
-from skmtl.metrics._validation import as_numbers, column_names, in_order_of_tasks
+from skmtl.metrics._gains import term_name
+from skmtl.metrics._validation import (
+    as_numbers,
+    column_names,
+    in_order_of_tasks,
+    named_values,
+)
 from skmtl.output_weights._fusion import check_values
 
 # Points per axis, the values of each task's axis, or the points themselves.
@@ -82,8 +88,8 @@ def _axes(
     weights: Mapping[ColumnName, object], names: Sequence[str]
 ) -> list[np.ndarray]:
     given = {
-        str(name): np.atleast_1d(as_numbers(v, f"The weights of task {name!r}"))
-        for name, v in weights.items()
+        term_name(name): np.atleast_1d(as_numbers(v, f"The weights of task {name!r}"))
+        for name, v in named_values(weights).items()
     }
     if sorted(given) != sorted(names):
         raise ValueError(
@@ -103,11 +109,14 @@ def _product(axes: Sequence[np.ndarray]) -> np.ndarray:
 def directions(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Find the first point of each direction, and the direction of each point.
 
-    Points that differ only in scale rank alike. They are recognized by their ratio to
-    the largest weight, up to 12 digits.
+    Points that differ only in scale rank alike. They are recognized by their ratios to
+    the largest weight, up to 12 digits of the largest ratio of each task.
     """
     # Adding 0.0 turns -0.0 into 0.0, which `unique` would otherwise keep apart.
-    scaled = np.round(points / points.max(axis=1, keepdims=True), 12) + 0.0
+    scaled = points / points.max(axis=1, keepdims=True)
+    # Relative to the largest of each column: terms may be of very different size.
+    scaled = np.round(scaled / np.where(points.any(axis=0), scaled.max(axis=0), 1), 12)
+    scaled += 0.0
     _, first, inverse = np.unique(
         scaled, axis=0, return_index=True, return_inverse=True
     )

@@ -12,14 +12,18 @@ from sklearn.utils.metadata_routing import (
 
 from skmtl._sklearn import _fit_context, _routing_enabled
 from skmtl._typing import WeightsLike
+from skmtl.metrics._predictions import kinds_to_read, task_names_of
 from skmtl.metrics._validation import named_values
 from skmtl.output_weights._base import (
     BaseOutputWeights,
-    check_can_fuse,
+    check_has_probabilities,
     fit_router,
     read_labels,
+    read_mixed,
 )
-from skmtl.output_weights._fusion import check_weights
+from skmtl.output_weights._fusion import fuse_columns
+from skmtl.output_weights._terms import TaskColumns
+from skmtl.tasks import task_names
 
 
 class FixedOutputWeights(BaseOutputWeights):
@@ -27,12 +31,15 @@ class FixedOutputWeights(BaseOutputWeights):
 
     Parameters
     ----------
-    estimator : estimator with ``predict_proba``
+    estimator : estimator with ``predict_proba``, or a ranker with other tasks
         A multioutput classifier: a ranker of this package, a scikit-learn classifier
         that takes a table of labels, ``MultiOutputClassifier``, or a pipeline of one.
         If it is already fitted, this estimator can be used without `fit`.
     weights : array-like of shape (n_tasks,) or mapping, default=None
-        Output weights, by task if a mapping, see :func:`fuse`; None: all equal.
+        Output weights, by task if a mapping, see :func:`fuse`; None: all equal. If some
+        tasks are not binary, weights multiply the columns of ``predict_task``, and keys
+        of a mapping may be tuples of tasks, whose columns are multiplied. None then
+        needs another `method` than "sum", since the columns have different units.
     method : {"sum", "product", "rank", "logit"}, default="sum"
         How to fuse, see :func:`fuse`.
 
@@ -92,7 +99,8 @@ class FixedOutputWeights(BaseOutputWeights):
         X : array-like or DataFrame of shape (n_samples, n_features)
             The table.
         y : array-like of shape (n_samples,) or (n_samples, n_tasks)
-            Labels: 1, 0, or NaN where the inner estimator accepts it.
+            Labels: 1, 0, or NaN where the inner estimator accepts it; or of the kinds
+            of tasks of a ranker.
         **params : dict
             Parameters of the inner estimator's ``fit``; with metadata routing, those
             that it requests.
@@ -105,26 +113,44 @@ class FixedOutputWeights(BaseOutputWeights):
         Raises
         ------
         ValueError
-            If labels or weights are not valid, or a task is not binary; then nothing
-            is fitted.
+            If labels or weights are not valid; if that is known beforehand, nothing is
+            fitted.
         """
-        check_can_fuse(self.estimator, self, refits=True)
-        labels, _ = read_labels(y)
+        names = task_names(y)
+        kinds = kinds_to_read(self.estimator, names, refits=True)
+        if kinds is None:
+            check_has_probabilities(self.estimator, self, refits=True)
+            names = read_labels(y)[0].names
+        else:
+            numbers = read_mixed(self.estimator, y, kinds, refits=True)
+            names, kinds = numbers.names, numbers.kinds
         # Weights by name are checked later: the fitted inner estimator names the tasks.
         if not isinstance(named_values(self.weights), Mapping):
-            self._output_weights_checked(labels.names)
+            self._check_weights(TaskColumns(names, kinds))
         if _routing_enabled():
             params = process_routing(self, "fit", **params).estimator.fit
         fitted = clone(self.estimator).fit(X, y, **params)
-        self._set_inner(fitted, labels)
-        self._output_weights_checked(list(self.task_names_))
+        names = task_names_of(fitted) or names
+        self._check_weights(TaskColumns(names, kinds_to_read(fitted, names)))
+        self._set_inner(fitted, names)
         return self
 
-    def _output_weights(self, names: list[str]) -> WeightsLike:
-        return np.ones(len(names)) if self.weights is None else self.weights
+    def _output_weights(self, columns: TaskColumns) -> object:
+        if self.weights is not None:
+            return self.weights
+        if columns.kinds is not None and self.method == "sum":
+            named = dict.fromkeys(columns.names, 1)
+            raise ValueError(
+                f"weights=None adds the predictions of the tasks {columns.tasks}, "
+                "which are of several kinds and have different units. Pass weights, "
+                f"such as weights={named}, or method='rank'."
+            )
+        return dict.fromkeys(columns.default_terms(), 1.0)
 
-    def _output_weights_checked(self, names: list[str]) -> np.ndarray:
-        return check_weights(self._output_weights(names), names)
+    def _check_weights(self, columns: TaskColumns) -> None:
+        """Raise for weights that do not fit the columns."""
+        one_row = np.full((1, len(columns.names)), 0.5)
+        fuse_columns(one_row, columns.names, self._output_weights(columns), "rank")
 
     def get_metadata_routing(self) -> MetadataRouter:
         """Return the routing of metadata to the inner estimator.

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from scipy.stats import rankdata
 
+from skmtl.metrics._gains import term_name
 from skmtl.metrics._validation import (
     as_float_table,
     as_numbers,
@@ -12,6 +13,7 @@ from skmtl.metrics._validation import (
     named_values,
     positive_columns,
 )
+from skmtl.output_weights._terms import Terms, read_terms
 
 # A sum of weights beyond these overflows in a fused score, whose logits reach 709, or
 # leaves no digits for the probabilities.
@@ -32,9 +34,9 @@ def fuse(proba: object, weights: object, method: str = "sum") -> np.ndarray:
         Output weights: finite, at least 0, not all 0; only their ratios matter for a
         ranking. A mapping, or a Series with the tasks as index, is matched to the
         columns of a DataFrame, else to ``"0"``, ``"1"``, …; tasks that it leaves out
-        weigh 0. With method="sum" a key of a mapping may also be a tuple of tasks,
-        whose columns are multiplied: ``{"click": 0.1, ("order", "revenue"): 1}`` adds
-        the expected revenue of an impression, where the revenue is that of an order.
+        weigh 0. A key of a mapping may also be a tuple of tasks, whose columns are
+        multiplied: ``{"click": 0.1, ("order", "revenue"): 1}`` adds the expected
+        revenue of an impression, where the revenue is that of an order.
     method : {"sum", "product", "rank", "logit"}, default="sum"
         "sum" is ``Σ w p``; "product" is ``Σ w log p``, which ranks as the product of
         the powers ``p^w``; "rank" is ``Σ w r`` with ``r`` the rank of a row in its
@@ -50,8 +52,8 @@ def fuse(proba: object, weights: object, method: str = "sum") -> np.ndarray:
     ------
     ValueError
         If weights are negative, not finite, all zero, beyond what float64 sums can
-        hold, or not one for each task, or if probabilities are not finite, or outside
-        [0, 1] for "product" and "logit".
+        hold, or not one for each task, or if predictions are not finite, or below 0 for
+        "product", or outside [0, 1] for "logit".
 
     See Also
     --------
@@ -82,43 +84,29 @@ def fuse(proba: object, weights: object, method: str = "sum") -> np.ndarray:
     array([1. , 1.6])
     """
     table, names = as_table(proba)
-    table, names, weights = with_products(table, names, weights, method)
-    return weighted_sum(
-        transformed(table, method, names), check_weights(weights, names)
-    )
+    return fuse_columns(table, names, weights, method)
 
 
-def with_products(
-    table: np.ndarray, names: list[str], weights: object, method: str
-) -> tuple[np.ndarray, list[str], object]:
-    """Add a column for each product that a mapping of weights names by a tuple."""
-    if not isinstance(weights, Mapping) or not any(
-        isinstance(key, tuple) for key in weights
-    ):
-        return table, names, weights
-    if method != "sum":
-        raise ValueError(
-            f"Products of tasks are summed as they are; got method={method!r}. Use "
-            "method='sum', or give each task its own weight."
-        )
-    found: dict[str, float] = {}
-    columns, every = [table], list(names)
-    for key, weight in weights.items():
-        if not isinstance(key, tuple):
-            found[str(key)] = weight
-            continue
-        tasks = [str(task) for task in key]
-        unknown = [task for task in tasks if task not in names]
-        if unknown:
-            raise ValueError(
-                f"weights name the unknown task {unknown[0]!r}; the tasks are {names}."
-            )
-        product = table[:, [names.index(task) for task in tasks]].prod(axis=1)
-        name = " * ".join(tasks)
-        columns.append(product[:, None])
-        every.append(name)
-        found[name] = weight
-    return np.hstack(columns), every, found
+def fuse_columns(
+    table: np.ndarray, names: Sequence[str], weights: object, method: str
+) -> np.ndarray:
+    """Fuse columns, and the products of columns that a mapping of weights names."""
+    terms, found = weighted_terms(weights, names)
+    return weighted_sum(transformed(terms.of(table), method, terms.names), found)
+
+
+def weighted_terms(weights: object, names: Sequence[str]) -> tuple[Terms, np.ndarray]:
+    """Return the terms that weights multiply, and their weights ``(n_terms,)``."""
+    weights = named_values(weights)
+    terms = read_terms(names, names, "columns")
+    if isinstance(weights, Mapping):
+        # Only what is named: others, such as a revenue, may not suit the method.
+        read_terms(weights, names, "weights")
+        products = [key for key in weights if isinstance(key, tuple)]
+        chosen = [name for name in names if name in weights] + products
+        terms = read_terms(chosen or names, names, "weights")
+        weights = {term_name(key): weight for key, weight in weights.items()}
+    return terms, check_weights(weights, terms.names)
 
 
 def as_table(proba: object) -> tuple[np.ndarray, list[str]]:
@@ -199,13 +187,17 @@ def transformed(table: np.ndarray, method: str, names: Sequence[str]) -> np.ndar
     """Return what the weights multiply, ``(n_tasks, n_samples)``, rows contiguous."""
     check_method(method)
     bad = ~np.isfinite(table)
-    if method in ("product", "logit"):
+    wanted = "be finite"
+    if method == "product":
+        bad |= table < 0
+        wanted = "be finite and at least 0"
+    elif method == "logit":
         bad |= (table < 0) | (table > 1)
+        wanted = "lie between 0 and 1"
     if bad.any():
         row, task = np.argwhere(bad)[0]
-        wanted = "be finite" if method in ("sum", "rank") else "lie between 0 and 1"
         raise ValueError(
-            f"The probability of task {names[task]!r} must {wanted} for "
+            f"The prediction of task {names[task]!r} must {wanted} for "
             f"method={method!r}; found {table[row, task]} at row {row}."
         )
     # Each task in one stretch of memory, which `weighted_sum` reads from end to end.

@@ -10,24 +10,39 @@ from time import perf_counter
 import numpy as np
 from sklearn.base import BaseEstimator, clone
 from sklearn.exceptions import FitFailedWarning, NotFittedError
-from sklearn.model_selection import ShuffleSplit, StratifiedShuffleSplit, check_cv
+from sklearn.model_selection import (
+    KFold,
+    ShuffleSplit,
+    StratifiedShuffleSplit,
+    check_cv,
+)
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
 from skmtl._sklearn import CallbackContext, params_of_rows, rows_of
 from skmtl._typing import RandomStateLike, Splitter
+from skmtl.metrics._gains import Numbers
 from skmtl.metrics._validation import Labels
 from skmtl.model_selection import MultiTaskStratifiedKFold
-from skmtl.output_weights._base import task_table
+from skmtl.output_weights._terms import TaskColumns
 
 
 def find_splitter(
-    cv: object, y: object, labels: Labels, random_state: RandomStateLike
+    cv: object,
+    y: object,
+    labels: Labels,
+    random_state: RandomStateLike,
+    *,
+    mixed: bool = False,
 ) -> Splitter | None:
-    """Return a splitter; None for a fitted estimator."""
+    """Return a splitter; None for a fitted estimator.
+
+    If tasks are `mixed`, `labels` are those of the binary ones, of which there may be
+    none.
+    """
     if isinstance(cv, str):
         return None
-    one = labels.one_dimensional or labels.n_tasks == 1
+    one = not mixed and (labels.one_dimensional or labels.n_tasks == 1)
     complete = labels.observed is None
     if isinstance(cv, Real) and not isinstance(cv, Integral):
         # scikit-learn stratifies by one column of labels, all of them observed.
@@ -41,9 +56,18 @@ def find_splitter(
                 f"cv={cv} asks for {n_splits} folds of {len(labels)} rows. Use fewer "
                 "folds, or more rows."
             )
+        if mixed and not labels.positive.any():
+            return KFold(n_splits)
         if not (one and complete):
             return MultiTaskStratifiedKFold(n_splits)
     return check_cv(cv, y=y if one and complete else None, classifier=one and complete)
+
+
+def labels_to_split(splitter: Splitter, y: object, numbers: Numbers | None) -> object:
+    """Return the `y` that a splitter gets: all tasks, or those that it can read."""
+    if numbers is None or not isinstance(splitter, MultiTaskStratifiedKFold):
+        return y
+    return numbers.binary_table
 
 
 def without_routing(
@@ -70,8 +94,9 @@ class HeldOut:
     ----------
     rows : ndarray of shape (n_rows,)
         Their indices.
-    proba : ndarray of shape (n_rows, n_tasks), or None
-        Their probabilities; None if the fit of the fold failed.
+    proba : ndarray of shape (n_rows, n_columns), or None
+        Their probabilities, or expected labels if not all tasks are binary; None if the
+        fit of the fold failed.
     estimator : estimator
         The estimator of the fold.
     fit_time, score_time : float
@@ -86,7 +111,7 @@ class HeldOut:
 
 
 def predict_prefit(
-    estimator: BaseEstimator, X: object, n_tasks: int, n: int
+    estimator: BaseEstimator, X: object, columns: TaskColumns, n: int
 ) -> list[HeldOut]:
     """Predict all rows by an estimator that is already fitted."""
     try:
@@ -96,7 +121,7 @@ def predict_prefit(
             "cv='prefit' needs a fitted estimator: fit it on other rows first."
         ) from error
     start = perf_counter()
-    table = task_table(estimator, X, n_tasks)
+    table = columns.of(estimator, X)
     seconds = perf_counter() - start
     return [HeldOut(np.arange(n), table, estimator, score_time=seconds)]
 
@@ -109,8 +134,8 @@ class FoldFits:
     ----------
     estimator : estimator
         The inner estimator; each fold fits a clone.
-    n_tasks : int
-        Number of tasks.
+    columns : TaskColumns
+        What to predict.
     params : mapping
         Parameters of ``fit``; those with an entry for each row are split too.
     error_score : float or "raise"
@@ -120,7 +145,7 @@ class FoldFits:
     """
 
     estimator: BaseEstimator
-    n_tasks: int
+    columns: TaskColumns
     params: Mapping[str, object]
     error_score: float | str
     owner: BaseEstimator
@@ -169,7 +194,7 @@ class FoldFits:
             )
             return HeldOut(np.asarray(test), None, None, perf_counter() - start)
         fitted = perf_counter()
-        table = task_table(estimator, rows_of(X, test), self.n_tasks)
+        table = self.columns.of(estimator, rows_of(X, test))
         return HeldOut(
             np.asarray(test), table, estimator, fitted - start, perf_counter() - fitted
         )

@@ -8,16 +8,23 @@ from typing import Any, TypeVar
 
 import numpy as np
 from joblib import Parallel, delayed, effective_n_jobs
+from sklearn.base import BaseEstimator
 from sklearn.exceptions import UndefinedMetricWarning
 
 from skmtl._sklearn import rows_of
 from skmtl._typing import AnyArray
+from skmtl.metrics._gains import Numbers
 from skmtl.metrics._roc_auc import prepare_roc_auc
 from skmtl.metrics._task_scorer import AVERAGES, TaskScorer
 from skmtl.metrics._validation import Labels, check_groups
 from skmtl.output_weights._fusion import weighted_sum
 from skmtl.output_weights._rare_auc import RareAuc
-from skmtl.output_weights._scoring import EstimatorScorer, FusedPredictions
+from skmtl.output_weights._scoring import (
+    EstimatorScorer,
+    FusedExpected,
+    FusedPredictions,
+)
+from skmtl.output_weights._terms import TaskColumns
 
 RARE = 0.03  # up to this ratio of positives to negatives, `RareAuc` beats one sort
 Item = TypeVar("Item")
@@ -27,24 +34,27 @@ Score = Callable[[np.ndarray], float]
 
 @dataclass(frozen=True)
 class Fold:
-    """Rows that judge: transformed probabilities, labels, and metadata of metrics.
+    """Rows that judge: transformed terms, labels, and metadata of metrics.
 
     Attributes
     ----------
-    columns : ndarray of shape (n_tasks, n_samples)
+    columns : ndarray of shape (n_terms, n_samples)
         What the weights multiply.
     labels : Labels
-        Labels of the rows.
+        Labels of the binary tasks.
     metadata : mapping of mappings
         Groups and weights of the rows, by metric.
     given : GivenRows or None
         The rows as they were passed to the search, if a scorer needs them.
+    numbers : Numbers or None
+        Labels of all tasks, if not all are binary.
     """
 
     columns: np.ndarray
     labels: Labels
     metadata: Mapping[str, Mapping[str, np.ndarray]]
     given: "GivenRows | None" = None
+    numbers: Numbers | None = None
 
     def group_codes(self, metric: str) -> np.ndarray | None:
         """Codes of the groups that a metric gets, if any."""
@@ -57,9 +67,9 @@ class Fold:
             for metric, given in self.metadata.items()
         }
         given = None if self.given is None else self.given.take(rows)
-        return Fold(
-            self.columns[:, rows], rows_of_labels(self.labels, rows), metadata, given
-        )
+        numbers = None if self.numbers is None else self.numbers.take(rows)
+        labels = rows_of_labels(self.labels, rows)
+        return Fold(self.columns[:, rows], labels, metadata, given, numbers)
 
 
 @dataclass(frozen=True)
@@ -69,16 +79,22 @@ class GivenRows:
     X: object
     y: object
     proba: np.ndarray
-    classes: AnyArray | list[AnyArray]
+    classes: AnyArray | list[AnyArray] | None
+    columns: TaskColumns
 
     def take(self, rows: np.ndarray) -> "GivenRows":
         X, y = rows_of(self.X, rows), rows_of(self.y, rows)
-        return GivenRows(X, y, self.proba[rows], self.classes)
+        return replace(self, X=X, y=y, proba=self.proba[rows])
 
     def judge(
         self, scorer: EstimatorScorer, score: np.ndarray, names: Sequence[str]
     ) -> float:
-        stand_in = FusedPredictions(score, self.proba, self.classes, np.array(names))
+        stand_in: BaseEstimator = FusedExpected(score, self.proba, self.columns)
+        if self.columns.kinds is None:
+            assert self.classes is not None
+            stand_in = FusedPredictions(
+                score, self.proba, self.classes, np.array(names)
+            )
         return scorer.of_estimator(stand_in, self.X, self.y)
 
 
@@ -113,12 +129,24 @@ class AucTerms:
         return np.full(n, 1 / n) if self.average == "mean" else None
 
 
+def only_binary(scorer: TaskScorer, labels: Labels) -> bool:
+    """Whether a metric judges binary tasks alone, whose labels these are."""
+    return (
+        scorer.metric.ranking
+        and scorer.params.get("threshold") is None
+        and scorer.params.get("gains") is None
+        and (scorer.task is None or scorer.task in labels.names)
+    )
+
+
 def auc_terms(name: str, scorer: TaskScorer, fold: Fold) -> AucTerms | None:
     """Express a metric by the areas of tasks; None if that is not possible."""
     # Weights of rows are not in the counts of pairs.
     if scorer.metric.name != "auc" or fold.metadata.get(name):
         return None
     labels = fold.labels
+    if fold.numbers is not None and not only_binary(scorer, labels):
+        return None
     given = scorer._task_weights(labels.names)
     if scorer.task is not None:
         used = [labels.index(scorer.task)]
@@ -179,9 +207,12 @@ def prepare_other(name: str, scorer: TaskScorer, fold: Fold) -> Score:
     if isinstance(scorer, EstimatorScorer):
         assert fold.given is not None
         return partial(_judge_given, fold.given, scorer, fold.labels.names)
+    metadata = fold.metadata.get(name, {})
+    if fold.numbers is not None and not only_binary(scorer, fold.labels):
+        return scorer.of_fused(fold.numbers, metadata)
     if not fold.labels.positive.any():
         return lambda score: np.nan
-    score_of: Score = scorer.prepare(fold.labels, **fold.metadata.get(name, {}))
+    score_of: Score = scorer.prepare(fold.labels, **metadata)
     return score_of
 
 

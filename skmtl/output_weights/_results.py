@@ -6,9 +6,11 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from scipy.stats import rankdata
 from sklearn.exceptions import UndefinedMetricWarning
 
+from skmtl.metrics._gains import Term, term_name
 from skmtl.metrics._task_scorer import TaskScorer
 from skmtl.output_weights._fusion import weighted_sum
 from skmtl.output_weights._objective import Fold, FoldObjective, fold_mean
@@ -16,7 +18,7 @@ from skmtl.output_weights._objective import Fold, FoldObjective, fold_mean
 
 def results_table(
     points: np.ndarray,
-    names: Sequence[str],
+    terms: Sequence[Term],
     scores: np.ndarray,
     metrics: Sequence[str],
     times: Mapping[str, np.ndarray],
@@ -30,9 +32,9 @@ def results_table(
     for name, seconds in times.items():
         table[f"mean_{name}"] = np.full(len(points), seconds.mean())
         table[f"std_{name}"] = np.full(len(points), seconds.std())
-    for name, column in zip(names, points.T, strict=True):
-        table[f"param_{name}"] = np.ma.MaskedArray(column.copy(), mask=False)
-    table["params"] = [as_params(point, names) for point in points]
+    for term, column in zip(terms, points.T, strict=True):
+        table[f"param_{term_name(term)}"] = np.ma.MaskedArray(column.copy(), mask=False)
+    table["params"] = [as_params(point, terms) for point in points]
     for m, metric in enumerate(metrics):
         values = scores[:, :, m]
         for fold in range(values.shape[1]):
@@ -47,8 +49,8 @@ def results_table(
     return table
 
 
-def as_params(point: np.ndarray, names: Sequence[str]) -> dict[str, float]:
-    return {name: float(w) for name, w in zip(names, point, strict=True)}
+def as_params(point: np.ndarray, terms: Sequence[Term]) -> dict[Term, float]:
+    return {term: float(w) for term, w in zip(terms, point, strict=True)}
 
 
 def pareto_front(scores: np.ndarray) -> np.ndarray:
@@ -97,6 +99,34 @@ def resampled(
                 values.append([objective(one)[0] for one in unit])
         out[draw] = fold_mean(np.array(values).T)
     return out
+
+
+def intervals_table(
+    value: np.ndarray, drawn: np.ndarray, terms: Sequence[Term], level: float
+) -> pd.DataFrame:
+    """Make the table of `bootstrap_intervals`.
+
+    Parameters
+    ----------
+    value : ndarray of shape (n_contenders,)
+        Scores of the best weights, of equal ones, and of each single term.
+    drawn : ndarray of shape (n_resamples, n_contenders)
+        The same on resamples.
+    terms : sequence of str or tuple of str
+        The terms.
+    level : float
+        Confidence level.
+    """
+    single = 2 + int(np.argmax(value[2:]))
+    rows = {"best": (value[0], drawn[:, 0])}
+    others = {"best single task": single, "equal weights": 1}
+    others |= {term_name(term): 2 + t for t, term in enumerate(terms)}
+    for name, other in others.items():
+        margin = drawn[:, 0] - drawn[:, other]
+        rows[f"best - {name}"] = (value[0] - value[other], margin)
+    ends = [(1 - level) / 2, (1 + level) / 2]
+    table = [[v, *np.nanquantile(d, ends)] for v, d in rows.values()]
+    return pd.DataFrame(table, index=list(rows), columns=["value", "low", "high"])
 
 
 def _draw(

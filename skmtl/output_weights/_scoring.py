@@ -13,9 +13,11 @@ from skmtl._containers import n_rows_of
 from skmtl._sklearn import BaseScorer, scorer_parts
 from skmtl._typing import AnyArray, ObjectArray
 from skmtl.metrics import get_task_scorer, get_task_scorer_names, make_task_scorer
+from skmtl.metrics._fused import ranks_numbers
 from skmtl.metrics._predictions import FusesTasks
 from skmtl.metrics._registry import Metric, function_name
 from skmtl.metrics._task_scorer import TaskScorer
+from skmtl.output_weights._terms import TaskColumns
 
 THRESHOLD = "decision_function"
 
@@ -40,21 +42,42 @@ class FusedPredictions(FusesTasks, ClassifierMixin, BaseEstimator):
         self.task_names_ = task_names_
 
     def decision_function(self, X: object) -> np.ndarray:
-        return self._checked(X, self.score_of_rows)
+        return check_same_rows(X, self.score_of_rows)
 
     def predict_proba(self, X: object) -> np.ndarray | list[np.ndarray]:
-        both = [np.column_stack([1 - p, p]) for p in self._checked(X, self.proba).T]
+        proba = check_same_rows(X, self.proba)
+        both = [np.column_stack([1 - p, p]) for p in proba.T]
         return both if isinstance(self.classes_, list) else both[0]
 
-    def _checked(self, X: object, of_rows: np.ndarray) -> np.ndarray:
-        n = n_rows_of(X)
-        if n != len(of_rows):
-            raise ValueError(
-                f"A scorer in a search of output weights must score the "
-                f"{len(of_rows)} rows that it gets; it asked for {n} rows. Predictions "
-                "are made once for each fold."
-            )
-        return of_rows
+
+def check_same_rows(X: object, of_rows: np.ndarray) -> np.ndarray:
+    """Return predictions of a fold's rows, if as many are asked for."""
+    n = n_rows_of(X)
+    if n != len(of_rows):
+        raise ValueError(
+            f"A scorer in a search of output weights must score the {len(of_rows)} "
+            f"rows that it gets; it asked for {n} rows. Predictions are made once for "
+            "each fold."
+        )
+    return of_rows
+
+
+class FusedExpected(FusesTasks, BaseEstimator):
+    """As `FusedPredictions`, for tasks that are not all binary."""
+
+    def __init__(
+        self, score: np.ndarray, table: np.ndarray, columns: TaskColumns
+    ) -> None:
+        self.score_of_rows = score
+        self.table = table
+        self.task_names_ = np.array(columns.tasks, dtype=object)
+        self.task_kinds_ = columns.kinds
+
+    def decision_function(self, X: object) -> np.ndarray:
+        return check_same_rows(X, self.score_of_rows)
+
+    def predict_task(self, X: object) -> np.ndarray:
+        return check_same_rows(X, self.table)
 
 
 class EstimatorScorer(TaskScorer):
@@ -77,10 +100,13 @@ def _no_preparation(*args: object, **kwargs: object) -> NoReturn:
     raise NotImplementedError("A scorer f(estimator, X, y) needs an estimator.")
 
 
-def find_scorers(scoring: object) -> dict[str, TaskScorer]:
-    """Return scorers by name; a single one is named "score", as in `cv_results_`."""
+def find_scorers(scoring: object, *, mixed: bool = False) -> dict[str, TaskScorer]:
+    """Return scorers by name; a single one is named "score", as in `cv_results_`.
+
+    If tasks are `mixed`, not all are binary.
+    """
     if scoring is None:
-        scoring = "auc"
+        scoring = "pair_accuracy" if mixed else "auc"
     if isinstance(scoring, Mapping):
         named = dict(scoring)
     elif isinstance(scoring, list | tuple | set):
@@ -89,10 +115,10 @@ def find_scorers(scoring: object) -> dict[str, TaskScorer]:
         named = {"score": scoring}
     if not named:
         raise ValueError("scoring is empty: name at least one metric.")
-    return {str(name): as_scorer(one) for name, one in named.items()}
+    return {str(name): as_scorer(one, mixed=mixed) for name, one in named.items()}
 
 
-def as_scorer(scoring: object) -> TaskScorer:
+def as_scorer(scoring: object, *, mixed: bool = False) -> TaskScorer:
     if isinstance(scoring, str):
         scorer = _named(scoring)
     elif isinstance(scoring, TaskScorer):
@@ -108,11 +134,14 @@ def as_scorer(scoring: object) -> TaskScorer:
             "scoring must be a name such as 'auc:order', a scorer, or a function "
             f"metric(y, score) or scorer(estimator, X, y); got {scoring!r}."
         )
+    if mixed and ranks_numbers(scorer.metric):
+        return scorer
     if not scorer.metric.of_binary:
         raise ValueError(
             f"scoring={scorer.metric.name!r} judges predicted labels or values, and "
             "output weights give a ranking score. Use a ranking metric such as "
-            "'auc:order', 'gauc' or 'ndcg@10'."
+            "'auc:order', 'gauc' or 'ndcg@10'; for numbers, 'spearman' or "
+            "'pair_accuracy'."
         )
     if not scorer.metric.ranking and not scorer.metric.greater_is_better:
         raise ValueError(

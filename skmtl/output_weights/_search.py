@@ -1,6 +1,8 @@
 """Search for output weights, on probabilities that are predicted once."""
 
-from collections.abc import Callable, Mapping
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from numbers import Integral, Real
 from time import perf_counter
 from typing import ClassVar, NamedTuple, Self
@@ -34,15 +36,21 @@ from skmtl._sklearn import (
     rows_of,
     with_callbacks,
 )
-from skmtl._typing import RandomStateLike, Splitter
-from skmtl.metrics._predictions import check_same_tasks, task_names_of
+from skmtl._typing import RandomStateLike, Splitter, WeightsLike
+from skmtl.metrics._gains import Numbers, Term
+from skmtl.metrics._predictions import (
+    check_same_tasks,
+    kinds_to_read,
+    task_names_of,
+)
 from skmtl.metrics._task_scorer import TaskScorer
 from skmtl.metrics._validation import Labels, check_labels, check_length
 from skmtl.output_weights._base import (
     BaseOutputWeights,
-    check_can_fuse,
+    check_has_probabilities,
     fit_router,
     read_labels,
+    read_mixed,
 )
 from skmtl.output_weights._candidates import GridLike
 from skmtl.output_weights._fixed import FixedOutputWeights
@@ -53,6 +61,7 @@ from skmtl.output_weights._held_out import (
     Progress,
     find_splitter,
     fit_in,
+    labels_to_split,
     predict_prefit,
     without_routing,
 )
@@ -64,13 +73,20 @@ from skmtl.output_weights._objective import (
 )
 from skmtl.output_weights._results import (
     as_params,
+    intervals_table,
     pareto_front,
     resampled,
     results_table,
 )
 from skmtl.output_weights._scoring import EstimatorScorer, find_scorers
 from skmtl.output_weights._solver import Evaluated, WeightSearch, mean_scores
+from skmtl.output_weights._terms import (
+    TaskColumns,
+    Terms,
+    read_terms,
+)
 from skmtl.sources.opening import named_columns
+from skmtl.tasks import task_names
 
 
 class RoutedMetadata(NamedTuple):
@@ -81,6 +97,17 @@ class RoutedMetadata(NamedTuple):
     score: Mapping[str, Mapping[str, object]]
 
 
+class _Judging(NamedTuple):
+    """Rows and labels that judge, and what the weights multiply."""
+
+    X: object
+    y: object
+    labels: Labels
+    numbers: Numbers | None
+    columns: TaskColumns
+    terms: Terms
+
+
 class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
     """Search for the output weights that rank best, without refitting per candidate.
 
@@ -89,19 +116,29 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
 
     Parameters
     ----------
-    estimator : estimator with ``predict_proba``
+    estimator : estimator with ``predict_proba``, or a ranker with other tasks
         A multioutput classifier, see :class:`FixedOutputWeights`.
-    weights : int, mapping or array-like of shape (n_points, n_tasks), default=11
-        The candidates: a number of points for each task, evenly spaced on [0, 1] (11
-        gives steps of 0.1); values for each task, by name; or the points themselves.
+    weights : int, mapping or array-like of shape (n_points, n_terms), default=11
+        The candidates: a number of points for each term, evenly spaced on [0, 1] (11
+        gives steps of 0.1); values for each term, by name; or the points themselves.
         The all-zero point is left out. Points that differ only in scale rank alike and
-        are evaluated once, at the first of them.
+        are evaluated once, at the first of them. See the notes for terms that are not
+        all probabilities.
+    terms : list of str and tuple of str, default=None
+        What the weights multiply: tasks, and tuples of tasks whose predictions are
+        multiplied, such as ``["click", ("order", "revenue")]`` for a click and the
+        expected revenue of an impression. None: each task, or the keys of `weights` if
+        some of them are tuples.
     scoring : str, callable, list or dict, default=None
         Metric of the fused score, greater is better. None is ``"auc"``, the mean over
-        tasks of the AUC of the fused score. One of
+        tasks of the AUC of the fused score; with tasks that are not binary it is
+        ``"pair_accuracy"``, which for binary tasks is the AUC. One of
 
         - a name of :func:`skmtl.metrics.get_task_scorer` that ranks, such as
-          ``"auc:order"``, ``"gauc:order"`` or ``"ndcg@10"``, or its scorer;
+          ``"auc:order"``, ``"gauc:order"`` or ``"ndcg@10"``, or its scorer; for tasks
+          with numbers ``"spearman:revenue"`` or ``"pair_accuracy"``, and rank metrics
+          with gains, such as ``get_task_scorer("recall@10", gains={("order",
+          "revenue"): 1})``, the share of the revenue in the first ten places;
         - a name or scorer of scikit-learn that judges ``decision_function``, such as
           ``"roc_auc"`` or ``get_scorer("average_precision")``: the mean over tasks;
         - a function ``metric(y, score)`` of the labels and scores of one task;
@@ -149,13 +186,19 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
 
     Attributes
     ----------
-    best_weights_ : ndarray of shape (n_tasks,)
-        The output weights.
+    best_weights_ : ndarray of shape (n_terms,)
+        The output weights, of predictions in their own units.
     best_params_ : dict
-        The same by name of task, as :class:`FixedOutputWeights` takes them:
+        The same by term, as :class:`FixedOutputWeights` and :func:`fuse` take them:
         ``weights=search.best_params_``.
     best_shares_ : dict
-        The same divided by their sum.
+        The same times `scales_`, divided by their sum.
+    terms_ : list of str and tuple of str
+        The terms.
+    scales_ : ndarray of shape (n_terms,)
+        Standard deviations of the terms on the held-out rows, by which an evenly spaced
+        grid is divided; ones if all terms are probabilities, or the method is not
+        "sum".
     best_score_ : float
         Mean over the folds of the metric at the best weights; not there if `refit` is
         a function.
@@ -165,7 +208,7 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
     best_index_ : int
         Row of the best weights in ``cv_results_``; the first of equal ones.
     cv_results_ : dict of ndarray
-        One row per candidate: ``param_<task>``, ``params``,
+        One row per candidate: ``param_<term>``, ``params``,
         ``split<k>_test_<metric>``, ``mean_test_<metric>``, ``std_test_<metric>`` and
         ``rank_test_<metric>``; the metric is "score" if there is only one. The means
         are over the folds in which a metric is defined. ``mean_fit_time``,
@@ -175,7 +218,7 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
         that a candidate ran. With constraints ``feasible`` too.
     n_evaluations_ : int
         Candidates that were evaluated exactly.
-    pareto_weights_ : ndarray of shape (n_points, n_tasks)
+    pareto_weights_ : ndarray of shape (n_points, n_terms)
         Candidates that no other dominates: none is as good in all metrics and better in
         one. Of candidates that differ only in scale, the first.
     pareto_scores_ : ndarray of shape (n_points, n_metrics)
@@ -209,6 +252,17 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
     With one task all weights give the same ranking, and the first candidate is the
     best. With constant probabilities every candidate scores like a random order.
 
+    If some terms are not probabilities, such as a revenue, they have different units,
+    and an even grid would hardly vary the weight of a small one. So with the method
+    "sum" the points of an even grid are divided by the standard deviations of the terms
+    on the held-out rows: a weight is the term's share in the spread of the score. The
+    results hold the weights after this division. Weights given as values or points are
+    used as they are, in the units of the predictions. "rank" and "product" do not
+    depend on units.
+
+    A multiclass task has no expected value. Leave it out of `terms`, or name
+    probabilities of its classes there, such as ``"reason_price"``.
+
     ``fit(X, y, groups=...)`` passes groups to the splitter and to metrics that need
     them. With metadata routing enabled, a scorer must request them:
     ``get_task_scorer("gauc").set_score_request(groups=True)``.
@@ -239,6 +293,7 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
     _parameter_constraints: ClassVar[dict[str, object]] = {
         **BaseOutputWeights._parameter_constraints,
         "weights": [Integral, Mapping, "array-like"],
+        "terms": [list, tuple, None],
         "scoring": [str, callable, list, tuple, set, Mapping, None],
         "search": [StrOptions({"grid", "halving", "continuous"})],
         "cv": [
@@ -258,6 +313,7 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
         estimator: BaseEstimator,
         *,
         weights: GridLike = 11,
+        terms: Sequence[Term] | None = None,
         scoring: object = None,
         method: str = "sum",
         search: str = "grid",
@@ -270,6 +326,7 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
     ) -> None:
         self.estimator = estimator
         self.weights = weights
+        self.terms = terms
         self.scoring = scoring
         self.method = method
         self.search = search
@@ -292,7 +349,8 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
             Parquet files, which is read block by block; `y` and `params` then name
             columns. Only these columns and the probabilities are held in memory.
         y : array-like of shape (n_samples,) or (n_samples, n_tasks)
-            Labels: 1, 0, or NaN where the inner estimator accepts it.
+            Labels: 1, 0, or NaN where the inner estimator accepts it; or of the kinds
+            of tasks of a ranker.
         **params : dict
             `groups` for the splitter, the metrics and an inner estimator whose ``fit``
             takes them; all others go to that ``fit``. With metadata routing each goes
@@ -306,40 +364,53 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
         Raises
         ------
         ValueError
-            If labels, weights, metrics or constraints cannot be used, a task is not
-            binary, or no candidate satisfies the constraints; the message says how
-            close the nearest one gets.
+            If labels, terms, weights, metrics or constraints cannot be used, a term has
+            no expected value, or no candidate satisfies the constraints; the message
+            says how close the nearest one gets.
         """
         refits = not (isinstance(self.cv, str) and self.cv == "prefit")
-        check_can_fuse(self.estimator, self, refits=refits)
         if is_source(X):
             y, params = self._of_source(X, y, params)
         else:
             y = table_of_tasks(y, n_rows_of(X))
             check_same_length(X=n_rows_of(X), y=n_rows_of(y))
             X, y = indexable(X, y)
-        labels, _ = read_labels(y)
-        scorers = find_scorers(self.scoring)
+        kinds = kinds_to_read(self.estimator, task_names(y), refits=refits)
+        mixed, numbers = kinds is not None, None
+        if kinds is None:
+            check_has_probabilities(self.estimator, self, refits=refits)
+            labels, _ = read_labels(y)
+        else:
+            numbers = read_mixed(self.estimator, y, kinds, refits=refits)
+            labels = numbers.binary
+        scorers = find_scorers(self.scoring, mixed=mixed)
         chosen = self._chosen_metric(list(scorers))
         routed = self._routed(params, scorers, len(labels))
-        splitter = find_splitter(self.cv, y, labels, self.random_state)
+        splitter = find_splitter(self.cv, y, labels, self.random_state, mixed=mixed)
         prefit_names = task_names_of(self.estimator) if splitter is None else None
-        if prefit_names is not None and not labels.one_dimensional:
+        if prefit_names is not None and not (labels.one_dimensional or mixed):
             if prefit_names != [str(t) for t in range(len(prefit_names))]:
                 check_same_tasks(y, prefit_names)
             labels = check_labels(y, prefit_names)
-        search = WeightSearch(self, labels.names, scorers, chosen)
+        columns = TaskColumns(labels.names, None)
+        if numbers is not None:
+            columns = TaskColumns(numbers.names, numbers.kinds)
+        terms = self._read_terms(columns)
+        search = WeightSearch(self, terms.names, scorers, chosen, columns)
+        held = _Judging(X, y, labels, numbers, columns, terms)
         context = self._init_callback_context(max_subtasks=None)
         context.call_on_fit_task_begin(estimator=self, X=X, y=y)
-        held_out = self._predict_held_out(splitter, X, y, labels, routed, context)
-        folds = self._folds(held_out, X, y, labels, scorers, routed)
-        evaluated = search.solve(folds, Progress(self, context))
-        results = self._results(evaluated, held_out, labels.names, list(scorers))
+        held_out = self._predict_held_out(splitter, held, routed, context)
+        folds = self._folds(held_out, held, scorers, routed)
+        scales = self._scales(folds, columns, terms)
+        evaluated = search.solve(folds, Progress(self, context), scales)
+        results = self._results(evaluated, held_out, terms.keys, list(scorers))
         best = self._best_index(evaluated, results)
         start = perf_counter()
         fitted = self._final(splitter, held_out, X, y, routed, context)
         refit_time = perf_counter() - start
-        self._set_inner(fitted, labels)
+        self._set_inner(fitted, task_names_of(fitted) or columns.tasks)
+        self.terms_, self.scales_ = terms.keys, scales
         self._set_results(evaluated, results, best, folds, scorers, chosen)
         self.n_splits_ = len(held_out)
         if splitter is not None and self.refit:
@@ -356,7 +427,7 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
                 f"cv={self.cv!r} needs the rows in memory, but X is read block by "
                 "block. Set cv='prefit', with an estimator fitted on other rows."
             )
-        scorers = find_scorers(self.scoring).values()
+        scorers = find_scorers(self.scoring, mixed=True).values()
         if any(isinstance(one, EstimatorScorer) for one in scorers):
             raise ValueError(
                 "scoring is a function of the rows, but X is read block by block. Pass "
@@ -364,6 +435,35 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
             )
         named = {k: named_columns(X, value, k) for k, value in params.items()}
         return named_columns(X, y, "y"), named
+
+    def _read_terms(self, columns: TaskColumns) -> Terms:
+        """Return the terms: those given, those that weights name, or all tasks."""
+        given: object = self.terms
+        if given is None:
+            if isinstance(self.weights, Mapping) and (
+                columns.kinds is not None
+                or any(isinstance(key, tuple) for key in self.weights)
+            ):
+                given = list(self.weights)
+            else:
+                given = columns.default_terms()
+        if isinstance(given, str) or not np.iterable(given) or not len(list(given)):
+            raise ValueError(
+                "terms must list tasks, and tuples of tasks that are multiplied, such "
+                f"as ['click', ('order', 'revenue')]; got {given!r}."
+            )
+        return read_terms(given, columns.names, "terms")
+
+    def _scales(
+        self, folds: list[Fold], columns: TaskColumns, terms: Terms
+    ) -> np.ndarray:
+        """Return standard deviations of terms with different units; else ones."""
+        of_columns = columns.are_probabilities
+        alike = all(of_columns[c] for own in terms.factors for c in own)
+        if alike or self.method != "sum":
+            return np.ones(len(terms.keys))
+        spread = np.concatenate([fold.columns for fold in folds], axis=1).std(axis=1)
+        return np.where(spread > 0, spread, 1.0)
 
     def _chosen_metric(self, metrics: list[str]) -> str | None:
         if callable(self.refit):
@@ -400,8 +500,11 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
             split = {} if splitter is None else splitter.split
             return RoutedMetadata(routed.estimator.fit, split, given)
         params, shared = without_routing(self.estimator, params)
+        # The default metric judges all rows together, whether or not there are groups.
         score = {
-            name: shared if "groups" in scorer.metric.metadata else {}
+            name: shared
+            if "groups" in scorer.metric.metadata and self.scoring is not None
+            else {}
             for name, scorer in scorers.items()
         }
         # Raises before the folds are fitted if a metric lacks its groups.
@@ -412,26 +515,23 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
     def _predict_held_out(
         self,
         splitter: Splitter | None,
-        X: object,
-        y: object,
-        labels: Labels,
+        held: _Judging,
         routed: RoutedMetadata,
         context: CallbackContext,
     ) -> list[HeldOut]:
-        n_tasks = labels.n_tasks
+        X, y, columns = held.X, held.y, held.columns
         if splitter is None:
-            return predict_prefit(self.estimator, X, n_tasks, len(labels))
-        splits = list(splitter.split(X, y, **routed.split))
+            return predict_prefit(self.estimator, X, columns, len(held.labels))
+        labels = labels_to_split(splitter, y, held.numbers)
+        splits = list(splitter.split(X, labels, **routed.split))
         contexts = [context.subcontext(task_name="fold") for _ in splits]
-        fits = FoldFits(self.estimator, n_tasks, routed.fit, self.error_score, self)
+        fits = FoldFits(self.estimator, columns, routed.fit, self.error_score, self)
         return fits.run(X, y, splits, contexts, self.n_jobs)
 
     def _folds(
         self,
         held_out: list[HeldOut],
-        X: object,
-        y: object,
-        labels: Labels,
+        held: _Judging,
         scorers: Mapping[str, TaskScorer],
         routed: RoutedMetadata,
     ) -> list[Fold]:
@@ -451,11 +551,14 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
             }
             given_rows = None
             if keeps_rows:
-                rows = rows_of(X, part.rows), rows_of(y, part.rows)
-                given_rows = GivenRows(*rows, part.proba, part.estimator.classes_)
-            columns = transformed(part.proba, self.method, labels.names)
-            of_rows = rows_of_labels(labels, part.rows)
-            folds.append(Fold(columns, of_rows, metadata, given_rows))
+                rows = rows_of(held.X, part.rows), rows_of(held.y, part.rows)
+                classes = None if held.numbers else part.estimator.classes_
+                given_rows = GivenRows(*rows, part.proba, classes, held.columns)
+            table = held.terms.of(part.proba)
+            columns = transformed(table, self.method, held.terms.names)
+            of_rows = rows_of_labels(held.labels, part.rows)
+            numbers = held.numbers and held.numbers.take(part.rows)
+            folds.append(Fold(columns, of_rows, metadata, given_rows, numbers))
         return folds
 
     def _final(
@@ -479,7 +582,7 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
         self,
         evaluated: Evaluated,
         held_out: list[HeldOut],
-        names: list[str],
+        terms: list[Term],
         metrics: list[str],
     ) -> dict[str, np.ndarray]:
         """Make `cv_results_`; a fold whose fit failed has the error score."""
@@ -494,7 +597,7 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
                 [part.score_time + evaluated.seconds for part in held_out]
             ),
         }
-        table = results_table(evaluated.points, names, scores, metrics, times)
+        table = results_table(evaluated.points, terms, scores, metrics, times)
         return table | evaluated.columns
 
     def _best_index(self, evaluated: Evaluated, results: dict[str, np.ndarray]) -> int:
@@ -523,13 +626,12 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
         scorers: Mapping[str, TaskScorer],
         chosen: str | None,
     ) -> None:
-        names = list(self.task_names_)
         self.cv_results_ = results
         self.best_index_ = best
         self.best_weights_ = evaluated.points[best].copy()
-        self.best_params_ = as_params(self.best_weights_, names)
-        shares = self.best_weights_ / self.best_weights_.sum()
-        self.best_shares_ = as_params(shares, names)
+        self.best_params_ = as_params(self.best_weights_, self.terms_)
+        shares = self.best_weights_ * self.scales_
+        self.best_shares_ = as_params(shares / shares.sum(), self.terms_)
         for stale in ("best_score_", "refit_time_"):  # of an earlier fit
             self.__dict__.pop(stale, None)
         if chosen is not None:
@@ -554,8 +656,18 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
                 "refit. Fit it with refit=True."
             )
         return FixedOutputWeights(
-            self.estimator_, weights=self.best_weights_, method=self.method
+            self.estimator_, weights=self._best(), method=self.method
         )
+
+    def _best(self) -> WeightsLike:
+        """The best weights, by term unless there is one for each task."""
+        terms = getattr(self, "terms_", None)  # not in files of earlier versions
+        if terms is None or list(terms) == list(self.task_names_):
+            return self.best_weights_
+        by_term: dict[Hashable, object] = dict(
+            zip(terms, self.best_weights_.tolist(), strict=True)
+        )
+        return by_term
 
     def _inner(self) -> BaseEstimator:
         if hasattr(self, "best_weights_") and not hasattr(self, "estimator_"):
@@ -566,9 +678,9 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
             )
         return super()._inner()
 
-    def _output_weights(self, names: list[str]) -> np.ndarray:
+    def _output_weights(self, columns: TaskColumns) -> object:
         check_is_fitted(self, "best_weights_")
-        return self.best_weights_
+        return self._best()
 
     def bootstrap_intervals(
         self,
@@ -599,7 +711,8 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
         -------
         DataFrame
             Columns "value", "low", "high"; rows "best", "best - best single task",
-            "best - equal weights", and "best - <task>" for each task.
+            "best - equal weights" (of terms divided by their scales), and "best -
+            <term>" for each term.
 
         Raises
         ------
@@ -616,24 +729,13 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
             )
         seed = check_random_state(random_state).randint(2**31 - 1)
         n = len(self.best_weights_)
-        contenders = np.concatenate(
-            [self.best_weights_[None], np.ones((1, n)), np.eye(n)]
-        )
+        terms = getattr(self, "terms_", self.task_names_)  # files of earlier versions
+        even = 1 / getattr(self, "scales_", np.ones(n))
+        contenders = np.concatenate([self.best_weights_[None], even[None], np.eye(n)])
         value = mean_scores(self._folds_, self._chosen_, contenders)
-        drawn = resampled(
-            self._folds_, contenders, self._chosen_, n_resamples,
-            np.random.default_rng(seed),
-        )  # fmt: skip
-        single = 2 + int(np.argmax(value[2:]))
-        rows = {"best": (value[0], drawn[:, 0])}
-        others = {"best single task": single, "equal weights": 1}
-        others |= {str(task): 2 + t for t, task in enumerate(self.task_names_)}
-        for name, other in others.items():
-            margin = drawn[:, 0] - drawn[:, other]
-            rows[f"best - {name}"] = (value[0] - value[other], margin)
-        ends = [(1 - level) / 2, (1 + level) / 2]
-        table = [[v, *np.nanquantile(d, ends)] for v, d in rows.values()]
-        return pd.DataFrame(table, index=list(rows), columns=["value", "low", "high"])
+        rng = np.random.default_rng(seed)
+        drawn = resampled(self._folds_, contenders, self._chosen_, n_resamples, rng)
+        return intervals_table(value, drawn, terms, level)
 
     def get_metadata_routing(self) -> MetadataRouter:
         """Return the routing of metadata to estimator, splitter and metrics.
@@ -644,7 +746,7 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
             The routing.
         """
         router = fit_router(self)
-        for name, scorer in find_scorers(self.scoring).items():
+        for name, scorer in find_scorers(self.scoring, mixed=True).items():
             router.add(
                 **{f"scorer_{name}": scorer},
                 method_mapping=MethodMapping().add(caller="fit", callee="score"),

@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from numbers import Real
+from numbers import Integral, Real
 from time import perf_counter
 from typing import Protocol
 
@@ -12,6 +12,8 @@ from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.utils import check_random_state
 
 from skmtl._typing import RandomStateLike
+from skmtl.metrics._fused import judged_by_order
+from skmtl.metrics._gains import read_gains
 from skmtl.metrics._task_scorer import TaskScorer
 from skmtl.output_weights._candidates import (
     GridLike,
@@ -23,7 +25,8 @@ from skmtl.output_weights._candidates import (
 )
 from skmtl.output_weights._objective import Fold, Objective, fold_mean
 from skmtl.output_weights._race import race
-from skmtl.output_weights._scoring import as_scorer
+from skmtl.output_weights._scoring import EstimatorScorer, as_scorer
+from skmtl.output_weights._terms import TaskColumns
 
 LARGE = 20_000  # largest grid that "continuous" still evaluates as a whole
 N_STARTS = 3  # best candidates from which "continuous" climbs
@@ -43,13 +46,19 @@ class Constraint:
         if not self.relative:
             return self.bound
         task = self.scorer.task
+        if task is not None and task not in names:
+            raise ValueError(
+                f"constraints[{self.metric!r}] is relative to what {task!r} alone "
+                f"reaches, which is not one of the terms {list(names)}. Add it to the "
+                "terms, or give an absolute bound."
+            )
         return self.bound * float(
             single.max() if task is None else single[names.index(task)]
         )
 
 
 def read_constraints(
-    constraints: object, scorers: Mapping[str, TaskScorer]
+    constraints: object, scorers: Mapping[str, TaskScorer], *, mixed: bool = False
 ) -> list[Constraint]:
     if constraints is None:
         return []
@@ -59,13 +68,13 @@ def read_constraints(
             f"'relative'); got {constraints!r}."
         )
     return [
-        _read_constraint(str(metric), given, scorers)
+        _read_constraint(str(metric), given, scorers, mixed)
         for metric, given in constraints.items()
     ]
 
 
 def _read_constraint(
-    metric: str, given: object, scorers: Mapping[str, TaskScorer]
+    metric: str, given: object, scorers: Mapping[str, TaskScorer], mixed: bool
 ) -> Constraint:
     wanted = (
         f"constraints[{metric!r}] must be ('>=', bound), or ('>=', share, 'relative') "
@@ -82,7 +91,7 @@ def _read_constraint(
         or not np.isfinite(float(bound))
     ):
         raise ValueError(wanted)
-    scorer = scorers[metric] if metric in scorers else as_scorer(metric)
+    scorer = scorers[metric] if metric in scorers else as_scorer(metric, mixed=mixed)
     return Constraint(metric, scorer, float(bound), kind == ["relative"])
 
 
@@ -161,7 +170,18 @@ class SearchSettings(Protocol):
 class WeightSearch:
     """Find the best output weights; inputs are checked before anything is fitted.
 
-    `chosen` names the metric that chooses; None leaves the choice to the caller.
+    Parameters
+    ----------
+    owner : SearchSettings
+        The search.
+    names : list of str
+        Names of the terms.
+    scorers : mapping
+        The metrics.
+    chosen : str or None
+        The metric that chooses; None leaves the choice to the caller.
+    columns : TaskColumns
+        The predictions of which the terms are made.
     """
 
     def __init__(
@@ -170,27 +190,33 @@ class WeightSearch:
         names: list[str],
         scorers: Mapping[str, TaskScorer],
         chosen: str | None,
+        columns: TaskColumns,
     ) -> None:
         self.owner, self.names, self.scorers = owner, names, dict(scorers)
         self.chosen = chosen
-        n_tasks = len(names)
+        n_tasks, mixed = len(names), columns.kinds is not None
+        # Points of a grid are spread evenly; those of the user are in his own units.
+        self.even = isinstance(owner.weights, Integral)
         if owner.search == "continuous" and n_points(owner.weights, n_tasks) > LARGE:
-            self.points = start_points(n_tasks)
+            self.points, self.even = start_points(n_tasks), True
         else:
             self.points = make_candidates(owner.weights, names)
-        for scorer in scorers.values():
-            if scorer.task is not None and scorer.task not in names:
-                raise ValueError(
-                    f"Unknown task {scorer.task!r}. The known tasks are {names}."
-                )
-        self.constraints = read_constraints(owner.constraints, scorers)
+        self.constraints = read_constraints(owner.constraints, scorers, mixed=mixed)
         self.metrics = self.scorers | {c.metric: c.scorer for c in self.constraints}
+        for scorer in self.metrics.values():
+            check_judges(scorer, columns)
         self.n_evaluations = 0
         self.column = None if chosen is None else list(self.scorers).index(chosen)
 
     def solve(
-        self, folds: Sequence[Fold], progress: Callable[[int], object]
+        self,
+        folds: Sequence[Fold],
+        progress: Callable[[int], object],
+        scales: np.ndarray,
     ) -> Evaluated:
+        """Evaluate the candidates; a grid is that of terms divided by their scales."""
+        if self.even:
+            self.points = self.points / scales
         first, direction = directions(self.points)
         points = self.points[first]
         rounds, alive = None, np.arange(len(points))
@@ -333,6 +359,20 @@ class WeightSearch:
         order = np.argsort(-start, kind="stable")[:N_STARTS]
         ends = [refine(merit, points[i], scale) for i in order if np.isfinite(start[i])]
         return np.array(ends).reshape(-1, len(self.names))
+
+
+def check_judges(scorer: TaskScorer, columns: TaskColumns) -> None:
+    """Raise if a metric cannot judge a ranking score by the labels of the tasks."""
+    names, kinds = columns.tasks, columns.kinds
+    if kinds is None or isinstance(scorer, EstimatorScorer):
+        if scorer.task is not None and scorer.task not in names:
+            raise ValueError(
+                f"Unknown task {scorer.task!r}. The known tasks are {names}."
+            )
+    elif scorer.params.get("gains") is not None:
+        read_gains(scorer.params["gains"], names)
+    else:
+        judged_by_order(scorer.metric, scorer.task, scorer.params, names, kinds)
 
 
 def mean_scores(

@@ -379,6 +379,7 @@ _KINDS: dict[str, Kind] = {
         [
             *CALIBRATION_MAPS, *SPLITTERS, *TASK_KINDS, "Fallback", "Fold",
             "HashedIds", "Labels", "Layout", "MultiTaskStratifiedKFold", "NumberScale",
+            "Numbers",
             "PretrainedEmbedding", "TimeSplit",
         ],
         _Plain(),

@@ -90,6 +90,7 @@ CLASSES: dict[str, str] = {
     "Layout": "skmtl.encoding._table",
     "MultiTaskStratifiedKFold": "skmtl.model_selection",
     "NumberScale": "skmtl.encoding._numbers",
+    "Numbers": "skmtl.metrics._gains",
     "OutputWeightSearchCV": "skmtl.output_weights",
     "PretrainedEmbedding": "skmtl.embedders",
     "TableEncoder": "skmtl.encoding",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from numbers import Integral, Real
+from typing import cast
 
 # Losses of the order of rows within groups.
 RANKINGS = ("pairwise", "listwise", "jrc", "lambdarank", "ndcg_loss2")
@@ -20,7 +21,7 @@ def check_choice(name: str, value: object, allowed: Sequence[object]) -> None:
 def check_between(name: str, value: object, low: float, high: float) -> None:
     """Raise for anything but a number between two others."""
     number = isinstance(value, Real) and not isinstance(value, bool)
-    if not (number and low < value < high):
+    if not (number and low < cast(float, value) < high):
         raise ValueError(
             f"{name} must be a number between {low:g} and {high:g}, found {value!r}."
         )
@@ -38,7 +39,7 @@ def check_ranking(ranking: str | None, ranking_weight: object, k: object) -> Non
         known = (None, *RANKINGS)
         raise ValueError(f"ranking must be one of {known}, found {ranking!r}.")
     check_between("ranking_weight", ranking_weight, 0.0, float("inf"))
-    if isinstance(k, bool) or not (isinstance(k, Integral) and k > 0):
+    if isinstance(k, bool) or not (isinstance(k, Integral) and int(k) > 0):
         raise ValueError(f"k must be an integer above 0, found {k!r}.")
     if ranking is None:
         check_used("ranking_weight", ranking_weight, 1.0, f"ranking in {RANKINGS}")

@@ -255,3 +255,55 @@ def test_a_failed_fit_leaves_the_estimator_as_it_was(data):
     with pytest.raises(ValueError, match=r"must be 0, 1 or NaN|labels"):
         model.fit(X, y + 2)
     np.testing.assert_array_equal(model.predict_task_proba(X), before)
+
+
+def test_other_tasks_of_a_ranker_are_passed_on(tmp_path):
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame(rng.normal(size=(500, 2)), columns=["a", "b"])
+    effect = X["a"] + rng.logistic(size=500)
+    y = pd.DataFrame(
+        {
+            "stars": np.digitize(effect, [-1, 1]) + 1.0,
+            "click": (effect > 1).astype(float),
+            "reason": np.where(effect > 0, "price", "size"),
+        }
+    )
+    y.loc[::7, "click"] = np.nan
+    kinds = {"stars": "ordinal", "reason": "multiclass"}
+    ranker = ShareBottom(task_kinds=kinds, max_iter=1, random_state=0)
+    model = CalibratedTasksCV(ranker, cv=2, method="prior_shift")
+    model.fit(X, y, sample_weight=np.ones((500, 3)))
+    assert [one is None for one in model.calibration_maps_] == [True, False, True]
+    table, plain = model.predict_task(X), model.estimator_.predict_task(X)
+    np.testing.assert_array_equal(table[:, [0, 2, 3]], plain[:, [0, 2, 3]])
+    np.testing.assert_array_equal(table[:, 1], model.calibration_maps_[1](plain[:, 1]))
+    stars, click, reason = model.predict_proba(X)
+    assert stars.shape == (500, 3)
+    np.testing.assert_array_equal(click[:, 1], table[:, 1])
+    np.testing.assert_array_equal(reason, plain[:, 2:])
+    labels = model.predict(X)
+    np.testing.assert_array_equal(labels[:, 1], table[:, 1] > 0.5)
+    np.testing.assert_array_equal(
+        labels[:, [0, 2]], model.estimator_.predict(X)[:, [0, 2]]
+    )
+    seen = y["click"].notna()
+    assert model.score(X, y) == pytest.approx(roc_auc(y["click"][seen], table[seen, 1]))
+    assert get_task_scorer("auc:click")(model, X, y) == pytest.approx(model.score(X, y))
+    with pytest.raises(
+        ValueError, match=r"'stars' is of kind ordinal.*Use predict_task"
+    ):
+        model.predict_task_proba(X)
+    model.save(tmp_path / "calibrated")
+    loaded = CalibratedTasksCV.load(tmp_path / "calibrated")
+    np.testing.assert_array_equal(loaded.predict_task(X), table)
+    # With a regression there are no probabilities.
+    worth = y[["click"]].assign(worth=X["b"])
+    ranker.set_params(task_kinds={"worth": "regression"})
+    fused = OutputWeightSearchCV(
+        CalibratedTasksCV(ranker, cv=2), terms=[("click", "worth")], weights=2, cv=2
+    ).fit(X, worth)
+    assert not hasattr(fused.estimator_, "predict_proba")
+    np.testing.assert_array_equal(
+        fused.decision_function(X),
+        fused.best_weights_[0] * fused.estimator_.predict_task(X).prod(axis=1),
+    )

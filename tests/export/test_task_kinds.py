@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from skmtl import BinaryTask, RegressionTask
+from skmtl import BinaryTask, FixedOutputWeights, RegressionTask
+from skmtl.calibration import CalibratedTasksCV
 from skmtl.export import onnx_inputs, to_onnx
 from tests.rankers.test_task_kinds import KINDS, make, make_table
 
@@ -48,3 +49,22 @@ def test_files_give_expected_labels(name, dwell, tmp_path):
     columns = ranker.set_output(transform="pandas").predict_task(X).columns
     assert json.loads(described["columns"]) == list(columns)
     assert np.isclose(found[:, 4], 3.0).all()
+
+
+@pytest.mark.parametrize("method", ["sum", "product"])
+def test_files_fuse_tasks_of_several_kinds(method, tmp_path):
+    X, y = make_table(400)
+    y = y[["stars", "reason", "click", "dwell"]]
+    kinds = {task: KINDS[task] for task in ("stars", "reason", "dwell")}
+    ranker = make("ShareBottom", task_kinds=kinds).fit(X, y)
+    calibrated = CalibratedTasksCV(ranker, method="prior_shift", cv="prefit").fit(X, y)
+    weights = {"stars": 0.5, ("click", "dwell"): 2.0}
+    weighed = FixedOutputWeights(calibrated, weights, method=method)
+    to_onnx(weighed, tmp_path / "ranker.onnx", X=X)
+    session = onnxruntime.InferenceSession(tmp_path / "ranker.onnx")
+    values, score = session.run(["predictions", "score"], onnx_inputs(session, X))
+    assert_allclose(values, calibrated.predict_task(X), rtol=1e-5, atol=1e-6)
+    assert_allclose(score, weighed.decision_function(X), rtol=1e-5)
+    described = session.get_modelmeta().custom_metadata_map
+    assert json.loads(described["output_weights"]) == [0.5, 2.0]
+    assert json.loads(described["score_terms"]) == [["stars"], ["click", "dwell"]]

@@ -124,3 +124,26 @@ def test_bad_parameters_are_named(tables, given, message):
         cold_start_report(ranker, X_new, y_new, **given)
     with pytest.raises(ValueError, match=r"tasks \['click', 'order'\], but the rank"):
         cold_start_report(ranker, X_new, y_new.rename(columns={"cart": "order"}))
+
+
+def test_columns_that_are_not_read_when_ranking(tables):
+    X, y, X_new, y_new = tables
+    ranker = MMoE(**GIVEN, bias_features=["item"]).fit(X, y)
+    report = cold_start_report(ranker, X_new, y_new)
+    assert set(report["column"]) == {"user"}
+    # What these columns hold does not matter.
+    odd = X_new.assign(item=[{}] * len(X_new))
+    pd.testing.assert_frame_equal(cold_start_report(ranker, odd, y_new), report)
+    with pytest.raises(ValueError, match="'item' is one of bias_features"):
+        cold_start_report(ranker, X_new, y_new, columns="item")
+
+
+def test_tasks_that_are_not_binary_are_left_out(tables):
+    X, y, X_new, y_new = tables
+    more = [part.assign(age=np.arange(len(part)) / 1.0) for part in (y, y_new)]
+    ranker = MMoE(**GIVEN, task_kinds={"age": "regression"}).fit(X, more[0])
+    with pytest.warns(UserWarning, match=r"cold_start_report leaves out.*\['age'\]"):
+        report = cold_start_report(ranker, X_new, more[1])
+    assert set(report["task"]) == set(y)
+    click = report[(report["column"] == "item") & (report["seen"] == "never")]
+    assert click["n_rows"].iloc[0] > 0

@@ -1,20 +1,22 @@
 """The report of transfer against fits by hand, for any multioutput classifier."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from joblib import parallel_config
 from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import d2_tweedie_score
 from sklearn.model_selection import GroupKFold, KFold
 from sklearn.multioutput import MultiOutputClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skmtl import MMoE, PooledTask, SingleTask
+from skmtl import MMoE, PooledTask, RegressionTask, ShareBottom, SingleTask
 from skmtl.inspection import transfer_report
 from skmtl.inspection._transfer import corrected_interval
-from skmtl.metrics import group_roc_auc, roc_auc
+from skmtl.metrics import get_task_scorer, group_roc_auc, roc_auc
 from tests.rankers.conftest import make_impressions
 
 SMALL = {
@@ -192,3 +194,56 @@ def test_bad_input(table, change, message):
     given = {"estimators": RANKERS, "X": X, "y": y, **change}
     with pytest.raises(ValueError, match=message):
         transfer_report(**given)
+
+
+def test_tasks_of_several_kinds():
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame(rng.normal(size=(400, 2)), columns=["a", "b"])
+    effect = X["a"] + rng.logistic(size=400) / 2
+    y = pd.DataFrame(
+        {
+            "click": (effect > 0).astype(float),
+            "dwell": np.exp(effect),
+            "stars": np.digitize(effect, [-1, 1]) + 1.0,
+            "reason": np.where(effect > 1, "late", "size"),
+        }
+    )
+    y.loc[effect < -1, "dwell"] = np.nan
+    users = rng.integers(20, size=400)
+    kinds = {
+        "dwell": RegressionTask("gamma"), "stars": "ordinal", "reason": "multiclass",
+    }  # fmt: skip
+    budget = {"task_kinds": kinds, "max_iter": 1, "batch_size": 64}
+    both = {
+        "one": ShareBottom(**budget),
+        "wide": ShareBottom(bottom_units=(64,), **budget),
+    }
+    cv = [(np.arange(300), np.arange(300, 400))]
+    report = transfer_report(both, X, y, cv, users, reference="one")
+    found = report.set_index(["metric", "task", "estimator"])["value"]
+    train, test = slice(0, 300), slice(300, None)
+    ranker = both["wide"].set_params(random_state=0).fit(X[train], y[train])
+    for metric, task in (
+        ("roc_auc", "click"), ("d2_tweedie", "dwell"), ("kappa", "stars"),
+        ("roc_auc", "reason"), ("group_roc_auc", "click"), ("group_spearman", "dwell"),
+        ("group_spearman", "stars"),
+    ):  # fmt: skip
+        assert np.isfinite(found[metric, task, "one"])
+    assert len(found) == 7 * 2
+    values = ranker.predict_task(X[test])
+    known = y["dwell"][test].notna().to_numpy()
+    dwell = y["dwell"][test][known]
+    assert found["d2_tweedie", "dwell", "wide"] == pytest.approx(
+        d2_tweedie_score(dwell, values[known, 1], power=2)
+    )
+    assert found["group_spearman", "dwell", "wide"] == pytest.approx(
+        get_task_scorer("spearman:dwell")(ranker, X[test], y[test], groups=users[test])
+    )
+    other = {"one": both["one"], "plain": ShareBottom(task_kinds={"stars": "ordinal"})}
+    with pytest.raises(
+        ValueError, match=r"'dwell' is of kind binary in 'plain' and reg"
+    ):
+        transfer_report(other, X, y, cv, reference="one")
+    # An integer stands for folds that spread the labels of the binary tasks.
+    report = transfer_report({"one": both["one"]}, X, y, 2, reference="one")
+    assert report["value"].notna().all()

@@ -154,6 +154,15 @@ def test_pairs_and_ranks_within_groups(fitted):
     each = [spearmanr(y[groups == g], score[groups == g]).statistic for g in range(7)]
     assert_allclose(spearman_of(y, score, groups=groups), np.nanmean(each))
     assert np.isnan(pair_accuracy_of(np.ones(3), np.arange(3)))
+    assert pair_accuracy_of(np.arange(3), np.ones(3)) == 0.5
+    # All rows in one group are counted in another way.
+    above, told = (np.sign(one[:, None] - one) for one in (y, score))
+    every = ((above * told + 1) / 2)[above != 0].mean()
+    assert_allclose(pair_accuracy_of(y, score), every)
+    label = (y > np.median(y)).astype(int)
+    assert_allclose(
+        pair_accuracy_of(label, score), reference.roc_auc_score(label, score)
+    )
     assert np.isnan(spearman_of(np.ones(3), np.arange(3)))
     ranker, X, table, values = fitted
     of_rows = rng.integers(20, size=len(X)).astype(str)

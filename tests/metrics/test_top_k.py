@@ -216,3 +216,41 @@ def test_bad_groups_and_labels(metric):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         metric([0, 1], [1, 2], [1, 1])
+
+
+def test_gains_of_numbers_and_products():
+    """The revenue of orders, which is not known where there is none."""
+    rng = np.random.default_rng(0)
+    order = (rng.random(90) < 0.4).astype(float)
+    y = pd.DataFrame(
+        {
+            "order": order,
+            "revenue": np.where(order == 1, rng.lognormal(size=90), np.nan),
+        }
+    )
+    groups, score = np.arange(90) // 9, rng.normal(size=90)
+    revenue = y["revenue"].fillna(0).to_numpy()
+    gains = {("order", "revenue"): 2, "order": 0.5}
+    gain = 2 * revenue + 0.5 * order
+    for metric, formula in ((recall_at_k, recall_of), (precision_at_k, precision_of)):
+        expected = [
+            formula(gain[own][np.argsort(-score[own])].tolist(), 3)
+            for own in (groups == g for g in range(10))
+            if gain[own].any()
+        ]
+        found = metric(y, score, groups, k=3, gains=gains)
+        assert found == pytest.approx(np.mean(expected))
+    # A table of predictions is fused into the expected gain.
+    table = pd.DataFrame({"revenue": rng.lognormal(size=90), "order": rng.random(90)})
+    fused = 2 * table["order"] * table["revenue"] + 0.5 * table["order"]
+    assert ndcg(y, table, groups, gains=gains) == ndcg(y, fused, groups, gains=gains)
+    # Without a label of the revenue alone, a row is left out.
+    known = y["revenue"].notna().to_numpy()
+    alone = ndcg(y, score, groups, gains={"revenue": 1})
+    assert alone == ndcg(
+        y[known], score[known], groups[known], gains={("order", "revenue"): 1}
+    )
+    with pytest.raises(ValueError, match=r"order \* revenue need labels of at least 0"):
+        ndcg(y.assign(revenue=-1.0), score, groups, gains={("order", "revenue"): 1})
+    with pytest.raises(ValueError, match="Unknown task 'cart'"):
+        ndcg(y, score, groups, gains={("order", "cart"): 1})

@@ -152,7 +152,14 @@ def test_products_of_columns_beside_sums():
     assert_allclose(fuse(values, weights), expected, rtol=1e-12)
     with pytest.raises(ValueError, match="unknown task 'cart'"):
         fuse(values, {("cart", "revenue"): 1})
-    with pytest.raises(ValueError, match="Use method='sum'"):
-        fuse(values, weights, method="product")
+    product = values["order"] * values["revenue"]
+    for method, transform in (("product", np.log), ("rank", rankdata)):
+        expected = 0.5 * transform(values["click"]) + 2 * transform(product)
+        expected /= len(values) if method == "rank" else 1
+        assert_allclose(fuse(values, weights, method), expected, rtol=1e-12)
+    with pytest.raises(ValueError, match=r"'order \* revenue' must lie between 0"):
+        fuse(values, weights, method="logit")
+    with pytest.raises(ValueError, match="'revenue' must be finite and at least 0"):
+        fuse(-values[["revenue"]], {"revenue": 1}, method="product")
     with pytest.raises(ValueError, match="must be finite"):
         fuse(values * np.inf, {("order", "revenue"): 1})

@@ -1,0 +1,130 @@
+"""Terms of a fused score: columns of predictions, and products of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from skmtl.metrics._gains import Term, term_name
+from skmtl.metrics._predictions import binary_columns, expected_table
+from skmtl.output_weights._tables import task_table
+from skmtl.tasks import BinaryTask, TaskKind, TaskKinds
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What output weights multiply.
+
+    Attributes
+    ----------
+    keys : list of str or tuple of str
+        The terms, as weights name them.
+    factors : list of list of int
+        Columns of the predictions that are multiplied in each term.
+    """
+
+    keys: list[Term]
+    factors: list[list[int]]
+
+    @property
+    def names(self) -> list[str]:
+        return [term_name(key) for key in self.keys]
+
+    def of(self, table: np.ndarray) -> np.ndarray:
+        """Make the terms ``(n_samples, n_terms)`` of a table of predictions."""
+        if self.factors == [[column] for column in range(table.shape[1])]:
+            return table
+        return np.column_stack([table[:, own].prod(axis=1) for own in self.factors])
+
+
+def read_terms(given: Iterable[object], columns: Sequence[str], what: str) -> Terms:
+    """Read terms that name columns.
+
+    Raises
+    ------
+    ValueError
+        For columns that do not exist, and terms that are repeated.
+    """
+    keys, factors = [], []
+    for term in given:
+        tasks = tuple(map(str, term)) if isinstance(term, tuple) else (str(term),)
+        unknown = [task for task in tasks if task not in columns]
+        if unknown or not tasks:
+            found = unknown[0] if unknown else ()
+            raise ValueError(
+                f"{what} name the unknown task {found!r}; the tasks are "
+                f"{list(columns)}."
+            )
+        keys.append(tasks if len(tasks) > 1 else tasks[0])
+        factors.append([columns.index(task) for task in tasks])
+    repeated = sorted({term_name(key) for key in keys if keys.count(key) > 1})
+    if repeated:
+        raise ValueError(f"{what} repeat {repeated[0]!r}. Name each term once.")
+    return Terms(keys, factors)
+
+
+@dataclass(frozen=True)
+class TaskColumns:
+    """Columns of the predictions of an estimator.
+
+    Attributes
+    ----------
+    tasks : list of str
+        Names of its tasks.
+    kinds : list of TaskKind or None
+        Their kinds; None if all are binary.
+    only_binary : bool
+        Whether to give the probabilities of binary tasks alone.
+    """
+
+    tasks: list[str]
+    kinds: list[TaskKind] | None
+    only_binary: bool = False
+
+    @property
+    def names(self) -> list[str]:
+        """Names of all columns: the tasks, and classes of multiclass ones."""
+        if self.kinds is None:
+            return self.tasks
+        names = TaskKinds(self.kinds).column_names(np.array(self.tasks, dtype=object))
+        return [str(name) for name in names]
+
+    @property
+    def are_probabilities(self) -> list[bool]:
+        """Whether each column has probabilities."""
+        if self.kinds is None:
+            return [True] * len(self.tasks)
+        return [
+            isinstance(kind, BinaryTask) or kind.name == "multiclass"
+            for kind in self.kinds
+            for _ in range(kind.n_columns)
+        ]
+
+    def of(self, estimator: object, X: object) -> np.ndarray:
+        """Predict the columns ``(n_samples, n_columns)`` by a fitted estimator."""
+        if self.kinds is None:
+            return task_table(estimator, X, len(self.tasks))
+        table = expected_table(estimator, X, self.tasks, self.kinds)
+        if not self.only_binary:
+            return table
+        return table[:, binary_columns(self.kinds)]
+
+    def default_terms(self) -> list[str]:
+        """One term for each task.
+
+        Raises
+        ------
+        ValueError
+            If a task has no expected value.
+        """
+        for name, kind in zip(self.tasks, self.kinds or (), strict=False):
+            if kind.name == "multiclass":
+                listed = kind.column_names(name)
+                raise ValueError(
+                    f"Task {name!r} is multiclass: classes without an order have no "
+                    "expected value to fuse. Name the terms of the score: leave the "
+                    f"task out, or use probabilities of its classes, {listed}."
+                )
+        return self.names
