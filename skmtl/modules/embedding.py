@@ -154,7 +154,7 @@ class TableEmbedding(Embedding):
         binned: Sequence[int],
         n_numeric: int,
     ) -> ColumnSlices:
-        """Where each column lies in the output, which `_embedded` has the order of."""
+        """Where each column lies in the output, in the order of `_embedded`."""
         n_ids = len(self.ids.vocabularies)
         expected = n_ids + len(self.bags) + n_numeric
         if len(names) != expected:

@@ -61,7 +61,7 @@ class FactorizationMachine(Cross):
     Shape: ``(batch, input width)`` to ``(batch, width)``.
 
     A factorization machine adds the products of all pairs to its output. Here the
-    layers that follow get each product, and weigh it. With the sum alone, be it one
+    layers that follow get each product, and weigh it. With the sum alone, whether one
     number or one for each of the ``k`` factors, the columns that belong together are
     lost among all others. Embeddings start near 0 and their products nearer; the factor
     brings these to about the size of the embeddings, whatever their length.
@@ -112,6 +112,7 @@ class FactorizationMachine(Cross):
         for name in names:
             form = tuple(_width(one) for one in columns[name])
             by_form.setdefault(form, []).append(name)
+        # Numbers have vectors, and embeddings of this length are taken as they are.
         self.maps = nn.ModuleDict(
             {
                 str(own): Dense(own, self.dim, bias=False)

@@ -26,8 +26,7 @@ def check_crosses(crosses: str | Maker | None, params: Mapping[str, object]) -> 
     Raises
     ------
     TypeError, ValueError
-        As `check_part`; for parameters of crosses that there are not; and for unknown
-        names.
+        As `check_part`, for unknown names, and for parameters without crosses.
     """
     own = own_parameters("crosses", params)
     if crosses is not None:

@@ -198,7 +198,7 @@ def task_weights(
     """
     checked = check_sample_weight(sample_weight, observed.shape, names, some=some)
     if checked is None:
-        if observed.all():  # as most often: ones that take no memory
+        if observed.all():  # the usual case: ones that take no memory
             return np.broadcast_to(np.float64(1.0), observed.shape)
         checked = np.ones(1)
     weight = np.asarray(observed * checked, dtype=np.float64)

@@ -124,7 +124,7 @@ def checkpoints_apart(
 
 
 def ends_apart(callbacks: Sequence[Entry]) -> tuple[list[Entry], list[Entry]]:
-    """Callbacks, and apart those that save what training ends with."""
+    """Separate callbacks that save the end of training from all others."""
     others: list[Entry] = []
     ends: list[Entry] = []
     for entry in callbacks:

@@ -122,7 +122,7 @@ class Fit:
     X_val, y_val, sample_weight_val, groups, groups_val
         As given to ``fit``.
     classes : array-like, list of array-like or None
-        Labels that may come up.
+        Labels that may occur.
     max_iter : int or None
         Epochs; None for the ranker's.
     """
@@ -205,7 +205,7 @@ class Fit:
             check_validation_arguments(X_val, y_val, sample_weight_val, groups_val)
         self.ranker, self.start, self.y = ranker, start, y
         self.device = without_index(ranker.device)
-        # What callbacks and scorers of the caller's own see.
+        # What the caller's callbacks and scorers see.
         self.given, self.given_val = X, X_val
 
     def _take_parts(self, n_tasks: int) -> None:
@@ -342,7 +342,7 @@ class Fit:
         return fitted | self._close(net, valid, epochs_before)
 
     def _rows(self) -> tuple[EncodedInput, TrainingRows]:
-        """Encode the rows, and set those for validation apart."""
+        """Encode the rows, and separate those for validation."""
         with self.processes.errors_of_all():
             encoded, table = self.start.encode(self.data)
             targets, weight, groups = self.targets, self.weight, self.groups

@@ -231,7 +231,7 @@ class LatePredictions(Callback):
         if not self.last_:
             return []
         kept = [(X, w, z) for (X, w), z in self.last_ if X is not None]
-        # Training has left the network in evaluation mode, with its averaged weights.
+        # Training has left the network in evaluation mode, with its final weights.
         with torch.inference_mode():
             now = [(w, _predicted(net, X, z)) for X, w, z in kept]
         n = len(kinds)

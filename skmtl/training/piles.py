@@ -396,7 +396,7 @@ class PileTable(RowTable):
         return PileBatches(self, batch_size, shuffle=shuffle)
 
     def spread(self, n_rows: int) -> TensorTable:
-        # A pile is a random sample. Several are there only if one has many rows.
+        # A pile is a random sample. There are several only if each has many rows.
         p = int(self.piles.sizes.argmax())
         rows = self.piles.read(p)
         stride = max(-(-len(rows) // n_rows), 1)
