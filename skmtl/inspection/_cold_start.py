@@ -126,8 +126,10 @@ def cold_start_report(
 
 def _chosen(columns: str | Sequence[Any] | None, encoder: TableEncoder) -> list[Any]:
     """Columns to report on, checked."""
-    known, hashed = list(encoder.categorical_names_), set(encoder.n_buckets or {})
-    unread = set(encoder.optional_names_)
+    known, unread = list(encoder.categorical_names_), set(encoder.optional_names_)
+    places = encoder.vocabulary_places_
+    # Also a column that shares the rows of a hashed one.
+    hashed = {name for name in known if encoder._is_hashed(places[name])}
     if columns is None:
         columns = [name for name in known if name not in hashed | unread]
         if not columns:

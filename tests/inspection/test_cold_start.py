@@ -100,6 +100,15 @@ def test_hashed_columns_are_left_out(tables):
         cold_start_report(ranker, X_new, y_new, columns=["item"])
 
 
+def test_a_column_that_shares_hashed_rows_is_left_out(tables):
+    X, y, X_new, y_new = tables
+    X, X_new = (t.assign(user=t["user"].astype(t["item"].dtype)) for t in (X, X_new))
+    share = {"share_embedding": {"user": "item"}, "n_buckets": {"item": 50}}
+    ranker = MMoE(**share, **GIVEN).fit(X, y)
+    with pytest.raises(ValueError, match="no id columns with a vocabulary"):
+        cold_start_report(ranker, X_new, y_new)
+
+
 def test_what_has_no_ids_is_refused(tables):
     X, y, X_new, y_new = tables
     numbers = MMoE(max_iter=1, random_state=0).fit(X[["price"]], y)
