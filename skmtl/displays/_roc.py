@@ -160,8 +160,10 @@ class TaskROCDisplay(Display):
         self.ax_, self.lines_ = axes[0], []
         for i, name in enumerate(self.task_names):
             text = f"{wrapped(name)} (AUC {self.roc_auc[i]:.4f})"
-            one = RocCurveDisplay(fpr=self.fpr[i], tpr=self.tpr[i], name=text)
-            one.plot(ax=self.ax_, curve_kwargs=line_style(i))
+            one = RocCurveDisplay(fpr=self.fpr[i], tpr=self.tpr[i])
+            one.plot(ax=self.ax_, name=text)
+            # Versions of scikit-learn name the argument of `plot` for it differently.
+            one.line_.set(**line_style(i))
             self.lines_.append(one.line_)
         self.ax_.plot([0, 1], [0, 1], color="0.6", linewidth=0.8, zorder=0)
         self.ax_.set(xlabel="false positive rate", ylabel="true positive rate")

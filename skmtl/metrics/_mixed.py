@@ -19,6 +19,7 @@ from skmtl.metrics._by_kind import (
 )
 from skmtl.metrics._gains import Numbers, number_targets
 from skmtl.metrics._predictions import (
+    TaskPredictions,
     binary_columns,
     expected_table,
     final_estimator,
@@ -332,11 +333,12 @@ def judge_estimator(
     """Return names and values of a fitted estimator's tasks that a metric judges."""
     targets = targets_of(estimator, y, kinds)
     final, rows = final_estimator(estimator, X)
-    values = np.asarray(method_caller(final, "predict_task", rows))
+    predictions = TaskPredictions(final, len(kinds))
+    values = np.asarray(method_caller(predictions, "predict_task", rows))
     decided = None
     if score.of_kinds is not None and score.of_kinds.judges_labels:
         # A column for each task, where `predict_task` has one for each class.
-        decided = np.asarray(method_caller(final, "predict", rows))
+        decided = np.asarray(method_caller(predictions, "predict", rows))
         decided = decided.reshape(len(decided), -1)
     return values_by_task(score, task, targets, values, decided, metadata)
 

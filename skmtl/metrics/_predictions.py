@@ -165,6 +165,14 @@ class TaskPredictions(BaseEstimator):
             return positive_column(proba, self.estimator.classes_)
         return proba
 
+    def predict_task(self, X: object) -> np.ndarray:
+        """Expected labels of a ranker, ``(n_samples, n_columns)``."""
+        return np.asarray(self._method("predict_task")(X))
+
+    def predict(self, X: object) -> np.ndarray:
+        """Predicted labels, ``(n_samples,)`` or ``(n_samples, n_tasks)``."""
+        return np.asarray(self._method("predict")(X))
+
     def ranking_score(self, X: object) -> np.ndarray:
         return np.asarray(self._method("decision_function")(X))
 

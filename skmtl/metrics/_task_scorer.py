@@ -187,7 +187,8 @@ class TaskScorer(BaseScorer):
             predictions = TaskPredictions(estimator, 0)
             return np.asarray(method_caller(predictions, "ranking_score", X))
         final, rows = final_estimator(estimator, X)
-        table = np.asarray(method_caller(final, "predict_task", rows))
+        predictions = TaskPredictions(final, len(final.task_kinds_))
+        table = np.asarray(method_caller(predictions, "predict_task", rows))
         names = TaskKinds(final.task_kinds_).column_names(final.task_names_)
         return expected_gain(table, [str(n) for n in names], self.params["gains"])
 

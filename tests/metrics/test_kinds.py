@@ -11,6 +11,7 @@ from sklearn.linear_model import LinearRegression
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
+from sklearn.utils import get_tags
 
 from skmtl import RegressionTask, ShareBottom
 from skmtl.metrics import get_task_scorer, make_task_scorer, task_report
@@ -71,6 +72,22 @@ def test_scorers_are_scikit_learns_metrics_of_observed_rows(name, fitted):
     labels, predicted, _ = observed(y, values, name.partition(":")[2])
     found = get_task_scorer(name)(ranker, X, y)
     assert_allclose(found, EXPECTED[name](labels.astype(float), predicted), rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["rmse:dwell", "kappa:stars"])
+def test_scikit_learn_gets_an_estimator_that_it_calls_unchanged(name, fitted):
+    # Before 1.9 it refuses methods such as `predict_task` of other types.
+    ranker, X, y, _ = fitted
+    asked = []
+
+    def caller(estimator, method, rows):
+        asked.append((get_tags(estimator).estimator_type, method))
+        return getattr(estimator, method)(rows)
+
+    found = get_task_scorer(name)._score(caller, ranker, X, y)
+    assert found == get_task_scorer(name)(ranker, X, y)
+    assert {kind for kind, _ in asked} == {"outlier_detector"}
+    assert asked[0][1] == "predict_task"
 
 
 def test_parameters_of_scorers(fitted):
