@@ -383,7 +383,7 @@ def check_names(frame: pd.DataFrame, input_name: str = "X") -> None:
 def has_columns(frame: pd.DataFrame, names: Sequence[Any] | None) -> bool:
     """Whether a table has exactly these columns, in this order."""
     try:
-        return list(frame.columns) == names
+        return bool(frame.columns.tolist() == names)
     except TypeError:  # pandas' NA as a name, whose comparison has no truth value
         return False
 

@@ -69,8 +69,8 @@ from skmtl.encoding._table import (
     Growth,
     IdArray,
     Layout,
-    encode_few_rows,
     encode_frame,
+    encode_request,
     growth,
     hash_numbers,
     id_offsets,
@@ -455,10 +455,10 @@ class TableEncoder(SaveMixin, TransformerMixin, BaseEstimator):
         if isinstance(X, pd.DataFrame) and self.optional_names_:
             X = self._with_optional(X, read=read_optional)
         if isinstance(X, pd.DataFrame) and len(X) and has_columns(X, seen):
-            # A service sends such tables, of few rows, for which the other checks take
-            # longer than encoding does.
-            few = None if self._widths else encode_few_rows(self, X)
+            few = encode_request(self, X) if len(X) == 1 else None
             return few or encode_frame(self, self._spread(as_frame(X)))
+        if not self.optional_names_ and (few := encode_request(self, X)):
+            return few
         frame = self._as_frame(X, reset=False, read_optional=read_optional)
         return encode_frame(self, frame)
 

@@ -41,9 +41,6 @@ class HashedIds:
         """Rows of the column, row 0 included."""
         return self.n_buckets + 1
 
-    def rows_of_few(self, values: pd.Series) -> None:
-        """Return None: hashing is cheap, so there is no shortcut for few rows."""
-
     def rows(self, keys: Keys, hash_number: int = 0) -> npt.NDArray[np.int64]:
         """Row of every cell of a column."""
         distinct = keys.distinct

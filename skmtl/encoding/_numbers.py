@@ -15,6 +15,8 @@ from skmtl._typing import ColumnName, DType
 
 Floats = npt.NDArray[np.float64]
 
+# Rows of a short table, whose columns are encoded together.
+SHORT = 1024
 # In tables of at most this many rows, each row is compared with all edges at once.
 _FEW = 4
 # Numbers that are binned at a time, so that they stay in the processor's cache.
@@ -223,6 +225,11 @@ def encode_numbers(
     numeric : ndarray of shape (n_samples, n_columns), dtype float32
         The scaled numbers.
     """
+    if n_samples <= SHORT:
+        x = np.empty((n_samples, len(scales)))
+        for k, (column, name) in enumerate(zip(columns, names, strict=True)):
+            x[:, k] = as_float(column, name)
+        return encode_few(x, scales, bin_sizes)
     numeric = np.empty((n_samples, len(scales)), dtype=np.float32)
     bins = np.empty((n_samples, len(bin_sizes)), dtype=np.int32)
     places = dict(zip(binned(scales, bin_sizes), first_bins(bin_sizes), strict=True))

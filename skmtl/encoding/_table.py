@@ -12,15 +12,22 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from skmtl._typing import AnyArray, ColumnName
+from skmtl._typing import AnyArray, ColumnName, TableLike
 from skmtl.encoding._hashing import HashedIds
 from skmtl.encoding._lists import encode_lists
 from skmtl.encoding._numbers import (
+    SHORT,
     ColumnProfile,
     NumberScale,
-    as_float,
     encode_few,
     encode_numbers,
+)
+from skmtl.encoding._requests import (
+    Cells,
+    as_numbers,
+    cells_of,
+    lookup_of,
+    quick_rows,
 )
 from skmtl.encoding._vocabulary import Vocabulary, as_keys, rows_of_column
 
@@ -28,8 +35,6 @@ IdArray = npt.NDArray[np.signedinteger]
 
 # Columns held as Series at a time. With more, fits of wide tables take longer.
 _HELD = 64
-# Rows of a table whose cells are fetched at once.
-_AT_ONCE = 128
 
 
 @dataclass(frozen=True)
@@ -466,55 +471,70 @@ def encode_frame(
 
 def _codes(encoder: FittedEncoder, columns: Columns) -> IdArray:
     """Rows of all single ids within their vocabularies."""
-    shape = (len(columns.frame), len(encoder._categorical))
-    codes = np.empty(shape, dtype=_id_type(encoder))
-    for k, column in enumerate(columns.at(encoder._categorical)):
-        vocabulary = encoder._vocabularies[encoder.layout_.columns[k]]
-        name = encoder.categorical_names_[k]
+    n_rows, reads = len(columns.frame), encoder.layout_.columns
+    codes = np.empty((n_rows, len(reads)), dtype=_id_type(encoder))
+    rest: Sequence[int] = range(len(reads))
+    if n_rows <= SHORT and len(reads):
+        ids = [column.values for column in columns.at(encoder._categorical)]
+        rest = _quick_codes(encoder, ids, codes)
+    for k in rest:
+        vocabulary, name = (
+            encoder._vocabularies[reads[k]],
+            encoder.categorical_names_[k],
+        )
+        column = columns[encoder._categorical[k]]
         codes[:, k] = rows_of_column(vocabulary, column, name)
     return codes
 
 
-def encode_few_rows(encoder: FittedEncoder, frame: pd.DataFrame) -> EncodedTable | None:
-    """Encode a short table of strings and numpy's numbers; None for other tables.
+def _quick_codes(
+    encoder: FittedEncoder, ids: Sequence[Cells], codes: IdArray
+) -> Sequence[int]:
+    """Set the codes of all columns of plain cells; give the others."""
+    vocabularies = encoder._vocabularies
+    lookup = lookup_of(encoder, vocabularies)
+    found, rest = quick_rows(lookup, vocabularies, encoder.layout_.columns, ids)
+    for places, rows in found:
+        codes[:, places] = rows.T
+    return rest
 
-    All cells are fetched at once, since pandas takes tens of microseconds for each
-    column, however short it is.
+
+def encode_request(encoder: FittedEncoder, X: TableLike) -> EncodedTable | None:
+    """Encode short tables of strings and numbers; None for other tables.
+
+    pandas takes microseconds for each column, however short it is, and milliseconds to
+    make a table. So a single row is read from all columns at once, and what a service
+    gets (rows as dictionaries, or a dictionary of columns) does not become a table.
     """
-    if len(frame) > _AT_ONCE or not _is_plain(encoder, frame):
+    names = encoder._matched_names()
+    if names is None or encoder._lists or encoder._widths or encoder.more_hashes_:
         return None
-    if len(frame) == 1:  # quicker than the whole frame's `to_numpy`
-        cells = frame.iloc[0].to_numpy(object)[:, None]
+    if isinstance(X, pd.DataFrame):
+        columns = _cells_of_row(X) if len(X) == 1 else None
     else:
-        cells = frame.to_numpy(object).T
-    ids = np.empty((len(frame), len(encoder._categorical)), dtype=_id_type(encoder))
-    for k, i in enumerate(encoder._categorical):
-        vocabulary = encoder._vocabularies[encoder.layout_.columns[k]]
-        assert isinstance(vocabulary, Vocabulary)  # as _is_plain found
-        ids[:, k] = vocabulary.rows_of_cells(cells[i].tolist())
+        columns = cells_of(X, names)
+    if columns is None or len(columns[0]) > SHORT:
+        return None
+    x = np.empty((len(columns[0]), len(encoder._numeric)))
+    for k, i in enumerate(encoder._numeric):
+        numbers = as_numbers(columns[i])
+        if numbers is None:
+            return None
+        x[:, k] = numbers
+    codes = np.empty((len(x), len(encoder._categorical)), dtype=_id_type(encoder))
+    rest = _quick_codes(encoder, [columns[i] for i in encoder._categorical], codes)
+    if rest or np.isinf(x).any():  # of which the other path raises an error
+        return None
     if encoder.layout_.fallbacks:
-        fall_back(ids, encoder.layout_.fallbacks)
-    ids += id_offsets(encoder)
-    x = cells[encoder._numeric].T.astype(np.float64, order="C")
-    if np.isinf(x).any():
-        for i, name in zip(encoder._numeric, encoder.numeric_names_, strict=True):
-            as_float(frame.iloc[:, i], name)  # raises, and names the column
-    return EncodedTable(ids, *encode_few(x, encoder._scales, encoder.bin_sizes_))
+        fall_back(codes, encoder.layout_.fallbacks)
+    codes += id_offsets(encoder)
+    return EncodedTable(codes, *encode_few(x, encoder._scales, encoder.bin_sizes_))
 
 
-def _is_plain(encoder: FittedEncoder, frame: pd.DataFrame) -> bool:
-    """Whether all ids are strings and all numbers numpy's."""
-    if encoder._lists or not all(
-        isinstance(one, Vocabulary) and one.numbers is False
-        for one in encoder._vocabularies
-    ):
-        return False
-    dtypes = frame.dtypes.tolist()
-    strings = all(isinstance(dtypes[i], pd.StringDtype) for i in encoder._categorical)
-    return strings and all(
-        isinstance(dtypes[i], np.dtype) and dtypes[i].kind in "fiub"
-        for i in encoder._numeric
-    )
+def _cells_of_row(row: pd.DataFrame) -> list[Cells] | None:
+    """Cells of a single row; None where pandas would convert some of them."""
+    cells = row.iloc[0]
+    return [[cell] for cell in cells.to_numpy()] if cells.dtype == object else None
 
 
 def _with_more_hashes(

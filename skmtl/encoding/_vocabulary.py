@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import cached_property
-from itertools import pairwise, repeat
+from itertools import pairwise
 from typing import Any, Protocol, TypedDict
 
 import numpy as np
@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 from pandas.api import types
 
-from skmtl._typing import AnyArray, ColumnName
+from skmtl._typing import AnyArray
 from skmtl.encoding._advice import (
     check_same_kind,
     object_error,
@@ -23,8 +23,6 @@ from skmtl.encoding._numbers import number_of, number_texts
 # A direct look-up table is used when the integers span at most this many times the
 # number of distinct ids, or fewer than 65,536 values in all.
 _DENSE_SPAN = 8
-# In columns of at most this many rows, cells are looked up one by one.
-_SHORT = 1024
 _INT64_MAX = np.iinfo(np.int64).max
 _EXACT_FLOAT = 2**53
 
@@ -331,8 +329,6 @@ class RowsOfIds(Protocol):
 
     def __len__(self) -> int: ...
 
-    def rows_of_few(self, values: pd.Series) -> npt.NDArray[np.int64] | None: ...
-
     def rows(self, keys: Keys) -> npt.NDArray[np.int64]: ...
 
 
@@ -455,37 +451,10 @@ class Vocabulary:
         known = self.ids if len(self.ids) else self.rest
         return known.numbers if len(known) else None
 
-    def rows_of_few(self, values: pd.Series) -> npt.NDArray[np.int64] | None:
-        """Rows of a short column as passed; None where `rows` must be used.
-
-        pandas takes about half a millisecond to hash a column, however short it is.
-        Strings and integers are looked up one by one instead.
-        """
-        if isinstance(values.dtype, pd.StringDtype):
-            if self.ids.numbers:
-                return None
-            cells: Iterable[ColumnName] = values.to_numpy(object)
-        elif values.dtype == np.int64 and self.ids.values.dtype == np.int64:
-            if self._lookup is not None:
-                return self._dense_rows(values.to_numpy())
-            cells = values.tolist()
-        else:
-            return None
-        return self.rows_of_cells(cells)
-
-    def rows_of_cells(self, cells: Iterable[ColumnName]) -> npt.NDArray[np.int64]:
-        """Rows of strings or of Python's integers, one by one."""
-        return np.fromiter(map(self._row_of.get, cells, repeat(0)), np.int64)
-
-    @cached_property
-    def _row_of(self) -> dict[ColumnName, int]:
-        """Row of every id; made when the first short table is encoded."""
-        return dict(zip(self.ids.values.tolist(), range(1, len(self)), strict=True))
-
     def rows(self, keys: Keys) -> npt.NDArray[np.int64]:
         """Row of every cell of a column."""
         if self._lookup is not None and keys.cells.dtype == np.int64:
-            return self._dense_rows(np.asarray(keys.cells))
+            return self.dense_rows(np.asarray(keys.cells))
         # One extra slot, so that code -1 (missing) reads row 0.
         rows = np.zeros(len(keys.distinct) + 1, dtype=np.int64)
         rows[:-1] = self.rows_of_ids(keys.distinct)
@@ -495,7 +464,13 @@ class Vocabulary:
         """Row of each of distinct ids."""
         return self.ids.positions(ids) + 1
 
-    def _dense_rows(self, values: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    @property
+    def dense(self) -> bool:
+        """Whether the ids are integers so close together that a table holds all."""
+        return self._lookup is not None
+
+    def dense_rows(self, values: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Row of every integer, if `dense`."""
         assert self._lookup is not None
         size = len(self._lookup) - 1  # the last slot is 0, for ids outside the range
         inside = (values >= self._low) & (values < self._low + size)
@@ -580,30 +555,9 @@ def rows_of_column(
     vocabulary: RowsOfIds, column: pd.Series, name: object
 ) -> npt.NDArray[np.int64]:
     """Row of every id of a column in a `Vocabulary` or `HashedIds`."""
-    rows = _rows_of_few(vocabulary, column) if len(column) <= _SHORT else None
-    if rows is None:
-        rows = vocabulary.rows(as_keys(column, name))
+    rows = vocabulary.rows(as_keys(column, name))
     if not rows.any():
         warn_of_unknown(vocabulary.numbers, column, name)
-    found: npt.NDArray[np.int64] = rows
-    return found
-
-
-def _rows_of_few(
-    vocabulary: RowsOfIds, column: pd.Series
-) -> npt.NDArray[np.int64] | None:
-    """Rows of a short column; a categorical is read without its other categories."""
-    if not isinstance(column.dtype, pd.CategoricalDtype):
-        return vocabulary.rows_of_few(column)
-    codes = column.array.codes
-    known = codes >= 0
-    found = vocabulary.rows_of_few(
-        pd.Series(column.dtype.categories.take(codes[known]))
-    )
-    if found is None:
-        return None
-    rows = np.zeros(len(codes), dtype=np.int64)
-    rows[known] = found
     return rows
 
 

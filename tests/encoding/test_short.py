@@ -1,4 +1,4 @@
-"""Short tables, whose cells are fetched at once, are encoded as long ones are."""
+"""Short tables are encoded as parts of long ones."""
 
 import numpy as np
 import pandas as pd
@@ -50,12 +50,12 @@ def test_it_is_encoded_as_a_part_of_a_long_one(rng, n, n_bins):
         np.testing.assert_array_equal(of_short, of_long)
 
 
-def test_the_cells_are_fetched_at_once(rng, monkeypatch):
+def test_the_cells_of_a_row_are_fetched_at_once(rng, monkeypatch):
     encoder = TableEncoder().fit(table(900, rng))
     # As strings also in pandas before 3.
-    X = table(3, rng).astype(dict.fromkeys(["user", "item", "last"], "string"))
+    X = table(1, rng).astype(dict.fromkeys(["user", "item", "last"], "string"))
     monkeypatch.setattr(pd.DataFrame, "items", None)
-    assert len(encoder.encode(X)) == 3
+    assert len(encoder.encode(X)) == 1
 
 
 @pytest.mark.parametrize("name", ["price", "small"])
