@@ -196,3 +196,136 @@ def _moves(point: np.ndarray, step: float) -> np.ndarray:
     found = np.maximum(np.concatenate(moves), 0.0)
     found = found[found.any(axis=1)]
     return found / found.max(axis=1, keepdims=True)
+
+
+N_LEADERS = 8  # points of each level whose neighbours are evaluated
+Evaluate = Callable[[np.ndarray], np.ndarray]
+
+
+def grid_axes(weights: GridLike, names: Sequence[str]) -> list[np.ndarray]:
+    """Values of each task's axis, ascending.
+
+    Raises
+    ------
+    ValueError
+        For points without axes, which cannot be searched from coarse to fine.
+    """
+    if isinstance(weights, Integral) and not isinstance(weights, bool):
+        make_candidates(weights, names[:1])  # checks the number
+        return [np.arange(int(weights)) / (int(weights) - 1)] * len(names)
+    if not isinstance(weights, Mapping):
+        raise ValueError(
+            "search='refine' needs a grid: weights as a number of points per axis, or "
+            "a mapping from task to values. Use another search for an array of points."
+        )
+    axes = [np.unique(axis) for axis in _axes(weights, names)]
+    check_values(np.array([[axis.min() for axis in axes]]), names)
+    check_values(np.array([[axis.max() for axis in axes]]), names)
+    return axes
+
+
+def size_of_grid(axes: Sequence[np.ndarray]) -> int:
+    """Number of points, without the all-zero point."""
+    return math.prod(map(len, axes)) - all(axis[0] == 0 for axis in axes)
+
+
+def coarse_grid(axes: Sequence[np.ndarray]) -> np.ndarray:
+    """The points of the first level, without the all-zero point."""
+    coarse = levels(axes)[0]
+    _check_size(size_of_grid(coarse))
+    points = _product(coarse)
+    return points[points.any(axis=1)]
+
+
+def levels(axes: Sequence[np.ndarray]) -> list[list[np.ndarray]]:
+    """Axes of ever finer grids: 3 values of each axis, 5, 9, …, and finally all."""
+    found, n, longest = [], 3, max(map(len, axes))
+    while True:
+        found.append([axis[_spread_out(len(axis), n)] for axis in axes])
+        if n >= longest:
+            return found
+        n = 2 * n - 1
+
+
+def _spread_out(length: int, n: int) -> np.ndarray:
+    """Places of `n` values of an axis, ends included, with those for half of `n`."""
+    if length <= n:
+        return np.arange(length)
+    places = np.round(np.linspace(0, length - 1, n)).astype(int)
+    return places if n == 3 else np.union1d(places, _spread_out(length, (n + 1) // 2))
+
+
+def coarse_to_fine(
+    merit: Evaluate, axes: Sequence[np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Search a grid by evaluating a coarse one, and finer ones near its best points.
+
+    On every level the neighbours of the best points are evaluated, until all
+    neighbours of the best ones are known. A neighbour is one step away in one or two
+    weights, or in all but one, which moves the weight of that task against all others.
+
+    Parameters
+    ----------
+    merit : callable
+        From points ``(n_points, n_tasks)`` to pairs of numbers ``(n_points, 2)``. The
+        first ones decide which point is better, the second ones where they are equal.
+    axes : sequence of ndarray
+        Ascending values of each weight.
+
+    Returns
+    -------
+    points : ndarray of shape (n_points, n_tasks)
+        The points that were evaluated, all of different directions.
+    level : ndarray of shape (n_points,)
+        From 0, the level on which each was evaluated.
+    """
+    grids = levels(axes)
+    points, merits = np.empty((0, len(axes))), np.empty((0, 2))
+    sizes, new = [], coarse_grid(axes)
+    for place, grid in enumerate(grids):
+        if place:
+            new = _neighbours(points[_leaders(merits)], grid)
+        while len(new := _of_new_directions(points, new)):
+            points = np.concatenate([points, new])
+            merits = np.concatenate([merits, merit(new)])
+            new = _neighbours(points[_leaders(merits)], grid)
+        sizes.append(len(points))
+    return points, np.repeat(np.arange(len(sizes)), np.diff(sizes, prepend=0))
+
+
+def _leaders(merits: np.ndarray) -> np.ndarray:
+    return np.lexsort((-merits[:, 1], -merits[:, 0]))[:N_LEADERS]
+
+
+def _of_new_directions(points: np.ndarray, new: np.ndarray) -> np.ndarray:
+    """Those of the new points that differ in direction from all others.
+
+    Of points of one direction, the largest: on a grid it has the finest neighbours.
+    """
+    new = new[new.any(axis=1)]
+    if not len(new):
+        return new
+    new = new[np.argsort(-new.sum(axis=1), kind="stable")]
+    first, _ = directions(np.concatenate([points, new]))
+    found: np.ndarray = new[first[first >= len(points)] - len(points)]
+    return found
+
+
+def _neighbours(points: np.ndarray, grid: Sequence[np.ndarray]) -> np.ndarray:
+    """Points of a grid near others of it."""
+    last = np.array([len(axis) - 1 for axis in grid])
+    places = np.stack(
+        [axis.searchsorted(points[:, t]) for t, axis in enumerate(grid)], axis=1
+    )
+    moved = (places[:, None] + _grid_moves(len(grid))).reshape(-1, len(grid))
+    moved = np.unique(np.clip(moved, 0, last), axis=0)
+    return np.stack([axis[moved[:, t]] for t, axis in enumerate(grid)], axis=1)
+
+
+def _grid_moves(n: int) -> np.ndarray:
+    """Steps of one weight, of two, and of all but one."""
+    unit = np.eye(n, dtype=int)
+    first, second = np.triu_indices(n, 1)
+    pairs = [unit[first] + unit[second], unit[first] - unit[second]]
+    half = np.concatenate([unit, *pairs, 1 - unit])
+    return np.unique(np.concatenate([half, -half]), axis=0)

@@ -150,10 +150,15 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
         chooses.
     method : {"sum", "product", "rank", "logit"}, default="sum"
         How to fuse, see :func:`fuse`. "rank" ranks within the rows of each fold.
-    search : {"grid", "halving", "continuous"}, default="grid"
+    search : {"grid", "halving", "refine", "continuous"}, default="grid"
         "grid" evaluates all candidates exactly. "halving" compares candidates on
         growing samples, drops those that are worse than the leader by five standard
         errors, and evaluates the others exactly; dropped candidates have NaN scores.
+        "refine" evaluates a coarse grid of three points for each task, then points of
+        ever finer grids near the best eight so far, up to those of `weights`, until
+        all neighbours of the best eight are known; ``cv_results_`` holds the points
+        that were evaluated. It serves for grids of four tasks and more, which may have
+        any size.
         "continuous" continues from the best candidates until no move helps, and adds
         the points that it reaches to ``cv_results_``. If the grid has more than 20,000
         points, it starts from the single tasks, pairs and equal weights instead.
@@ -215,9 +220,16 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
         ``std_fit_time``, ``mean_score_time`` and ``std_score_time``, in seconds, are
         those of the folds and the same in every row, since a fold is fitted and
         predicted once for all candidates. With "halving" also ``n_rounds``, the races
-        that a candidate ran. With constraints ``feasible`` too.
+        that a candidate ran, and with "refine" ``iter``, the level, from 0, on which
+        it was evaluated. With constraints ``feasible`` too.
     n_evaluations_ : int
         Candidates that were evaluated exactly.
+    n_candidates_ : list of int
+        Candidates that were evaluated on each level of "refine"; not there with another
+        search.
+    n_skipped_ : int
+        Points of the grid that "refine" did not evaluate, also those that differ from
+        an evaluated one in scale only; not there with another search.
     pareto_weights_ : ndarray of shape (n_points, n_terms)
         Candidates that no other dominates: none is as good in all metrics and better in
         one. Of candidates that differ only in scale, the first.
@@ -295,7 +307,7 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
         "weights": [Integral, Mapping, "array-like"],
         "terms": [list, tuple, None],
         "scoring": [str, callable, list, tuple, set, Mapping, None],
-        "search": [StrOptions({"grid", "halving", "continuous"})],
+        "search": [StrOptions({"grid", "halving", "refine", "continuous"})],
         "cv": [
             "cv_object",
             StrOptions({"prefit"}),
@@ -632,8 +644,10 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
         self.best_params_ = as_params(self.best_weights_, self.terms_)
         shares = self.best_weights_ * self.scales_
         self.best_shares_ = as_params(shares / shares.sum(), self.terms_)
-        for stale in ("best_score_", "refit_time_"):  # of an earlier fit
+        of_some = ("best_score_", "refit_time_", "n_candidates_", "n_skipped_")
+        for stale in of_some:  # of an earlier fit
             self.__dict__.pop(stale, None)
+        self.__dict__.update(evaluated.attributes)
         if chosen is not None:
             self.best_score_ = float(results[f"mean_test_{chosen}"][best])
         self.n_evaluations_ = evaluated.n_evaluations

@@ -17,10 +17,14 @@ from skmtl.metrics._gains import read_gains
 from skmtl.metrics._task_scorer import TaskScorer
 from skmtl.output_weights._candidates import (
     GridLike,
+    coarse_grid,
+    coarse_to_fine,
     directions,
+    grid_axes,
     make_candidates,
     n_points,
     refine,
+    size_of_grid,
     start_points,
 )
 from skmtl.output_weights._objective import Fold, Objective, fold_mean
@@ -146,6 +150,8 @@ class Evaluated:
         Time for one candidate on one fold, on average.
     columns : dict
         Further columns of ``cv_results_``.
+    attributes : dict
+        Further attributes of the search.
     """
 
     points: np.ndarray
@@ -155,6 +161,7 @@ class Evaluated:
     n_evaluations: int
     seconds: float
     columns: dict[str, np.ndarray]
+    attributes: dict[str, int | list[int]]
 
 
 class SearchSettings(Protocol):
@@ -199,6 +206,9 @@ class WeightSearch:
         self.even = isinstance(owner.weights, Integral)
         if owner.search == "continuous" and n_points(owner.weights, n_tasks) > LARGE:
             self.points, self.even = start_points(n_tasks), True
+        elif owner.search == "refine":
+            self.axes = grid_axes(owner.weights, names)
+            self.points = coarse_grid(self.axes)
         else:
             self.points = make_candidates(owner.weights, names)
         self.constraints = read_constraints(owner.constraints, scorers, mixed=mixed)
@@ -219,7 +229,7 @@ class WeightSearch:
             self.points = self.points / scales
         first, direction = directions(self.points)
         points = self.points[first]
-        rounds, alive = None, np.arange(len(points))
+        rounds, iters, alive = None, None, np.arange(len(points))
         objective = Objective(folds, self.metrics, self.owner.n_jobs)
         # One candidate is enough: whether a metric that ranks is defined depends on the
         # labels alone.
@@ -227,9 +237,15 @@ class WeightSearch:
         self.limits = self._limits(folds)
         if self.owner.search == "halving":
             alive, rounds = self._race(points, folds)
-        scores = np.full((len(points), len(folds), len(self.metrics)), np.nan)
         start = perf_counter()
-        scores[alive] = objective(points[alive], progress)
+        if self.owner.search == "refine":
+            unit = scales if self.even else np.ones(len(scales))
+            self.points, scores, iters = self._refine(objective, unit)
+            points, alive = self.points, np.arange(len(self.points))
+            first = direction = alive
+        else:
+            scores = np.full((len(points), len(folds), len(self.metrics)), np.nan)
+            scores[alive] = objective(points[alive], progress)
         seconds = (perf_counter() - start) / (len(alive) * len(folds))
         self.n_evaluations += len(alive)
         if self.owner.search == "continuous":
@@ -246,13 +262,25 @@ class WeightSearch:
                 raise self._undefined(self.chosen)
             best = int(first[np.argmax(merit)])
         columns = {} if rounds is None else {"n_rounds": rounds[direction]}
+        attributes: dict[str, int | list[int]] = {}
+        if iters is not None:
+            columns["iter"] = iters
+            attributes["n_candidates_"] = np.bincount(iters).tolist()
+            attributes["n_skipped_"] = size_of_grid(self.axes) - len(iters)
         if self.constraints:
             columns["feasible"] = np.isfinite(merit)[direction]
         unique = first[~np.isnan(fold_mean(scores)).any(axis=1)]
         # Metrics of constraints alone are not in the results.
         kept = scores[direction][:, :, : len(self.scorers)]
         return Evaluated(
-            self.points, kept, unique, best, self.n_evaluations, seconds, columns
+            self.points,
+            kept,
+            unique,
+            best,
+            self.n_evaluations,
+            seconds,
+            columns,
+            attributes,
         )
 
     def _require_defined(self, objective: Objective, points: np.ndarray) -> None:
@@ -334,6 +362,24 @@ class WeightSearch:
         rounds = np.zeros(len(points), dtype=int)
         rounds[allowed] = ran
         return allowed[alive], rounds
+
+    def _refine(
+        self, objective: Objective, scales: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Evaluate a coarse grid, and finer ones near its best points."""
+        found: list[np.ndarray] = []
+
+        def merit(points: np.ndarray) -> np.ndarray:
+            found.append(objective(points / scales))
+            mean = fold_mean(found[-1])[:, self.column]
+            gap = np.zeros((len(points), 1))
+            if self.constraints:  # the farther from a bound, the worse
+                gap = np.minimum(self._bounded(found[-1]) - self.limits, 0.0)
+            both = np.column_stack([gap.min(axis=1), mean])
+            return np.where(np.isnan(both), -np.inf, both)
+
+        points, iters = coarse_to_fine(merit, self.axes)
+        return points / scales, np.concatenate(found), iters
 
     def _climb(
         self,

@@ -19,7 +19,7 @@ def searched(y=Y, proba=PROBA, **params):
     return OutputWeightSearchCV(Given(proba.shape[1]), **params).fit(proba, y)
 
 
-@pytest.mark.parametrize("search", ["grid", "halving", "continuous"])
+@pytest.mark.parametrize("search", ["grid", "halving", "refine", "continuous"])
 @pytest.mark.parametrize("sign", [">=", "≥"])
 def test_relative_constraint(search, sign):
     found = searched(

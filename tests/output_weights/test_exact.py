@@ -188,3 +188,67 @@ def test_continuous_with_eight_tasks():
     equal = roc_auc_score(y[:, 0], proba.sum(axis=1))
     assert search.best_score_ > max(single, equal)
     assert search.n_evaluations_ < 20_000
+
+
+def many_tasks(n, n_tasks, seed):
+    """Probabilities of tasks that inform about each other, and labels."""
+    rng = np.random.default_rng(seed)
+    y = (rng.random((n, n_tasks)) < rng.uniform(0.03, 0.3, n_tasks)).astype(int)
+    y[0], y[1] = 1, 0
+    signal = np.eye(n_tasks) + rng.normal(scale=0.5, size=(n_tasks, n_tasks))
+    return 1 / (1 + np.exp(2 - rng.normal(size=y.shape) - y @ signal)), y
+
+
+def refined(proba, y, search="refine", **params):
+    given = Given(proba.shape[1])
+    return OutputWeightSearchCV(given, cv="prefit", search=search, **params).fit(
+        proba, y
+    )
+
+
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("scoring", [None, "auc:1"])
+def test_refine_finds_the_best_of_a_grid_of_four_tasks(seed, scoring):
+    proba, y = many_tasks(300, 4, seed)
+    grid = refined(proba, y, "grid", scoring=scoring, weights=5)
+    fine = refined(proba, y, scoring=scoring, weights=5)
+    assert fine.best_score_ == grid.best_score_
+    n = len(fine.cv_results_["params"])
+    assert fine.n_evaluations_ == n < grid.n_evaluations_ / 2
+    assert fine.n_skipped_ == 5**4 - 1 - n
+    assert fine.n_candidates_ == np.bincount(fine.cv_results_["iter"]).tolist()
+    scores = {tuple(point.values()): score for point, score in rows_of(grid)}
+    for point, score in rows_of(fine):
+        assert scores[tuple(point.values())] == score
+
+
+def rows_of(search):
+    scores = search.cv_results_["mean_test_score"]
+    return zip(search.cv_results_["params"], scores, strict=True)
+
+
+def test_refine_takes_a_grid_of_six_tasks_that_is_too_large_for_the_others():
+    proba, y = many_tasks(300, 6, 0)
+    fine = refined(proba, y, scoring="auc:0")
+    assert sum(fine.n_candidates_) + fine.n_skipped_ == 11**6 - 1
+    assert fine.n_skipped_ > 1_700_000
+    fixed = [roc_auc_score(y[:, 0], proba @ w) for w in (*np.eye(6), np.ones(6))]
+    assert fine.best_score_ > max(fixed)
+    # No point of the grid that is one step away in one weight is better.
+    step = 0.1 * np.concatenate([np.eye(6), -np.eye(6)])
+    near = np.clip(fine.best_weights_ + step, 0, 1)
+    scores = [roc_auc_score(y[:, 0], proba @ w) for w in near if w.any()]
+    assert max(scores) <= fine.best_score_ + 1e-12
+
+
+def test_refine_with_values_for_each_task():
+    proba, y = three_tasks(600, 0)
+    values = {"0": [0.3], "1": [2, 0, 0.5, 1], "2": [7, 0, 1, 3, 5, 0.1]}
+    grid = refined(proba, y, "grid", weights=values)
+    fine = refined(proba, y, weights=values)
+    assert fine.best_score_ == grid.best_score_
+    assert len(fine.cv_results_["params"]) + fine.n_skipped_ == 24
+    again = fine.set_params(search="grid").fit(proba, y)
+    assert not hasattr(again, "n_skipped_")
+    with pytest.raises(ValueError, match="search='refine' needs a grid"):
+        refined(proba, y, weights=np.eye(3))

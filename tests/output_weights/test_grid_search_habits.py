@@ -114,7 +114,7 @@ def worst(estimator, X, y):
     return min((ranks @ y - n * (n + 1) / 2) / (n * (len(y) - n)))
 
 
-@pytest.mark.parametrize("search", ["grid", "halving", "continuous"])
+@pytest.mark.parametrize("search", ["grid", "halving", "refine", "continuous"])
 def test_function_of_estimator_and_rows(search):
     got = searched(scoring=worst, search=search)
     want = searched(scoring="min_auc", search=search)
@@ -295,7 +295,7 @@ def test_groups_of_wrong_length(cv, length):
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.UndefinedMetricWarning")
-@pytest.mark.parametrize("search", ["grid", "halving", "continuous"])
+@pytest.mark.parametrize("search", ["grid", "halving", "refine", "continuous"])
 @pytest.mark.parametrize(
     "params",
     [
@@ -318,7 +318,7 @@ def test_metric_that_no_fold_defines(search, params):
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.UndefinedMetricWarning")
-@pytest.mark.parametrize("search", ["grid", "halving", "continuous"])
+@pytest.mark.parametrize("search", ["grid", "halving", "refine", "continuous"])
 def test_own_function_that_is_never_defined(search):
     def undefined(y, score):
         return np.nan
