@@ -6,7 +6,6 @@ import copy
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self, cast
-from weakref import WeakKeyDictionary
 
 import numpy as np
 import numpy.typing as npt
@@ -85,8 +84,6 @@ from skmtl.training.starts import NextTable, NoPretrainedRows, Start, WarmStart
 
 # Width of the representation for towers that are made only to read their `bounds`.
 _ANY_WIDTH = 64
-# The kinds of the tasks of fitted rankers, which are needed at each prediction.
-_KINDS: WeakKeyDictionary[object, TaskKinds] = WeakKeyDictionary()
 
 
 def _all_have_classes(given: TaskKindsLike) -> bool:
@@ -607,10 +604,8 @@ default=None
     @property
     def _kinds(self) -> TaskKinds:
         # Rankers fitted by versions with binary tasks only have no list of kinds.
-        fitted = vars(self).get("task_kinds_") or [BinaryTask()] * len(self.prior_)
-        if self not in _KINDS or _KINDS[self].kinds != tuple(fitted):
-            _KINDS[self] = TaskKinds(fitted)
-        return _KINDS[self]
+        fitted = vars(self).get("task_kinds_", [BinaryTask()] * len(self.prior_))
+        return TaskKinds(fitted)
 
     @available_unless(_why_without_classes)
     def predict_proba(self, X: TableLike) -> Any:

@@ -62,10 +62,12 @@ class TaskKind(ABC):
     def __eq__(self, other: object) -> bool:
         if type(self) is not type(other):
             return False
-        # Attributes that a file of an earlier version lacks have the class's defaults.
-        mine, theirs = ({**one.params(), **vars(one)} for one in (self, other))
+        mine, theirs = vars(self), vars(other)
+        if mine.keys() != theirs.keys():  # one is from a file of an earlier version
+            mine, theirs = ({**one.params(), **vars(one)} for one in (self, other))
         return mine.keys() == theirs.keys() and all(
-            np.array_equal(value, theirs[name]) for name, value in mine.items()
+            value is theirs[name] or np.array_equal(value, theirs[name])
+            for name, value in mine.items()
         )
 
     def __hash__(self) -> int:
@@ -647,10 +649,8 @@ class TaskKinds:
 
     def predict(self, outputs: npt.NDArray[np.floating]) -> Floats:
         """Give levels, ``(n_samples, n_outputs)``, of the network's outputs."""
-        return self._columns(
-            [g.kind.predict(self.outputs_of(g, outputs)) for g in self.groups],
-            [g.outputs for g in self.groups],
-        )
+        parts = [g.kind.predict(self.outputs_of(g, outputs)) for g in self.groups]
+        return self._columns(parts, [g.outputs for g in self.groups])
 
     def expected(self, levels: Floats) -> Floats:
         """Give expected labels, ``(n_samples, n_columns)``, of levels."""
@@ -680,10 +680,8 @@ class TaskKinds:
 
     def is_constant(self, means: Floats) -> npt.NDArray[np.bool_]:
         """Say which tasks have nothing to learn, ``(n_tasks,)``."""
-        return self._columns(
-            [g.kind.is_constant(means[g.outputs]) for g in self.groups],
-            [g.tasks for g in self.groups],
-        )
+        parts = [g.kind.is_constant(means[g.outputs]) for g in self.groups]
+        return self._columns(parts, [g.tasks for g in self.groups])
 
     def constant(self, means: Floats) -> Floats:
         """Give the levels for tasks without anything to learn, ``(n_outputs,)``."""
