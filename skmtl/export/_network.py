@@ -34,7 +34,7 @@ from skmtl.modules import (
     TableEmbedding,
     TransferTowers,
 )
-from skmtl.modules.bags import BagColumn, unit
+from skmtl.modules.bags import unit
 from skmtl.modules.graph import topological_order
 
 if TYPE_CHECKING:
@@ -69,16 +69,22 @@ class PaddedPooling:
         self.embedding = embedding
 
     def __call__(
-        self, bag: tuple[Tensor, Tensor], column: BagColumn, of_ids: list[Tensor]
+        self, k: int, bag: tuple[Tensor, Tensor], of_ids: list[Tensor]
     ) -> Tensor:
-        (ids, there), tables = bag, self.embedding.ids
-        x, mask = tables.entries(ids, column.vocabulary), there[:, :, None]
-        if column.query is None:
+        (ids, there), column = bag, self.embedding.bags[k]
+        x = self.embedding.ids.entries(ids, column.vocabulary)
+        mask, n_sets = there[:, :, None], self.embedding.n_sets
+        query, own = self.embedding.target(k, of_ids), self.embedding.poolings_of(k)
+        if own:
+            parts = x.chunk(n_sets, dim=2)
+            queries = [None] * n_sets if query is None else query.chunk(n_sets, dim=1)
+            sets = zip(own, parts, queries, strict=True)
+            return torch.cat([one.padded(x, there, q) for one, x, q in sets], dim=1)
+        if query is None:
             return _POOLINGS[column.pooling](x, mask)
-        sets = (self.embedding.n_sets, -1)
         # The cosine is taken within each set of embeddings.
-        query = tables.column(of_ids, column.query).unflatten(1, sets)[:, None]
-        x = x.unflatten(2, sets)
+        query = query.unflatten(1, (n_sets, -1))[:, None]
+        x = x.unflatten(2, (n_sets, -1))
         weight = (unit(x) * unit(query)).sum(dim=3, keepdim=True)
         return _sum((weight * x).flatten(2), mask)
 

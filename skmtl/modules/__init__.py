@@ -21,7 +21,14 @@ from skmtl.modules.factorization_machine import FactorizationMachine
 from skmtl.modules.graph import ChainedTowers
 from skmtl.modules.layers import TaskLinear, dense_stack
 from skmtl.modules.ple import ProgressiveExtraction
-from skmtl.modules.protocols import ColumnSlices, Cross, Embedding, Sharing, Towers
+from skmtl.modules.protocols import (
+    ColumnSlices,
+    Cross,
+    Embedding,
+    Pooling,
+    Sharing,
+    Towers,
+)
 from skmtl.modules.ragged import Bags, Ragged
 from skmtl.modules.sharing import (
     ExpertMixture,
@@ -32,6 +39,8 @@ from skmtl.modules.sharing import (
 )
 from skmtl.modules.soft_sharing import SoftlySharedBottoms
 from skmtl.modules.stem import EmbeddingExperts
+from skmtl.modules.target_attention import TargetAttention
+from skmtl.modules.transformer import TransformerPooling
 
 __all__ = [
     "BagColumn",
@@ -55,6 +64,7 @@ __all__ = [
     "OrderedThresholds",
     "ParallelTowers",
     "PooledTower",
+    "Pooling",
     "Pretrained",
     "ProductTowers",
     "ProgressiveExtraction",
@@ -64,12 +74,14 @@ __all__ = [
     "SoftlySharedBottoms",
     "SomeColumns",
     "TableEmbedding",
+    "TargetAttention",
     "TaskBottoms",
     "TaskEmbedding",
     "TaskLinear",
     "Towers",
     "TowersWithHeads",
     "TransferTowers",
+    "TransformerPooling",
     "dense_stack",
     "with_thresholds",
 ]

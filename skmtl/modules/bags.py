@@ -24,15 +24,18 @@ class BagColumn:
     ----------
     vocabulary : int
         Index of its vocabulary.
-    pooling : {"mean", "sum", "max", "attention"}
+    pooling : {"mean", "sum", "max", "attention", "din", "transformer"}
         How the embeddings of a list become one.
     query : int or None
         Index of the id column that attention compares the entries with.
+    length : int, default=64
+        Number of entries that a transformer reads, the last ones.
     """
 
     vocabulary: int
     pooling: str = "mean"
     query: int | None = None
+    length: int = 64
 
 
 def pool(

@@ -14,8 +14,10 @@ from skmtl.modules.bags import BagColumn, pool
 from skmtl.modules.draws import generator_of
 from skmtl.modules.layers import room_for
 from skmtl.modules.pretrained_rows import Grown, PretrainedRows, grown
-from skmtl.modules.protocols import ColumnSlices, Embedding
+from skmtl.modules.protocols import ColumnSlices, Embedding, Pooling
 from skmtl.modules.ragged import Ragged
+from skmtl.modules.target_attention import TargetAttention
+from skmtl.modules.transformer import TransformerPooling
 
 
 class TableEmbedding(Embedding):
@@ -137,6 +139,15 @@ class TableEmbedding(Embedding):
         self.register_buffer("bin_ranges", ranges, persistent=False)
         places = torch.tensor(of_bins, dtype=torch.int64)
         self.register_buffer("binned", places, persistent=False)
+        self.poolings = nn.ModuleDict(
+            {
+                str(k): nn.ModuleList(
+                    _pooling(bag, dims[bag.vocabulary] // n_sets) for _ in range(n_sets)
+                )
+                for k, bag in enumerate(self.bags)
+                if bag.pooling in WITH_PARAMETERS
+            }
+        )
         if names is not None:
             if len(of_bins) != len(bin_sizes) or not set(of_bins) <= {
                 *range(n_numeric)
@@ -206,8 +217,8 @@ class TableEmbedding(Embedding):
         """Embeddings, each ``(batch, columns, dim)``."""
         found: list[Tensor] = self.ids(ids) if ids.shape[1] else []
         pooled = [
-            self._pooled(bag, column, found)[:, None]
-            for bag, column in zip(bags, self.bags, strict=True)
+            self._pooled(k, bag, found)[:, None]
+            for k, (bag, _) in enumerate(zip(bags, self.bags, strict=True))
         ]
         of_bins = [self._of_bins(bins, numeric)] if bins.shape[1] else []
         return [*found, *pooled, *of_bins]
@@ -224,12 +235,31 @@ class TableEmbedding(Embedding):
         # Numbers beyond all that were seen stay at the last edge.
         return torch.lerp(here, following, share.clamp(0, 1).unsqueeze(2))
 
-    def _pooled(self, bag: Ragged, column: BagColumn, of_ids: list[Tensor]) -> Tensor:
-        """Embeddings of a column of lists, ``(batch, width)``."""
+    def _pooled(self, k: int, bag: Ragged, of_ids: list[Tensor]) -> Tensor:
+        """Embeddings of the k-th column of lists, ``(batch, width)``."""
+        column = self.bags[k]
         x = self.ids.entries(bag.values, column.vocabulary)
-        at = column.query
-        query = None if at is None else self.ids.column(of_ids, at)
-        return pool(x, bag, column.pooling, query, self.n_sets)
+        query = self.target(k, of_ids)
+        own = self.poolings_of(k)
+        if not own:
+            return pool(x, bag, column.pooling, query, self.n_sets)
+        entries = x.chunk(self.n_sets, dim=1)
+        queries = [None] * self.n_sets if query is None else query.chunk(self.n_sets, 1)
+        sets = zip(own, entries, queries, strict=True)
+        return torch.cat([pooling(x, bag, q) for pooling, x, q in sets], dim=1)
+
+    def target(self, k: int, of_ids: list[Tensor]) -> Tensor | None:
+        """What the k-th column of lists is compared with, ``(batch, width)``."""
+        at = self.bags[k].query
+        return None if at is None else self.ids.column(of_ids, at)
+
+    def poolings_of(self, k: int) -> list[Pooling]:
+        """The k-th column's poolings that have parameters, one for each set."""
+        if str(k) not in self.poolings:
+            return []
+        return [
+            one for one in self.poolings[str(k)].children() if isinstance(one, Pooling)
+        ]
 
 
 class TaskEmbedding(TableEmbedding):
@@ -289,6 +319,16 @@ class TaskEmbedding(TableEmbedding):
         """``(batch, columns, n_sets * dim)`` to ``(n_sets, batch, columns * dim)``."""
         sets: Tensor = rows.unflatten(2, (self.n_sets, -1))
         return sets.permute(2, 0, 1, 3).flatten(2)
+
+
+# Poolings by name that have parameters of their own.
+WITH_PARAMETERS = ("din", "transformer")
+
+
+def _pooling(bag: BagColumn, width: int) -> Pooling:
+    if bag.pooling == "din":
+        return TargetAttention(width=width)
+    return TransformerPooling(width=width, length=bag.length)
 
 
 def widths(embedding_dim: int | Sequence[int], n_columns: int) -> list[int]:

@@ -222,6 +222,52 @@ class Embedding(Part):
         )
 
 
+class Pooling(Part):
+    """From the embeddings of a list's entries to one, with parameters of its own.
+
+    A subclass defines `forward` and `padded`, which give the same numbers for lists in
+    two forms.
+    """
+
+    def forward(self, x: Tensor, bag: Ragged, query: Tensor | None) -> Tensor:
+        """Pool lists whose entries lie one after the other.
+
+        Parameters
+        ----------
+        x : Tensor of shape (n_entries, width)
+            Embeddings of the entries.
+        bag : Ragged
+            The lists.
+        query : Tensor of shape (n_rows, width) or None
+            Embedding of each row's target, if the list has one.
+
+        Returns
+        -------
+        Tensor of shape (n_rows, width)
+            The pooled embeddings; 0 for an empty list.
+        """
+        raise NotImplementedError
+
+    def padded(self, x: Tensor, mask: Tensor, query: Tensor | None) -> Tensor:
+        """Pool lists that are filled up to one length, as exported files have them.
+
+        Parameters
+        ----------
+        x : Tensor of shape (n_rows, length, width)
+            Embeddings of the entries.
+        mask : Tensor of shape (n_rows, length), dtype bool
+            Which of them are entries.
+        query : Tensor of shape (n_rows, width) or None
+            As in `forward`.
+
+        Returns
+        -------
+        Tensor of shape (n_rows, width)
+            As in `forward`.
+        """
+        raise NotImplementedError
+
+
 class Cross(Part):
     """From an embedded row to one in which columns have acted on each other.
 

@@ -26,6 +26,7 @@ from skmtl.modules import (
     TableEmbedding,
     TaskEmbedding,
 )
+from skmtl.rankers._pooling import WITH_TARGET, WITHOUT_TARGET, bag_columns
 from skmtl.tasks import TaskKinds
 from skmtl.training.computing import free_bytes
 from skmtl.training.parameters import SharedParameters
@@ -36,10 +37,6 @@ DEFAULT = 16
 _LARGEST_AUTO = 64
 # Tables of fewer bytes are made without checking whether they fit into memory.
 _SMALL = 2**26
-
-# The name of a pooling, or "attention" and the column to compare with.
-Pooling: TypeAlias = str | tuple[str, str]
-POOLINGS = ("mean", "sum", "max")
 
 # Number of floats (4 bytes each) that each optimiser keeps for a row of `dim` numbers:
 # two moments of each number for Adam, one sum for row-wise Adagrad.
@@ -148,83 +145,21 @@ def check_pooling(pooling: object) -> None:
     Raises
     ------
     ValueError
-        For unknown names, and attention without the column to compare with.
+        For unknown names and other values.
     """
     if not isinstance(pooling, Mapping):
         pooling = {None: pooling}
     for name, one in pooling.items():
-        if one in POOLINGS or _is_attention(one):
+        if isinstance(one, str) and one in WITHOUT_TARGET + WITH_TARGET:
+            continue
+        if isinstance(one, tuple) and len(one) == 2 and one[0] in WITH_TARGET:
             continue
         where = "" if name is None else f" of column {name!r}"
         raise ValueError(
-            f"pooling{where} must be 'mean', 'sum', 'max' or ('attention', <name of an "
-            f"id column>), found {one!r}."
+            f"pooling{where} must be one of {[*WITHOUT_TARGET, *WITH_TARGET]}, or one "
+            f"of the last three with the name of an id column, such as ('din', "
+            f"'item_id'); found {one!r}."
         )
-
-
-def _is_attention(one: object) -> bool:
-    return isinstance(one, tuple) and len(one) == 2 and one[0] == "attention"
-
-
-def bag_columns(
-    pooling: Pooling | Mapping[ColumnName, Pooling],
-    encoder: TableEncoder,
-    dims: Sequence[int],
-) -> list[BagColumn]:
-    """Return what each column of lists reads, and how it is pooled.
-
-    Parameters
-    ----------
-    pooling : str, tuple or mapping of column name to str or tuple
-        As in the rankers.
-    encoder : TableEncoder
-        The fitted encoder.
-    dims : sequence of int
-        Width of each vocabulary.
-
-    Returns
-    -------
-    list of BagColumn
-        One for each column of lists.
-
-    Raises
-    ------
-    ValueError
-        For names that are not columns of the right kind, and attention between
-        embeddings of different widths.
-    """
-    names, places = encoder.bag_names_, encoder.vocabulary_places_
-    if not isinstance(pooling, Mapping):
-        pooling = dict.fromkeys(names, pooling)
-    unknown = [name for name in pooling if name not in names]
-    if unknown:
-        raise ValueError(
-            f"pooling names {unknown}, which are not columns of lists. The columns of "
-            f"lists are {names}."
-        )
-    found = []
-    for name in names:
-        one = pooling.get(name, "mean")
-        if one in POOLINGS:
-            found.append(BagColumn(places[name], one))
-            continue
-        query = one[1]
-        if query not in encoder.categorical_names_:
-            raise ValueError(
-                f"pooling compares column {name!r} with {query!r}, which is not a "
-                "column of single ids. The columns of single ids are "
-                f"{encoder.categorical_names_}."
-            )
-        own, other = dims[places[name]], dims[places[query]]
-        if own != other:
-            raise ValueError(
-                f"pooling compares column {name!r}, whose embeddings have width {own}, "
-                f"with {query!r}, whose have {other}. Give both the same width in "
-                f"embedding_dim, or one table: share_embedding={{{name!r}: {query!r}}}."
-            )
-        at = encoder.categorical_names_.index(query)
-        found.append(BagColumn(places[name], "attention", at))
-    return found
 
 
 def check_memory(
@@ -286,8 +221,8 @@ def make_embedding(
     ValueError
         If such a column is asked for elsewhere too.
     """
-    check_bias_roles(ranker, encoder)
     columns = embedding_columns(ranker, encoder, n_sets, pretrained)
+    check_bias_roles(ranker, encoder, columns)
     biased = encoder.optional_names_
     return (columns.without(biased) if biased else columns).embedding(n_sets)
 
@@ -308,7 +243,9 @@ def make_bias_tower(
     return BiasTower(embedding, n_scores=kinds.n_scores, n_outputs=n_outputs)
 
 
-def check_bias_roles(ranker: SharedParameters, encoder: TableEncoder) -> None:
+def check_bias_roles(
+    ranker: SharedParameters, encoder: TableEncoder, columns: EmbeddingColumns
+) -> None:
     """Refuse columns that bias labels and are asked for elsewhere, or all columns.
 
     Raises
@@ -325,10 +262,10 @@ def check_bias_roles(ranker: SharedParameters, encoder: TableEncoder) -> None:
             "feature(s) nothing is left to rank by. Leave out those that are known "
             "when ranking."
         )
-    pooling = ranker.pooling
-    poolings = pooling.values() if isinstance(pooling, Mapping) else [pooling]
     asked: dict[object, str] = {
-        one[1]: "pooling" for one in poolings if _is_attention(one)
+        columns.ids[bag.query][0]: "pooling"
+        for _, bag in columns.bags
+        if bag.query is not None
     }
     fallback = dict(ranker.fallback or {})
     asked |= {
@@ -359,18 +296,15 @@ def embedding_columns(
         device=ranker.device,
     )
     vocabularies = [places[name] for name in encoder.categorical_names_]
+    bags: list[BagColumn] = []
+    if encoder.bag_names_ or isinstance(ranker.pooling, Mapping):
+        bags = bag_columns(ranker.pooling, encoder, dims)
     return EmbeddingColumns(
         sizes=sizes,
         dims=dims,
         ids=list(zip(encoder.categorical_names_, vocabularies, strict=True)),
         more_hashes=encoder.more_hashes_,
-        bags=list(
-            zip(
-                encoder.bag_names_,
-                bag_columns(ranker.pooling, encoder, dims),
-                strict=True,
-            )
-        ),
+        bags=list(zip(encoder.bag_names_, bags, strict=True)),
         numbers=encoder.numeric_names_,
         binned=encoder.binned_,
         bin_sizes=encoder.bin_sizes_,

@@ -206,12 +206,17 @@ class SharedParameters(Parameters):
         their learning rate and scale. Ids with a vector get a row of their own even if
         they have too few training rows, or none. Vectors of another width are mapped to
         `embedding_dim` by a learned linear map.
-    pooling : {"mean", "sum", "max"}, tuple or mapping, default="mean"
-        How to combine the embeddings of the ids in a list. ``("attention", "item_id")``
-        sums them, each weighted by its cosine similarity to the embedding of the row's
-        ``item_id``, so that the entries of a history that resemble the item count most.
-        A mapping goes from names of columns of lists to one of these; columns that it
-        does not name get "mean". An empty list gives 0.
+    pooling : {"mean", "sum", "max", "attention", "din", "transformer"}, tuple or \
+mapping, default="mean"
+        How to combine the embeddings of the ids in a list. "attention" sums them, each
+        weighted by its cosine similarity to the embedding of the row's target, so that
+        the entries of a history that resemble it count most. With "din", as in the Deep
+        Interest Network, a small network learns the weights. "transformer" is that of
+        BST for lists whose order counts; it reads the last `max_length` entries, or 64.
+        The target is the column of single ids that shares the list's embeddings, see
+        `share_embedding`, or the one in a tuple such as ``("din", "item_id")``; a
+        transformer also works without. A mapping goes from names of columns of lists to
+        one of these; columns that it does not name get "mean". An empty list gives 0.
     crosses : {"dcn", "fm"}, class, callable, torch.nn.Module or None, default=None
         What multiplies columns with each other before the layers that tasks share.
         "dcn" is the cross network of DCN-v2, with the parameters

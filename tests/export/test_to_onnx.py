@@ -78,6 +78,10 @@ OPTIONS = {
         "share_embedding": {"history": "item"},
         "n_bins": 0,
     },
+    "learnt poolings": {
+        "pooling": {"history": "din", "seen": "transformer"},
+        "share_embedding": {"history": "item"},
+    },
     "cross network": {"crosses": "dcn", "embedding_dim": {"item": 4}},
     "pairs of columns": {"crosses": "fm", "embedding_dim": {"item": 4}},
     "rare ids": {"min_frequency": 1000, "pooling": "sum"},
@@ -88,7 +92,9 @@ OPTIONS = {
 @pytest.mark.parametrize("option", OPTIONS)
 def test_options_of_the_encoder(option, table, tmp_path):
     ranker = small_ranker(
-        "SingleTask" if option in ("poolings", "pairs of columns") else "ShareBottom",
+        "SingleTask"
+        if option in ("learnt poolings", "poolings", "pairs of columns")
+        else "ShareBottom",
         categorical_features=IDS,
         **OPTIONS[option],
     ).fit(*table)

@@ -11,11 +11,12 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, KFold, cross_val_predict
 
-from skmtl import STEM, MMoE, ShareBottom
+from skmtl import STEM, MMoE, ShareBottom, load
 from skmtl.encoding import TableEncoder
 from skmtl.rankers._network import auto_dim
 from skmtl.tasks import check_targets
 from skmtl.training.loop import merge_rows
+from tests.rankers.makers import MAKERS, small_mmoe
 
 PARAMS = {
     "max_iter": 2,
@@ -27,6 +28,8 @@ PARAMS = {
     "pooling": {"history": ("attention", "item"), "tags": "max"},
 }
 ATTENTION = ("attention", "item")
+# Poolings with parameters, of columns with a target and without.
+LEARNT = [{"history": "din"}, {"history": "transformer", "tags": "transformer"}]
 
 
 def make_histories(n=1200, seed=0, n_items=60, longest=12):
@@ -71,13 +74,13 @@ def test_every_ranker_and_every_frame(maker, table):
     assert_array_equal(again.predict_task_proba(X), expected)
     polars = clone(ranker).fit(as_polars(X), y)
     assert_array_equal(polars.predict_task_proba(X), expected)
-    assert "BagPooling" not in ranker.summary()  # it has no parameters of its own
+    assert "poolings" not in ranker.summary()  # they have no parameters
     one = ranker.predict_task_proba(X[7:8])
     assert_allclose(one, expected[7:8], rtol=1e-4)
 
 
 @pytest.mark.parametrize("kind", [MMoE, STEM])
-@pytest.mark.parametrize("pooling", ["mean", "sum", "max", ATTENTION])
+@pytest.mark.parametrize("pooling", ["mean", "sum", "max", ATTENTION, *LEARNT])
 def test_unseen_empty_and_missing_lists(kind, pooling, table):
     X, y = table
     ranker = kind(**{**PARAMS, "pooling": pooling}).fit(X, y)
@@ -113,6 +116,68 @@ def test_attention_finds_what_a_mean_does_not():
         for pooling in ({"history": ATTENTION}, "mean")
     )
     assert attention > mean + 0.05
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_every_ranker_learns_poolings(name, table):
+    X, y = (part[:300] for part in table)
+    pooling = LEARNT[len(name) % 2]
+    ranker = MAKERS[name](**{**PARAMS, "pooling": pooling, "max_iter": 1}).fit(X, y)
+    expected = ranker.predict_task_proba(X)
+    assert np.isfinite(expected).all()
+    assert_allclose(ranker.predict_task_proba(X[7:8]), expected[7:8], rtol=1e-4)
+    assert_array_equal(ranker.predict_task_proba(as_polars(X)), expected)
+    found = ranker.net_.module_.embedding.poolings_of(0)
+    assert len(found) == {"SingleTask": 2, "STEM": 3}.get(name, 1)
+    query = ranker.net_.module_.embedding.bags[0].query
+    assert ranker.encoder_.categorical_names_[query] == "item"
+
+
+@pytest.mark.parametrize("pooling", LEARNT, ids=["din", "transformer"])
+def test_learnt_poolings_grow_and_are_saved(pooling, table, tmp_path):
+    X, y = (part[:300] for part in table)
+    params = {**PARAMS, "pooling": pooling, "min_frequency": 1, "max_length": 70}
+    ranker = small_mmoe(**params).partial_fit(X, y)
+    long = X.assign(item=100, history=[[100, 101] * (i % 40) for i in range(300)])
+    ranker.partial_fit(long, y)
+    assert ranker.encoder_.encode(long[:1]).ids[0, 0] > 0
+    ranker.save(tmp_path / "ranker")
+    again = load(tmp_path / "ranker")
+    expected = ranker.predict_task_proba(long)
+    assert_array_equal(again.predict_task_proba(long), expected)
+    one, other = (r.partial_fit(X, y).predict_task_proba(X) for r in (ranker, again))
+    assert_array_equal(one, other)
+
+
+def test_a_target_must_be_unique(table):
+    X, y = table
+    X = X.assign(other=X["item"])
+    share = {"history": "item", "other": "item"}
+    params = {**PARAMS, "share_embedding": share}
+    params["categorical_features"] = ["item", "other", "history", "tags"]
+    ranker = small_mmoe(**{**params, "pooling": {"history": "din"}})
+    with pytest.raises(
+        ValueError, match=r"'history' .* columns \['item', 'other'\] do"
+    ):
+        ranker.fit(X, y)
+    ranker.set_params(pooling={"history": ("din", "other")}).fit(X, y)
+    assert ranker.net_.module_.embedding.bags[0].query == 1
+
+
+def test_a_transformer_learns_what_depends_on_the_order():
+    """Only the last entry counts."""
+    rng = np.random.default_rng(0)
+    lists = [rng.integers(0, 20, n).tolist() for n in rng.integers(1, 12, 2500)]
+    y = np.array([one[-1] % 2 for one in lists]) ^ (rng.random(2500) < 0.05)
+    X = pd.DataFrame({"history": pd.Series(lists, dtype=object)})
+    params = {"max_iter": 4, "batch_size": 128, "bottom_units": (16,)}
+    scores = {
+        pooling: ShareBottom(
+            pooling=pooling, random_state=0, learning_rate=0.01, **params
+        ).fit(X[:2000], y[:2000]).score(X[2000:], y[2000:])
+        for pooling in ("mean", "transformer")
+    }  # fmt: skip
+    assert scores["transformer"] > scores["mean"] + 0.15, scores
 
 
 def test_equal_rows_of_a_small_table_count_once(table):
@@ -159,9 +224,13 @@ def test_a_step_leaves_other_rows_alone(table):
     assert_array_equal(moved, expected)
 
 
-def test_same_seed_same_predictions_on_any_number_of_threads(table, set_threads):
+@pytest.mark.parametrize("pooling", [PARAMS["pooling"], *LEARNT])
+def test_same_seed_same_predictions_on_any_number_of_threads(
+    pooling, table, set_threads
+):
     X, y = (part[:300] for part in table)
-    ranker = MMoE(**{**PARAMS, "batch_size": 150, "max_iter": 2})
+    params = {**PARAMS, "batch_size": 150, "max_iter": 2, "pooling": pooling}
+    ranker = MMoE(**params)
     expected = ranker.fit(X, y).predict_task_proba(X)
     set_threads(1 if torch.get_num_threads() > 1 else 2)
     assert_array_equal(ranker.fit(X, y).predict_task_proba(X), expected)
@@ -220,8 +289,20 @@ def test_widths_by_column(table):
 
 
 BAD = [
-    ({"pooling": "attention"}, "pooling must be 'mean', 'sum', 'max' or"),
+    ({"pooling": ("mean", "item")}, r"pooling must be one of \['mean', 'sum', 'max', "),
     ({"pooling": {"history": "median"}}, "pooling of column 'history' must be"),
+    (
+        {"pooling": "din"},
+        r"entries of column 'tags' .* none does. Name the .*'tags': \('din', <name>",
+    ),
+    (
+        {"pooling": {"history": "din"}, "share_embedding": None},
+        r"of column 'history' .* none does.*single ids are \['item'\]",
+    ),
+    (
+        {"pooling": {"history": ("transformer", "price")}},
+        "compares column 'history' with 'price', which is not a column of single ids",
+    ),
     ({"pooling": {"histroy": "sum"}}, r"\['histroy'\], which are not columns of lists"),
     ({"pooling": {"item": "sum"}}, r"\['item'\], which are not columns of lists"),
     (
