@@ -203,6 +203,8 @@ class OutputWeightsDisplay(Display):
         self.figure_, self.axes_ = panels("OutputWeightsDisplay", n, ax, size=size)
         handles = getattr(self, f"_draw_{kind}")()
         title = f"{self._label(40)}\nbest {self._best_text()}"
+        # The panels of a profile have the names of the tasks as titles. A figure of the
+        # caller keeps its own title.
         if kind != "profile":
             self.axes_[0].set_title(title, fontsize="medium")
         elif ax is None:

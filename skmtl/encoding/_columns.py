@@ -437,6 +437,7 @@ def fallback_chains(
         _chain(name, follows, "fallback", "Remove one of these pairs.")
         for name in names
     ]
+    # Without the column itself, with which each chain begins.
     return [[places[n] for n in chain[1:]] for chain in chains]
 
 

@@ -242,7 +242,7 @@ def _single_ids(
 
 def _bag(graph: Graph, encoder: TableEncoder, x: str, column: Column) -> list[str]:
     """Return rows of the fused table for entries of lists, and which entries count."""
-    # Padding gets -1, the row 0 is that of unknown ids, which count.
+    # Padding gets -1: row 0 is that of unknown ids, which count.
     extra = {} if column.missing is None else {column.missing: -1}
     codes = _rows(graph, _vocabulary(encoder, column.column), x, extra)
     zero = graph.constant(np.int64(0))

@@ -210,6 +210,7 @@ def _linear_cka(outputs: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
 
 
 def _entropy(weights: npt.NDArray[np.float64], n_read: int) -> float:
+    # The maximum, log(1), would be 0.
     if n_read == 1:
         return 0.0
     # 0 log 0 is 0.

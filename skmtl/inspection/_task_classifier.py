@@ -102,6 +102,7 @@ class TaskClassifier(ClassifierMixin, BaseEstimator):
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
+        # Tables may hold what the estimator accepts, such as strings and NaN.
         tags.input_tags = self.estimator.__sklearn_tags__().input_tags
         return tags
 

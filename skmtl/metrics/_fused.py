@@ -105,6 +105,7 @@ def _of_task(
         return lambda score: float(function(labels, score[seen], **own, **params))
     if ranks_numbers(metric):
         of_number = OF_NUMBERS[metric.name]
+        # The same value by one sort, instead of a pass for each distance of two rows.
         if isinstance(kind, BinaryTask) and not own:
             area = prepare_roc_auc(Labels((y == 1)[None], None, [""], True))
             return lambda score: float(area(score[seen])[0])

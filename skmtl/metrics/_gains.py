@@ -102,6 +102,7 @@ def number_targets(y: object) -> Targets:
 def labels_or_numbers(y: object, gains: object) -> Labels | Numbers:
     """Read labels; as numbers if gains multiply tasks, or labels are not 0 and 1."""
     products = isinstance(gains, Mapping) and any(isinstance(g, tuple) for g in gains)
+    # Labels that were read as those of binary tasks lack nothing but the products.
     if products and isinstance(y, Labels):
         values = y.positive.astype(np.float64)
         if y.observed is not None:
@@ -176,7 +177,7 @@ def expected_gain(table: np.ndarray, names: Sequence[str], gains: object) -> np.
 
 
 def check_has_expected_value(name: str, kind: TaskKind, what: str) -> None:
-    """Raise for a task whose labels are no numbers, such as classes without order."""
+    """Raise for a task whose labels are not numbers: classes without an order."""
     if kind.n_columns > 1 or kind.name == "multiclass":
         raise ValueError(
             f"{what} cannot use task {name!r}: it is {kind.name}, and classes without "

@@ -39,6 +39,7 @@ class OneTask:
         names += ["expected_calibration_error", "predicted_to_observed"]
         if not len(self.y):
             return dict.fromkeys([*names, *self.group_names], np.nan)
+        # Rows without a label are left out already.
         labels = Labels(self.y[None], None, ["task"])
         found = [
             float(prepare_areas(labels)(self.p).auc[0, 0]),

@@ -144,6 +144,7 @@ METRICS = {
         _probability("ece", _ece, "n_bins", "strategy"),
     ]
 }
+# "auc" and "log_loss" are metrics of binary tasks too, which come first.
 METRICS |= {name: _not_binary(name) for name in KIND_METRICS if name not in METRICS}
 
 
@@ -195,6 +196,7 @@ def find_metric(metric: object, greater_is_better: bool | None) -> Metric:
             tuple(n for n in list(accepted)[2:] if n not in metadata),
             greater_is_better is None or bool(greater_is_better),
             ranking=False,
+            # A function with a default for `groups` also works without them.
             needs_groups="groups" in accepted
             and accepted["groups"].default is Parameter.empty,
             of_own_function=True,

@@ -189,6 +189,7 @@ def _of_kinds(
         labels = np.where(targets.observed, targets.labels, np.nan)[:, binary]
         proba = np.column_stack([columns[t] for t in binary])
         found = check_labels(pd.DataFrame(labels, columns=names))
+        # Tasks of other kinds can be judged even if no binary one has a positive label.
         if not rows:
             require_positive(found)
         parts.append(_of_binary(found, proba, groups, options))

@@ -133,6 +133,7 @@ def prepare_areas(
     ``(n_samples, n_tasks)`` each column is sorted for its task.
     """
 
+    # Prepared when the first score of this form comes: most callers pass only one form.
     @cache
     def for_all() -> AreasOfScore:
         return _prepare(labels, codes, weight)

@@ -63,6 +63,7 @@ class Runs:
         return positives, negatives, auc
 
     def _divide(self, of_runs: np.ndarray, of_groups: np.ndarray) -> None:
+        # Groups that lack a class get NaN later.
         whole = np.where(of_groups > 0, of_groups, 1.0)
         if len(whole) > 1:
             whole = np.repeat(whole, self.runs_in_group)

@@ -40,6 +40,7 @@ def find_splitter(
     If tasks are `mixed`, `labels` are those of the binary ones, of which there may be
     none.
     """
+    # "prefit", the only string that the constraints allow.
     if isinstance(cv, str):
         return None
     one = not mixed and (labels.one_dimensional or labels.n_tasks == 1)
@@ -178,6 +179,7 @@ class FoldFits:
         test: np.ndarray,
         context: CallbackContext,
     ) -> HeldOut:
+        # Parameters with an entry for each row are split like the rows.
         fit_params = params_of_rows(X, self.params, indices=train)
         X_train, y_train = rows_of(X, train), rows_of(y, train)
         start = perf_counter()

@@ -157,6 +157,7 @@ def rows_of_keys(
         block = found[start : start + BLOCK]
         part = index[: len(block)]
         np.bitwise_and(block, HASH, out=part, casting="unsafe")
+        # With "raise", the default mode, numpy would buffer the output.
         table.take(part, out=hit[start : start + BLOCK], mode="clip")
     rows = np.flatnonzero(hit)
     return rows[np.isin(found[rows], keys)]

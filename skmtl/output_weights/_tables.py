@@ -16,6 +16,8 @@ def task_table(estimator: BaseEstimator, X: object, n_tasks: int) -> np.ndarray:
                 f"{type(estimator).__name__}.predict_proba gives shape {proba.shape}. "
                 "It must return a column for each class."
             )
+        # Class 1 comes last. If training saw a single class, there is only its column,
+        # which is constant.
         return proba[:, -1:].astype(np.float64)
     table = np.asarray(TaskPredictions(estimator, n_tasks).task_probabilities(X))
     if table.ndim != 2 or table.shape[1] != n_tasks:

@@ -34,6 +34,7 @@ class Terms:
 
     def of(self, table: np.ndarray) -> np.ndarray:
         """Make the terms ``(n_samples, n_terms)`` of a table of predictions."""
+        # Without a copy in the usual case, in which each column is a term.
         if self.factors == [[column] for column in range(table.shape[1])]:
             return table
         return np.column_stack([table[:, own].prod(axis=1) for own in self.factors])
@@ -119,6 +120,7 @@ class TaskColumns:
         ValueError
             If a task has no expected value.
         """
+        # Without kinds all tasks are binary.
         for name, kind in zip(self.tasks, self.kinds or (), strict=False):
             if kind.name == "multiclass":
                 listed = kind.column_names(name)

@@ -362,6 +362,7 @@ default=None
         found = pd.DataFrame(scores, columns=names, index=frame.index)
         if not self.passthrough:
             return found
+        # If either table has no names, columns are matched by position.
         if self._named and has_names(X):
             frame = select_columns(frame, self._columns)
         return pd.concat([frame.set_axis(_texts(self._columns), axis=1), found], axis=1)
