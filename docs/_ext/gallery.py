@@ -10,6 +10,7 @@ ORDER = [
     "plot_ranking_losses.py",
     "plot_search.py",
     "plot_output_weights.py",
+    "plot_revenue.py",
     "plot_transfer.py",
     "plot_gates.py",
     "plot_loss_weights.py",

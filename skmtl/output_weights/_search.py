@@ -137,8 +137,8 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
         - a name of :func:`skmtl.metrics.get_task_scorer` that ranks, such as
           ``"auc:order"``, ``"gauc:order"`` or ``"ndcg@10"``, or its scorer; for tasks
           with numbers ``"spearman:revenue"`` or ``"pair_accuracy"``, and rank metrics
-          with gains, such as ``get_task_scorer("recall@10", gains={("order",
-          "revenue"): 1})``, the share of the revenue in the first ten places;
+          with gains, such as ``get_task_scorer("precision@10", gains={("order",
+          "revenue"): 1})``, the revenue of each of the first ten places;
         - a name or scorer of scikit-learn that judges ``decision_function``, such as
           ``"roc_auc"`` or ``get_scorer("average_precision")``: the mean over tasks;
         - a function ``metric(y, score)`` of the labels and scores of one task;
