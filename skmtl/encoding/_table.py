@@ -491,6 +491,8 @@ def _quick_codes(
     encoder: FittedEncoder, ids: Sequence[Cells], codes: IdArray
 ) -> Sequence[int]:
     """Set the codes of all columns of plain cells; give the others."""
+    if not ids:
+        return []
     vocabularies = encoder._vocabularies
     lookup = lookup_of(encoder, vocabularies)
     found, rest = quick_rows(lookup, vocabularies, encoder.layout_.columns, ids)
