@@ -254,6 +254,8 @@ class CalibratedTasksCV(
             columns.tasks,
         )
         if weight is not None and weight.shape[1] > 1:
+            # Only binary tasks are calibrated; labels of the others are not in
+            # `labels`.
             weight = weight[:, [columns.tasks.index(name) for name in labels.names]]
         context = self._init_callback_context(max_subtasks=None)
         context.call_on_fit_task_begin(estimator=self, X=X, y=y)
@@ -321,6 +323,7 @@ class CalibratedTasksCV(
     def task_kinds_(self) -> list[TaskKind]:
         """Kinds of the tasks of the inner estimator, if it has them."""
         if not hasattr(self, "estimator_"):
+            # `hasattr` is then False, as for an estimator without kinds of tasks.
             raise AttributeError("CalibratedTasksCV is not fitted yet.")
         kinds: list[TaskKind] = final_estimator(self.estimator_)[0].task_kinds_
         return kinds
@@ -350,6 +353,7 @@ class CalibratedTasksCV(
         table = expected_table(self.estimator_, X, list(self.task_names_), kinds)
         table = table.copy()
         maps = [one for one in self.calibration_maps_ if one is not None]
+        # Tasks that are not binary have None in place of a map.
         for column, calibrate in zip(binary_columns(kinds), maps, strict=True):
             table[:, column] = calibrate(table[:, column])
         return table
@@ -373,7 +377,10 @@ class CalibratedTasksCV(
             If a task is not binary: use `predict_task`.
         """
         for name, kind in zip(
-            self.task_names_, self._mixed_kinds() or (), strict=False
+            # None if all tasks are binary, so that the loop is empty.
+            self.task_names_,
+            self._mixed_kinds() or (),
+            strict=False,
         ):
             if not isinstance(kind, BinaryTask):
                 raise ValueError(

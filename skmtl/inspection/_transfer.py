@@ -244,11 +244,13 @@ def _splits(
 ) -> list[Split]:
     to_split: object = y
     if isinstance(cv, Integral):
+        # There is nothing to stratify by without a positive label of a binary task.
         if numbers is not None and not numbers.binary.positive.any():
             cv = KFold(int(cv), shuffle=True, random_state=seed)
         else:
             cv = MultiTaskStratifiedKFold(int(cv), shuffle=True, random_state=seed)
     if numbers is not None and isinstance(cv, MultiTaskStratifiedKFold):
+        # It reads labels of 0 and 1 only.
         to_split = numbers.binary_table
     with warnings.catch_warnings():
         # Groups are needed by the metric, even if the splitter ignores them.

@@ -294,6 +294,7 @@ class BaseOutputWeights(
         weights = self._output_weights(columns)
         score = fuse_columns(columns.of(inner, X), columns.names, weights, self.method)
         if len(names) == 1 and kinds is None and self.method != "rank":
+            # The score is then above 0 where `predict` is 1.
             half = np.full((1, 1), 0.5)
             score -= fuse_columns(half, names, weights, self.method)
         return score
