@@ -32,16 +32,23 @@ def interpreters(options: argparse.Namespace) -> dict[str, str]:
 
 
 def launch(
-    name: str, threads: int, pythons: dict[str, str], script: str, **asked
+    name: str,
+    threads: int,
+    pythons: dict[str, str],
+    script: str,
+    tree: Path = HERE.parents[1],
+    **asked,
 ) -> str:
-    """What a script prints in a process of its own; `asked` are its options."""
+    """What a script prints in a process of its own; `asked` are its options.
+
+    The package is that in the folder `tree`.
+    """
     command = [pythons.get(name, sys.executable), str(HERE / f"{script}.py"), name]
     for option, value in (asked | {"threads": threads}).items():
-        command += [f"--{option.replace('_', '-')}"]
-        command += [] if value is True else [str(value)]
-    path = os.pathsep.join(
-        filter(None, [str(HERE.parents[1]), os.environ.get("PYTHONPATH")])
-    )
+        if value is not False:
+            command += [f"--{option.replace('_', '-')}"]
+            command += [] if value is True else [str(value)]
+    path = os.pathsep.join(filter(None, [str(tree), os.environ.get("PYTHONPATH")]))
     limits = {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
     env = os.environ | limits | {"PYTHONPATH": path}
     done = subprocess.run(command, capture_output=True, text=True, env=env)
