@@ -93,7 +93,8 @@ class TaskCalibrationDisplay(Display):
         Parameters
         ----------
         estimator : estimator with ``predict_proba``
-            A fitted ranker or other multioutput classifier.
+            A fitted ranker or other multioutput classifier. Tasks of a ranker that are
+            not binary are left out, with a warning.
         X : DataFrame of pandas or polars, or array-like, shape (n_samples, n_features)
             The table.
         y : array-like of shape (n_samples,) or (n_samples, n_tasks)

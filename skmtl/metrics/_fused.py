@@ -8,6 +8,7 @@ import numpy as np
 
 from skmtl.metrics._by_kind import pair_accuracy_of, spearman_of
 from skmtl.metrics._gains import Numbers
+from skmtl.metrics._mixed import naming
 from skmtl.metrics._registry import Metric, Values
 from skmtl.metrics._roc_auc import prepare_roc_auc
 from skmtl.metrics._validation import Labels, check_length
@@ -102,7 +103,12 @@ def _of_task(
         labels = y.astype(np.int64) if isinstance(kind, BinaryTask) else y
         function = metric.function
         assert function is not None
-        return lambda score: float(function(labels, score[seen], **own, **params))
+
+        def of_own(score: np.ndarray) -> float:
+            with naming(numbers.names[task]):
+                return float(function(labels, score[seen], **own, **params))
+
+        return of_own
     if ranks_numbers(metric):
         of_number = OF_NUMBERS[metric.name]
         # The same value by one sort, instead of a pass for each distance of two rows.

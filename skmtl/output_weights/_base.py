@@ -25,6 +25,7 @@ from skmtl.metrics import get_task_scorer
 from skmtl.metrics._gains import Numbers
 from skmtl.metrics._predictions import (
     FusesTasks,
+    check_same_tasks,
     final_estimator,
     kinds_to_read,
     task_names_of,
@@ -61,6 +62,8 @@ def read_mixed(
 ) -> Numbers:
     """Read the labels of tasks that are not all binary, in an estimator's order."""
     names = None if refits else task_names_of(estimator)
+    if names is not None and names != default_names(len(names)):
+        check_same_tasks(y, names)
     targets = check_targets(to_native(y, "y"), kinds=kinds, tasks=names)
     numbers = Numbers.of(targets)
     return numbers if names is None else replace(numbers, names=names)

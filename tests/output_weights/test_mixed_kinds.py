@@ -250,6 +250,7 @@ def test_what_cannot_be_fused_or_judged_is_named(data, given):
         ({"scoring": "auc:value"}, "cannot judge a ranking score by 'value'"),
         ({"scoring": "spearman:click"}, "cannot judge a ranking score by 'click'"),
         ({"scoring": "auc:cart"}, "Unknown task 'cart'"),
+        ({"scoring": "average_precision"}, "Task 'value' cannot be judged: continuous"),
         ({"terms": ["cart"]}, "terms name the unknown task 'cart'"),
         ({"terms": ["click", "click"]}, "terms repeat 'click'"),
         ({"terms": []}, "terms must list tasks"),
@@ -260,6 +261,8 @@ def test_what_cannot_be_fused_or_judged_is_named(data, given):
     ):
         with pytest.raises(ValueError, match=message):
             OutputWeightSearchCV(given, cv="prefit", **params).fit(X, y)
+    with pytest.raises(ValueError, match=r"fitted on the tasks .*columns of y are"):
+        OutputWeightSearchCV(given, cv="prefit").fit(X, y[["click", "order"]])
     with pytest.raises(ValueError, match=r"weights=None adds.*have different units"):
         FixedOutputWeights(given).decision_function(X)
     odds = FixedOutputWeights(given, {"order": 2}, method="logit").decision_function(X)
