@@ -82,7 +82,8 @@ def steps(X: pd.DataFrame, repeats: int) -> None:
     rng = np.random.default_rng(0)
     y = rng.integers(0, 2, (len(X), 2))
     works = {}
-    for pooling in (None, "mean", "sum", "max", ("attention", "item")):
+    poolings = (None, "mean", "sum", "max", "attention", "din", "transformer")
+    for pooling in poolings:
         ranker = ShareBottom(
             categorical_features=["item"] if pooling is None else ["item", "history"],
             share_embedding=None if pooling is None else {"history": "item"},

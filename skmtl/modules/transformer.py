@@ -10,6 +10,7 @@ from skmtl.modules.draws import generator_of
 from skmtl.modules.layers import Dense
 from skmtl.modules.protocols import Pooling
 from skmtl.modules.ragged import Ragged
+from skmtl.modules.sharing import softmax
 
 # Lists are filled up to these lengths, or to the most entries that are read.
 _LENGTHS = (4, 8, 16, 32, 64, 128, 256, 512)
@@ -115,7 +116,8 @@ class TransformerPooling(Pooling):
         query, key, value = heads.permute(2, 0, 3, 1, 4).unbind(0)
         score = query @ key.transpose(2, 3) / key.shape[3] ** 0.5
         hidden = torch.finfo(score.dtype).min
-        weight = score.masked_fill(~read[:, None, None], hidden).softmax(dim=3)
+        # The gradient of torch's own softmax depends on the number of threads.
+        weight = softmax(score.masked_fill(~read[:, None, None], hidden))
         mixed = (weight @ value).transpose(1, 2).flatten(2)
         x = _normalized(x + self.mixed(mixed))
         return _normalized(x + self.outer(self.inner(x)))

@@ -162,6 +162,25 @@ def test_each_set_has_a_pooling_of_its_own():
         assert all(p.grad is None or not p.grad.any() for p in other.parameters())
 
 
+@pytest.mark.parametrize("name", ["din", "transformer"])
+def test_gradients_are_the_same_on_any_number_of_threads(name, set_threads):
+    torch.manual_seed(0)
+    rng = np.random.default_rng(0)
+    lists = Ragged(torch.arange(8000), torch.arange(0, 8001, 20))
+    x = torch.from_numpy(rng.normal(size=(8000, 16)).astype(np.float32))
+    query, direction = torch.randn(2, 400, 16)
+    kind = TargetAttention if name == "din" else TransformerPooling
+    pooling, found = kind(width=16), []
+    for n_threads in (1, 2):
+        set_threads(n_threads)
+        entries = x.clone().requires_grad_()
+        (pooling(entries, lists, query) * direction).sum().backward()
+        found.append([entries.grad, *(p.grad.clone() for p in pooling.parameters())])
+        pooling.zero_grad()
+    for one, other in zip(*found, strict=True):
+        assert torch.equal(one, other)
+
+
 def test_own_poolings_say_what_they_lack():
     with pytest.raises(NotImplementedError):
         Pooling()(torch.ones(2, 3), ragged([[0, 1]]), None)
