@@ -759,10 +759,8 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
         MetadataRouter
             The routing.
         """
-        router = fit_router(self)
-        for name, scorer in find_scorers(self.scoring, mixed=True).items():
-            router.add(
-                **{f"scorer_{name}": scorer},
-                method_mapping=MethodMapping().add(caller="fit", callee="score"),
-            )
-        return router
+        # The kinds of tasks are not known yet. The default metric takes no groups.
+        scorers = find_scorers(self.scoring, mixed=bool(self.scoring))
+        score = MethodMapping().add(caller="fit", callee="score")
+        named = {f"scorer_{name}": scorer for name, scorer in scorers.items()}
+        return fit_router(self).add(**named, method_mapping=score)
