@@ -205,10 +205,16 @@ def main() -> None:
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
-    rows: list[dict[str, Any]] = []
     path = Path(__file__).with_suffix(".csv")
+    # A study that was interrupted continues.
+    rows: list[dict[str, Any]] = []
+    if path.exists():
+        rows = pd.read_csv(path, keep_default_na=False).to_dict("records")
+    done = {(row["table"], row["seed"]) for row in rows}
     for seed in range(options.seeds):
         for name in options.tables:
+            if (name, seed) in done:
+                continue
             rows += fits(name, seed)
             pd.DataFrame(rows).to_csv(path, index=False, float_format="%.4f")
             print(seed, name, flush=True)

@@ -95,6 +95,11 @@ class FactorizationMachine(Cross):
         dim: int | None = None,
     ) -> None:
         super().__init__()
+        if isinstance(between, str):
+            raise ValueError(
+                f"crosses__between must be a list of names of columns, found "
+                f"{between!r}."
+            )
         names = list(columns if between is None else dict.fromkeys(between))
         columns.positions(names)  # raises for names that are not there
         if len(names) > _MOST:

@@ -157,6 +157,8 @@ def test_refusals():
         CrossNetwork(width=4, n_layers=1.5)
     with pytest.raises(ValueError, match="has no column 'shoe'"):
         FactorizationMachine(width=WIDTH, columns=COLUMNS, between=["user", "shoe"])
+    with pytest.raises(ValueError, match="crosses__between must be a list of names"):
+        FactorizationMachine(width=WIDTH, columns=COLUMNS, between="user")
     with pytest.raises(ValueError, match="crosses__dim must be"):
         FactorizationMachine(width=WIDTH, columns=COLUMNS, dim=0)
     many = ColumnSlices({k: (slice(k, k + 1),) for k in range(257)})

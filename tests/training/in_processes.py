@@ -105,6 +105,11 @@ def large(**params):
     return MMoE(max_iter=1, **sizes, **random, **params).fit(LOG.data, LOG.target)
 
 
+def paired(pooling):
+    """The items of a history are compared with that of the row."""
+    return {"pooling": pooling, "share_embedding": {"history": "item_id"}}
+
+
 def mgda(at):
     return MGDA(at=at, normalization="none")
 
@@ -136,8 +141,10 @@ FITS = {
     "piles": on_piles,
     "validation piles": lambda: on_piles(query(slice(90)), max_iter=4),
     "large": partial(large, record_gradients=True),
-    "large famo": partial(large, loss_weight="famo"),
-    "large gradnorm": partial(large, loss_weight="gradnorm"),
+    "large famo": partial(large, loss_weight="famo", crosses="fm", **paired("din")),
+    "large gradnorm": partial(
+        large, loss_weight="gradnorm", crosses="dcn", **paired("transformer")
+    ),
 }
 
 
