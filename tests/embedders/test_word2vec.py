@@ -1,11 +1,5 @@
 """Word2VecEmbedder is gensim's word2vec on the sequences of a log."""
 
-import contextlib
-import io
-import os
-import subprocess
-import sys
-
 import numpy as np
 import pandas as pd
 from gensim.models import Word2Vec
@@ -48,26 +42,6 @@ def test_vectors_are_those_of_gensim(log):
     )
     keys = embedder.embeddings_.index.astype(str)
     np.testing.assert_array_equal(embedder.embeddings_.to_numpy(), model.wv[keys])
-
-
-def test_vectors_do_not_depend_on_the_process():
-    code = (
-        "import pandas as pd; from skmtl.embedders import Word2VecEmbedder\n"
-        "X = pd.DataFrame({'u': list('aabbccdd'), 'i': list('xyyzzxxz')})\n"
-        "e = Word2VecEmbedder(embedding_dim=3, random_state=0).fit(X)\n"
-        "print(e.embeddings_.sort_index().to_numpy().tolist())"
-    )
-    with contextlib.redirect_stdout(io.StringIO()) as here:
-        exec(code, {})
-    seed = "2" if os.environ.get("PYTHONHASHSEED") == "1" else "1"
-    there = subprocess.run(
-        [sys.executable, "-c", code],
-        env={**os.environ, "PYTHONHASHSEED": seed},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert there.stdout == here.getvalue()
 
 
 def test_a_sequence_beyond_gensims_limit_is_not_cut():

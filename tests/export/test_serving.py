@@ -10,8 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import skmtl
-from skmtl.export import onnx_inputs, to_onnx
+from skmtl.export import onnx_inputs
 from tests.persistence.conftest import make_table
 
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -20,18 +19,6 @@ pytest.importorskip("fastapi")
 pytest.importorskip("httpx2")
 
 SERVING = Path(__file__).parents[2] / "docs" / "serving"
-
-
-@pytest.fixture(scope="module")
-def weighed(fitted):
-    return skmtl.FixedOutputWeights(fitted, {"click": 1, "order": 5})
-
-
-@pytest.fixture(scope="module")
-def path(weighed, tmp_path_factory):
-    path = tmp_path_factory.mktemp("serving") / "ranker.onnx"
-    to_onnx(weighed, path)
-    return path
 
 
 def client(name, path, monkeypatch):

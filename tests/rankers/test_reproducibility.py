@@ -1,10 +1,7 @@
 """The same seed gives the same bits, and leaves no trace."""
 
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 
-import joblib
 import numpy as np
 import pytest
 import torch
@@ -37,22 +34,6 @@ def test_same_seed_same_bits_here_and_in_another_process(maker, impressions):
     assert_array_equal(proba(), expected)
     other = proba(random_state=1)
     assert not np.array_equal(other, expected)
-
-
-def test_same_bits_in_a_fresh_interpreter(impressions, tmp_path):
-    X, y = impressions
-    ranker = small_mmoe()
-    joblib.dump((ranker, X, y), tmp_path / "in.joblib")
-    code = (
-        "import sys, joblib; r, X, y = joblib.load(sys.argv[1]);"
-        "joblib.dump(r.fit(X, y).predict_task_proba(X), sys.argv[2])"
-    )
-    subprocess.run(
-        [sys.executable, "-c", code, tmp_path / "in.joblib", tmp_path / "out.joblib"],
-        check=True,
-    )
-    expected = ranker.fit(X, y).predict_task_proba(X)
-    assert_array_equal(joblib.load(tmp_path / "out.joblib"), expected)
 
 
 def test_same_bits_in_threads(impressions):

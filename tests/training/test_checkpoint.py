@@ -3,9 +3,7 @@
 import itertools
 import os
 import signal
-import subprocess
 import sys
-import textwrap
 from pathlib import Path
 
 import pytest
@@ -228,10 +226,10 @@ def test_a_warm_start_and_schedulers_of_skorch_resume(impressions, tmp_path):
 def test_short_training_on_long_tables_resumes(tmp_path):
     """Its intercept comes from predictions that training made."""
     X, y = make_impressions(70_000)
-    params = {**SMALL_BOTTOM, "max_iter": 2, "batch_size": 1024}
+    params = {**SMALL_BOTTOM, "max_iter": 2, "batch_size": 4096}
     expected = ShareBottom(**params).fit(X, y)
     ranker, counted = killed_and_resumed(
-        ShareBottom, params, (X, y), tmp_path, epoch=2, batch=30
+        ShareBottom, params, (X, y), tmp_path, epoch=2, batch=10
     )
     assert counted.n == 1
     assert_array_equal(ranker.intercept_, expected.intercept_)
@@ -365,34 +363,33 @@ def test_a_seed_is_needed(impressions, tmp_path):
         ShareBottom(callbacks=[Checkpoint(tmp_path)], **params).fit(*impressions)
 
 
-@pytest.mark.long
-@pytest.mark.skipif(os.name != "posix", reason="needs SIGKILL")
+class Say(Callback):
+    def on_epoch_begin(self, net, **_):
+        print("epoch", len(net.history), flush=True)
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork and SIGKILL")
 def test_kill_9(tmp_path):
     """A process that dies between any two instructions, and another one after it."""
-    script = textwrap.dedent(
-        """
-        import sys
-        from skorch.callbacks import Callback
-        from skmtl import Checkpoint
-        from tests.rankers.conftest import make_impressions
-        from tests.training.test_checkpoint import to_be_killed
-
-        class Say(Callback):
-            def on_epoch_begin(self, net, **_):
-                print("epoch", len(net.history), flush=True)
-
-        X, y = make_impressions(4000)
-        to_be_killed(Say(), Checkpoint(sys.argv[1])).fit(X, y)
-        """
-    )
     X, y = make_impressions(4000)
     expected = to_be_killed().fit(X, y).predict_task_proba(X)
-    command = [sys.executable, "-c", script, str(tmp_path / "run")]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as started:
-        for line in started.stdout:
+    out, into = os.pipe()
+    child = os.fork()
+    if not child:
+        try:
+            with open(into, "w") as sys.stdout:
+                to_be_killed(Say(), Checkpoint(tmp_path / "run")).fit(X, y)
+        finally:
+            os._exit(1)
+    os.close(into)
+    with open(out) as lines:
+        for line in lines:
             if line.strip() == "epoch 4":  # two epochs are saved, perhaps three
-                started.send_signal(signal.SIGKILL)
                 break
+        os.kill(child, signal.SIGKILL)
+        status = os.waitpid(child, 0)[1]
+    assert os.WTERMSIG(status) == signal.SIGKILL
     counted = Epochs()
     ranker = to_be_killed(counted, Checkpoint(tmp_path / "run")).fit(X, y)
     assert_array_equal(ranker.predict_task_proba(X), expected)
@@ -403,7 +400,7 @@ def test_kill_9(tmp_path):
 def to_be_killed(*callbacks):
     return MMoE(
         max_iter=5,
-        batch_size=64,
+        batch_size=256,
         random_state=0,
         dropout=0.1,
         categorical_features=["user", "item"],

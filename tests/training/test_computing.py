@@ -1,6 +1,7 @@
 """Threads: the same bits on any number, and never many times slower."""
 
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -13,7 +14,7 @@ from numpy.testing import assert_array_equal
 
 from skmtl import MMoE, ShareBottom
 from skmtl.training import computing
-from skmtl.training.computing import StepThreads, on_threads
+from skmtl.training.computing import StepThreads, on_threads, seeded
 from tests.rankers.conftest import make_impressions
 
 SMALL = {"max_iter": 1, "random_state": 0, "categorical_features": ["user", "item"]}
@@ -111,39 +112,36 @@ def test_a_fit_chooses_among_the_threads_of_its_caller(impressions, monkeypatch)
     torch.set_num_threads(2)
 
 
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_forked_child_predicts_and_fits():
     """OpenMP's threads and held locks do not survive a fork."""
-    code = """
-import os, signal, threading
-import torch
-torch.set_num_threads(2)
-from skmtl import ShareBottom
-from skmtl.training.computing import seeded
-from tests.rankers.conftest import make_impressions
-X, y = make_impressions(6000)
-ranker = ShareBottom(max_iter=1, random_state=0, n_threads=2,
-                     categorical_features=["user", "item"]).fit(X, y)
-expected = ranker.predict_task_proba(X)
-held, done = threading.Event(), threading.Event()
-def hold():
-    with seeded(0, "cpu"):
-        held.set()
-        done.wait()
-thread = threading.Thread(target=hold)
-thread.start()
-held.wait()
-child = os.fork()
-if not child:
-    signal.alarm(60)
-    same = (ranker.predict_task_proba(X) == expected).all()
-    same &= (ranker.fit(X, y).predict_task_proba(X) == expected).all()
-    os._exit(0 if same else 3)
-status = os.waitpid(child, 0)[1]
-done.set()
-thread.join()
-assert status == 0, status
-"""
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+    X, y = make_impressions(6000)
+    ranker = ShareBottom(n_threads=2, **SMALL).fit(X, y)
+    expected = ranker.predict_task_proba(X)
+    held, done = threading.Event(), threading.Event()
+
+    def hold():
+        with seeded(0, "cpu"):
+            held.set()
+            done.wait()
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    held.wait()
+    child = os.fork()
+    if not child:
+        signal.alarm(60)
+        same = False
+        try:
+            same = (ranker.predict_task_proba(X) == expected).all()
+            same &= (ranker.fit(X, y).predict_task_proba(X) == expected).all()
+        finally:
+            os._exit(0 if same else 3)
+    status = os.waitpid(child, 0)[1]
+    done.set()
+    thread.join()
+    assert status == 0
 
 
 @pytest.mark.parametrize(

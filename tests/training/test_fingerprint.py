@@ -1,9 +1,6 @@
 """Equal hyperparameters resume a fit; others are refused and named."""
 
 import functools
-import os
-import subprocess
-import sys
 
 import numpy as np
 import pandas as pd
@@ -416,29 +413,6 @@ def test_a_cycle_has_an_end():
 
     found = settings_of(ShareBottom(learning_rate_schedule=recursive))
     assert "recursive" in found["learning_rate_schedule"]
-
-
-def texts():
-    """Of all cases, and of a set among the defaults of a function."""
-
-    def schedule(progress, kinds=frozenset("abcdefgh")):
-        return 1.0 if progress in {"a", "b", "c", "d"} else 0.5
-
-    cases = [*CASES, ("learning_rate_schedule", None, lambda: schedule)]
-    return [settings_of(MultiTaskRanker(**{n: v()}))[n] for n, _, v in cases]
-
-
-def test_texts_are_the_same_in_every_process():
-    script = "from tests.training.test_fingerprint import texts; print(texts())"
-    seed = "2" if os.environ.get("PYTHONHASHSEED") == "1" else "1"
-    found = subprocess.run(
-        [sys.executable, "-c", script],
-        env={**os.environ, "PYTHONHASHSEED": seed},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert found.stdout == f"{texts()}\n"
 
 
 @pytest.mark.parametrize(

@@ -91,7 +91,7 @@ def test_short_training_uses_its_own_predictions(long_log, unseen, monkeypatch):
     monkeypatch.setattr(
         "skmtl.training.loop.logits", lambda *a: read.append(a[2]) or logits(*a)
     )
-    ranker = ShareBottom(max_iter=1, dropout=0.2, batch_size=256, random_state=3)
+    ranker = ShareBottom(max_iter=1, dropout=0.2, batch_size=1024, random_state=3)
     ranker.fit(long_log.data, target)
     assert len(read) == unseen
     # Of 80 orders; the rate of training rows is exact where all rows are read.
@@ -128,7 +128,11 @@ def test_rates_of_a_long_table_are_the_observed_rates_under_label_weights():
     log = make_funnel(40_000, random_state=0)
     weights = {"click": 1, "cart": 10, "order": 100}
     ranker = ShareBottom(
-        label_weight=weights, max_iter=4, early_stopping=False, random_state=0
+        label_weight=weights,
+        max_iter=4,
+        batch_size=2048,
+        early_stopping=False,
+        random_state=0,
     )
     proba = ranker.fit(log.data, log.target).predict_task_proba(log.data)
     assert_allclose(proba.mean(axis=0), log.target.mean(), rtol=1e-4)
