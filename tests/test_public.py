@@ -29,8 +29,11 @@ def test_unknown_name_is_an_attribute_error():
 
 
 def test_import_is_light():
+    """Also of displays, until one is drawn."""
     code = (
         "import sys, skmtl, skmtl.datasets, skmtl.metrics, skmtl.output_weights;"
+        "import skmtl.displays;"
+        "skmtl.displays.ExpertSimilarityDisplay(similarity=[[1]]);"
         "print([m for m in ('torch', 'skorch', 'matplotlib', 'polars') "
         "if m in sys.modules])"
     )
