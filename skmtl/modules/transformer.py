@@ -75,7 +75,7 @@ class TransformerPooling(Pooling):
         found = x.new_zeros(len(bag), x.shape[1])
         lengths = bag.lengths.clamp(max=self.length)
         shorter = 0
-        for length in (*(n for n in _LENGTHS if n < self.length), self.length):
+        for length in _filled(int(lengths.max()) if len(bag) else 0):
             chosen = ((lengths > shorter) & (lengths <= length)).nonzero().flatten()
             shorter = length
             if not len(chosen):
@@ -121,6 +121,14 @@ class TransformerPooling(Pooling):
         mixed = (weight @ value).transpose(1, 2).flatten(2)
         x = _normalized(x + self.mixed(mixed))
         return _normalized(x + self.outer(self.inner(x)))
+
+
+def _filled(longest: int) -> list[int]:
+    """Lengths up to which lists are filled, which double where the others end."""
+    found = list(_LENGTHS)
+    while found[-1] < longest:
+        found.append(2 * found[-1])
+    return [*(n for n in found if n < longest), longest]
 
 
 def _normalized(x: Tensor) -> Tensor:

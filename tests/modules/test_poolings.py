@@ -141,6 +141,21 @@ def test_order_counts_for_a_transformer_alone(name):
     assert same.tolist() == [name == "din" or n < 2 for n in LENGTHS]
 
 
+def test_memory_grows_with_the_lists_and_not_with_max_length():
+    pooling, sizes = TransformerPooling(width=2, length=4000), []
+    pooling.attention.register_forward_hook(
+        lambda _, x, out: sizes.append(tuple(x[0].shape[:2]))
+    )
+    lengths = [3, 5, 100, 520, 520]
+    offsets = torch.tensor([0, *lengths]).cumsum(0)
+    lists = Ragged(torch.arange(int(offsets[-1])), offsets)
+    pooled = pooling(torch.rand(int(offsets[-1]), 2), lists, None)
+    assert pooled.any(dim=1).all()
+    assert sizes == [(1, 4), (1, 8), (1, 128), (2, 520)]
+    none = Ragged(torch.arange(0), torch.zeros(1, dtype=torch.int64))
+    assert pooling(torch.rand(0, 2), none, None).shape == (0, 2)
+
+
 def test_each_set_has_a_pooling_of_its_own():
     sizes = {"bin_sizes": [], "n_numeric": 0, "bin_dim": 1, "sparse": False}
     sizes |= {"vocabulary_sizes": [9], "embedding_dim": 4}
