@@ -108,7 +108,7 @@ def test_only_empty_lists_to_fit_on(kind, table):
 def test_attention_finds_what_a_mean_does_not():
     X, y = make_histories(6000, n_items=100)
     train, test = slice(0, 5000), slice(5000, None)
-    params = {**PARAMS, "max_iter": 4, "batch_size": 64, "tower_units": (64,)}
+    params = {**PARAMS, "max_iter": 4, "batch_size": 128, "tower_units": (64,)}
     attention, mean = (
         MMoE(**{**params, "pooling": pooling})
         .fit(X[train], y[train])

@@ -3,10 +3,9 @@
 import itertools
 import os
 import signal
-import subprocess
 import sys
 import tempfile
-import threading
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -354,27 +353,38 @@ def test_scratch_dir_is_where_piles_are(log, tmp_path, monkeypatch):
     assert os.listdir(other) == []
 
 
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_ctrl_c_cleans_up(log, tmp_path):
     folder, _ = log
-    script = (
-        "import sys; from skmtl import ShareBottom\n"
-        "print('ready', flush=True)\n"
-        f"ShareBottom(max_iter=10_000, categorical_features={IDS}, verbose=1,"
-        f" early_stopping=False, scratch_dir={str(tmp_path)!r})"
-        f".fit({str(folder)!r}, y={TASKS}, sample_weight='w')\n"
-        "print('kept', flush=True)\n"
+    ranker = ShareBottom(
+        max_iter=10_000,
+        categorical_features=IDS,
+        verbose=1,
+        early_stopping=False,
+        scratch_dir=tmp_path,
     )
-    command = [sys.executable, "-W", "ignore", "-c", script]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        timer = threading.Timer(100, process.kill)
-        timer.start()
-        for line in process.stdout:
+    out, into = os.pipe()
+    child = os.fork()
+    if not child:
+        signal.alarm(100)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        warnings.simplefilter("ignore")
+        try:
+            with open(into, "w", buffering=1) as sys.stdout:
+                ranker.fit(folder, y=TASKS, sample_weight="w")
+                print("kept")
+        finally:
+            os._exit(0)
+    os.close(into)
+    with open(out) as lines:
+        for line in lines:
             if line.startswith("epoch     2/"):
                 assert any(name.startswith("skmtl-") for name in os.listdir(tmp_path))
-                process.send_signal(signal.SIGINT)
+                os.kill(child, signal.SIGINT)
                 break
-        rest = process.stdout.read()
-        timer.cancel()
+        rest = lines.read()
+    os.waitpid(child, 0)
     assert "kept" in rest
     assert [n for n in os.listdir(tmp_path) if n.startswith("skmtl-")] == []
 
