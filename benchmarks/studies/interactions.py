@@ -91,6 +91,11 @@ def most_recent(history: np.ndarray, item: int) -> float:
     return 3.0 * (history[-2:] % 5 == item % 5).any() - 1.5
 
 
+def last_only(history: np.ndarray, item: int) -> float:
+    """The effect of the last entry, whatever the item."""
+    return 2.0 if len(history) and history[-1] * 7 % N_IDS < N_IDS / 2 else -2.0
+
+
 def earlier(of: pd.Series, by: pd.Series) -> pd.Series:
     """The last values of the same user on earlier rows, in the order of rows."""
     seen: dict[Any, list[Any]] = {}
@@ -152,6 +157,7 @@ STUDIES: dict[str, tuple[Callable[[int], Parts], dict[Any, Any], str | None]] = 
     "the last two entries": (
         lambda s: histories(s, goes=most_recent), POOLINGS, "item",
     ),
+    "the last entry": (lambda s: histories(s, goes=last_only), POOLINGS, "item"),
     "movielens_small, movies": (
         lambda s: some(with_history(movielens(s), "movie_id"), s), POOLINGS, "movie_id",
     ),
