@@ -33,18 +33,22 @@ def make_candidates(weights: GridLike, names: Sequence[str]) -> np.ndarray:
                 "axis are needed, such as 11 for steps of 0.1."
             )
         # Before the points are made, which might not fit in memory.
-        _check_size(n_points(weights, len(names)))
+        _check_size(n_points(weights, len(names)), len(names))
         # A division rounds once and gives 0.3, where `linspace` gives
         # 0.30000000000000004.
         axes = [np.arange(int(weights)) / (int(weights) - 1)] * len(names)
         points = _product(axes)
     elif isinstance(weights, Mapping):
         axes = _axes(weights, names)
-        _check_size(math.prod(len(axis) for axis in axes))
+        _check_size(math.prod(len(axis) for axis in axes), len(names))
         points = _product(axes)
     else:
         points = _given_points(weights, names)
     check_values(points, names)
+    return _without_zero(points)
+
+
+def _without_zero(points: np.ndarray) -> np.ndarray:
     points = points[points.any(axis=1)]
     if not len(points):
         raise ValueError(
@@ -63,10 +67,11 @@ def n_points(weights: GridLike, n_tasks: int) -> int:
     return len(np.asarray(weights))
 
 
-def _check_size(count: int) -> None:
+def _check_size(count: int, n_terms: int) -> None:
     if count > MAX_POINTS:
+        refine = "search='refine', " if 3**n_terms <= MAX_POINTS else ""
         raise ValueError(
-            f"The grid has {count} points, more than {MAX_POINTS}. Use "
+            f"The grid has {count} points, more than {MAX_POINTS}. Use {refine}"
             "search='continuous', fewer points per axis, or an array of points."
         )
 
@@ -109,14 +114,13 @@ def _product(axes: Sequence[np.ndarray]) -> np.ndarray:
 def directions(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Find the first point of each direction, and the direction of each point.
 
-    Points that differ only in scale rank alike. They are recognized by their ratios to
-    the largest weight, up to 12 digits of the largest ratio of each task.
+    Points that differ only in scale rank alike. They are recognized by the ratios of
+    their weights to the largest one, each rounded to about 12 significant digits:
+    terms, and so their weights, may be of very different size.
     """
+    mantissa, exponent = np.frexp(points / points.max(axis=1, keepdims=True))
     # Adding 0.0 turns -0.0 into 0.0, which `unique` would otherwise keep apart.
-    scaled = points / points.max(axis=1, keepdims=True)
-    # Relative to the largest of each column: terms may be of very different size.
-    scaled = np.round(scaled / np.where(points.any(axis=0), scaled.max(axis=0), 1), 12)
-    scaled += 0.0
+    scaled = np.ldexp(np.round(mantissa, 12), exponent) + 0.0
     _, first, inverse = np.unique(
         scaled, axis=0, return_index=True, return_inverse=True
     )
@@ -232,9 +236,13 @@ def size_of_grid(axes: Sequence[np.ndarray]) -> int:
 def coarse_grid(axes: Sequence[np.ndarray]) -> np.ndarray:
     """The points of the first level, without the all-zero point."""
     coarse = levels(axes)[0]
-    _check_size(size_of_grid(coarse))
-    points = _product(coarse)
-    return points[points.any(axis=1)]
+    if (count := size_of_grid(coarse)) > MAX_POINTS:
+        raise ValueError(
+            f"search='refine' starts from {count} points, up to three values of each "
+            f"of the {len(axes)} terms, more than {MAX_POINTS}. Use "
+            "search='continuous', or fewer terms."
+        )
+    return _without_zero(_product(coarse))
 
 
 def levels(axes: Sequence[np.ndarray]) -> list[list[np.ndarray]]:

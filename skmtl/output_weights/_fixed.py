@@ -21,8 +21,8 @@ from skmtl.output_weights._base import (
     read_labels,
     read_mixed,
 )
-from skmtl.output_weights._fusion import fuse_columns
-from skmtl.output_weights._terms import TaskColumns
+from skmtl.output_weights._fusion import fuse_columns, weighted_terms
+from skmtl.output_weights._terms import TaskColumns, check_log_odds
 from skmtl.tasks import task_names
 
 
@@ -124,6 +124,10 @@ class FixedOutputWeights(BaseOutputWeights):
         else:
             numbers = read_mixed(self.estimator, y, kinds, refits=True)
             names, kinds = numbers.names, numbers.kinds
+            if self.method == "logit":
+                columns = TaskColumns(names, kinds)
+                weights = self._output_weights(columns)
+                check_log_odds(weighted_terms(weights, columns.names)[0], numbers)
         # Weights by name are checked later: the fitted inner estimator names the tasks.
         if not isinstance(named_values(self.weights), Mapping):
             self._check_weights(TaskColumns(names, kinds))

@@ -24,7 +24,7 @@ from skmtl.output_weights._scoring import (
     FusedExpected,
     FusedPredictions,
 )
-from skmtl.output_weights._terms import TaskColumns
+from skmtl.output_weights._terms import TaskColumns, Terms
 
 RARE = 0.03  # up to this ratio of positives to negatives, `RareAuc` beats one sort
 Item = TypeVar("Item")
@@ -70,6 +70,29 @@ class Fold:
         numbers = None if self.numbers is None else self.numbers.take(rows)
         labels = rows_of_labels(self.labels, rows)
         return Fold(self.columns[:, rows], labels, metadata, given, numbers)
+
+
+def spread_of_terms(folds: Sequence[Fold]) -> np.ndarray:
+    """Standard deviation of each term on the rows of all folds; 1 if it is constant.
+
+    Rounding leaves a constant column a tiny deviation. Networks predict in 32 bits, so
+    that less than their precision is none.
+    """
+    columns = np.concatenate([fold.columns for fold in folds], axis=1)
+    spread = columns.std(axis=1)
+    rounding = np.finfo(np.float32).eps * np.abs(columns).max(axis=1)
+    return np.where(spread > rounding, spread, 1.0)
+
+
+def scales_of_terms(
+    folds: Sequence[Fold], columns: TaskColumns, terms: Terms, method: str
+) -> np.ndarray:
+    """Return standard deviations of terms with different units; else ones."""
+    of_columns = columns.are_probabilities
+    alike = all(of_columns[c] for own in terms.factors for c in own)
+    if alike or method != "sum":
+        return np.ones(len(terms.keys))
+    return spread_of_terms(folds)
 
 
 @dataclass(frozen=True)

@@ -70,6 +70,7 @@ from skmtl.output_weights._objective import (
     GivenRows,
     fold_mean,
     rows_of_labels,
+    scales_of_terms,
 )
 from skmtl.output_weights._results import (
     as_params,
@@ -79,10 +80,16 @@ from skmtl.output_weights._results import (
     results_table,
 )
 from skmtl.output_weights._scoring import EstimatorScorer, find_scorers
-from skmtl.output_weights._solver import Evaluated, WeightSearch, mean_scores
+from skmtl.output_weights._solver import (
+    Evaluated,
+    WeightSearch,
+    mean_scores,
+    scorers_of_constraints,
+)
 from skmtl.output_weights._terms import (
     TaskColumns,
     Terms,
+    check_log_odds,
     read_terms,
 )
 from skmtl.sources.opening import named_columns
@@ -157,8 +164,8 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
         "refine" evaluates a coarse grid of three points for each task, then points of
         ever finer grids near the best eight so far, up to those of `weights`, until
         all neighbours of the best eight are known; ``cv_results_`` holds the points
-        that were evaluated. It serves for grids of four tasks and more, which may have
-        any size.
+        that were evaluated. It serves for grids of four to eleven tasks, with any
+        number of points per axis.
         "continuous" continues from the best candidates until no move helps, and adds
         the points that it reaches to ``cv_results_``. If the grid has more than 20,000
         points, it starts from the single tasks, pairs and equal weights instead.
@@ -275,9 +282,10 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
     A multiclass task has no expected value. Leave it out of `terms`, or name
     probabilities of its classes there, such as ``"reason_price"``.
 
-    ``fit(X, y, groups=...)`` passes groups to the splitter and to metrics that need
-    them. With metadata routing enabled, a scorer must request them:
-    ``get_task_scorer("gauc").set_score_request(groups=True)``.
+    ``fit(X, y, groups=...)`` passes groups to the splitter and to the metrics of
+    `scoring` and `constraints` that take them. With metadata routing enabled, a scorer
+    must request them: ``get_task_scorer("gauc").set_score_request(groups=True)``.
+    Metrics that only `constraints` name request them.
 
     The score of the best candidate is the largest of many on the same rows, so it is
     slightly optimistic. Evaluate the final choice on other rows.
@@ -397,7 +405,6 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
             labels = numbers.binary
         scorers = find_scorers(self.scoring, mixed=mixed)
         chosen = self._chosen_metric(list(scorers))
-        routed = self._routed(params, scorers, len(labels))
         splitter = find_splitter(self.cv, y, labels, self.random_state, mixed=mixed)
         prefit_names = task_names_of(self.estimator) if splitter is None else None
         if prefit_names is not None and not (labels.one_dimensional or mixed):
@@ -408,13 +415,16 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
         if numbers is not None:
             columns = TaskColumns(numbers.names, numbers.kinds)
         terms = self._read_terms(columns)
+        if numbers is not None and self.method == "logit":
+            check_log_odds(terms, numbers)
         search = WeightSearch(self, terms.names, scorers, chosen, columns)
+        routed = self._routed(params, search.metrics, len(labels))
         held = _Judging(X, y, labels, numbers, columns, terms)
         context = self._init_callback_context(max_subtasks=None)
         context.call_on_fit_task_begin(estimator=self, X=X, y=y)
         held_out = self._predict_held_out(splitter, held, routed, context)
         folds = self._folds(held_out, held, scorers, routed)
-        scales = self._scales(folds, columns, terms)
+        scales = scales_of_terms(folds, columns, terms, self.method)
         evaluated = search.solve(folds, Progress(self, context), scales)
         results = self._results(evaluated, held_out, terms.keys, list(scorers))
         best = self._best_index(evaluated, results)
@@ -466,17 +476,6 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
             )
         return read_terms(given, columns.names, "terms")
 
-    def _scales(
-        self, folds: list[Fold], columns: TaskColumns, terms: Terms
-    ) -> np.ndarray:
-        """Return standard deviations of terms with different units; else ones."""
-        of_columns = columns.are_probabilities
-        alike = all(of_columns[c] for own in terms.factors for c in own)
-        if alike or self.method != "sum":
-            return np.ones(len(terms.keys))
-        spread = np.concatenate([fold.columns for fold in folds], axis=1).std(axis=1)
-        return np.where(spread > 0, spread, 1.0)
-
     def _chosen_metric(self, metrics: list[str]) -> str | None:
         if callable(self.refit):
             if self.search != "grid":
@@ -499,7 +498,7 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
         return metrics[0]
 
     def _routed(
-        self, params: dict[str, object], scorers: Mapping[str, TaskScorer], n: int
+        self, params: dict[str, object], metrics: Mapping[str, TaskScorer], n: int
     ) -> RoutedMetadata:
         """Distribute metadata to the inner estimator, the splitter and each metric."""
         for name in ("groups", "sample_weight"):
@@ -507,22 +506,24 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
                 check_length(params[name], n, name)
         if _routing_enabled():
             routed = process_routing(self, "fit", **params)
-            given = {name: routed[f"scorer_{name}"].score for name in scorers}
+            score = {name: routed[f"scorer_{name}"].score for name in metrics}
+            params = routed.estimator.fit
             splitter = getattr(routed, "splitter", None)
             split = {} if splitter is None else splitter.split
-            return RoutedMetadata(routed.estimator.fit, split, given)
-        params, shared = without_routing(self.estimator, params)
-        # The default metric judges all rows together, whether or not there are groups.
-        score = {
-            name: shared
-            if "groups" in scorer.metric.metadata and self.scoring is not None
-            else {}
-            for name, scorer in scorers.items()
-        }
+        else:
+            params, split = without_routing(self.estimator, params)
+            # The default metric judges all rows together, with or without groups.
+            default = () if self.scoring is not None else ("score",)
+            score = {
+                name: split
+                if "groups" in scorer.metric.metadata and name not in default
+                else {}
+                for name, scorer in metrics.items()
+            }
         # Raises before the folds are fitted if a metric lacks its groups.
-        for name, scorer in scorers.items():
+        for name, scorer in metrics.items():
             scorer._metadata(score[name].get("groups"), None)
-        return RoutedMetadata(params, shared, score)
+        return RoutedMetadata(params, split, score)
 
     def _predict_held_out(
         self,
@@ -762,5 +763,6 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
         # The kinds of tasks are not known yet. The default metric takes no groups.
         scorers = find_scorers(self.scoring, mixed=bool(self.scoring))
         score = MethodMapping().add(caller="fit", callee="score")
+        scorers |= scorers_of_constraints(self.constraints, scorers)
         named = {f"scorer_{name}": scorer for name, scorer in scorers.items()}
         return fit_router(self).add(**named, method_mapping=score)

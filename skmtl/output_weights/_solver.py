@@ -11,6 +11,7 @@ import numpy as np
 from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.utils import check_random_state
 
+from skmtl._sklearn import _routing_enabled
 from skmtl._typing import RandomStateLike
 from skmtl.metrics._fused import judged_by_order
 from skmtl.metrics._gains import read_gains
@@ -27,7 +28,12 @@ from skmtl.output_weights._candidates import (
     size_of_grid,
     start_points,
 )
-from skmtl.output_weights._objective import Fold, Objective, fold_mean
+from skmtl.output_weights._objective import (
+    Fold,
+    Objective,
+    fold_mean,
+    spread_of_terms,
+)
 from skmtl.output_weights._race import race
 from skmtl.output_weights._scoring import EstimatorScorer, as_scorer
 from skmtl.output_weights._terms import TaskColumns
@@ -45,17 +51,21 @@ class Constraint:
     bound: float
     relative: bool
 
-    def limit(self, single: np.ndarray, names: Sequence[str]) -> float:
-        """The bound as a value of the metric; `single` has its value for each task."""
-        if not self.relative:
-            return self.bound
+    def check_terms(self, names: Sequence[str]) -> None:
+        """Raise for a bound relative to a task that is not one of the terms."""
         task = self.scorer.task
-        if task is not None and task not in names:
+        if self.relative and task is not None and task not in names:
             raise ValueError(
                 f"constraints[{self.metric!r}] is relative to what {task!r} alone "
                 f"reaches, which is not one of the terms {list(names)}. Add it to the "
                 "terms, or give an absolute bound."
             )
+
+    def limit(self, single: np.ndarray, names: Sequence[str]) -> float:
+        """The bound as a value of the metric; `single` has its value for each task."""
+        if not self.relative:
+            return self.bound
+        task = self.scorer.task
         return self.bound * float(
             single.max() if task is None else single[names.index(task)]
         )
@@ -75,6 +85,21 @@ def read_constraints(
         _read_constraint(str(metric), given, scorers, mixed)
         for metric, given in constraints.items()
     ]
+
+
+def scorers_of_constraints(
+    constraints: object, scorers: Mapping[str, TaskScorer]
+) -> dict[str, TaskScorer]:
+    """Return the metrics that only constraints name, which request groups."""
+    found = {
+        c.metric: c.scorer
+        for c in read_constraints(constraints, scorers, mixed=True)
+        if c.metric not in scorers
+    }
+    for scorer in found.values():
+        if _routing_enabled() and "groups" in scorer.metric.metadata:
+            scorer.set_score_request(groups=True)
+    return found
 
 
 def _read_constraint(
@@ -215,6 +240,8 @@ class WeightSearch:
         self.metrics = self.scorers | {c.metric: c.scorer for c in self.constraints}
         for scorer in self.metrics.values():
             check_judges(scorer, columns)
+        for constraint in self.constraints:
+            constraint.check_terms(names)
         self.n_evaluations = 0
         self.column = None if chosen is None else list(self.scorers).index(chosen)
 
@@ -225,9 +252,10 @@ class WeightSearch:
         scales: np.ndarray,
     ) -> Evaluated:
         """Evaluate the candidates; a grid is that of terms divided by their scales."""
+        # Of the even grid, whose weights are exact.
+        first, direction = directions(self.points)
         if self.even:
             self.points = self.points / scales
-        first, direction = directions(self.points)
         points = self.points[first]
         rounds, iters, alive = None, None, np.arange(len(points))
         objective = Objective(folds, self.metrics, self.owner.n_jobs)
@@ -399,9 +427,7 @@ class WeightSearch:
                 column = np.where(kept, column, -np.inf)
             return np.where(np.isnan(column), -np.inf, column)
 
-        spread = np.concatenate([fold.columns for fold in folds], axis=1).std(axis=1)
-        # A constant column changes no ranking, whatever its weight.
-        scale = np.where(spread > 0, spread, 1.0)
+        scale = spread_of_terms(folds)
         order = np.argsort(-start, kind="stable")[:N_STARTS]
         ends = [refine(merit, points[i], scale) for i in order if np.isfinite(start[i])]
         return np.array(ends).reshape(-1, len(self.names))
@@ -410,6 +436,7 @@ class WeightSearch:
 def check_judges(scorer: TaskScorer, columns: TaskColumns) -> None:
     """Raise if a metric cannot judge a ranking score by the labels of the tasks."""
     names, kinds = columns.tasks, columns.kinds
+    judged: Sequence[str] = names
     if kinds is None or isinstance(scorer, EstimatorScorer):
         if scorer.task is not None and scorer.task not in names:
             raise ValueError(
@@ -417,8 +444,11 @@ def check_judges(scorer: TaskScorer, columns: TaskColumns) -> None:
             )
     elif scorer.params.get("gains") is not None:
         read_gains(scorer.params["gains"], names)
+        return
     else:
-        judged_by_order(scorer.metric, scorer.task, scorer.params, names, kinds)
+        found = judged_by_order(scorer.metric, scorer.task, scorer.params, names, kinds)
+        judged = [names[t] for t in found]
+    scorer._task_weights(judged)  # raises for weights of tasks that it does not judge
 
 
 def mean_scores(

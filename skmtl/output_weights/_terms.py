@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from skmtl.metrics._gains import Term, term_name
+from skmtl.metrics._gains import Numbers, Term, term_name
 from skmtl.metrics._predictions import binary_columns, expected_table
 from skmtl.output_weights._tables import task_table
 from skmtl.tasks import BinaryTask, TaskKind, TaskKinds
@@ -60,10 +60,22 @@ def read_terms(given: Iterable[object], columns: Sequence[str], what: str) -> Te
             )
         keys.append(tasks if len(tasks) > 1 else tasks[0])
         factors.append([columns.index(task) for task in tasks])
-    repeated = sorted({term_name(key) for key in keys if keys.count(key) > 1})
-    if repeated:
-        raise ValueError(f"{what} repeat {repeated[0]!r}. Name each term once.")
+    check_not_repeated(keys, what)
     return Terms(keys, factors)
+
+
+def check_not_repeated(keys: Sequence[Term], what: str) -> None:
+    """Raise for a term that is given twice, also as a product in another order."""
+    found: dict[object, Term] = {}
+    for key in keys:
+        tasks = tuple(sorted(key)) if isinstance(key, tuple) else (key,)
+        same = {tasks, term_name(key)}  # a column may have the name of a product
+        for earlier in (found[one] for one in same if one in found):
+            also = "" if earlier == key else f" as {term_name(key)!r}"
+            raise ValueError(
+                f"{what} repeat {term_name(earlier)!r}{also}. Name each term once."
+            )
+        found |= dict.fromkeys(same, key)
 
 
 @dataclass(frozen=True)
@@ -130,3 +142,20 @@ class TaskColumns:
                     f"task out, or use probabilities of its classes, {listed}."
                 )
         return self.names
+
+
+def check_log_odds(terms: Terms, numbers: Numbers) -> None:
+    """Raise if labels show that a term is not a probability, which has log-odds."""
+    widths = [kind.n_columns for kind in numbers.kinds]
+    tasks = np.repeat(np.arange(len(widths)), widths)
+    for key, own in zip(terms.keys, terms.factors, strict=True):
+        for t in tasks[own]:
+            values, kind = numbers.values[t], numbers.kinds[t]
+            if kind.n_columns > 1 or not ((values < 0) | (values > 1)).any():
+                continue
+            raise ValueError(
+                f"method='logit' takes log-odds of probabilities, but the term "
+                f"{term_name(key)!r} contains {numbers.names[t]!r}, of kind "
+                f"{kind.name}, whose labels reach from {np.nanmin(values):g} to "
+                f"{np.nanmax(values):g}. Use another method, or leave it out."
+            )

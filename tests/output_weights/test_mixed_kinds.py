@@ -3,9 +3,12 @@
 import numpy as np
 import pandas as pd
 import pytest
+import sklearn
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import BaseEstimator, RegressorMixin, clone
-from sklearn.model_selection import GridSearchCV
+from sklearn.dummy import DummyClassifier
+from sklearn.model_selection import GridSearchCV, KFold
+from sklearn.multioutput import MultiOutputClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
@@ -254,10 +257,6 @@ def test_what_cannot_be_fused_or_judged_is_named(data, given):
         ({"terms": ["cart"]}, "terms name the unknown task 'cart'"),
         ({"terms": ["click", "click"]}, "terms repeat 'click'"),
         ({"terms": []}, "terms must list tasks"),
-        (
-            {"terms": [REVENUE], "constraints": {"auc:click": (">=", 1, "relative")}},
-            r"relative to what 'click' alone.*not one of the terms",
-        ),
     ):
         with pytest.raises(ValueError, match=message):
             OutputWeightSearchCV(given, cv="prefit", **params).fit(X, y)
@@ -285,3 +284,117 @@ def test_classes_that_a_fold_has_not_seen_have_probability_0(data):
         cv=[(last, first)],
     ).fit(wide, labels)
     assert not search._folds_[0].columns[1].any()
+
+
+def of_scale(data, scale):
+    """The data with values in another unit."""
+    X, y, _ = data
+    return (X.assign(value=X["value"] * scale), y.assign(value=y["value"] * scale))
+
+
+def test_a_grid_keeps_its_points_whatever_the_units(data, given):
+    terms = ["click", "value"]
+    plain, scaled = (
+        OutputWeightSearchCV(
+            given, terms=terms, weights=4, scoring="auc:click", cv="prefit"
+        ).fit(*of_scale(data, scale))
+        for scale in (1, 2.0**50)
+    )
+    found, expected = (s.cv_results_["mean_test_score"] for s in (scaled, plain))
+    assert len(set(expected)) > 5
+    assert_array_equal(found, expected)
+
+
+def test_points_of_the_user_differ_whatever_their_size(data, given):
+    X, y = of_scale(data, 2.0**50)
+    small = np.arange(1, 4) * 2.0**-55
+    points = np.column_stack([np.ones(3), np.zeros(3), small])
+    points = np.concatenate([points, [[0, 0, 1.0]]])
+    search = OutputWeightSearchCV(given, weights=points, cv="prefit").fit(X, y)
+    assert len(set(search.cv_results_["mean_test_score"])) == 4
+
+
+@pytest.mark.parametrize("noise", [0, 1e-9])
+def test_a_constant_prediction_has_scale_1(noise, data, given):
+    X, y, _ = data
+    constant = X.assign(value=0.3 + noise * np.sin(np.arange(len(X))))
+    search = OutputWeightSearchCV(given, weights=3, cv="prefit").fit(constant, y)
+    assert search.scales_[2] == 1.0
+    assert search.scales_[0] == pytest.approx(X["click"].std(ddof=0))
+
+
+def test_a_metric_of_constraints_alone_gets_the_groups(data, given):
+    X, y, groups = data
+    weights = {"click": [0.2], "order": [0.5], "value": [0.01]}
+    for metric, routing in (
+        ("spearman:value", False), ("gauc:click", False), ("gauc:click", True)
+    ):  # fmt: skip
+        expected = OutputWeightSearchCV(
+            given, weights=weights, scoring=metric, cv="prefit"
+        )
+        bound = expected.fit(X, y, groups=groups).best_score_
+        search = OutputWeightSearchCV(given, weights=weights, cv="prefit")
+        with sklearn.config_context(enable_metadata_routing=routing):
+            search.set_params(constraints={metric: (">=", bound - 1e-9)})
+            search.fit(X, y, groups=groups)
+            search.set_params(constraints={metric: (">=", bound + 1e-9)})
+            with pytest.raises(ValueError, match=f"{metric} = {bound:.6g} of at"):
+                search.fit(X, y, groups=groups)
+
+
+class Unfitted(Given):
+    """A ranker that must not be fitted."""
+
+    def fit(self, X, y):
+        raise AssertionError("Fitted before the search was checked.")
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        (
+            {"terms": [REVENUE], "constraints": {"auc:click": (">=", 1, "relative")}},
+            r"relative to what 'click' alone.*not one of the terms",
+        ),
+        ({"constraints": {"gauc:click": (">=", 0)}}, "needs the group of each row"),
+        ({"scoring": make_task_scorer("auc", average={"clik": 1})}, "task 'clik'"),
+        ({"method": "logit"}, r"the term 'value' contains 'value', of kind regr"),
+        ({"terms": [("order", "value"), ("value", "order")]}, "as 'value . order'"),
+        (
+            {"weights": {"click": [0.0], "order": [0, 0.0]}, "search": "refine"},
+            "only the all-zero point",
+        ),
+    ],
+)
+def test_errors_that_are_known_come_before_any_fit(params, message, data):
+    X, y, _ = data
+    ranker = Unfitted({"value": "regression"})
+    with pytest.raises(ValueError, match=message):
+        OutputWeightSearchCV(ranker, cv=2, **params).fit(X, y)
+
+
+def test_a_scorer_that_does_not_request_its_groups(data):
+    X, y, _ = data
+    ranker = Unfitted({"value": "regression"})
+    with sklearn.config_context(enable_metadata_routing=True):
+        scorer = get_task_scorer("gauc:click").set_score_request(groups=False)
+        splitter = KFold(2)
+        search = OutputWeightSearchCV(ranker, scoring=scorer, cv=splitter)
+        with pytest.raises(ValueError, match="needs the group of each row"):
+            search.fit(X, y)
+
+
+@pytest.mark.parametrize(
+    ("n_tasks", "search", "message"),
+    [
+        (6, "grid", "search='refine', search='continuous', fewer points"),
+        (12, "grid", "Use search='continuous', fewer points"),
+        (12, "refine", "'refine' starts from 531440 points.*'continuous', or fewer"),
+    ],
+)
+def test_grids_that_are_too_large(n_tasks, search, message):
+    X = np.zeros((20, 1))
+    y = np.tile(np.arange(20)[:, None] % 2, n_tasks)
+    model = MultiOutputClassifier(DummyClassifier())
+    with pytest.raises(ValueError, match=message):
+        OutputWeightSearchCV(model, search=search, cv=2).fit(X, y)
