@@ -27,17 +27,18 @@ def test_files_give_one_probability_of_two_logits(name, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "dwell"),
+    ("name", "dwells"),
     [
-        ("ShareBottom", RegressionTask("gamma")),
-        ("ESMM", RegressionTask(transform="log1p")),
-        ("ChainedMMoE", RegressionTask("huber")),
+        ("ESMM", [RegressionTask(transform="log1p")]),
+        ("ChainedMMoE", [RegressionTask("gamma"), RegressionTask("huber")]),
     ],
 )
-def test_files_give_expected_labels(name, dwell, tmp_path):
+def test_files_give_expected_labels(name, dwells, tmp_path):
     X, y = make_table(400)
     y.loc[:, "items"] = 3.0  # nothing to learn
-    kinds = KINDS | {"dwell": dwell}
+    kinds = dict(KINDS)
+    for k, dwell in enumerate(dwells):
+        y[f"dwell{k}"], kinds[f"dwell{k}"] = y["dwell"], dwell
     with pytest.warns(UserWarning, match="'items' has only equal labels"):
         ranker = make(name, task_kinds=kinds).fit(X, y)
     to_onnx(ranker, tmp_path / "ranker.onnx", X=X)

@@ -72,17 +72,19 @@ OPTIONS = {
         "max_length": 2,
         "embedding_dim": {"item": 8, "user": 2},
     },
-    "poolings": {
+    "poolings and pairs of columns": {
         "pooling": {"history": ("attention", "item"), "seen": "max"},
         "share_embedding": {"history": "item"},
         "n_bins": 0,
+        "crosses": "fm",
+        "embedding_dim": {"category": 2},
     },
-    "learnt poolings": {
+    "learnt poolings and a cross network": {
         "pooling": {"history": "din", "seen": "transformer"},
         "share_embedding": {"history": "item"},
+        "crosses": "dcn",
+        "embedding_dim": {"category": 2},
     },
-    "cross network": {"crosses": "dcn", "embedding_dim": {"item": 4}},
-    "pairs of columns": {"crosses": "fm", "embedding_dim": {"item": 4}},
     "rare ids": {"min_frequency": 1000, "pooling": "sum"},
 }
 
@@ -91,9 +93,7 @@ OPTIONS = {
 @pytest.mark.parametrize("option", OPTIONS)
 def test_options_of_the_encoder(option, table, tmp_path):
     ranker = small_ranker(
-        "SingleTask"
-        if option in ("learnt poolings", "poolings", "pairs of columns")
-        else "ShareBottom",
+        "SingleTask" if "pairs" in option else "ShareBottom",
         categorical_features=IDS,
         **OPTIONS[option],
     ).fit(*table)
