@@ -39,7 +39,7 @@ from tests.rankers.makers import MAKERS
 
 # Of a prime number of rows, so that last batches do not divide.
 X, Y = make_impressions(431, n_tasks=3)
-OWN = {"batch_size": 96, "max_iter": 2, "embedding_dim": 4}
+OWN = {"batch_size": 200, "max_iter": 2, "embedding_dim": 4}
 RNG = np.random.default_rng(0)
 PARTLY = Y.mask(RNG.random(Y.shape) < 0.3)
 WEIGHT = RNG.uniform(0.5, 2, len(X))

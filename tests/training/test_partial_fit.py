@@ -301,7 +301,7 @@ def test_levels_of_rare_tasks_stay_where_they_are_known_to_be():
     rng = np.random.default_rng(0)
     levels = []
     for seed in range(2):
-        ranker = ShareBottom(random_state=seed, learning_rate=0.01)
+        ranker = ShareBottom(random_state=seed, learning_rate=0.01, batch_size=256)
         for _ in range(6):
             X = rng.normal(size=(4000, 3))
             proba = expit(X[:, :2] - [2.5, 6.5])
