@@ -436,7 +436,9 @@ class CalibratedTasksCV(
             labels: np.ndarray = np.array(self.estimator_.predict(X))
             calibrated = self.predict_task(X)
             own = [t for t, kind in enumerate(kinds) if isinstance(kind, BinaryTask)]
-            labels[:, own] = calibrated[:, binary_columns(kinds)] > 0.5
+            positive = calibrated[:, binary_columns(kinds)] > 0.5
+            # An array of objects would keep True and False.
+            labels[:, own] = positive.astype(np.int64)
             return labels
         positive = (self.predict_task_proba(X) > 0.5).astype(np.int64)
         if isinstance(self.classes_, list):

@@ -30,7 +30,7 @@ from skmtl.metrics._predictions import (
 )
 from skmtl.metrics._validation import check_labels
 from skmtl.model_selection import MultiTaskStratifiedKFold
-from skmtl.tasks import BinaryTask, TaskKind, check_targets, task_names
+from skmtl.tasks import BinaryTask, RegressionTask, TaskKind, check_targets, task_names
 
 Split = tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]
 
@@ -66,7 +66,8 @@ def transfer_report(
         The table.
     y : array-like or DataFrame of shape (n_samples, n_tasks) or (n_samples,)
         Labels: 1, 0, or NaN for not observed if the estimators accept it; or of the
-        kinds of tasks of the rankers, which must be the same in all of them.
+        kinds of tasks of the rankers, which must be the same in all of them; losses of
+        regressions may differ.
     cv : int, splitter or iterable of (train, test), default=5
         Folds. An int stands for a shuffled `MultiTaskStratifiedKFold`. With
         timestamps, use ``list(TimeSplit(...).split(X, timestamps=t))``.
@@ -91,8 +92,9 @@ def transfer_report(
     -------
     report : DataFrame
         One row per metric, task and estimator. Metrics are "roc_auc"; "r2", or for
-        other losses than the squared one "d2_tweedie" and "d2_pinball", of regressions;
-        and "kappa" of ordinal tasks. Columns: ``metric``, ``task``,
+        other losses than the squared one "d2_tweedie" and "d2_pinball", of regressions,
+        but always "r2" if the estimators have different losses of a task; and "kappa"
+        of ordinal tasks. Columns: ``metric``, ``task``,
         ``estimator``; ``value``, the mean over folds and seeds; ``difference`` from
         the reference, its bounds ``low`` and ``high``, and ``wins``, the share of fits
         that beat the reference on the same fold with the same seed; ``fit_time``, the
@@ -219,11 +221,12 @@ def _kinds(
         for name, estimator in named.items()
     }
     wanted = found[reference]
+    common = None if wanted is None else list(wanted)
     for name, kinds in found.items():
         own, theirs = (
             kinds or [BinaryTask()] * len(tasks) for kinds in (kinds, wanted)
         )
-        for task, one, other in zip(tasks, own, theirs, strict=True):
+        for t, (task, one, other) in enumerate(zip(tasks, own, theirs, strict=True)):
             if one.name != other.name:
                 raise ValueError(
                     f"transfer_report compares estimators of the same kinds of tasks, "
@@ -231,7 +234,11 @@ def _kinds(
                     f"{other.name} in the reference {reference!r}. Give both the same "
                     "task_kinds."
                 )
-    return wanted
+            same = one.metric == other.metric
+            if common and not (same and one.metric_params == other.metric_params):
+                # The deviance of one loss may not be defined for another's means.
+                common[t] = RegressionTask()
+    return common
 
 
 def _splits(

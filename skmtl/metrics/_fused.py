@@ -58,7 +58,7 @@ def _judges(metric: Metric, params: Mapping[str, object], kind: TaskKind) -> boo
     if kind.name == "multiclass":
         return False
     if metric.of_own_function:
-        return True
+        return isinstance(kind, BinaryTask) or not metric.only_binary
     if isinstance(kind, BinaryTask):
         # For two labels the pair accuracy is the ROC AUC.
         return metric.ranking or metric.name == "pair_accuracy"

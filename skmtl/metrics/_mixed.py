@@ -81,7 +81,7 @@ class KindScore:
         if isinstance(kind, BinaryTask):
             return self.metric.of_binary
         if self.metric.of_own_function:
-            return kind.n_columns == 1
+            return kind.n_columns == 1 and not self.metric.only_binary
         if self.threshold is not None and kind.n_columns == 1:
             return self.metric.of_binary
         return self.of_kinds is not None and kind.name in self.of_kinds.functions

@@ -13,12 +13,17 @@ from skmtl.tasks import BinaryTask, TaskKind, TaskKinds, kinds_by_task
 
 
 def _layers(estimator: object) -> Iterator[object]:
-    """Yield an estimator, its last step or best estimator, and so on inwards."""
+    """Yield an estimator, its last step or best estimator, and so on inwards.
+
+    Output weights of a fitted estimator need no fit of their own.
+    """
     while estimator is not None:
         yield estimator
         steps = getattr(estimator, "steps", None)
         if steps:
             estimator = steps[-1][1]
+        elif isinstance(estimator, FusesTasks):
+            estimator = _inner(estimator, refits=False)
         else:
             estimator = getattr(estimator, "best_estimator_", None)
 

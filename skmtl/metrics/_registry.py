@@ -47,6 +47,7 @@ class Metric:
     of_own_function: bool = False
     function: Callable[..., float] | None = None  # the user's, if `of_own_function`
     of_binary: bool = True
+    only_binary: bool = False  # a function of classes, of scikit-learn
 
 
 def _gauc(labels: Labels, **kwargs: Any) -> Values:

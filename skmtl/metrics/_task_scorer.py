@@ -189,7 +189,8 @@ class TaskScorer(BaseScorer):
         final, rows = final_estimator(estimator, X)
         predictions = TaskPredictions(final, len(final.task_kinds_))
         table = np.asarray(method_caller(predictions, "predict_task", rows))
-        names = TaskKinds(final.task_kinds_).column_names(final.task_names_)
+        tasks = np.array(task_names_of(final), dtype=object)
+        names = TaskKinds(final.task_kinds_).column_names(tasks)
         return expected_gain(table, [str(n) for n in names], self.params["gains"])
 
     def of_fused(

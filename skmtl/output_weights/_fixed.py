@@ -141,13 +141,16 @@ class FixedOutputWeights(BaseOutputWeights):
 
     def _output_weights(self, columns: TaskColumns) -> object:
         if self.weights is not None:
+            named = named_values(self.weights)
+            if isinstance(named, Mapping):
+                columns.read_terms(named, "weights")
             return self.weights
         if columns.kinds is not None and self.method == "sum":
-            named = dict.fromkeys(columns.names, 1)
+            example = dict.fromkeys(columns.names, 1)
             raise ValueError(
                 f"weights=None adds the predictions of the tasks {columns.tasks}, "
                 "which are of several kinds and have different units. Pass weights, "
-                f"such as weights={named}, or method='rank'."
+                f"such as weights={example}, or method='rank'."
             )
         return dict.fromkeys(columns.default_terms(), 1.0)
 

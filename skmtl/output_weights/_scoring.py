@@ -1,6 +1,7 @@
 """Metrics of the fused score, from everything that ``scoring`` may be."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from inspect import Parameter, signature
 from typing import Any, NoReturn
@@ -49,6 +50,9 @@ class FusedPredictions(FusesTasks, ClassifierMixin, BaseEstimator):
         both = [np.column_stack([1 - p, p]) for p in proba.T]
         return both if isinstance(self.classes_, list) else both[0]
 
+    def predict_task(self, X: object) -> np.ndarray:
+        return check_same_rows(X, self.proba)
+
 
 def check_same_rows(X: object, of_rows: np.ndarray) -> np.ndarray:
     """Return predictions of a fold's rows, if as many are asked for."""
@@ -78,6 +82,14 @@ class FusedExpected(FusesTasks, BaseEstimator):
 
     def predict_task(self, X: object) -> np.ndarray:
         return check_same_rows(X, self.table)
+
+    @property
+    def predict_proba(self) -> NoReturn:
+        """Not there; says what is."""
+        raise AttributeError(
+            "A scorer in a search of output weights gets no predict_proba if not all "
+            "tasks are binary. Use predict_task(X), the expected labels."
+        )
 
 
 class EstimatorScorer(TaskScorer):
@@ -136,6 +148,12 @@ def as_scorer(scoring: object, *, mixed: bool = False) -> TaskScorer:
         )
     if mixed and ranks_numbers(scorer.metric):
         return scorer
+    if ranks_numbers(scorer.metric):
+        raise ValueError(
+            f"scoring={scorer.metric.name!r} judges an order by numbers, and all tasks "
+            "are binary. Use 'auc', which is the pair accuracy of two labels, or "
+            "another ranking metric such as 'gauc' or 'ndcg@10'."
+        )
     if not scorer.metric.of_binary:
         raise ValueError(
             f"scoring={scorer.metric.name!r} judges predicted labels or values, and "
@@ -173,7 +191,7 @@ def _named(scoring: str) -> TaskScorer:
 
 
 def _of_scikit_learn(scorer: BaseScorer, shown: str) -> TaskScorer:
-    """Wrap a scorer of scikit-learn, whose metric then judges every task."""
+    """Wrap a scorer of scikit-learn, whose metric then judges every binary task."""
     function, sign, params, responses = scorer_parts(scorer)
     if THRESHOLD not in responses:
         raise ValueError(
@@ -184,7 +202,9 @@ def _of_scikit_learn(scorer: BaseScorer, shown: str) -> TaskScorer:
     if function.__name__ == "roc_auc_score" and not params and sign > 0:
         return make_task_scorer("auc")  # the same value, computed faster
     metric = partial(function, **params) if params else function
-    return make_task_scorer(metric, greater_is_better=sign > 0)
+    found = make_task_scorer(metric, greater_is_better=sign > 0)
+    found.metric = replace(found.metric, only_binary=True)
+    return found
 
 
 def _n_required(function: Callable[..., object]) -> int:

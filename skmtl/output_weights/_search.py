@@ -90,7 +90,6 @@ from skmtl.output_weights._terms import (
     TaskColumns,
     Terms,
     check_log_odds,
-    read_terms,
 )
 from skmtl.sources.opening import named_columns
 from skmtl.tasks import task_names
@@ -147,11 +146,13 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
           with gains, such as ``get_task_scorer("precision@10", gains={("order",
           "revenue"): 1})``, the revenue of each of the first ten places;
         - a name or scorer of scikit-learn that judges ``decision_function``, such as
-          ``"roc_auc"`` or ``get_scorer("average_precision")``: the mean over tasks;
+          ``"roc_auc"`` or ``get_scorer("average_precision")``: the mean over the
+          binary tasks; other tasks are not judged;
         - a function ``metric(y, score)`` of the labels and scores of one task;
         - a function ``scorer(estimator, X, y)`` of the rows of a fold; `estimator`
           gives the fused score as ``decision_function(X)`` and the probabilities as
-          ``predict_proba(X)`` of these rows.
+          ``predict_proba(X)`` of these rows; if not all tasks are binary, the expected
+          labels as ``predict_task(X)`` instead.
 
         Several at once as a list of names or a dict; `refit` names the one that
         chooses.
@@ -474,7 +475,7 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
                 "terms must list tasks, and tuples of tasks that are multiplied, such "
                 f"as ['click', ('order', 'revenue')]; got {given!r}."
             )
-        return read_terms(given, columns.names, "terms")
+        return columns.read_terms(given, "terms")
 
     def _chosen_metric(self, metrics: list[str]) -> str | None:
         if callable(self.refit):

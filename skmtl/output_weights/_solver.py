@@ -321,12 +321,25 @@ class WeightSearch:
                 raise self._undefined(metric)
 
     def _undefined(self, metric: str | None) -> ValueError:
+        threshold = None if metric is None else self._threshold(self.metrics[metric])
+        if threshold is not None:
+            return ValueError(
+                f"The metric {metric!r} is not defined in any fold: all labels of the "
+                "tasks that it judges are above its threshold of "
+                f"{threshold}, or none is. Choose a threshold between the labels, or "
+                "use fewer folds if it is."
+            )
         return ValueError(
             f"The metric {metric!r} is not defined in any fold: the tasks that it "
             f"judges, of {list(self.names)}, have labels of only one class there. Use "
             "fewer folds, or a splitter that spreads the positives such as "
             "MultiTaskStratifiedKFold."
         )
+
+    @staticmethod
+    def _threshold(scorer: TaskScorer) -> object:
+        own = scorer.metric.of_own_function
+        return None if own else scorer.params.get("threshold")
 
     def _limits(self, folds: Sequence[Fold]) -> np.ndarray:
         limits = []

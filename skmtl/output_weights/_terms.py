@@ -124,6 +124,30 @@ class TaskColumns:
             return table
         return table[:, binary_columns(self.kinds)]
 
+    def read_terms(self, given: Iterable[object], what: str) -> Terms:
+        """Read terms that name columns.
+
+        Raises
+        ------
+        ValueError
+            As the function, and for a task without an expected value.
+        """
+        given = list(given)
+        for term in given:
+            for task in map(str, term if isinstance(term, tuple) else (term,)):
+                if task in self.tasks and task not in self.names:
+                    raise self._no_expected_value(task)
+        return read_terms(given, self.names, what)
+
+    def _no_expected_value(self, task: str) -> ValueError:
+        assert self.kinds is not None
+        listed = self.kinds[self.tasks.index(task)].column_names(task)
+        return ValueError(
+            f"Task {task!r} is multiclass: classes without an order have no expected "
+            "value to fuse. Name the terms of the score: leave the task out, or use "
+            f"probabilities of its classes, {listed}."
+        )
+
     def default_terms(self) -> list[str]:
         """One term for each task.
 
@@ -135,12 +159,7 @@ class TaskColumns:
         # Without kinds all tasks are binary.
         for name, kind in zip(self.tasks, self.kinds or (), strict=False):
             if kind.name == "multiclass":
-                listed = kind.column_names(name)
-                raise ValueError(
-                    f"Task {name!r} is multiclass: classes without an order have no "
-                    "expected value to fuse. Name the terms of the score: leave the "
-                    f"task out, or use probabilities of its classes, {listed}."
-                )
+                raise self._no_expected_value(name)
         return self.names
 
 

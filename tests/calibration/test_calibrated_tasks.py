@@ -283,6 +283,7 @@ def test_other_tasks_of_a_ranker_are_passed_on(tmp_path):
     np.testing.assert_array_equal(reason, plain[:, 2:])
     labels = model.predict(X)
     np.testing.assert_array_equal(labels[:, 1], table[:, 1] > 0.5)
+    assert {type(label) for label in labels[:, 1]} == {int}
     np.testing.assert_array_equal(
         labels[:, [0, 2]], model.estimator_.predict(X)[:, [0, 2]]
     )

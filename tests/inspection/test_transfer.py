@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from joblib import parallel_config
+from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
@@ -247,3 +248,34 @@ def test_tasks_of_several_kinds():
     # An integer stands for folds that spread the labels of the binary tasks.
     report = transfer_report({"one": both["one"]}, X, y, 2, reference="one")
     assert report["value"].notna().all()
+
+
+class Constant(RegressorMixin, BaseEstimator):
+    """A ranker of one regression that predicts the same level for all rows."""
+
+    def __init__(self, task_kinds, level):
+        self.task_kinds = task_kinds
+        self.level = level
+
+    def fit(self, X, y):
+        self.task_names_ = np.array(["value"], dtype=object)
+        self.task_kinds_ = list(self.task_kinds.values())
+        return self
+
+    def predict_task(self, X):
+        return np.full((len(X), 1), self.level) + X[:, :1]
+
+
+def test_losses_that_differ_are_compared_by_r2():
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(60, 1)), pd.DataFrame({"value": rng.gamma(2, size=60)})
+    kinds = {"value": RegressionTask("gamma")}, {"value": RegressionTask()}
+    gamma, squared = Constant(kinds[0], 9.0), Constant(kinds[1], -1.0)
+    for reference, other in ((gamma, squared), (squared, gamma)):
+        report = transfer_report(
+            {"reference": reference, "other": other}, X, y, 3, reference="reference"
+        )
+        assert set(report["metric"]) == {"r2"}
+        assert report["value"].notna().all()
+    report = transfer_report({"reference": gamma}, X, y, 3, reference="reference")
+    assert set(report["metric"]) == {"d2_tweedie"}

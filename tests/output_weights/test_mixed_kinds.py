@@ -7,6 +7,7 @@ import sklearn
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import BaseEstimator, RegressorMixin, clone
 from sklearn.dummy import DummyClassifier
+from sklearn.metrics import average_precision_score
 from sklearn.model_selection import GridSearchCV, KFold
 from sklearn.multioutput import MultiOutputClassifier
 from sklearn.pipeline import make_pipeline
@@ -14,7 +15,7 @@ from sklearn.preprocessing import FunctionTransformer
 
 import skmtl
 from skmtl import FixedOutputWeights, OutputWeightSearchCV, ShareBottom, fuse
-from skmtl.displays import OutputWeightsDisplay
+from skmtl.displays import OutputWeightsDisplay, TaskROCDisplay
 from skmtl.metrics import get_task_scorer, make_task_scorer, ndcg, roc_auc
 from skmtl.tasks import TaskKinds, check_targets, kinds_by_task
 
@@ -253,7 +254,10 @@ def test_what_cannot_be_fused_or_judged_is_named(data, given):
         ({"scoring": "auc:value"}, "cannot judge a ranking score by 'value'"),
         ({"scoring": "spearman:click"}, "cannot judge a ranking score by 'click'"),
         ({"scoring": "auc:cart"}, "Unknown task 'cart'"),
-        ({"scoring": "average_precision"}, "Task 'value' cannot be judged: continuous"),
+        (
+            {"scoring": make_task_scorer(average_precision_score)},
+            "Task 'value' cannot be judged: continuous",
+        ),
         ({"terms": ["cart"]}, "terms name the unknown task 'cart'"),
         ({"terms": ["click", "click"]}, "terms repeat 'click'"),
         ({"terms": []}, "terms must list tasks"),
@@ -360,6 +364,8 @@ class Unfitted(Given):
         ({"scoring": make_task_scorer("auc", average={"clik": 1})}, "task 'clik'"),
         ({"method": "logit"}, r"the term 'value' contains 'value', of kind regr"),
         ({"terms": [("order", "value"), ("value", "order")]}, "as 'value . order'"),
+        ({"terms": ["reason"]}, r"'reason' is multiclass.*'reason_late'"),
+        ({"terms": [("order", "reason")]}, r"'reason' is multiclass"),
         (
             {"weights": {"click": [0.0], "order": [0, 0.0]}, "search": "refine"},
             "only the all-zero point",
@@ -368,7 +374,10 @@ class Unfitted(Given):
 )
 def test_errors_that_are_known_come_before_any_fit(params, message, data):
     X, y, _ = data
-    ranker = Unfitted({"value": "regression"})
+    y = y.assign(reason=np.where(X["click"] > 0.3, "late", "size"))
+    if "weights" not in params:
+        params = {"terms": ["click", "order", "value"]} | params
+    ranker = Unfitted({"value": "regression", "reason": "multiclass"})
     with pytest.raises(ValueError, match=message):
         OutputWeightSearchCV(ranker, cv=2, **params).fit(X, y)
 
@@ -398,3 +407,64 @@ def test_grids_that_are_too_large(n_tasks, search, message):
     model = MultiOutputClassifier(DummyClassifier())
     with pytest.raises(ValueError, match=message):
         OutputWeightSearchCV(model, search=search, cv=2).fit(X, y)
+
+
+@pytest.mark.parametrize(
+    ("scoring", "metric"),
+    [("roc_auc", roc_auc), ("average_precision", average_precision_score)],
+)
+def test_metrics_of_scikit_learn_judge_the_binary_tasks(scoring, metric, data, given):
+    X, y, _ = data
+    weights = {"click": [0.3], "order": [1.0]}
+    search = OutputWeightSearchCV(given, weights=weights, scoring=scoring, cv="prefit")
+    score = 0.3 * X["click"].to_numpy() + X["order"].to_numpy()
+    expected = np.mean([metric(y[task], score) for task in ("click", "order")])
+    assert search.fit(X, y).best_score_ == pytest.approx(expected)
+
+
+def test_a_function_of_the_estimator_gets_expected_labels(data, given):
+    X, y, _ = data
+
+    def mean_value(estimator, X, y):
+        assert not hasattr(estimator, "predict_proba")
+        return estimator.predict_task(X)[:, 2].mean()
+
+    search = OutputWeightSearchCV(given, weights=2, scoring=mean_value, cv="prefit")
+    assert search.fit(X, y).best_score_ == pytest.approx(X["value"].mean())
+    search.set_params(scoring=lambda estimator, X, y: estimator.predict_proba(X))
+    with pytest.raises(AttributeError, match="Use predict_task"):
+        search.fit(X, y)
+
+
+def test_weights_of_a_fitted_ranker_are_judged_without_a_fit(data, given):
+    X, y, groups = data
+    fixed = FixedOutputWeights(given, {"click": 1.0, REVENUE: 0.02})
+    fitted = clone(fixed).fit(X, y)
+    gains = get_task_scorer("ndcg@3", gains={REVENUE: 1})
+    for scorer, params in (
+        (get_task_scorer("auc:order"), {}),
+        (get_task_scorer("spearman:value"), {}),
+        (get_task_scorer("rmse:value"), {}),
+        (gains, {"groups": groups}),
+    ):
+        assert scorer(fixed, X, y, **params) == scorer(fitted, X, y, **params)
+    with pytest.warns(UserWarning, match="leaves out the task"):
+        TaskROCDisplay.from_estimator(fixed, X, y)
+
+
+def test_messages_say_what_is_wrong(data, given):
+    X, y, _ = data
+    far = make_task_scorer("auc", task="value", threshold=1e9)
+    with pytest.raises(ValueError, match=r"threshold of 1000000000\.0, or none is"):
+        OutputWeightSearchCV(given, scoring=far, cv="prefit").fit(X, y)
+    model = MultiOutputClassifier(DummyClassifier())
+    for scoring in ("pair_accuracy", "spearman"):
+        with pytest.raises(ValueError, match=r"all tasks are binary\. Use 'auc'"):
+            OutputWeightSearchCV(model, scoring=scoring).fit(
+                X, y[["click", "order"]].astype(int)
+            )
+    wide = X.assign(reason_late=0.2, reason_size=0.8)
+    labels = y.assign(reason=np.where(X["click"] > 0.3, "late", "size"))
+    ranker = Given({k: KINDS[k] for k in ("value", "reason")}).fit(wide, labels)
+    with pytest.raises(ValueError, match="'reason' is multiclass"):
+        FixedOutputWeights(ranker, {"reason": 1}).decision_function(wide)
