@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from numbers import Integral
 
 import torch
@@ -75,8 +76,7 @@ class CrossNetwork(Cross):
         rank: int = 32,
     ) -> None:
         super().__init__()
-        at_least_one("crosses__n_layers", n_layers)
-        at_least_one("crosses__rank", rank)
+        CrossNetwork.check_parameters({"n_layers": n_layers, "rank": rank})
         self.width, self.columns = width, columns
         rank = min(rank, width)
         self.down = nn.ModuleList(
@@ -88,6 +88,11 @@ class CrossNetwork(Cross):
         for one in (one for own in columns.values() for one in own):
             scale[one] = (one.stop - one.start) ** 0.5
         self.register_buffer("scale", scale, persistent=False)
+
+    @classmethod
+    def check_parameters(cls, parameters: Mapping[str, object]) -> None:
+        for name in ("n_layers", "rank"):
+            at_least_one(f"crosses__{name}", parameters.get(name, 1))
 
     def forward(self, x: Tensor) -> Tensor:
         crossed, factor = x, self.scale * x
@@ -104,5 +109,6 @@ def at_least_one(name: str, value: object) -> None:
     ValueError
         With the name of the hyperparameter.
     """
-    if not isinstance(value, Integral) or value < 1:
+    # bool is an Integral, but True is hardly meant as a size.
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
         raise ValueError(f"{name} must be an integer of at least 1, found {value!r}.")

@@ -109,8 +109,9 @@ class ModuleCross(Cross):
         self.width = output_width(
             module,
             width,
-            "which crosses columns",
-            "What reads other inputs is derived from skmtl.modules.Embedding.",
+            "crosses",
+            "a plain torch.nn.Module, which crosses columns",
+            "Make it for this width, and return one tensor.",
         )
 
     def forward(self, x: Tensor) -> Tensor:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+import difflib
+from collections.abc import Collection, Hashable, Mapping, Sequence, Set
 from itertools import combinations
 
 import torch
@@ -36,7 +37,7 @@ class FactorizationMachine(Cross):
     columns : ColumnSlices
         Where the columns of the table lie in the input.
     between : sequence of hashable or None, default=None
-        Names of the columns to cross; None for all.
+        Names of the columns to cross, two or more; None for all.
     dim : int or None, default=None
         Length ``k`` of the vectors. None for the width of the widest embedding among
         the columns, at least 8. Embeddings of another width are mapped to it linearly,
@@ -54,7 +55,8 @@ class FactorizationMachine(Cross):
     Raises
     ------
     ValueError
-        If `between` names no column, or for more than 256 columns.
+        If `between` is not a list of columns of the input, for fewer than two columns
+        and more than 256.
 
     Notes
     -----
@@ -95,23 +97,16 @@ class FactorizationMachine(Cross):
         dim: int | None = None,
     ) -> None:
         super().__init__()
-        if isinstance(between, str):
-            raise ValueError(
-                f"crosses__between must be a list of names of columns, found "
-                f"{between!r}."
-            )
+        FactorizationMachine.check_parameters({"between": between, "dim": dim})
         names = list(columns if between is None else dict.fromkeys(between))
-        columns.positions(names)  # raises for names that are not there
+        _check_columns(names, columns)
         if len(names) > _MOST:
             raise ValueError(
                 f"crosses='fm' gives a number for each pair, and {len(names)} "
                 f"columns have {len(names) * (len(names) - 1) // 2:,} pairs. Name at "
                 f"most {_MOST} to cross: crosses__between=[...]."
             )
-        at_least_one("crosses__dim", 1 if dim is None else dim)
-        widest = max(
-            [_width(one) for name in names for one in columns[name]], default=0
-        )
+        widest = max(_width(one) for name in names for one in columns[name])
         self.dim = max(widest, _LEAST) if dim is None else dim
         by_form: dict[tuple[int, ...], list[Hashable]] = {}
         for name in names:
@@ -137,13 +132,70 @@ class FactorizationMachine(Cross):
         tensor = torch.tensor(places, dtype=torch.int64)
         self.register_buffer("places", tensor, persistent=False)
 
+    @classmethod
+    def check_parameters(cls, parameters: Mapping[str, object]) -> None:
+        if parameters.get("dim") is not None:
+            at_least_one("crosses__dim", parameters["dim"])
+        if parameters.get("between") is not None:
+            _check_between(parameters["between"])
+
     def forward(self, x: Tensor) -> Tensor:
-        if not self.pairs:
-            return x
         e = torch.cat([own(x, self.maps) for own in self.vectors], dim=1)
         products = torch.bmm(e, e.transpose(1, 2)).flatten(1)
         chosen = products.index_select(1, self.places)
         return torch.cat([x, self.dim**0.5 * chosen], dim=1)
+
+
+def _check_between(between: object) -> None:
+    """Refuse anything but a list of two names or more.
+
+    Raises
+    ------
+    ValueError
+        With what was found.
+    """
+    unordered = isinstance(between, (str, bytes, Set, Mapping))
+    if unordered or not isinstance(between, Collection):
+        raise ValueError(
+            "crosses__between must be a list of names of columns, such as "
+            f"['user_id', 'item_id'], since their order counts; found {between!r}."
+        )
+    for name in between:
+        if not isinstance(name, Hashable):
+            raise ValueError(
+                "crosses__between must be a list of names of columns, which cannot "
+                f"hold {name!r}."
+            )
+    if len(set(between)) < 2:
+        raise ValueError(
+            "crosses__between must name two columns or more, of whose pairs products "
+            f"are taken; found {list(between)}."
+        )
+
+
+def _check_columns(names: Sequence[Hashable], columns: ColumnSlices) -> None:
+    """Refuse columns that the input does not have, and fewer than two.
+
+    Raises
+    ------
+    ValueError
+        With the first of them.
+    """
+    for name in names:
+        if name not in columns:
+            known = {str(one): one for one in columns}
+            close = difflib.get_close_matches(str(name), known, n=1)
+            hint = f" Did you mean {known[close[0]]!r}?" if close else ""
+            raise ValueError(
+                f"crosses__between names {name!r}, which is not a column of the "
+                f"input.{hint} Its columns are {list(columns)}."
+            )
+    if len(names) < 2:
+        # scikit-learn's common checks look for "1 feature(s)".
+        raise ValueError(
+            "crosses='fm' multiplies pairs of columns, and so needs two of them; found "
+            f"{len(names)} feature(s), {list(names)}. Use crosses='dcn' or None."
+        )
 
 
 def _width(one: slice) -> int:

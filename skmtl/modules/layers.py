@@ -206,7 +206,9 @@ def last_parameters(layers: nn.Sequential) -> list[Tensor]:
     return []
 
 
-def output_width(module: nn.Module, width: int, role: str, hint: str) -> int:
+def output_width(
+    module: nn.Module, width: int, argument: str, role: str, hint: str
+) -> int:
     """Width of the output of a module of a user, found by evaluating it on two rows.
 
     Parameters
@@ -215,25 +217,41 @@ def output_width(module: nn.Module, width: int, role: str, hint: str) -> int:
         Maps ``(batch, width)`` to ``(batch, units)``.
     width : int
         Width of its input.
-    role, hint : str
-        What it is for, and what to do if it does something else, for the error.
+    argument, role, hint : str
+        The hyperparameter that holds it, what it is, and what to do if it does
+        something else, for the error.
 
     Raises
     ------
     ValueError
-        If the module gives something else for two rows.
+        If the module raises an error or gives something else for two rows.
     """
     training = module.training
-    with torch.no_grad():
-        found = module.eval()(torch.zeros(2, width))
-    module.train(training)
+    expected = (
+        f"{argument}: {type(module).__name__} is {role}. It must map (batch, {width}) "
+        f"to (batch, units), where {width} is the width of its input, but for two rows"
+    )
+    try:
+        with torch.no_grad():
+            found = module.eval()(torch.zeros(2, width))
+    # Whatever a module of a user raises says that it does not fit.
+    except Exception as error:
+        what = f"{type(error).__name__}: {error}"
+        raise ValueError(f"{expected} it raised {what}. {hint}") from error
+    finally:
+        module.train(training)
     if not torch.is_tensor(found) or found.shape[:-1] != (2,):
-        given = tuple(found.shape) if torch.is_tensor(found) else found
-        raise ValueError(
-            f"{type(module).__name__} is a plain torch.nn.Module, {role}. It must map "
-            f"(batch, {width}) to (batch, units), but gave {given} for two rows. {hint}"
-        )
+        raise ValueError(f"{expected} it gave {_form(found)}. {hint}")
     return int(found.shape[-1])
+
+
+def _form(found: object) -> str:
+    """Shapes of tensors, and types of all else."""
+    if isinstance(found, Tensor):
+        return str(tuple(found.shape))
+    if isinstance(found, (tuple, list)):
+        return f"a {type(found).__name__} of {', '.join(map(_form, found))}"
+    return f"a {type(found).__name__}"
 
 
 # Up to this many numbers, the results of elementwise operations stay in the cache.

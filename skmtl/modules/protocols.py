@@ -39,6 +39,15 @@ class ColumnSlices(dict[Hashable, tuple[slice, ...]]):
     def __repr__(self) -> str:
         return f"{type(self).__name__}({super().__repr__()})"
 
+    def __missing__(self, name: Hashable) -> tuple[slice, ...]:
+        raise KeyError(self._without(name))
+
+    def _without(self, name: Hashable) -> str:
+        text = f"The input has no column {name!r}. Its columns are {list(self)}."
+        if self:
+            return text
+        return f"{text} Where it comes from crosses, they must set `columns`."
+
     def positions(self, names: Iterable[Hashable]) -> Tensor:
         """Positions of some columns on the last axis.
 
@@ -60,9 +69,7 @@ class ColumnSlices(dict[Hashable, tuple[slice, ...]]):
         names = list(names)
         unknown = [name for name in names if name not in self]
         if unknown:
-            raise ValueError(
-                f"The input has no column {unknown[0]!r}. Its columns are {list(self)}."
-            )
+            raise ValueError(self._without(unknown[0]))
         own = [one for name in names for one in self[name]]
         found = [k for one in own for k in range(one.start, one.stop)]
         return torch.tensor(found, dtype=torch.int64)
@@ -301,6 +308,18 @@ class Cross(Part):
 
     width: int
     columns: ColumnSlices = ColumnSlices({})
+
+    @classmethod
+    def check_parameters(cls, parameters: Mapping[str, object]) -> None:
+        """Raise for values that the constructor refuses; for none by default.
+
+        A ranker calls it before it reads a table.
+
+        Parameters
+        ----------
+        parameters : mapping of str to object
+            Arguments of the constructor that were set, such as ``crosses__rank``.
+        """
 
     def forward(self, x: Tensor) -> Tensor:
         """Cross the columns of rows.

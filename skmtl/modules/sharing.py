@@ -117,7 +117,8 @@ class ModuleBottom(Sharing):
         self.width = output_width(
             module,
             width,
-            "which all tasks share",
+            "sharing",
+            "a plain torch.nn.Module, which all tasks share",
             "For a representation of each task, derive it from skmtl.modules.Sharing.",
         )
 

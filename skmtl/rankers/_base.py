@@ -219,7 +219,8 @@ class MultiTaskRanker(
         ----------
         **params
             Names and values. `fit` raises an error for ``sharing__*``, ``towers__*``,
-            ``crosses__*`` or ``optimizer__*`` that the part or optimiser does not have.
+            ``crosses__*`` or ``optimizer__*`` that the part or optimiser does not have,
+            unless they are None. ``crosses__*`` have no effect if `crosses` is None.
             Parameters of callbacks are named as in skorch: ``callbacks__lr__gamma`` is
             a parameter of the callback ``("lr", ...)``, and ``callbacks__lr`` the
             callback itself.
@@ -254,9 +255,8 @@ class MultiTaskRanker(
             "columns": embedding.columns,
             "dropout": self.dropout,
         }
-        made = make_part(
-            self.sharing, offered, own_parameters("sharing", self._of_parts)
-        )
+        own = own_parameters("sharing", self._of_parts, self.sharing)
+        made = make_part(self.sharing, offered, own)
         if isinstance(made, Sharing):
             return made
         return ModuleBottom(module=made, n_tasks=len(names), width=embedding.width)
@@ -271,7 +271,7 @@ class MultiTaskRanker(
             "dropout": self.dropout,
             "n_outputs": kinds.n_scores,
         }
-        own = own_parameters("towers", self._of_parts)
+        own = own_parameters("towers", self._of_parts, self.towers)
         made = make_part(self.towers, offered, own)
         return cast(Towers, made)  # MultiTaskModule raises for other modules
 
@@ -292,8 +292,8 @@ class MultiTaskRanker(
             self._units(what)
         self._dense_optimizer()  # checks its parameters
         for part, given in (("sharing", self.sharing), ("towers", self.towers)):
-            check_part(part, given, own_parameters(part, self._of_parts))
-        if self._of_parts or self.crosses is not None:
+            check_part(part, given, own_parameters(part, self._of_parts, given))
+        if self.crosses is not None:
             check_crosses(self.crosses, self._of_parts)
 
     def _check_kinds(self, names: list[str], kinds: TaskKinds) -> None:
@@ -488,7 +488,8 @@ default=None
         n_sets = self._n_embeddings(names)
         embedding = make_embedding(self, encoder, n_sets, pretrained)
         if self.crosses is not None:
-            embedding = with_crosses(embedding, n_sets, self, self._of_parts)
+            biased = encoder.optional_names_
+            embedding = with_crosses(embedding, n_sets, self, self._of_parts, biased)
         sharing = self._make_sharing(embedding, names)
         towers = with_thresholds(
             self._make_towers(sharing.width, names, kinds),

@@ -55,7 +55,9 @@ def check_units(
     """
     found = list(units) if isinstance(units, Iterable) else [units]
     for n_units in found:
-        if not isinstance(n_units, Integral) or n_units < 1:
+        # bool is an Integral, but True is hardly meant as a width.
+        whole = isinstance(n_units, Integral) and not isinstance(n_units, bool)
+        if not whole or n_units < 1:
             raise ValueError(
                 f"{what} must hold widths of layers, integers of at least 1; found "
                 f"{n_units!r}."
@@ -482,14 +484,31 @@ def belongs_to_part(name: str) -> bool:
     return name.startswith(tuple(f"{part}__" for part in PARTS))
 
 
-def own_parameters(part: str, params: Mapping[str, object]) -> dict[str, object]:
-    """Return the hyperparameters of a part, without the prefix."""
+def own_parameters(
+    part: str, params: Mapping[str, object], given: object = None
+) -> dict[str, object]:
+    """Return the hyperparameters of a part, without the prefix.
+
+    None counts as not set if the part `given` does not take the parameter, so that it
+    can be left behind for a part that does not have it.
+    """
     prefix = f"{part}__"
+    made = callable(given) and not isinstance(given, nn.Module)
+    known = _accepted(given) if callable(given) and made else set()
     return {
         name.removeprefix(prefix): value
         for name, value in params.items()
         if name.startswith(prefix)
+        and (value is not None or given is None or name.removeprefix(prefix) in known)
     }
+
+
+# What each part is given by the ranker alone.
+_SUPPLIED = {
+    "sharing": ("n_tasks", "task_names", "width", "columns"),
+    "towers": ("n_tasks", "task_names", "width", "n_outputs"),
+    "crosses": ("width", "columns"),
+}
 
 
 def check_part(part: str, given: object, own: Mapping[str, object]) -> None:
@@ -500,13 +519,14 @@ def check_part(part: str, given: object, own: Mapping[str, object]) -> None:
     TypeError
         For anything but a class, a function or a module.
     ValueError
-        For parameters that it does not have.
+        For parameters that it does not have, and those that the ranker supplies.
     """
     if isinstance(given, nn.Module):
         if own:
             raise ValueError(
                 f"{part}__{next(iter(own))} cannot be set, since {part} is an existing "
-                f"module. Pass its class: {part}={type(given).__name__}."
+                f"module. Pass its class, {part}={type(given).__name__}, or remove "
+                f"the parameter with set_params({part}__{next(iter(own))}=None)."
             )
         return
     if not callable(given):
@@ -514,12 +534,22 @@ def check_part(part: str, given: object, own: Mapping[str, object]) -> None:
             f"{part} must be a class, a function that makes a module, or a module; "
             f"found {given!r}."
         )
-    known = _accepted(given)
+    if isinstance(given, type) and not issubclass(given, nn.Module):
+        raise TypeError(
+            f"{part} must make a torch.nn.Module, found the class {given.__name__}."
+        )
+    supplied, known = _SUPPLIED[part], _accepted(given)
     for name in own:
+        if name in supplied:
+            raise ValueError(
+                f"{part}__{name} cannot be set, since the ranker supplies "
+                f"{list(supplied)} to its {part}."
+            )
         if name not in known:
             raise ValueError(
                 f"{part}__{name} is not a parameter of {part_name(given)}, which takes "
-                f"{sorted(known)}."
+                f"{sorted(known.difference(supplied))}. Remove it with "
+                f"set_params({part}__{name}=None)."
             )
 
 
@@ -547,7 +577,7 @@ def make_part(
     if isinstance(given, nn.Module):
         return copy.deepcopy(given)
     # What a partial already sets takes precedence over what is offered.
-    wanted = _accepted(given) - _bound(given)
+    wanted = _accepted(given).difference(bound_arguments(given))
     taken = {name: value for name, value in offered.items() if name in wanted}
     made: nn.Module = given(**taken | dict(own))
     return made
@@ -582,11 +612,11 @@ def _accepted(given: Callable[..., object]) -> set[str]:
     return names - {"self"}
 
 
-def _bound(given: Callable[..., object]) -> set[str]:
-    """Names of arguments that a ``functools.partial`` already has."""
+def bound_arguments(given: Callable[..., object]) -> dict[str, object]:
+    """Arguments that a ``functools.partial`` already has, by name."""
     if not isinstance(given, functools.partial):
-        return set()
-    return set(given.keywords) | _bound(given.func)
+        return {}
+    return bound_arguments(given.func) | given.keywords
 
 
 def part_name(given: Maker) -> str:

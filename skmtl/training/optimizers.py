@@ -494,6 +494,8 @@ def with_own_parameters(
     accepted = inspect.signature(kind).parameters
     known = [name for name in accepted if name not in ("params", "self")]
     open_ended = any(p.kind is p.VAR_KEYWORD for p in accepted.values())
+    # None removes a parameter that another optimiser took.
+    own = {n: v for n, v in own.items() if v is not None or n in known or open_ended}
     for name in own:
         if name in ("lr", "weight_decay"):
             of_ranker = {"lr": "learning_rate"}.get(name, name)
@@ -504,7 +506,8 @@ def with_own_parameters(
         if name not in known and not open_ended:
             raise ValueError(
                 f"optimizer__{name} is not a parameter of {_name(kind)}, which takes "
-                f"{sorted(set(known) - {'lr', 'weight_decay'})}."
+                f"{sorted(set(known) - {'lr', 'weight_decay'})}. Remove it with "
+                f"set_params(optimizer__{name}=None)."
             )
     return (made, dict(own)) if own else made
 

@@ -228,7 +228,7 @@ mapping, default="mean"
         ``(batch, units)``. It is called with the parameters ``crosses__*`` and, as far
         as its signature names them, with the keywords ``width`` and ``columns`` of the
         input, and ``dropout``. Rankers with embeddings for each task have as many
-        crosses.
+        crosses. With None, ``crosses__*`` have no effect.
     bin_dim : int, default=8
         Width of the embedding of a number's bin.
     dropout : float, default=0.0

@@ -87,16 +87,12 @@ def test_factorization_machine(dim):
     assert_allclose(found[:, WIDTH:].sum(axis=1), k**0.5 * lemma, rtol=1e-10)
 
 
-def test_some_columns_and_too_few():
+def test_some_columns():
     cross = FactorizationMachine(
         width=WIDTH, columns=COLUMNS, between=["item", "user", "item"]
     )
     assert cross.pairs == [("item", "user")]
     assert not list(cross.parameters())
-    for names in (["age"], []):
-        cross = FactorizationMachine(width=WIDTH, columns=COLUMNS, between=names)
-        assert cross.width == WIDTH
-        assert cross(torch.ones(2, WIDTH)).shape == (2, WIDTH)
 
 
 @pytest.mark.parametrize("kind", [CrossNetwork, FactorizationMachine])
@@ -142,10 +138,14 @@ def test_plain_modules():
     cross = ModuleCross(module=nn.Linear(WIDTH, 7), width=WIDTH)
     assert cross.width == 7
     assert isinstance(cross, Cross)
-    with pytest.raises(
-        ValueError, match=r"Flatten is .* which crosses columns.*\(62,\)"
-    ):
-        ModuleCross(module=nn.Flatten(0), width=WIDTH)
+    for module, message in [
+        (nn.Flatten(0), r"crosses: Flatten is .* crosses columns.*gave \(62,\)"),
+        (nn.LSTM(WIDTH, 3), r"gave a tuple of \(2, 3\), a tuple of \(1, 3\), \(1, 3\)"),
+        (nn.Linear(7, 3), r"crosses: Linear .*\(batch, 31\).*it raised RuntimeError"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            ModuleCross(module=module, width=WIDTH)
+        assert module.training
 
 
 def test_refusals():
@@ -155,12 +155,28 @@ def test_refusals():
         CrossNetwork(width=4, rank=0)
     with pytest.raises(ValueError, match="crosses__n_layers must be an integer"):
         CrossNetwork(width=4, n_layers=1.5)
-    with pytest.raises(ValueError, match="has no column 'shoe'"):
-        FactorizationMachine(width=WIDTH, columns=COLUMNS, between=["user", "shoe"])
-    with pytest.raises(ValueError, match="crosses__between must be a list of names"):
-        FactorizationMachine(width=WIDTH, columns=COLUMNS, between="user")
-    with pytest.raises(ValueError, match="crosses__dim must be"):
-        FactorizationMachine(width=WIDTH, columns=COLUMNS, dim=0)
+    for size in ("rank", "n_layers"):
+        with pytest.raises(ValueError, match=f"crosses__{size} must be .* found True"):
+            CrossNetwork(width=4, **{size: True})
+    for dim in (0, True):
+        with pytest.raises(ValueError, match="crosses__dim must be"):
+            FactorizationMachine(width=WIDTH, columns=COLUMNS, dim=dim)
+    for between, message in [
+        (["user", "shoe"], "crosses__between names 'shoe'.* Did you mean 'shop'"),
+        ("user", "crosses__between must be a list of names.* found 'user'"),
+        (3, "crosses__between must be a list of names.* found 3"),
+        ({"user", "item"}, "crosses__between must be a list .* order counts"),
+        ([["user"], ["item"]], r"crosses__between .* cannot hold \['user'\]"),
+        (["age", "age"], "crosses__between must name two columns or more"),
+        ([], "crosses__between must name two columns or more"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            FactorizationMachine(width=WIDTH, columns=COLUMNS, between=between)
+    alone = ColumnSlices({"user": (slice(0, 8),)})
+    with pytest.raises(ValueError, match=r"needs two of them; found 1 feature\(s\)"):
+        FactorizationMachine(width=8, columns=alone)
+    with pytest.raises(KeyError, match=r"no column 'user'.*must set `columns`"):
+        Cross.columns["user"]
     many = ColumnSlices({k: (slice(k, k + 1),) for k in range(257)})
     with pytest.raises(ValueError, match="257 columns have 32,896 pairs"):
         FactorizationMachine(width=257, columns=many)

@@ -1,8 +1,11 @@
 """Crosses between embedding and sharing, in every ranker."""
 
+import functools
+
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
@@ -10,6 +13,7 @@ from torch import nn
 
 from skmtl import MMoE, MultiTaskRanker, ShareBottom, SingleTask, load
 from skmtl.datasets import make_funnel
+from skmtl.encoding import TableEncoder
 from skmtl.modules import (
     Cross,
     CrossNetwork,
@@ -40,6 +44,10 @@ def log():
 
 def linear(width):
     return nn.Linear(width, 5)
+
+
+def grid_point(search, k):
+    return search.cv_results_["params"][k]
 
 
 def crosses_of(ranker):
@@ -94,17 +102,24 @@ def test_a_search_over_crosses_and_their_parameters(log):
     ranker = small_mmoe(**FEW, crosses="dcn", crosses__rank=2)
     grid = [
         {"crosses__rank": [2, 8], "crosses__n_layers": [1]},
-        {"crosses": ["fm"], "crosses__rank": [3]},  # not a parameter of it
+        {"crosses": ["fm"], "crosses__rank": [None]},  # not a parameter of it
+        {"crosses": [None]},  # takes none
     ]
-    search = GridSearchCV(ranker, grid[:1], cv=2).fit(X, y)
-    down = crosses_of(search.best_estimator_)[0].down
-    assert down[0].weight.shape[1] == search.best_params_["crosses__rank"]
+    search = GridSearchCV(ranker, grid, cv=2, error_score="raise", refit=False)
+    search.fit(X, y)
+    assert len(search.cv_results_["params"]) == 4
+    best = clone(ranker).set_params(**grid_point(search, 1)).fit(X, y)
+    down = crosses_of(best)[0].down
+    assert down[0].weight.shape[1] == 8
     assert len(down) == 1
     twin = clone(ranker)
     assert twin.get_params()["crosses__rank"] == 2
     assert "crosses__rank=2" in repr(twin)
-    with pytest.raises(ValueError, match="crosses__rank is not a parameter of Factor"):
+    message = r"crosses__rank is not .* Factor.*set_params\(crosses__rank=None\)"
+    with pytest.raises(ValueError, match=message):
         ranker.set_params(crosses="fm").fit(X, y)
+    ranker.set_params(crosses__rank=None).fit(X, y)
+    assert isinstance(crosses_of(ranker)[0], FactorizationMachine)
 
 
 class Doubled(Cross):
@@ -128,6 +143,56 @@ class FirstColumn(SharedBottom):
 
     def mix(self, x):
         return super().mix(x[:, self.read])
+
+
+class Scaled(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(()))
+
+    def forward(self, x):
+        return x * self.weight
+
+
+class OfWidth(Cross):
+    def __init__(self, said):
+        super().__init__()
+        if said is not None:
+            self.width = said
+
+    def forward(self, x):
+        return x
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"crosses": "dcn", "crosses__rank": 0},
+        {"crosses": functools.partial(CrossNetwork, n_layers=True)},
+        {"crosses": "fm", "crosses__between": "user_id"},
+        {"crosses": "fm", "crosses__dim": 1.5},
+        {"crosses": int},
+    ],
+)
+def test_values_are_checked_before_the_table_is_read(params, monkeypatch, log):
+    def fail(*args, **kwargs):
+        raise AssertionError("the table was read")
+
+    monkeypatch.setattr(TableEncoder, "fit_encode", fail)
+    with pytest.raises(AssertionError, match="was read"):
+        small_mmoe(**FEW).fit(log.data, log.target)
+    with pytest.raises((TypeError, ValueError), match="crosses"):
+        small_mmoe(**FEW, **params).fit(log.data, log.target)
+
+
+def test_one_module_cannot_serve_several_tasks(log):
+    one = Scaled()
+    ranker = SingleTask(crosses=lambda: one, max_iter=1, random_state=0)
+    with pytest.raises(ValueError, match="one module for several of the 2 sets"):
+        ranker.fit(log.data, log.target)
+    ranker.set_params(crosses=one).fit(log.data, log.target)
+    first, second = crosses_of(ranker)
+    assert first.module is not second.module
 
 
 def test_own_crosses(log, tmp_path):
@@ -186,6 +251,10 @@ def test_new_ids_files_and_columns_that_bias_labels(crosses, log, tmp_path):
 def test_strategies_balance_gradients_above_crosses(loss_weight, log):
     ranker = small_mmoe(**FEW, crosses="dcn", loss_weight=loss_weight)
     ranker.fit(log.data, log.target)
+    module = ranker.net_.module_
+    below = {id(p) for p in crosses_of(ranker).parameters()}
+    assert below
+    assert below <= {id(p) for p in module.shared_parameters()}
     before = small_mmoe(**FEW | {"max_iter": 1}, crosses="dcn", learning_rate=1e-12)
     before.fit(log.data, log.target)
     for name, one in crosses_of(ranker).named_parameters():
@@ -197,7 +266,6 @@ def test_strategies_balance_gradients_above_crosses(loss_weight, log):
     [
         ({"crosses": "dcm"}, ValueError, r"'crosses' parameter of MMoE .* 'dcm'"),
         ({"crosses": 3}, ValueError, "'crosses' parameter of MMoE"),
-        ({"crosses__rank": 3}, ValueError, "crosses__rank is set, but crosses is None"),
         (
             {"crosses": "dcn", "crosses__ranks": 3},
             ValueError,
@@ -205,11 +273,33 @@ def test_strategies_balance_gradients_above_crosses(loss_weight, log):
         ),
         ({"crosses": "dcn", "crosses__rank": 0}, ValueError, "crosses__rank must be"),
         (
-            {"crosses": "fm", "crosses__between": ["shop"]},
+            {"crosses": "fm", "crosses__between": ["item_id", "shop"]},
             ValueError,
-            "has no column 'shop'. Its columns are",
+            "crosses__between names 'shop'.* Its columns are",
+        ),
+        (
+            {
+                "crosses": "fm",
+                "crosses__between": ["user_id", "position"],
+                "bias_features": ["position"],
+            },
+            ValueError,
+            "bias_features names 'position', which crosses__between reads too",
         ),
         ({"crosses": lambda: 3}, TypeError, "crosses must make a torch.nn.Module"),
+        ({"crosses": int}, TypeError, "crosses must make .* found the class int"),
+        ({"crosses": nn.Linear(2, 3)}, ValueError, "crosses: Linear .* it raised"),
+        ({"crosses": OfWidth, "crosses__said": None}, ValueError, "has no width"),
+        (
+            {"crosses": OfWidth, "crosses__said": 3},
+            ValueError,
+            "crosses: OfWidth says that its output has width 3",
+        ),
+        (
+            {"crosses": Doubled, "crosses__width": 3},
+            ValueError,
+            r"crosses__width cannot be set.* \['width', 'columns'\]",
+        ),
     ],
 )
 def test_refusals_change_nothing(params, error, message, log):

@@ -140,6 +140,11 @@ def test_a_grid_over_parameters_of_a_part(impressions):
     best = search.best_estimator_
     n_experts = search.best_params_["sharing__n_experts"]
     assert best.net_.module_.sharing.n_experts == n_experts
+    best.set_params(sharing=SharedBottom)
+    with pytest.raises(ValueError, match=r"set_params\(sharing__n_experts=None\)"):
+        best.fit(X, y)
+    best.set_params(sharing__n_experts=None).fit(X, y)
+    assert type(best.net_.module_.sharing) is SharedBottom
 
 
 @pytest.mark.parametrize("loss_weight", [*get_strategy_names(), "inverse_ratio"])
@@ -246,11 +251,20 @@ def test_towers_that_keep_an_order(impressions):
             ValueError,
             "sharing__width cannot be set, since sharing is an existing module",
         ),
+        (
+            {"sharing__n_tasks": 3},
+            ValueError,
+            r"sharing__n_tasks cannot be set.* supplies \['n_tasks', 'task_names',",
+        ),
+        ({"towers__width": 3}, ValueError, "towers__width cannot be set"),
+        ({"towers": int}, TypeError, "towers must make .* found the class int"),
+        ({"sharing": nn.Linear(3, 2)}, ValueError, "sharing: Linear .* it raised Run"),
+        ({"tower_units": (True,)}, ValueError, "tower_units must hold .* found True"),
         ({"towers": body}, TypeError, r"towers must be a skmtl\.modules\.Towers"),
         (
             {"sharing": lambda width: nn.Flatten(0)},
             ValueError,
-            r"must map \(batch, \d+\) to \(batch, units\), but gave \(\d+,\)",
+            r"must map \(batch, \d+\) to \(batch, units\), .* it gave \(\d+,\)",
         ),
     ],
 )

@@ -92,6 +92,12 @@ def test_a_search_over_parameters_of_the_optimizer(impressions):
     assert dense(ranker).param_groups[0]["momentum"] == momentum
 
 
+def test_none_removes_a_parameter(impressions):
+    ranker = MMoE(optimizer=torch.optim.SGD, optimizer__momentum=0.9, **SMALL)
+    ranker.set_params(optimizer="adam", optimizer__momentum=None).fit(*impressions)
+    assert "momentum" not in dense(ranker).param_groups[0]
+
+
 def test_training_continues_with_it(impressions):
     X, y = impressions
     ranker = MMoE(optimizer=torch.optim.RMSprop, warm_start=True, **SMALL).fit(X, y)
@@ -108,7 +114,7 @@ REFUSED = [
     (
         {"optimizer": torch.optim.SGD, "optimizer__betas": (0.9, 0.9)},
         ValueError,
-        "optimizer__betas is not a parameter of SGD",
+        r"optimizer__betas is not .* of SGD.*set_params\(optimizer__betas=None\)",
     ),
     ({"optimizer": "rmsprop"}, ValueError, "'optimizer' parameter of MMoE must be"),
 ]
