@@ -12,6 +12,7 @@ from sklearn.base import BaseEstimator
 from torch import nn
 
 from skmtl._sklearn import VisualBlock
+from skmtl.modules import CrossedEmbedding, Embedding, ModuleCross, SomeColumns
 from skmtl.training.computing import blocks
 
 # The numbers of rows of two passes: sizes that differ between them depend on the rows.
@@ -74,22 +75,52 @@ def visual_block(ranker: BaseEstimator) -> VisualBlock:
 
 
 def parts_of(ranker: BaseEstimator) -> list[Part]:
-    """List the embedding, the sharing and the towers, each with its parts."""
+    """List the embedding, crosses, the sharing and the towers, each with its parts."""
     module = ranker.net_.module_
     shapes = _output_shapes(ranker)
     found = []
     for name, part in module.named_children():
-        found.append(_part(0, name, part, shapes))
-        for own, value in part.named_parameters(recurse=False):
-            if value.numel():
-                shape = str(tuple(value.shape))
-                found.append(Part(1, own, "Parameter", shape, value.numel()))
-        found += [
-            _part(1, below, child, shapes)
-            for below, child in part.named_children()
-            if _count(child)
-        ]
+        if isinstance(part, CrossedEmbedding):
+            found += _with_parts(name, part.inner, shapes)
+            found += _of_crosses(part, shapes)
+        else:
+            found += _with_parts(name, part, shapes)
     return found
+
+
+def _with_parts(name: str, part: nn.Module, shapes: dict[int, str]) -> list[Part]:
+    """A line for a part, and one for each of its own parts."""
+    return [_part(0, name, part, shapes), *_below(part, shapes)]
+
+
+def _below(part: nn.Module, shapes: dict[int, str]) -> list[Part]:
+    found = []
+    for own, value in part.named_parameters(recurse=False):
+        if value.numel():
+            shape = str(tuple(value.shape))
+            found.append(Part(1, own, "Parameter", shape, value.numel()))
+    for name, child in part.named_children():
+        if isinstance(part, SomeColumns) and isinstance(child, Embedding):
+            # Its tables, as if all columns were read.
+            found += _below(child, shapes)
+        elif _count(child):
+            found.append(_part(1, name, child, shapes))
+    return found
+
+
+def _of_crosses(embedding: CrossedEmbedding, shapes: dict[int, str]) -> list[Part]:
+    """Lines for the crosses that follow an embedding."""
+    made = [
+        cross.module if isinstance(cross, ModuleCross) else cross
+        for cross in embedding.crosses
+    ]
+    kind = type(made[0]).__name__
+    several = f"{len(made)} × {kind}" if len(made) > 1 else kind
+    shape = shapes.get(id(embedding), "")
+    found = [Part(0, "crosses", several, shape, sum(map(_count, made)))]
+    if len(made) == 1:
+        return found + _below(made[0], shapes)
+    return found + [_part(1, str(k), one, shapes) for k, one in enumerate(made)]
 
 
 def _part(depth: int, name: str, module: nn.Module, shapes: dict[int, str]) -> Part:

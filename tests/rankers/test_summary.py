@@ -6,13 +6,16 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
+from torch import nn
 
-from skmtl import ChainedMMoE, MMoE, ShareBottom
+from skmtl import ChainedMMoE, MMoE, ShareBottom, SingleTask
 
 RANKERS = [
     ShareBottom(bottom_units=(24, 12), tower_units=(6,)),
     MMoE(n_experts=3, expert_units=(12, 7), tower_units=()),
     ChainedMMoE(n_experts=3, expert_units=(12,), tower_units=(6,)),
+    ShareBottom(crosses="fm", crosses__dim=5, bottom_units=(4,)),
+    SingleTask(crosses="dcn", crosses__rank=2, bottom_units=(4,)),
 ]
 
 
@@ -45,6 +48,34 @@ def test_shapes_are_those_of_the_hyperparameters(impressions):
     assert "(3, rows, 7)" in output["rest"]
     assert "(rows, 6)" in output["gates"]
     assert "(rows, 2)" in output["towers"]
+
+
+TABLES = ("bins", "ids")
+
+
+def test_crosses_have_their_names_and_shapes(impressions):
+    X, y = impressions
+    bottom = ShareBottom(bottom_units=(4,), embedding_dim=4, bias_features=["position"])
+    plain = rows(fitted(bottom, X, y))
+    width = int(plain["embedding"].split("(rows, ")[1].split(")")[0])
+    for crosses, name, wider in [
+        ("dcn", "CrossNetwork", width),
+        ("fm", "FactorizationMachine", width + 3),
+        (lambda width: nn.Linear(width, 7), "Linear", 7),
+    ]:
+        ranker = fitted(bottom.set_params(crosses=crosses), X, y)
+        crossed = rows(ranker)
+        assert f"{name} (rows, {wider})" in crossed["crosses"]
+        assert "crosses: " + name in ranker._repr_html_()
+        assert [crossed[part] for part in TABLES] == [plain[part] for part in TABLES]
+    single = fitted(SingleTask(crosses="dcn", bottom_units=(4,)), X, y)
+    assert "2 × CrossNetwork" in rows(single)["crosses"]
+
+
+def rows(ranker):
+    """Lines of a summary by the names of parts; those of the bias tower come last."""
+    lines = reversed(ranker.summary().splitlines()[4:])
+    return {line.split()[0]: " ".join(line.split()) for line in lines}
 
 
 def test_arrays_and_one_column_of_labels(impressions):
