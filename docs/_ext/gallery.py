@@ -17,6 +17,7 @@ ORDER = [
     "plot_cold_start.py",
     "plot_pretrained.py",
     "plot_lists.py",
+    "plot_crosses.py",
     "plot_position_bias.py",
     "plot_datasets.py",
 ]
