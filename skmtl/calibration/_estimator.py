@@ -376,12 +376,8 @@ class CalibratedTasksCV(
         ValueError
             If a task is not binary: use `predict_task`.
         """
-        for name, kind in zip(
-            # None if all tasks are binary, so that the loop is empty.
-            self.task_names_,
-            self._mixed_kinds() or (),
-            strict=False,
-        ):
+        kinds = self._mixed_kinds() or ()  # none are named if all tasks are binary
+        for name, kind in zip(self.task_names_, kinds, strict=False):
             if not isinstance(kind, BinaryTask):
                 raise ValueError(
                     f"Task {name!r} is of kind {kind.name} and has no single "

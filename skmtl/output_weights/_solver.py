@@ -189,6 +189,29 @@ class Evaluated:
     attributes: dict[str, int | list[int]]
 
 
+@dataclass
+class _Found:
+    """What was evaluated: a point of each direction, the first with it.
+
+    Attributes
+    ----------
+    scores : ndarray of shape (n_directions, n_folds, n_metrics)
+        Metrics; NaN where not evaluated.
+    first : ndarray of shape (n_directions,)
+        Place of the point among all.
+    direction : ndarray of shape (n_points,)
+        Place of each point's direction in `scores`.
+    columns, attributes
+        As those of `Evaluated`.
+    """
+
+    scores: np.ndarray
+    first: np.ndarray
+    direction: np.ndarray
+    columns: dict[str, np.ndarray]
+    attributes: dict[str, int | list[int]]
+
+
 class SearchSettings(Protocol):
     """The hyperparameters of a search."""
 
@@ -256,26 +279,35 @@ class WeightSearch:
         first, direction = directions(self.points)
         if self.even:
             self.points = self.points / scales
-        points = self.points[first]
-        rounds, iters, alive = None, None, np.arange(len(points))
         objective = Objective(folds, self.metrics, self.owner.n_jobs)
         # One candidate is enough: whether a metric that ranks is defined depends on the
         # labels alone.
-        self._require_defined(objective, points[:1])
+        self._require_defined(objective, self.points[first[:1]])
         self.limits = self._limits(folds)
+        if self.owner.search == "refine":
+            found = self._finer(objective, folds, scales)
+        else:
+            found = self._listed(objective, folds, first, direction, progress)
+        return self._judged(found)
+
+    def _listed(
+        self,
+        objective: Objective,
+        folds: Sequence[Fold],
+        first: np.ndarray,
+        direction: np.ndarray,
+        progress: Callable[[int], object],
+    ) -> _Found:
+        """Evaluate the points that were given, one of each direction."""
+        points, columns = self.points[first], {}
+        alive = np.arange(len(points))
         if self.owner.search == "halving":
             alive, rounds = self._race(points, folds)
+            columns["n_rounds"] = rounds[direction]
         start = perf_counter()
-        if self.owner.search == "refine":
-            unit = scales if self.even else np.ones(len(scales))
-            self.points, scores, iters = self._refine(objective, unit)
-            points, alive = self.points, np.arange(len(self.points))
-            first = direction = alive
-        else:
-            scores = np.full((len(points), len(folds), len(self.metrics)), np.nan)
-            scores[alive] = objective(points[alive], progress)
-        seconds = (perf_counter() - start) / (len(alive) * len(folds))
-        self.n_evaluations += len(alive)
+        scores = np.full((len(points), len(folds), len(self.metrics)), np.nan)
+        scores[alive] = objective(points[alive], progress)
+        self._count(len(alive), start, folds)
         if self.owner.search == "continuous":
             ends = self._climb(objective, points, scores, folds)
             scores = np.concatenate([scores, objective(ends)])
@@ -283,32 +315,47 @@ class WeightSearch:
             direction = np.append(direction, np.arange(len(points), len(scores)))
             first = np.append(first, len(self.points) + np.arange(len(ends)))
             self.points = np.concatenate([self.points, ends])
-        merit = self._merit(scores, self.points[first])
-        best = None
+        return _Found(scores, first, direction, columns, {})
+
+    def _finer(
+        self, objective: Objective, folds: Sequence[Fold], scales: np.ndarray
+    ) -> _Found:
+        """Evaluate points of a grid from coarse to fine, and count those skipped."""
+        unit = scales if self.even else np.ones_like(scales)
+        start = perf_counter()
+        self.points, scores, iters = self._refine(objective, unit)
+        self._count(len(self.points), start, folds)
+        every = np.arange(len(self.points))
+        attributes = {
+            "n_candidates_": np.bincount(iters).tolist(),
+            "n_skipped_": size_of_grid(self.axes) - len(iters),
+        }
+        return _Found(scores, every, every, {"iter": iters}, attributes)
+
+    def _count(self, n_points: int, start: float, folds: Sequence[Fold]) -> None:
+        self.seconds = (perf_counter() - start) / (n_points * len(folds))
+        self.n_evaluations += n_points
+
+    def _judged(self, found: _Found) -> Evaluated:
+        """Find the best candidate, and put the results in the order of all points."""
+        first, direction, scores = found.first, found.direction, found.scores
+        merit, best = self._merit(scores, self.points[first]), None
         if self.column is not None:
             if not np.isfinite(merit).any():
                 raise self._undefined(self.chosen)
             best = int(first[np.argmax(merit)])
-        columns = {} if rounds is None else {"n_rounds": rounds[direction]}
-        attributes: dict[str, int | list[int]] = {}
-        if iters is not None:
-            columns["iter"] = iters
-            attributes["n_candidates_"] = np.bincount(iters).tolist()
-            attributes["n_skipped_"] = size_of_grid(self.axes) - len(iters)
         if self.constraints:
-            columns["feasible"] = np.isfinite(merit)[direction]
-        unique = first[~np.isnan(fold_mean(scores)).any(axis=1)]
-        # Metrics of constraints alone are not in the results.
-        kept = scores[direction][:, :, : len(self.scorers)]
+            found.columns["feasible"] = np.isfinite(merit)[direction]
         return Evaluated(
             self.points,
-            kept,
-            unique,
+            # Metrics of constraints alone are not in the results.
+            scores[direction][:, :, : len(self.scorers)],
+            first[~np.isnan(fold_mean(scores)).any(axis=1)],
             best,
             self.n_evaluations,
-            seconds,
-            columns,
-            attributes,
+            self.seconds,
+            found.columns,
+            found.attributes,
         )
 
     def _require_defined(self, objective: Objective, points: np.ndarray) -> None:
