@@ -5,6 +5,7 @@ from typing import ClassVar, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, clone
+from sklearn.exceptions import NotFittedError
 from sklearn.utils.metadata_routing import (
     MetadataRouter,
     process_routing,
@@ -138,6 +139,14 @@ class FixedOutputWeights(BaseOutputWeights):
         self._check_weights(TaskColumns(names, kinds_to_read(fitted, names)))
         self._set_inner(fitted, names)
         return self
+
+    def __sklearn_is_fitted__(self) -> bool:
+        """Whether it predicts, so that a pipeline that ends with it does too."""
+        try:
+            self._inner()
+        except NotFittedError:
+            return False
+        return True
 
     def _output_weights(self, columns: TaskColumns) -> object:
         if self.weights is not None:

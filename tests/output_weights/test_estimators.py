@@ -204,8 +204,13 @@ def test_fixed_weights_of_a_fitted_estimator(data):
     ranker = FixedOutputWeights(fitted, weights=[1, 2])
     expected = fuse(fitted.predict_proba(X), [1, 2])
     np.testing.assert_array_equal(ranker.decision_function(X), expected)
-    with pytest.raises(sklearn.exceptions.NotFittedError):
-        FixedOutputWeights(LOGISTIC).decision_function(X)
+    scorer = get_task_scorer("auc:order")
+    at_the_end = make_pipeline("passthrough", ranker)
+    assert scorer(at_the_end, X, y) == scorer(ranker, X, y)
+    unfitted = FixedOutputWeights(LOGISTIC)
+    for one in (unfitted, make_pipeline("passthrough", unfitted)):
+        with pytest.raises(sklearn.exceptions.NotFittedError):
+            one.decision_function(X)
 
 
 def test_one_task_is_trivial(data):
