@@ -1,32 +1,26 @@
 """The same seed gives the same bits, and leaves no trace."""
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 import torch
-from joblib import parallel_config
 from numpy.testing import assert_array_equal
 from sklearn.model_selection import KFold, cross_val_predict
 
 from tests.rankers.makers import small_mmoe
 
 
-@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.long
 def test_cross_val_predict_is_the_same_in_two_processes(impressions):
     X, y = impressions
-
-    def predicted(n_jobs):
-        return cross_val_predict(
+    # Those of loky, scikit-learn's default, which import everything again.
+    alone, apart = (
+        cross_val_predict(
             small_mmoe(), X, y, cv=KFold(2), method="predict_proba", n_jobs=n_jobs
         )
-
-    alone = predicted(1)
-    # Forks, which need not import everything again.
-    with parallel_config("multiprocessing"):
-        apart = predicted(2)
+        for n_jobs in (1, 2)
+    )
     for one, two in zip(alone, apart, strict=True):
         assert_array_equal(one, two)
 
