@@ -20,6 +20,7 @@ from skmtl.displays._panels import (
     wrapped,
 )
 from skmtl.displays._search_table import search_table
+from skmtl.metrics._pareto import pareto_front
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -220,20 +221,3 @@ class ParetoFrontDisplay(Display):
                 color="#f0e442", markeredgecolor="black", zorder=5, linestyle="none",
             )  # fmt: skip
         return handles
-
-
-def pareto_front(scores: npt.NDArray[np.float64]) -> npt.NDArray[np.intp]:
-    """Rows that no other row beats, by decreasing first metric.
-
-    A row beats another one if it is at least as good in every metric and better in one.
-    Rows with NaN are left out.
-    """
-    known = np.flatnonzero(np.isfinite(scores).all(axis=1))
-    # The last key is the first to sort by.
-    falling = known[np.lexsort(-scores[known].T[::-1])]
-    front: list[int] = []
-    for row in falling:  # nothing later in this order can beat a row that stays
-        kept, one = scores[front], scores[row]
-        if not ((kept >= one).all(axis=1) & (kept > one).any(axis=1)).any():
-            front.append(int(row))
-    return np.array(front, dtype=np.intp)

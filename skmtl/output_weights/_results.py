@@ -53,22 +53,6 @@ def as_params(point: np.ndarray, terms: Sequence[Term]) -> dict[Term, float]:
     return {term: float(w) for term, w in zip(terms, point, strict=True)}
 
 
-def pareto_front(scores: np.ndarray) -> np.ndarray:
-    """Return the indices of rows ``(n, n_metrics)`` that no other row dominates.
-
-    A row dominates another if it is at least as good in each metric and better in one.
-    """
-    usable = np.flatnonzero(~np.isnan(scores).any(axis=1))
-    order = usable[np.lexsort(-scores[usable].T[::-1])]
-    kept: list[int] = []
-    for row in order:
-        front = scores[kept]
-        beaten = (front >= scores[row]).all(axis=1) & (front > scores[row]).any(axis=1)
-        if not beaten.any():
-            kept.append(int(row))
-    return np.array(kept, dtype=int)
-
-
 def resampled(
     folds: Sequence[Fold],
     contenders: np.ndarray,

@@ -38,6 +38,7 @@ from skmtl._sklearn import (
 )
 from skmtl._typing import RandomStateLike, Splitter, WeightsLike
 from skmtl.metrics._gains import Numbers, Term
+from skmtl.metrics._pareto import pareto_front
 from skmtl.metrics._predictions import (
     check_same_tasks,
     kinds_to_read,
@@ -75,7 +76,6 @@ from skmtl.output_weights._objective import (
 from skmtl.output_weights._results import (
     as_params,
     intervals_table,
-    pareto_front,
     resampled,
     results_table,
 )

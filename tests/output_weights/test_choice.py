@@ -8,7 +8,6 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from skmtl import FixedOutputWeights, OutputWeightSearchCV, fuse
 from skmtl.metrics import get_task_scorer, ndcg
-from skmtl.output_weights._results import pareto_front
 from tests.output_weights.tables import Given, three_tasks
 
 PROBA, Y = three_tasks(2000, 0)
@@ -51,15 +50,6 @@ def test_infeasible_constraint_says_how_near_one_gets():
 def test_bad_constraint(given):
     with pytest.raises(ValueError, match=r"constraints\['auc:0'\] must be"):
         searched(constraints={"auc:0": given})
-
-
-def test_pareto_front_is_what_nobody_beats():
-    rng = np.random.default_rng(0)
-    scores = rng.integers(0, 8, (60, 3)).astype(float)
-    front = set(pareto_front(scores))
-    for i, mine in enumerate(scores):
-        beaten = any((o >= mine).all() and (o > mine).any() for o in scores)
-        assert (i in front) != beaten
 
 
 def test_several_metrics():
