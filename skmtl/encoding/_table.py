@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from skmtl._containers import has_columns
 from skmtl._typing import AnyArray, ColumnName, TableLike
 from skmtl.encoding._hashing import HashedIds
 from skmtl.encoding._lists import encode_lists
@@ -512,7 +513,8 @@ def encode_request(encoder: FittedEncoder, X: TableLike) -> EncodedTable | None:
     if names is None or encoder._lists or encoder._widths or encoder.more_hashes_:
         return None
     if isinstance(X, pd.DataFrame):
-        columns = _cells_of_row(X) if len(X) == 1 else None
+        # Their cells are taken by position.
+        columns = _cells_of_row(X) if len(X) == 1 and has_columns(X, names) else None
     else:
         columns = cells_of(X, names)
     if columns is None or len(columns[0]) > SHORT:

@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import tracemalloc
 
 import numpy as np
 import pandas as pd
@@ -145,3 +146,26 @@ def test_the_hash_table_follows_new_ids_and_is_not_stored(encoder):
     assert encoder.encode(row).ids[0, 0] == 0
     assert len(pickle.dumps(encoder)) == size
     assert "_lookup" not in vars(encoder)
+
+
+@pytest.mark.parametrize("n_rows", [1, 2])
+def test_columns_of_a_row_are_matched_by_name(encoder, n_rows):
+    X = frame(n_rows)
+    for other in (X[X.columns[::-1]], X.assign(more="a")[["more", *X.columns]]):
+        assert_same(encoder.encode(other), encoder.encode(X))
+    for other in (X.drop(columns="age"), X.rename(columns={"short": "long_"})):
+        with pytest.raises(ValueError, match="lacks columns"):
+            encoder.encode(other)
+
+
+def test_a_look_up_copies_none_of_the_strings():
+    ids = pd.Series(np.arange(40_000)).map("user_{:060d}".format)
+    known = TableEncoder(min_frequency=1).fit(pd.DataFrame({"id": ids}))
+    row = {"id": [ids[7]]}
+    known.encode(row)
+    tracemalloc.start()
+    try:
+        known.encode(row)
+        assert tracemalloc.get_traced_memory()[1] < ids.str.len().sum() / 8
+    finally:
+        tracemalloc.stop()
