@@ -144,7 +144,9 @@ class TaskScorer(BaseScorer):
         if names is not None:
             check_same_tasks(y_true, names)
         of_binary = self.metric.of_binary
-        kinds = kinds_of(estimator, also_binary=not of_binary)
+        # A threshold makes labels of numbers, and of 0 and 1 the same ones.
+        numeric = "threshold" in self.params and not self.metric.of_own_function
+        kinds = kinds_of(estimator, also_binary=numeric or not of_binary)
         if kinds is None and not of_binary:
             # Estimators of other packages, such as regressors, do not say what kinds of
             # tasks they have.

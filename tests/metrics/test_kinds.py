@@ -108,6 +108,16 @@ def test_parameters_of_scorers(fitted):
     assert_allclose(found, -expected, rtol=1e-6)
 
 
+def test_a_threshold_with_binary_tasks_alone():
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame({"x": rng.normal(size=300)})
+    y = pd.DataFrame(rng.random((300, 2)) < 0.4, columns=["a", "b"]).astype(int)
+    ranker = ShareBottom(max_iter=1, random_state=0).fit(X, y)
+    for task in ("b", None):
+        scorer = make_task_scorer("auc", task=task, threshold=0.5)
+        assert scorer(ranker, X, y) == make_task_scorer("auc", task=task)(ranker, X, y)
+
+
 def test_labels_that_are_classes(fitted):
     ranker, X, y, _ = fitted
     labels = ranker.predict(X)
