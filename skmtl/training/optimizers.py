@@ -104,7 +104,20 @@ def put_rows(table: Tensor, rows: Tensor, new: Tensor) -> None:
     into[rows.numpy()] = source
 
 
-class LazyAdam(torch.optim.Optimizer):
+class _Optimizer(torch.optim.Optimizer):
+    """Torch's optimiser, without the import of its compiler, which takes 0.7 s.
+
+    Torch wraps these methods so that ``torch.compile`` leaves them out, and imports it
+    for that at the first call. No step is compiled here, so they need no wrapper.
+    """
+
+    add_param_group = inspect.unwrap(torch.optim.Optimizer.add_param_group)
+    zero_grad = inspect.unwrap(torch.optim.Optimizer.zero_grad)
+    state_dict = inspect.unwrap(torch.optim.Optimizer.state_dict)
+    load_state_dict = inspect.unwrap(torch.optim.Optimizer.load_state_dict)
+
+
+class LazyAdam(_Optimizer):
     """Adam on what a batch touches: some rows of a table, or the whole of a layer.
 
     A parameter with a sparse gradient is a table. The moments of a row that a batch
@@ -227,7 +240,7 @@ def _adam_alone(
     p.addcdiv_(m.div(1 - beta1**step), root, value=-lr)
 
 
-class RowAdagrad(torch.optim.Optimizer):
+class RowAdagrad(_Optimizer):
     """Adagrad with one sum for each row of a table, on the rows a batch touches.
 
     ``s_r += mean(g_r ** 2)`` and ``row_r -= lr * g_r / (sqrt(s_r) + eps)``: a row that
