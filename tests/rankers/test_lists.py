@@ -1,5 +1,6 @@
 """Rankers read columns of lists."""
 
+import copy
 import pickle
 
 import numpy as np
@@ -325,11 +326,19 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize(("params", "message"), BAD)
-def test_bad_parameters_are_named_before_anything_changes(params, message, table):
+@pytest.fixture(scope="module")
+def fitted(table):
     X, y = table
     ranker = MMoE(**PARAMS).fit(X, y)
-    expected = ranker.predict_task_proba(X)
+    return ranker, ranker.predict_task_proba(X)
+
+
+@pytest.mark.parametrize(("params", "message"), BAD)
+def test_bad_parameters_are_named_before_anything_changes(
+    params, message, table, fitted
+):
+    X, y = table
+    ranker, expected = copy.deepcopy(fitted)
     with pytest.raises((TypeError, ValueError), match=message):
         ranker.set_params(**params).fit(X, y)
     assert_array_equal(ranker.predict_task_proba(X), expected)

@@ -34,9 +34,18 @@ def world():
     return hidden, X.astype({"item": "category"}), y, train
 
 
+# Networks that are large enough for this world.
+SIZES = {
+    MMoE: {"n_experts": 3, "expert_units": (16,), "tower_units": (8,)},
+    STEM: {"expert_units": (16,), "tower_units": (8,)},
+    ShareBottom: {"bottom_units": (16,), "tower_units": (8,)},
+    SingleTask: {"bottom_units": (16,), "tower_units": (8,)},
+}
+
+
 def fit(world, ranker=MMoE, embeddings=None, **parameters):
     _, X, y, train = world
-    quick = {"batch_size": 128, "learning_rate": 0.01}
+    quick = {"batch_size": 128, "learning_rate": 0.01, **SIZES[ranker]}
     parameters = {"random_state": 0, "max_iter": 1, **quick, **parameters}
     return ranker(embeddings=embeddings, **parameters).fit(X[train], y[train])
 

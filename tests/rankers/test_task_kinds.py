@@ -480,8 +480,8 @@ def test_quantiles_cover_their_share():
             task_kinds=kind,
             bottom_units=(8,),
             tower_units=(),
-            learning_rate=0.02,
-            max_iter=15,
+            learning_rate=0.05,
+            max_iter=6,
             random_state=0,
         )
         for kind in ("regression", "multiclass")

@@ -73,7 +73,8 @@ def test_training_rows_are_scored_by_models_that_have_not_seen_them(table):
 
 def test_new_rows_get_the_mean_log_odds_of_the_folds(log):
     X, y = log
-    scores = OutOfFoldScores(cv=3, random_state=0)
+    trees = HistGradientBoostingClassifier(max_iter=5)
+    scores = OutOfFoldScores(trees, cv=3, random_state=0)
     scores.fit(X[:1000], y[:1000])
     found = scores.transform(X[1000:])
     assert [len(models) for models in scores.estimators_] == [3, 3]
@@ -207,8 +208,11 @@ class Reader(DummyClassifier):
 
 def test_the_same_seed_gives_the_same_scores(log):
     X, y = log
+    trees = HistGradientBoostingClassifier(max_iter=3)
     first, again, other = (
-        OutOfFoldScores(cv=2, passthrough=False, random_state=seed).fit_transform(X, y)
+        OutOfFoldScores(
+            trees, cv=2, passthrough=False, random_state=seed
+        ).fit_transform(X, y)
         for seed in (0, 0, 1)
     )
     pd.testing.assert_frame_equal(first, again)

@@ -1,5 +1,6 @@
 """label_weight, loss_weight and history_ of rankers."""
 
+import copy
 import pickle
 
 import numpy as np
@@ -291,6 +292,13 @@ def test_warm_start_takes_new_fixed_weights(impressions):
     assert criterion.task_losses.by_label[0].weight.tolist() == [1, 2]
 
 
+@pytest.fixture(scope="module")
+def fitted(impressions):
+    X, y = impressions
+    ranker = small_mmoe().fit(X, y)
+    return ranker, ranker.predict_task_proba(X)
+
+
 @pytest.mark.parametrize(
     ("params", "message"),
     [
@@ -314,10 +322,11 @@ def test_warm_start_takes_new_fixed_weights(impressions):
         ({"label_weight": [1, "0:1"]}, "label_weight of task 'cart' is '0:1'"),
     ],
 )
-def test_bad_weights_are_refused_before_anything_changes(impressions, params, message):
+def test_bad_weights_are_refused_before_anything_changes(
+    impressions, params, message, fitted
+):
     X, y = impressions
-    ranker = small_mmoe().fit(X, y)
-    expected = ranker.predict_task_proba(X)
+    ranker, expected = copy.deepcopy(fitted)
     with pytest.raises((ValueError, TypeError), match=message):
         ranker.set_params(**params).fit(X, y)
     assert_array_equal(ranker.predict_task_proba(X), expected)
