@@ -4,6 +4,7 @@ Each function returns what JSON can hold.
 """
 
 import json
+import sys
 
 import pandas as pd
 
@@ -51,5 +52,6 @@ ALL = [texts, hashed_rows, vectors, predictions]
 
 
 def print_all():
-    """Print as JSON what each function returns."""
-    print(json.dumps({function.__name__: function() for function in ALL}))
+    """Print as JSON what each function returns, and what they have imported."""
+    found = {function.__name__: function() for function in ALL}
+    print(json.dumps({**found, "modules": list(sys.modules)}))

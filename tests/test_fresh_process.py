@@ -30,6 +30,12 @@ def test_another_process_finds_the_same(function, there):
     assert function() == there[function.__name__]
 
 
+def test_a_fit_does_not_import_the_compiler_of_torch(there):
+    """It takes longer than a small fit."""
+    assert "torch.optim" in there["modules"]
+    assert "torch._dynamo" not in there["modules"]
+
+
 def test_hashes_are_fixed_for_all_time():
     """A ranker that was saved must find its rows again."""
     assert hashed_rows() == [
