@@ -24,6 +24,7 @@ MODULES = [
     "skmtl.inspection",
     "skmtl.metrics",
     "skmtl.model_selection",
+    "skmtl.modules",
     "skmtl.persistence",
     "skmtl.weighting",
 ]

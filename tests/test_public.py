@@ -1,5 +1,6 @@
 """What ``import skmtl`` gives and costs, and what packages of it ask for."""
 
+import inspect
 import re
 import subprocess
 import sys
@@ -15,6 +16,35 @@ import skmtl
 def test_public_names_resolve(name):
     assert getattr(skmtl, name) is not None
     assert name in dir(skmtl)
+
+
+def public_objects():
+    """By name: those of `skmtl`, and of each of its modules."""
+    top = {f"skmtl.{name}": getattr(skmtl, name) for name in skmtl.__all__}
+    modules = [found for found in top.values() if inspect.ismodule(found)]
+    rest = {
+        f"{module.__name__}.{name}": getattr(module, name)
+        for module in modules
+        for name in getattr(module, "__all__", ())
+    }
+    return {n: found for n, found in (top | rest).items() if callable(found)}
+
+
+def test_the_reference_lists_every_public_object():
+    page = Path(skmtl.__file__).parents[1] / "docs" / "api.rst"
+    if not page.exists():
+        pytest.skip("the documentation is not there")
+    listed, module = set(), ""
+    for line in page.read_text().splitlines():
+        if line.startswith(".. currentmodule:: "):
+            module = line.split()[-1]
+        elif re.fullmatch(r"   \w+", line):
+            listed.add(f"{module}.{line.strip()}")
+    public = public_objects()
+    # An object may be public in two modules, and is listed in one.
+    found = {id(public[name]) for name in listed & public.keys()}
+    assert not listed - public.keys()
+    assert not [name for name, one in public.items() if id(one) not in found]
 
 
 def test_every_package_is_reached_without_an_import():

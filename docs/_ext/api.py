@@ -52,7 +52,7 @@ def without_section(lines: list[str], title: str) -> list[str]:
         for i, (line, below) in enumerate(pairwise(lines))
         if line.strip() and below and set(below) == {"-"}
     ]
-    for start, end in zip(headers, [*headers[1:], len(lines)], strict=True):
+    for start, end in pairwise([*headers, len(lines)]):
         if lines[start] == title:
             return lines[:start] + lines[end:]
     return lines

@@ -19,7 +19,7 @@ from skmtl.modules.embedding import Pretrained, TableEmbedding, TaskEmbedding
 from skmtl.modules.esmm import ProductTowers
 from skmtl.modules.factorization_machine import FactorizationMachine
 from skmtl.modules.graph import ChainedTowers
-from skmtl.modules.layers import TaskLinear, dense_stack
+from skmtl.modules.layers import Dense, TaskLinear, dense_stack
 from skmtl.modules.ple import ProgressiveExtraction
 from skmtl.modules.protocols import (
     ColumnSlices,
@@ -52,6 +52,7 @@ __all__ = [
     "CrossNetwork",
     "CrossStitchBottoms",
     "CrossedEmbedding",
+    "Dense",
     "Dropout",
     "Embedding",
     "EmbeddingExperts",
