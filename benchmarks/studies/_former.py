@@ -11,6 +11,8 @@ FORMER: dict[str, Any] = {
     "learning_rate_schedule": "cosine",
     "early_stopping": False,
     "unknown_share": 0.0,
+    "new_id_share": 0.0,
+    "loss_weight": None,
     "n_bins": 64,
     "interpolate_bins": False,
     "bin_start": 1.0,

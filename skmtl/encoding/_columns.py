@@ -441,6 +441,44 @@ def fallback_chains(
     return [[places[n] for n in chain[1:]] for chain in chains]
 
 
+def rare_shares(
+    firsts: Sequence[int], vocabularies: Sequence[RowsOfIds], min_frequency: int
+) -> list[tuple[slice, float]]:
+    """Estimate for each vocabulary the share of rows whose id would be unknown.
+
+    A row's id would be unknown without that row if it was seen on no more than
+    `min_frequency` rows. For a frequency of 1 this is the estimate of Good and Turing
+    for the probability of an id never seen.
+
+    Parameters
+    ----------
+    firsts : sequence of int
+        Where each vocabulary begins in the fused table.
+    vocabularies : sequence of Vocabulary or HashedIds
+        The vocabularies of a fitted encoder.
+    min_frequency : int
+        On how many rows an id must be seen for a row of its own.
+
+    Returns
+    -------
+    list of tuple of slice and float
+        The rows of the fused table that are ids of the vocabulary, and the share.
+        Hashed columns, and vocabularies without an id, are left out.
+
+    References
+    ----------
+    I. J. Good, "The Population Frequencies of Species and the Estimation of Population
+    Parameters", Biometrika 40, 1953.
+    """
+    found = []
+    for first, one in zip(firsts, vocabularies, strict=True):
+        if isinstance(one, Vocabulary) and len(one) > 1:
+            n = np.concatenate([one.counts, one.rest_counts])
+            share = float(n[n <= min_frequency].sum() / n.sum())
+            found.append((slice(first + 1, first + len(one)), share))
+    return found
+
+
 @dataclass(frozen=True)
 class Reading:
     """The ids of one column.

@@ -143,6 +143,8 @@ class SingleTask(BottomRanker):
     (1000, 2)
     """
 
+    _shares = False
+
     def _n_embeddings(self, names: list[str]) -> int:
         return len(names)
 

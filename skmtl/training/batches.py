@@ -24,6 +24,7 @@ from torch.utils.data import Dataset
 from skmtl._typing import TableLike
 from skmtl._warnings import warn
 from skmtl.encoding import EncodedTable, TableEncoder
+from skmtl.encoding._columns import rare_shares
 from skmtl.metrics._validation import check_groups
 from skmtl.modules import MultiTaskModule
 from skmtl.modules.draws import (
@@ -44,11 +45,9 @@ from skmtl.training.computing import (
 # Rows of as many batches as have this many rows are gathered at once.
 GATHERED_ROWS = 8192
 
-
 # Most rows of a list: longer groups are cut, differently in each pass. Rows of one user
 # are alike, and a batch of few users would be a poor sample of the table.
 LIST_ROWS = 16
-
 
 T = TypeVar("T")
 # A function of the inputs, labels, weights and lists of some rows.
@@ -632,11 +631,18 @@ def _warn_without_pairs(
 class UnknownIds:
     """Replace ids of a batch by their column's unknown row, rare ids more often.
 
+    Unknown ids of later rows are rare ones, or new ones that may become frequent. The
+    fewer rare ids a column has, the more likely is the latter, and the more evenly are
+    its ids replaced.
+
     Parameters
     ----------
     rate, share : float
         An id seen on n rows is replaced with the probability ``rate / (rate + n)``, or
         `share`, if that is more.
+    new : float
+        The probability is moved towards its mean over the rows of the column by
+        ``new / (new + rare)``, where ``rare`` is the share of rows with a rare id.
     encoder : TableEncoder
         Knows n, and what takes the place of an unknown id.
     device : str
@@ -655,13 +661,17 @@ class UnknownIds:
     """
 
     def __init__(
-        self, rate: float, share: float, encoder: TableEncoder, device: str
+        self, rate: float, share: float, new: float, encoder: TableEncoder, device: str
     ) -> None:
-        n = torch.from_numpy(encoder.row_frequencies()).to(device).float()
-        chance = (rate / (rate + n)).clamp_min(share)
+        n, layout = encoder.row_frequencies(), encoder.layout_
+        chance = (rate / (rate + n)).clip(min=share).astype(np.float32)
+        vocabularies, least = encoder._vocabularies, encoder.min_frequency
+        for rows, rare in rare_shares(layout.first, vocabularies, least):
+            mean = np.average(chance[rows], weights=n[rows])
+            chance[rows] += (new and new / (new + rare)) * (mean - chance[rows])
         # 0 for rows that are not of one id, such as fallbacks and buckets.
-        self.probability = torch.where(n > 0, chance, 0.0)
-        layout = encoder.layout_
+        chance[n == 0] = 0.0
+        self.probability = torch.from_numpy(chance).to(device)
         self.first = torch.tensor(layout.column_first, dtype=torch.int64, device=device)
         self.sizes = torch.tensor(layout.column_sizes, dtype=torch.int64, device=device)
         first = layout.column_first
@@ -705,4 +715,5 @@ def unknown_ids(ranker: BaseEstimator, encoder: TableEncoder) -> UnknownIds | No
     if not ranker.unknown_rate or not encoder.row_frequencies().any():
         return None
     rate, share = float(ranker.unknown_rate), float(ranker.unknown_share)
-    return UnknownIds(rate, share, encoder, without_index(ranker.device))
+    new = float(ranker.new_id_share)
+    return UnknownIds(rate, share, new, encoder, without_index(ranker.device))

@@ -216,7 +216,9 @@ def _ratio(text: str, name: str) -> float:
     return positive / negative
 
 
-def loss_weighting(value: object, names: AnyArray, rates: Floats) -> LossWeighting:
+def loss_weighting(
+    value: object, names: AnyArray, rates: Floats, label: Floats, compete: bool
+) -> LossWeighting:
     """Make the weighting that `loss_weight` asks for, ready to train.
 
     Parameters
@@ -227,6 +229,10 @@ def loss_weighting(value: object, names: AnyArray, rates: Floats) -> LossWeighti
         Names of the tasks.
     rates : ndarray of shape (n_tasks,)
         Weighted rate of positives of each task.
+    label : ndarray of shape (n_tasks,)
+        Label weights.
+    compete : bool
+        Whether all tasks are binary and train the same parameters. If not, "auto" is 1.
 
     Returns
     -------
@@ -238,8 +244,14 @@ def loss_weighting(value: object, names: AnyArray, rates: Floats) -> LossWeighti
     ValueError
         For numbers, names and hyperparameters that do not fit.
     """
-    if isinstance(value, str) and value == "inverse_ratio":
-        weighting: LossWeighting = StaticWeighting(inverse_ratio(rates).tolist())
+    weighting: LossWeighting
+    if isinstance(value, str) and value == "auto":
+        numbers = np.ones(len(names))
+        if compete:
+            numbers = entropy_weights(rates, label)
+        weighting = StaticWeighting(numbers.tolist())
+    elif isinstance(value, str) and value == "inverse_ratio":
+        weighting = StaticWeighting(inverse_ratio(rates).tolist())
     elif isinstance(value, str | nn.Module):
         weighting = get_strategy(value)
     else:
@@ -286,6 +298,38 @@ def inverse_ratio(rates: Floats) -> Floats:
     if both.any():
         inverse = (1 - rates[both]) / rates[both]
         weights[both] = inverse / inverse.mean()
+    return weights
+
+
+def entropy_weights(rates: Floats, label: Floats) -> Floats:
+    """Return weights of one over the fourth root of each task's entropy.
+
+    The entropy of a label is the log loss of predicting its rate. With these weights
+    the losses of rare tasks are still smaller than those of frequent ones, but less so.
+    They leave the sum of the losses of such predictions as it is. The power was chosen
+    on nine tables: the square root helps the rarest tasks more, and harms the others.
+
+    Parameters
+    ----------
+    rates : ndarray of shape (n_tasks,)
+        Rates of positives.
+    label : ndarray of shape (n_tasks,)
+        Multipliers of the positives, which change the entropy.
+
+    Returns
+    -------
+    ndarray of shape (n_tasks,)
+        Weights; 1 for a task without both classes.
+    """
+    weights = np.ones(len(rates))
+    both = (rates > 0) & (rates < 1)
+    if both.any():
+        positive, negative = label[both] * rates[both], 1 - rates[both]
+        total = positive + negative
+        entropy = -positive * np.log(positive / total)
+        entropy -= negative * np.log(negative / total)
+        found = entropy**-0.25
+        weights[both] = found * entropy.sum() / (found @ entropy)
     return weights
 
 

@@ -225,12 +225,13 @@ class Fit:
 
     def _weights(self, means: Floats) -> TaskWeights:
         """Label weights and a new loss weighting, for tasks with these means."""
-        ranker, names = self.ranker, self.targets.names
-        kinds = self.targets.kinds
+        ranker, names, kinds = self.ranker, self.targets.names, self.targets.kinds
         rates = kinds.rates(means)
         label = label_weights(ranker.label_weight, names, rates, kinds)
         with own_defaults("cpu"):  # a strategy makes tensors
-            return TaskWeights(label, loss_weighting(ranker.loss_weight, names, rates))
+            compete = kinds.all_binary and ranker._shares
+            loss = loss_weighting(ranker.loss_weight, names, rates, label, compete)
+        return TaskWeights(label, loss)
 
     def _stops_early(self, n_rows: int, *, given: bool) -> bool:
         """Whether training stops early; `given` says whether there is an `X_val`."""

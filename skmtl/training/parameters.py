@@ -246,12 +246,15 @@ mapping, default="mean"
         mapping goes from task names to numbers or ratios. Predicted probabilities are
         those of the table, whatever the label weight. If some tasks are not binary, it
         must be a mapping that names binary ones only.
-    loss_weight : float, str, array-like, mapping, strategy or None, default=None
-        Multiplier of each task's loss in the sum, at least 0. "inverse_ratio" is the
-        number of negatives per positive of each task, scaled to mean 1. Or a strategy
-        that changes the weights during training: its name, an instance of a class in
-        ``skmtl.weighting``, or an instance of TorchJD's weightings, aggregators and
-        scalarizers.
+    loss_weight : float, str, array-like, mapping, strategy or None, default="auto"
+        Multiplier of each task's loss in the sum, at least 0. None is 1. "auto" is one
+        over the fourth root of the entropy of a task's labels, so that rare tasks count
+        more, scaled so that the sum of the losses of constant predictions stays the
+        same; it is 1 if some tasks are not binary, and in `SingleTask`.
+        "inverse_ratio" is the number of negatives per positive of each task, scaled to
+        mean 1. Or a strategy that changes the weights during training: its name, an
+        instance of a class in ``skmtl.weighting``, or an instance of TorchJD's
+        weightings, aggregators and scalarizers.
     max_iter : int, default=5
         Largest number of epochs; see `early_stopping`.
     batch_size : int or "auto", default="auto"
@@ -337,6 +340,12 @@ mapping, default="mean"
         Smallest probability of such a replacement, for any number of rows. Without it
         the unknown row would be trained by rare ids almost alone, while new users and
         items are often as active as any others.
+    new_id_share : float, default=0.005
+        Share of later rows whose id is new and may be as frequent as any other, and not
+        one of the rare ids of which training has seen some. If rare ids have a share
+        ``r`` of the rows of a column, ids are replaced with the same probability in
+        ``new_id_share / (new_id_share + r)`` of the replacements, and by the rule above
+        in the others. With 0 that rule is always used.
     fallback : mapping of column to column or None, default=None
         What replaces unknown ids, such as ``{"item_id": "category_id"}`` for a row of
         their category. See :class:`~skmtl.TableEncoder`.
@@ -492,7 +501,7 @@ mapping, default="mean"
         allowed=[Real, str, "array-like", dict, None],
     )
     loss_weight: PerTask | nn.Module = parameter(
-        default=None,
+        default="auto",
         allowed=[Real, str, nn.Module, "array-like", dict, None],
     )
     max_iter: int = parameter(
@@ -572,6 +581,10 @@ mapping, default="mean"
     )
     unknown_share: float = parameter(
         default=0.05,
+        allowed=[Interval(Real, 0, 1, closed="left")],
+    )
+    new_id_share: float = parameter(
+        default=0.005,
         allowed=[Interval(Real, 0, 1, closed="left")],
     )
     fallback: Mapping[ColumnName, object] | None = parameter(

@@ -70,6 +70,8 @@ class TrainableRanker(SharedParameters, FittedAttributes, ABC):
     """The hyperparameters, fitted attributes and methods that training relies on."""
 
     _losses: ClassVar[type[TaskLosses]] = TaskLosses
+    # Whether a task's loss trains parameters that other tasks use too.
+    _shares: ClassVar[bool] = True
 
     @abstractmethod
     def _check_tasks(self, names: list[str]) -> None:

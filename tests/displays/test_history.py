@@ -51,7 +51,9 @@ def test_lines_are_what_the_net_recorded(fits):
                 assert line.get_ydata().tolist() == wanted
                 assert line.get_xdata().tolist() == [e["epoch"] for e in history]
         weight = display.lines_["loss_weight", task, "with validation", ""]
-        assert set(weight.get_ydata()) == {1.0}
+        assert weight.get_ydata().tolist() == [
+            epoch["loss_weight"][t] for epoch in history
+        ]
         assert ("loss", task, "without", "train") in display.lines_
         assert ("loss", task, "without", "valid") not in display.lines_
     labels = [ax.get_ylabel() for ax in display.axes_]

@@ -110,7 +110,7 @@ def test_many_piles_and_rows_set_aside(log, of):
         of(folder), y=TASKS, sample_weight="w"
     )
     assert_same_network(ranker, again)
-    assert ranker.score(features(frame), frame[TASKS]) > 0.65
+    assert ranker.score(features(frame), frame[TASKS]) > 0.6
 
 
 @pytest.mark.usefixtures("small_piles")

@@ -251,7 +251,7 @@ def interrupted(impressions, tmp_path):
         ({"learning_rate": 0.1}, "learning_rate was 0.005, is 0.1"),
         ({"max_iter": 9}, "max_iter was 4, is 9"),
         ({"random_state": 1}, "random_state was 0, is 1"),
-        ({"loss_weight": "mgda"}, "loss_weight was None, is 'mgda'"),
+        ({"loss_weight": "mgda"}, "loss_weight was 'auto', is 'mgda'"),
     ],
 )
 def test_another_fit_is_refused(impressions, interrupted, change, message):

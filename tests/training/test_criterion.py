@@ -9,10 +9,15 @@ import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
+from sklearn.metrics import log_loss
 from sklearn.model_selection import GridSearchCV, KFold
 
 from skmtl import ChainedMMoE, MMoE, ShareBottom
-from skmtl.training.criterion import inverse_ratio, label_weights
+from skmtl.training.criterion import (
+    entropy_weights,
+    inverse_ratio,
+    label_weights,
+)
 from skmtl.weighting import (
     MGDA,
     GradNorm,
@@ -103,6 +108,45 @@ def test_inverse_ratio():
     assert weights.mean() == pytest.approx(1)
     with_gap = inverse_ratio(np.array([0.5, np.nan, 0.0, 0.1]))
     assert_allclose(with_gap, [0.2, 1, 1, 1.8])
+
+
+def test_entropy_weights():
+    rates = np.array([0.4, 0.05, np.nan, 0.0, 0.002])
+    weights = entropy_weights(rates, np.ones(5))
+    entropy = np.array([log_loss([1, 0], [p, p], sample_weight=[p, 1 - p])
+                        for p in rates[[0, 1, 4]]])  # fmt: skip
+    own = weights[[0, 1, 4]]
+    assert_allclose(own**4 * entropy, (own**4 * entropy)[0])
+    assert (own @ entropy) == pytest.approx(entropy.sum())
+    assert weights[2:4].tolist() == [1.0, 1.0]
+    assert entropy_weights(np.array([0.3]), np.ones(1)) == pytest.approx(1.0)
+    # A positive of weight 19 counts as 19 rows: as many as there are negatives.
+    heavy = entropy_weights(np.array([0.5, 0.05]), np.array([1.0, 19.0]))
+    assert heavy[0] / heavy[1] == pytest.approx(1.9**0.25)
+
+
+def test_auto_weighs_binary_tasks_by_observed_labels_and_their_weights(impressions):
+    X, y = impressions
+    rng = np.random.default_rng(0)
+    masked = y.astype(float)
+    masked.loc[rng.random(len(y)) < 0.5, "cart"] = np.nan
+    weight = rng.random(len(y))
+    ranker = small_mmoe(label_weight={"click": 1, "cart": 3})
+    ranker.fit(X, masked, sample_weight=weight)
+    seen = masked["cart"].notna()
+    click = np.average(y["click"], weights=weight)
+    cart = np.average(masked["cart"][seen], weights=weight[seen])
+    rates = np.array([click, cart])
+    expected = entropy_weights(rates, np.array([1.0, 3.0]))
+    assert_allclose(ranker.loss_weight_, expected, rtol=1e-6)
+    equal = small_mmoe(loss_weight=None).fit(X, y)
+    assert equal.loss_weight_.tolist() == [1.0, 1.0]
+
+
+def test_auto_is_1_where_tasks_are_of_several_kinds(impressions):
+    X, y = impressions
+    mixed = small_mmoe(task_kinds={"cart": "regression"}).fit(X, y)
+    assert mixed.loss_weight_.tolist() == [1.0, 1.0]
 
 
 # Each strategy with one kind of network: a mixture, connected towers, or neither.

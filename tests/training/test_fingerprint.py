@@ -276,6 +276,7 @@ CASES = [
     ("max_length", lambda: 5, lambda: np.int64(6)),
     ("unknown_rate", lambda: np.float64(1.0), lambda: np.float64(2.0)),
     ("unknown_share", lambda: np.float64(0.1), lambda: np.float64(0.2)),
+    ("new_id_share", lambda: np.float64(0.01), lambda: np.float64(0.02)),
     ("fallback", lambda: {"item": "category"}, lambda: {"item": "user"}),
     ("n_buckets", lambda: {"item": np.int64(10)}, lambda: {"item": np.int64(11)}),
     ("n_hashes", lambda: np.int64(1), lambda: np.int64(2)),

@@ -12,7 +12,13 @@ from sklearn.metrics import log_loss
 
 from skmtl import STEM, MMoE, ShareBottom
 from skmtl.encoding import TableEncoder
+from skmtl.encoding._columns import rare_shares as shares_of
 from skmtl.training.batches import UnknownIds
+
+
+def rare_shares(encoder):
+    first, min_frequency = encoder.layout_.first, encoder.min_frequency
+    return shares_of(first, encoder._vocabularies, min_frequency)
 
 
 def table(n=2000, seed=0):
@@ -27,7 +33,7 @@ def test_an_id_is_replaced_as_often_as_its_frequency_says(share):
     X = table()
     encoder = TableEncoder().fit(X)
     ids = torch.from_numpy(encoder.encode(X).ids)
-    replace = UnknownIds(5.0, share, encoder, "cpu")
+    replace = UnknownIds(5.0, share, 0.0, encoder, "cpu")
     torch.manual_seed(0)
     first = torch.tensor(encoder.layout_.first)
     found = torch.stack([replace(ids) != ids for _ in range(400)]).double().mean(0)
@@ -42,13 +48,59 @@ def test_an_id_is_replaced_as_often_as_its_frequency_says(share):
     assert ((changed == ids) | (changed == first)).all()
 
 
+def test_columns_without_rare_ids_have_all_ids_replaced_evenly():
+    counts = np.array([4, 10, 30, 156])
+    many = np.repeat(np.arange(4), counts)
+    # 40 of 200 rows have an id that would be unknown without them.
+    rare = np.repeat(np.arange(33), [20] * 8 + [2] * 15 + [1] * 10)
+    X = pd.DataFrame({"user": many, "item": rare}).astype(object)
+    encoder = TableEncoder().fit(X)
+    shares = [share for _, share in rare_shares(encoder)]
+    assert shares == [0.0, 0.2]
+    chance = UnknownIds(10.0, 0.05, 0.05, encoder, "cpu").probability.numpy()
+    n = encoder.row_frequencies()
+    rule = np.where(n > 0, np.maximum(10 / (10 + n), 0.05), 0.0)
+    user, item = (rows for rows, _ in rare_shares(encoder))
+    mean = (rule[user] * n[user]).sum() / 200
+    assert_allclose(chance[user], mean, rtol=1e-6)
+    mean = np.average(rule[item], weights=n[item])
+    expected = rule[item] + 0.05 / (0.05 + 0.2) * (mean - rule[item])
+    assert_allclose(chance[item], expected, rtol=1e-6)
+    assert chance[[0, user.stop]].tolist() == [0.0, 0.0]
+
+
+def test_ids_beyond_max_categories_are_not_rare():
+    X = pd.DataFrame({"item": np.repeat(np.arange(4), [10, 9, 8, 3])}).astype(object)
+    encoder = TableEncoder(max_categories=2, min_frequency=3).fit(X)
+    assert rare_shares(encoder) == [(slice(1, 3), 0.1)]
+
+
+def test_row_0_learns_the_level_of_all_users_where_none_is_rare():
+    """The users have 6 or 100 rows each, and later ones are like them."""
+    rng = np.random.default_rng(0)
+    active = rng.random(150) < 0.2
+    n = np.where(active, 100, 6)
+    user = np.repeat(np.arange(150), n)
+    X = pd.DataFrame({"user": user, "x": rng.normal(size=len(user))})
+    X = X.astype({"user": object})
+    y = (rng.random(len(user)) < np.repeat(np.where(active, 0.15, 0.5), n)).astype(int)
+    later = pd.DataFrame({"user": 999, "x": rng.normal(size=500)})
+    small = {"n_experts": 2, "max_iter": 4, "random_state": 0, "learning_rate": 0.02}
+    level = {
+        share: MMoE(new_id_share=share, **small).fit(X, y).predict_proba(later)[:, 1]
+        for share in (0.0, 0.005)
+    }
+    error = {share: abs(p.mean() - y.mean()) for share, p in level.items()}
+    assert error[0.005] < 0.5 * error[0.0]
+
+
 @pytest.mark.parametrize("rate", [0.5, 20.0, 1e12])
 def test_replaced_ids_fall_back_as_unknown_ids_do(rate):
     """The ids of a batch equal those of a table in which the replaced are missing."""
     X = table()
     encoder = TableEncoder(fallback={"item": "kind", "kind": "shop"}).fit(X)
     ids = encoder.encode(X).ids
-    replace = UnknownIds(rate, 0.0, encoder, "cpu")
+    replace = UnknownIds(rate, 0.0, 0.0, encoder, "cpu")
     torch.manual_seed(3)
     found = replace(torch.from_numpy(ids)).numpy()
     torch.manual_seed(3)
@@ -62,7 +114,7 @@ def test_further_hashes_are_left_alone():
     X = table()
     encoder = TableEncoder(n_buckets={"item": 20}, n_hashes=3).fit(X)
     ids = torch.from_numpy(encoder.encode(X).ids)
-    found = UnknownIds(1e12, 0.0, encoder, "cpu")(ids)
+    found = UnknownIds(1e12, 0.0, 0.0, encoder, "cpu")(ids)
     hashed = [0, 3, 4]
     assert torch.equal(found[:, hashed], ids[:, hashed])
     first = encoder.layout_.first
