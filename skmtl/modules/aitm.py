@@ -80,6 +80,22 @@ class TransferTowers(Towers):
     D. Xi et al., "Modeling the Sequential Dependence among Audience Multi-step
     Conversions with Multi-task Learning in Targeted Display Advertising", KDD 2021,
     section 4.2 for the transfer, section 4.3 for the calibrator.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skmtl.modules import TransferTowers
+    >>> towers = TransferTowers(
+    ...     parents=[[], [0]], width=8, units=(4,), calibrator_weight=0.5, dropout=0.0
+    ... )
+    >>> towers(torch.ones(2, 5, 8)).shape
+    torch.Size([5, 2])
+
+    The second probability is .5 in both rows, and above the first in one of them:
+
+    >>> logits = torch.tensor([[0.25, 0.5], [0.75, 0.5]]).logit()
+    >>> towers.penalty(logits, None)
+    tensor(0.0625)
     """
 
     def __init__(

@@ -24,12 +24,30 @@ class BagColumn:
     ----------
     vocabulary : int
         Index of its vocabulary.
-    pooling : {"mean", "sum", "max", "attention", "din", "transformer"}
+    pooling : {"mean", "sum", "max", "attention", "din", "transformer"}, default="mean"
         How the embeddings of a list become one.
-    query : int or None
-        Index of the id column that attention compares the entries with.
+    query : int or None, default=None
+        Index of the id column with each row's target, whose embedding has the width of
+        the entries'. "attention" and "din" need it, "transformer" reads it if there is
+        one, and the others must not have it.
     length : int, default=64
         Number of entries that a transformer reads, the last ones.
+
+    Examples
+    --------
+    A history of items, compared with the item of the row:
+
+    >>> import torch
+    >>> from skmtl.modules import BagColumn, Ragged, TableEmbedding
+    >>> history = BagColumn(vocabulary=0, pooling="attention", query=0)
+    >>> embedding = TableEmbedding(
+    ...     vocabulary_sizes=[11], bin_sizes=[], n_numeric=0, embedding_dim=4,
+    ...     bin_dim=1, sparse=True, bags=[history],
+    ... )
+    >>> items, none = torch.tensor([[1], [2]]), torch.empty(2, 0)
+    >>> lists = Ragged(torch.tensor([3, 4, 5]), torch.tensor([0, 3, 3]))
+    >>> embedding(items, none.long(), none, [lists]).shape
+    torch.Size([2, 8])
     """
 
     vocabulary: int

@@ -35,12 +35,33 @@ class SomeColumns(Embedding):
 
     Attributes
     ----------
-    width, columns, sparse
+    width : int
+        That of `inner`.
+    columns : ColumnSlices
         Those of `inner`.
+    sparse : bool
+        That of `inner`.
 
     Notes
     -----
     Shape: as `TableEmbedding`, for all columns of the table.
+
+    Examples
+    --------
+    The second of two columns of ids:
+
+    >>> import torch
+    >>> from skmtl.modules import SomeColumns, TableEmbedding
+    >>> inner = TableEmbedding(
+    ...     vocabulary_sizes=[5], bin_sizes=[], n_numeric=0, embedding_dim=4,
+    ...     bin_dim=1, sparse=True,
+    ... )
+    >>> embedding = SomeColumns(
+    ...     inner, sizes=[11, 5], ids=[(1, 1)], bags=[], bins=[], numeric=[]
+    ... )
+    >>> ids, none = torch.tensor([[3, 11 + 2], [4, 11 + 0]]), torch.empty(2, 0)
+    >>> embedding(ids, none.long(), none).shape
+    torch.Size([2, 4])
     """
 
     id_places: Tensor

@@ -54,6 +54,12 @@ class MultiTaskModule(nn.Module):
 
     Attributes
     ----------
+    embedding : Embedding
+        The first part.
+    sharing : Sharing
+        The second.
+    towers : Towers
+        The third.
     block_rows : int or None, default=1024
         Rows that the sharing reads at once on the CPU. Set it to None before
         ``torch.export``, which would make a guard of the comparison with the number of
@@ -71,6 +77,25 @@ class MultiTaskModule(nn.Module):
     Parts may see the rows of a batch in blocks: on the CPU sharing reads at most 1024
     rows at once, and training takes batches of more than 4096 rows in blocks of up to
     2048.
+
+    Examples
+    --------
+    Two columns of ids, one number and two tasks:
+
+    >>> import torch
+    >>> from skmtl.modules import (
+    ...     MultiTaskModule, ParallelTowers, SharedBottom, TableEmbedding
+    ... )
+    >>> embedding = TableEmbedding(
+    ...     vocabulary_sizes=[11, 5], bin_sizes=[], n_numeric=1, embedding_dim=4,
+    ...     bin_dim=1, sparse=True,
+    ... )
+    >>> sharing = SharedBottom(n_tasks=2, width=embedding.width, units=(8,))
+    >>> towers = ParallelTowers(n_tasks=2, width=sharing.width, units=(4,))
+    >>> network = MultiTaskModule(embedding=embedding, sharing=sharing, towers=towers)
+    >>> ids, bins = torch.tensor([[1, 11 + 2], [3, 11]]), torch.empty(2, 0).long()
+    >>> network(ids, bins, torch.tensor([[0.5], [1.0]])).shape
+    torch.Size([2, 2])
     """
 
     embedding: Embedding
@@ -280,7 +305,7 @@ class ParallelTowers(Towers):
         Width of a task's representation.
     units : sequence of int
         Widths of a tower's hidden layers; may be empty.
-    dropout : float
+    dropout : float, default=0.0
         Share of a layer's outputs that is dropped in training.
     n_outputs : sequence of int or None, default=None
         Outputs of each task; None for one.
@@ -289,6 +314,17 @@ class ParallelTowers(Towers):
     -----
     Shape: ``(n_tasks, batch, width)``, or ``(1, batch, width)`` where all tasks read
     the same, to ``(batch, n_tasks)``, or ``(batch, sum(n_outputs))``.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skmtl.modules import ParallelTowers
+    >>> towers = ParallelTowers(n_tasks=2, width=8, units=(4,))
+    >>> towers(torch.ones(2, 5, 8)).shape
+    torch.Size([5, 2])
+    >>> towers.start_at(torch.tensor([0.5, 0.25]))
+    >>> towers(torch.zeros(1, 1, 8)).shape
+    torch.Size([1, 2])
     """
 
     independent = True
@@ -333,13 +369,22 @@ class PooledTower(Towers):
         Width of the representation.
     units : sequence of int
         Widths of the hidden layers; may be empty.
-    dropout : float
+    dropout : float, default=0.0
         Share of a layer's outputs that is dropped in training.
 
     Notes
     -----
     Shape: ``(n_tasks, batch, width)``, the same for every task, to
-    ``(batch, n_tasks)``, equal columns.
+    ``(batch, n_tasks)``, equal columns. Only the first representation is read.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skmtl.modules import PooledTower
+    >>> tower = PooledTower(n_tasks=2, width=8, units=(4,))
+    >>> logits = tower(torch.ones(1, 5, 8).expand(2, -1, -1))
+    >>> logits.shape, bool((logits[:, 0] == logits[:, 1]).all())
+    (torch.Size([5, 2]), True)
     """
 
     def __init__(
@@ -483,7 +528,24 @@ def with_thresholds(
     n_thresholds : sequence of int
         Thresholds of each task; 0 for one whose outputs are what its tower gives.
     n_scores : sequence of int
-        Numbers of each task that the towers give.
+        Numbers of each task that the towers give; 1 for a task with thresholds.
+
+    Returns
+    -------
+    Towers
+        `TowersWithHeads` around the towers, or the towers themselves if no task has
+        thresholds.
+
+    Examples
+    --------
+    A binary task, and one with three ordered classes:
+
+    >>> import torch
+    >>> from skmtl.modules import ParallelTowers, with_thresholds
+    >>> towers = ParallelTowers(n_tasks=2, width=8, units=())
+    >>> towers = with_thresholds(towers, [0, 2], n_scores=[1, 1])
+    >>> towers(torch.ones(2, 5, 8)).shape
+    torch.Size([5, 3])
     """
     if not any(n_thresholds):
         return towers
@@ -502,11 +564,29 @@ class TowersWithHeads(Towers):
     heads : sequence of OrderedThresholds or None
         The head of each task; None for outputs that stay as they are.
     n_scores, n_outputs : sequence of int
-        Numbers that the tower gives of each task, and outputs.
+        Numbers that the towers give for each task, and outputs of each.
 
     Notes
     -----
-    Shape: ``(n_tasks, batch, width)`` to ``(batch, sum(n_outputs))``.
+    Shape: ``(n_tasks, batch, width)`` to ``(batch, sum(n_outputs))``. `independent`,
+    `broadcasts`, `bounds` and the penalty are those of the towers.
+
+    See Also
+    --------
+    with_thresholds : Make them for tasks with ordered classes.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skmtl.modules import OrderedThresholds, ParallelTowers, TowersWithHeads
+    >>> towers = TowersWithHeads(
+    ...     ParallelTowers(n_tasks=2, width=8, units=()),
+    ...     [None, OrderedThresholds(n_classes=3)],
+    ...     n_scores=[1, 1], n_outputs=[1, 2],
+    ... )
+    >>> outputs = towers(torch.rand(2, 5, 8))
+    >>> outputs.shape, bool((outputs[:, 1] > outputs[:, 2]).all())
+    (torch.Size([5, 3]), True)
     """
 
     def __init__(

@@ -38,12 +38,26 @@ class CrossStitchBottoms(Sharing):
 
     Notes
     -----
-    Shape: ``(batch, width)`` to ``(n_tasks, batch, units[-1])``.
+    Shape: ``(batch, width)`` to ``(n_tasks, batch, units[-1])``. A ReLU follows each
+    layer. All units of a layer have the same weights.
 
     References
     ----------
     I. Misra et al., "Cross-stitch Networks for Multi-task Learning", CVPR 2016,
-    section 3.2, equations 1 to 4.
+    section 3.2, equation 1.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skmtl.modules import CrossStitchBottoms
+    >>> bottoms = CrossStitchBottoms(
+    ...     n_tasks=2, width=8, units=(16, 4), own_weight=0.9, dropout=0.0
+    ... )
+    >>> bottoms(torch.ones(5, 8)).shape
+    torch.Size([2, 5, 4])
+    >>> bottoms.stitches[0].data
+    tensor([[0.9000, 0.1000],
+            [0.1000, 0.9000]])
     """
 
     def __init__(

@@ -25,9 +25,11 @@ class CrossedEmbedding(Embedding):
 
     Attributes
     ----------
-    width, columns
+    width : int
+        That of the first cross.
+    columns : ColumnSlices
         Those of the first cross.
-    sparse
+    sparse : bool
         That of `inner`.
 
     Notes
@@ -100,7 +102,17 @@ class ModuleCross(Cross):
 
     Notes
     -----
-    Shape: ``(batch, input width)`` to ``(batch, units)``.
+    Shape: ``(batch, input width)`` to ``(batch, units)``. `columns` is empty.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skmtl.modules import ModuleCross
+    >>> cross = ModuleCross(module=torch.nn.Linear(8, 6), width=8)
+    >>> cross.width
+    6
+    >>> cross(torch.ones(5, 8)).shape
+    torch.Size([5, 6])
     """
 
     def __init__(self, *, module: nn.Module, width: int) -> None:

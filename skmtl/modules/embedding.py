@@ -39,31 +39,32 @@ class TableEmbedding(Embedding):
     sparse : bool
         Whether the tables of ids get sparse gradients, so that rows which a batch does
         not touch cost nothing.
-    vocabularies : sequence of int or None
+    vocabularies : sequence of int or None, default=None
         Vocabulary of each id column. None for one column of each vocabulary.
-    bags : sequence of BagColumn
-        The columns of lists.
-    n_sets : int
-        Embeddings of an id that lie side by side.
-    more_hashes : sequence of int
+    more_hashes : sequence of int, default=()
         For each further hash of an id, its column.
-    pretrained : mapping of int to Pretrained, or None
+    bags : sequence of BagColumn, default=()
+        The columns of lists.
+    n_sets : int, default=1
+        Embeddings of an id or bin that lie side by side. `embedding_dim` and `bin_dim`
+        are the widths of all of them together.
+    pretrained : mapping of int to Pretrained, or None, default=None
         For some vocabularies, vectors that their rows start from. Those of the width of
         one embedding are the start of all that lie side by side; others are projected
         to each.
-    names : sequence of hashable, or None
+    names : sequence of hashable, or None, default=None
         Names of all columns: those of ids, then those of lists, then the numbers. None
         if no column is looked up by its name.
-    binned : sequence of int or None
+    binned : sequence of int or None, default=None
         For each of `bin_sizes`, the index of its number. None for the first ones.
-    bin_start : float
+    bin_start : float, default=0.1
         Scale at which bins start, as a share of the scale that would keep the variance
         of a layer. Fits are equally good from 1/20 to 1/5; at 1 the initial noise of
         rare bins remains.
-    bin_ranges : array of shape (n_bins_of_all, 2), or None
+    bin_ranges : array of shape (sum(bin_sizes), 2), or None, default=None
         For each bin the scaled number at its lower edge, and one over its width; 0 for
         a bin that has a single embedding. None if all have.
-    bin_rate : float
+    bin_rate : float, default=1.0
         Factor of the learning rate of bins.
 
     Attributes
@@ -76,14 +77,33 @@ class TableEmbedding(Embedding):
     Raises
     ------
     ValueError
-        If there are not as many names as columns, or not as many of `binned` as of
-        `bin_sizes`.
+        If `names` are given, but not as many as columns, or not as many of `binned` as
+        of `bin_sizes`.
 
     Notes
     -----
     Shape: ``ids (batch, n_ids + n_more_hashes)``, ``bins (batch, n_bins)``, ``numeric
     (batch, n_numeric)`` and, where there are any, ``bags``, columns of ``batch``
     lists, to ``(batch, width)``.
+
+    Ids are rows of one fused space: the code of an id, plus the sizes of all
+    vocabularies before its own. Bins have a fused space of their own.
+
+    Examples
+    --------
+    Users, items and a price:
+
+    >>> import torch
+    >>> from skmtl.modules import TableEmbedding
+    >>> embedding = TableEmbedding(
+    ...     vocabulary_sizes=[11, 5], bin_sizes=[], n_numeric=1, embedding_dim=4,
+    ...     bin_dim=1, sparse=True, names=["user", "item", "price"],
+    ... )
+    >>> ids, bins = torch.tensor([[1, 11 + 2], [3, 11 + 0]]), torch.empty(2, 0).long()
+    >>> embedding(ids, bins, torch.tensor([[0.5], [1.0]])).shape
+    torch.Size([2, 9])
+    >>> embedding.columns["item"]
+    (slice(4, 8, None),)
     """
 
     bin_ranges: Tensor | None
@@ -269,10 +289,12 @@ class TaskEmbedding(TableEmbedding):
     ----------
     n_sets : int
         Number of embeddings, most often that of the tasks.
-    vocabulary_sizes, bin_sizes, n_numeric, embedding_dim, bin_dim, sparse, more_hashes
-        As in `TableEmbedding`, for each of the embeddings.
-    vocabularies, bags, pretrained, names, binned, bin_start, bin_ranges, bin_rate
-        As in `TableEmbedding`.
+    embedding_dim : int or sequence of int
+        Width of one of the embeddings of an id, or of those of each vocabulary.
+    bin_dim : int
+        Width of one of the embeddings of a bin.
+    **sizes
+        All other parameters of `TableEmbedding`.
 
     Attributes
     ----------
@@ -285,6 +307,18 @@ class TaskEmbedding(TableEmbedding):
     ``n_sets * embedding_dim`` numbers: all sets' embeddings of one id. One gather reads
     them, and a lazy optimiser that updates the rows of a batch updates every set's
     part of them. The numbers of a row are the same in every set.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skmtl.modules import TaskEmbedding
+    >>> embedding = TaskEmbedding(
+    ...     n_sets=2, vocabulary_sizes=[11], bin_sizes=[], n_numeric=1,
+    ...     embedding_dim=4, bin_dim=1, sparse=True,
+    ... )
+    >>> ids, bins = torch.tensor([[1], [3], [0]]), torch.empty(3, 0).long()
+    >>> embedding(ids, bins, torch.ones(3, 1)).shape
+    torch.Size([2, 3, 5])
     """
 
     def __init__(
@@ -342,16 +376,32 @@ def widths(embedding_dim: int | Sequence[int], n_columns: int) -> list[int]:
 class Pretrained:
     """Vectors that some rows of a vocabulary start from.
 
-    Attributes
+    Parameters
     ----------
-    rows : Tensor of shape (n_vectors,), int64
-        Rows of the vocabulary.
+    rows : Tensor of shape (n_vectors,), dtype int64
+        Rows of the vocabulary, without row 0, that of unknown ids.
     vectors : Tensor of shape (n_vectors, width)
-        Their vectors.
-    frozen : bool
+        Their vectors. A learned linear map brings those of another width than the
+        embedding to its width.
+    frozen : bool, default=False
         Whether they stay as they are.
-    learning_rate_factor : float
+    learning_rate_factor : float, default=1.0
         Multiplier of their learning rate.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skmtl.modules import Pretrained, TableEmbedding
+    >>> vectors = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
+    >>> embedding = TableEmbedding(
+    ...     vocabulary_sizes=[5], bin_sizes=[], n_numeric=0, embedding_dim=2,
+    ...     bin_dim=1, sparse=True,
+    ...     pretrained={0: Pretrained(torch.tensor([1, 4]), vectors, frozen=True)},
+    ... )
+    >>> none = torch.empty(2, 0)
+    >>> embedding(torch.tensor([[4], [0]]), none.long(), none).detach()
+    tensor([[3., 4.],
+            [0., 0.]])
     """
 
     rows: Tensor

@@ -27,8 +27,14 @@ class ProductTowers(Towers):
     ----------
     parents : sequence of sequence of int
         For each task, the tasks that it follows. The graph has no cycle.
-    width, units, dropout, n_outputs
-        As in `ParallelTowers`.
+    width : int
+        Width of a task's representation.
+    units : sequence of int
+        Widths of a tower's hidden layers; may be empty.
+    dropout : float
+        Share of a layer's outputs that is dropped in training.
+    n_outputs : sequence of int or None, default=None
+        Outputs of each task; None for one.
     binary : sequence of bool or None, default=None
         Whether outputs are log-odds, which are multiplied; None if all are. A task of
         another kind neither has parents nor is one.
@@ -41,6 +47,19 @@ class ProductTowers(Towers):
     References
     ----------
     X. Ma et al., "Entire Space Multi-Task Model", SIGIR 2018, equation 1.
+
+    Examples
+    --------
+    Half of the rows with a label of the first task have one of the second:
+
+    >>> import torch
+    >>> from skmtl.modules import ProductTowers
+    >>> towers = ProductTowers(parents=[[], [0]], width=4, units=(), dropout=0.0)
+    >>> towers.start_at(torch.tensor([0.5, 0.25]))
+    >>> towers(torch.zeros(2, 1, 4)).sigmoid().detach()
+    tensor([[0.5000, 0.2500]])
+    >>> towers.bounds
+    [[], [0]]
     """
 
     def __init__(

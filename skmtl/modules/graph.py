@@ -25,9 +25,9 @@ class ChainedTowers(Towers):
     units : sequence of int
         Widths of a tower's hidden layers, at least one. The last hidden layer is the
         tower embedding.
-    dropout : float
+    dropout : float, default=0.0
         Share of a layer's outputs that is dropped in training.
-    chain_probability : bool
+    chain_probability : bool, default=False
         Whether a task's probability is multiplied by those of its parents, so that
         it never exceeds any of them. With several parents, the smallest counts.
     n_outputs : sequence of int or None, default=None
@@ -44,9 +44,20 @@ class ChainedTowers(Towers):
 
     References
     ----------
-    Q. Wang et al., "DBMTL: Deep Bayesian Multi-Target Learning for Recommender
-    Systems", 2019, section 3, for towers on a graph of tasks; X. Ma et al., "Entire
-    Space Multi-Task Model", SIGIR 2018, equation 1, for the product.
+    Q. Wang et al., "Deep Bayesian Multi-Target Learning for Recommender Systems", 2019,
+    section 3, for towers on a graph of tasks; X. Ma et al., "Entire Space Multi-Task
+    Model", SIGIR 2018, equation 1, for the product.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skmtl.modules import ChainedTowers
+    >>> towers = ChainedTowers(
+    ...     parents=[[], [0]], width=8, units=(4,), chain_probability=True
+    ... )
+    >>> probabilities = towers(torch.rand(2, 5, 8)).sigmoid()
+    >>> bool((probabilities[:, 1] <= probabilities[:, 0]).all())
+    True
     """
 
     def __init__(

@@ -62,10 +62,32 @@ class Dense(nn.Module):
     relu : bool, default=False
         Whether a ReLU follows.
 
+    Attributes
+    ----------
+    weight : torch.nn.Parameter of shape (width, n_units)
+        The weight.
+    bias : torch.nn.Parameter of shape (n_units,) or None
+        The bias.
+
+    Raises
+    ------
+    MemoryError
+        If the layer and what its training needs do not fit into the free memory.
+
     Notes
     -----
-    Shape: ``(batch, width)`` to ``(batch, n_units)``. It starts as ``torch.nn.Linear``
+    Shape: ``(..., width)`` to ``(..., n_units)``. It starts as ``torch.nn.Linear``
     does, but its weight is ``(width, n_units)``, in the memory layout of its gradient.
+
+    In float32 on the CPU it has no second derivatives.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skmtl.modules import Dense
+    >>> layer = Dense(8, 4, relu=True)
+    >>> layer(torch.ones(5, 8)).shape
+    torch.Size([5, 4])
     """
 
     def __init__(
@@ -100,10 +122,31 @@ class TaskLinear(nn.Module):
     relu : bool, default=False
         Whether a ReLU follows.
 
+    Attributes
+    ----------
+    weight : torch.nn.Parameter of shape (n, width, n_units)
+        The weights.
+    bias : torch.nn.Parameter of shape (n, 1, n_units)
+        The biases.
+
+    Raises
+    ------
+    MemoryError
+        If the layer and what its training needs do not fit into the free memory.
+
     Notes
     -----
-    Shape: ``(n, batch, width)`` to ``(n, batch, n_units)``. Every map starts as
-    ``torch.nn.Linear`` does, and differently from the others.
+    Shape: ``(n, batch, width)``, or ``(1, batch, width)`` for one input of all maps, to
+    ``(n, batch, n_units)``. Every map starts as ``torch.nn.Linear`` does, and
+    differently from the others. In float32 on the CPU it has no second derivatives.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skmtl.modules import TaskLinear
+    >>> layer = TaskLinear(2, 8, 4)
+    >>> layer(torch.ones(2, 5, 8)).shape
+    torch.Size([2, 5, 4])
     """
 
     def __init__(self, n: int, width: int, n_units: int, *, relu: bool = False) -> None:
@@ -169,6 +212,16 @@ def dense_stack(width: int, units: Sequence[int], dropout: float) -> nn.Sequenti
     -------
     torch.nn.Sequential
         Maps ``(batch, width)`` to ``(batch, units[-1])``.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skmtl.modules import dense_stack
+    >>> layers = dense_stack(8, [16, 4], dropout=0.1)
+    >>> [type(layer).__name__ for layer in layers]
+    ['Dense', 'Dropout', 'Dense', 'Dropout']
+    >>> layers(torch.ones(5, 8)).shape
+    torch.Size([5, 4])
     """
     return nn.Sequential(*_layers(partial(Dense, relu=True), width, units, dropout))
 

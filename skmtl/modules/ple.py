@@ -110,13 +110,31 @@ class ProgressiveExtraction(Mixture):
 
     Notes
     -----
-    Shape: ``(batch, width)`` to ``(n_tasks, batch, expert_units[-1])``.
+    Shape: ``(batch, width)`` to ``(n_tasks, batch, expert_units[-1])``. A ReLU follows
+    each layer of an expert. Unlike those of the paper, gates have a bias.
 
     References
     ----------
     H. Tang et al., "Progressive Layered Extraction (PLE): A Novel Multi-Task Learning
     (MTL) Model for Personalized Recommendations", RecSys 2020, section 4.1 for one
-    level (CGC, equations 1 to 3), section 4.2 for several (equations 4 to 6).
+    level (CGC, equations 1 to 3), section 4.2 for several (equation 5).
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skmtl.modules import ProgressiveExtraction
+    >>> sharing = ProgressiveExtraction(
+    ...     n_tasks=2, n_task_experts=2, n_shared_experts=1, n_levels=2, width=8,
+    ...     expert_units=(4,), dropout=0.0,
+    ... )
+    >>> sharing(torch.ones(5, 8)).shape
+    torch.Size([2, 5, 4])
+
+    The first task does not read the two experts of the second:
+
+    >>> weights, experts = sharing.mixture(torch.ones(5, 8))
+    >>> weights[0, 0].gt(0)
+    tensor([ True,  True, False, False,  True])
     """
 
     def __init__(

@@ -234,6 +234,24 @@ class Pooling(Part):
 
     A subclass defines `forward` and `padded`, which give the same numbers for lists in
     two forms.
+
+    Examples
+    --------
+    The sum of the entries:
+
+    >>> import torch
+    >>> from skmtl.modules import Pooling, Ragged
+    >>> class Sum(Pooling):
+    ...     def forward(self, x, bag, query):
+    ...         return x.new_zeros(len(bag), x.shape[1]).index_add(0, bag.row, x)
+    ...
+    ...     def padded(self, x, mask, query):
+    ...         return (x * mask[:, :, None]).sum(dim=1)
+    >>> lists = Ragged(torch.arange(3), torch.tensor([0, 2, 2, 3]))
+    >>> Sum()(torch.ones(3, 2), lists, None)
+    tensor([[2., 2.],
+            [0., 0.],
+            [1., 1.]])
     """
 
     def forward(self, x: Tensor, bag: Ragged, query: Tensor | None) -> Tensor:

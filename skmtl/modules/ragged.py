@@ -19,6 +19,20 @@ class Ragged:
         Entries of all rows, one row after the other.
     offsets : Tensor of shape (n_rows + 1,), dtype int64
         Row ``i`` is ``values[offsets[i]:offsets[i + 1]]``.
+
+    Examples
+    --------
+    Lists of two, no and one entries:
+
+    >>> import torch
+    >>> from skmtl.modules import Ragged
+    >>> lists = Ragged(torch.tensor([7, 8, 9]), torch.tensor([0, 2, 2, 3]))
+    >>> lists.lengths
+    tensor([2, 0, 1])
+    >>> lists.row
+    tensor([0, 0, 2])
+    >>> lists[torch.tensor([2, 0])].values
+    tensor([9, 7, 8])
     """
 
     def __init__(self, values: Tensor, offsets: Tensor) -> None:
@@ -77,6 +91,20 @@ class Bags:
     ----------
     columns : iterable of Ragged
         The columns, each with a list for every row.
+
+    Attributes
+    ----------
+    columns : tuple of Ragged
+        The columns.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skmtl.modules import Bags, Ragged
+    >>> history = Ragged(torch.tensor([7, 8, 9]), torch.tensor([0, 2, 2, 3]))
+    >>> tags = Ragged(torch.tensor([1, 2, 3]), torch.tensor([0, 1, 2, 3]))
+    >>> [column.values.tolist() for column in Bags([history, tags])[1:]]
+    [[9], [2, 3]]
     """
 
     def __init__(self, columns: Iterable[Ragged]) -> None:

@@ -30,7 +30,7 @@ from skmtl.modules.protocols import Sharing
 
 
 class SharedBottom(Sharing):
-    """The same dense layers for all tasks (Caruana 1997).
+    """The same dense layers for all tasks.
 
     Parameters
     ----------
@@ -51,7 +51,19 @@ class SharedBottom(Sharing):
     Notes
     -----
     Shape: ``(batch, width)`` to ``(n_tasks, batch, units[-1])``, the same tensor for
-    every task (a view, not copies).
+    every task (a view, not copies). A ReLU follows each layer.
+
+    References
+    ----------
+    R. Caruana, "Multitask Learning", Machine Learning 28, 1997.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skmtl.modules import SharedBottom
+    >>> bottom = SharedBottom(n_tasks=2, width=8, units=(16, 4))
+    >>> bottom(torch.ones(5, 8)).shape
+    torch.Size([2, 5, 4])
     """
 
     def __init__(
@@ -108,7 +120,19 @@ class ModuleBottom(Sharing):
 
     Notes
     -----
-    Shape: as `SharedBottom`.
+    Shape: ``(batch, width)`` to ``(n_tasks, batch, units)``, the same tensor for every
+    task (a view, not copies).
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skmtl.modules import ModuleBottom
+    >>> body = torch.nn.Sequential(torch.nn.Linear(8, 4), torch.nn.GELU())
+    >>> bottom = ModuleBottom(module=body, n_tasks=2, width=8)
+    >>> bottom.width
+    4
+    >>> bottom(torch.ones(5, 8)).shape
+    torch.Size([2, 5, 4])
     """
 
     def __init__(self, *, module: nn.Module, n_tasks: int, width: int) -> None:
@@ -161,7 +185,17 @@ class TaskBottoms(Sharing):
     Notes
     -----
     Shape: ``(batch, width)``, one input for all tasks, or ``(n_tasks, batch, width)``,
-    one for each, to ``(n_tasks, batch, units[-1])``.
+    one for each, to ``(n_tasks, batch, units[-1])``. A ReLU follows each layer.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skmtl.modules import TaskBottoms
+    >>> bottoms = TaskBottoms(n_tasks=2, width=8, units=(16, 4))
+    >>> bottoms(torch.ones(5, 8)).shape
+    torch.Size([2, 5, 4])
+    >>> bottoms(torch.ones(2, 5, 8)).shape
+    torch.Size([2, 5, 4])
     """
 
     def __init__(
@@ -187,14 +221,39 @@ class TaskBottoms(Sharing):
 class Mixture(Sharing):
     """Sharing whose representations are weighted sums of experts' outputs.
 
-    A subclass defines `mixture`.
+    A subclass defines `mixture` and sets `width`.
 
     Attributes
     ----------
+    width : int
+        Width of the representation, that of an expert's output.
     fuses : bool, default=False
         Whether the weighted sums may be computed in one step that does not call
         `mixture`. False for a subclass that overrides `mixture` or `experts`, unless
         it sets the attribute too.
+
+    Notes
+    -----
+    Shape: the input of `mixture` to ``(n_tasks, batch, width)``.
+
+    Examples
+    --------
+    Each task reads the mean of the two halves of the input:
+
+    >>> import torch
+    >>> from skmtl.modules import Mixture
+    >>> class Halves(Mixture):
+    ...     def __init__(self, *, n_tasks, width):
+    ...         super().__init__()
+    ...         self.n_tasks, self.width = n_tasks, width // 2
+    ...
+    ...     def mixture(self, x):
+    ...         weights = x.new_full((len(x), self.n_tasks, 2), 0.5)
+    ...         return weights, x.unflatten(1, (2, self.width))
+    >>> Halves(n_tasks=2, width=4)(torch.tensor([[1.0, 2.0, 3.0, 6.0]]))
+    tensor([[[2., 4.]],
+    <BLANKLINE>
+            [[2., 4.]]])
     """
 
     describes: ClassVar[Mapping[str, tuple[str, ...]]] = {
@@ -229,7 +288,12 @@ class Mixture(Sharing):
 
 
 class ExpertMixture(Mixture):
-    """Experts, and a softmax gate per task that mixes them.
+    r"""Experts, and a softmax gate per task that mixes them.
+
+    .. math::
+
+        f^k(x) = \sum_i g^k(x)_i f_i(x), \quad
+        g^k(x) = \operatorname{softmax}(W_k x + c_k)
 
     Parameters
     ----------
@@ -258,12 +322,25 @@ class ExpertMixture(Mixture):
 
     Notes
     -----
-    Shape: ``(batch, width)`` to ``(n_tasks, batch, expert_units[-1])``.
+    Shape: ``(batch, width)`` to ``(n_tasks, batch, expert_units[-1])``. A ReLU follows
+    each layer of an expert. The gates of the paper have no bias :math:`c_k`.
 
     References
     ----------
     J. Ma et al., "Modeling Task Relationships in Multi-task Learning with Multi-gate
-    Mixture-of-Experts", KDD 2018, section 4.2, equations 5 to 7.
+    Mixture-of-Experts", KDD 2018, section 4.2, equations 7 and 8.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skmtl.modules import ExpertMixture
+    >>> sharing = ExpertMixture(n_tasks=2, n_experts=3, width=8, expert_units=(4,))
+    >>> x = torch.ones(5, 8)
+    >>> sharing(x).shape
+    torch.Size([2, 5, 4])
+    >>> weights, experts = sharing.mixture(x)
+    >>> weights.shape, experts.shape
+    (torch.Size([5, 2, 3]), torch.Size([5, 3, 4]))
     """
 
     fuses = True

@@ -37,6 +37,18 @@ class SoftlySharedBottoms(TaskBottoms):
     in a Neural Network Parser", ACL 2015, for the squared distance; Y. Yang and T.
     Hospedales, "Trace Norm Regularised Deep Multi-Task Learning", ICLR workshop 2017,
     for the trace norm of layers (their last axis flattening).
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skmtl.modules import SoftlySharedBottoms
+    >>> bottoms = SoftlySharedBottoms(
+    ...     distance="l2", strength=0.01, n_tasks=2, width=8, units=(4,)
+    ... )
+    >>> bottoms(torch.ones(5, 8)).shape
+    torch.Size([2, 5, 4])
+    >>> bottoms.penalty(torch.zeros(5, 2), None).shape
+    torch.Size([])
     """
 
     def __init__(self, *, distance: str, strength: float, **sizes: Any) -> None:

@@ -49,6 +49,26 @@ class EmbeddingExperts(Sharing):
     L. Su et al., "STEM: Unleashing the Power of Embeddings for Multi-task
     Recommendation", AAAI 2024, section on the all forward task-specific backward
     gating network.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skmtl.modules import EmbeddingExperts
+    >>> _ = torch.manual_seed(0)
+    >>> sharing = EmbeddingExperts(
+    ...     n_tasks=2, n_task_experts=2, n_shared_experts=1, width=8,
+    ...     expert_units=(4,), dropout=0.0,
+    ... )
+    >>> x = torch.rand(3, 5, 8, requires_grad=True)
+    >>> representation = sharing(x)
+    >>> representation.shape
+    torch.Size([2, 5, 4])
+
+    The first task has no gradient at the embedding of the second:
+
+    >>> representation[0].sum().backward()
+    >>> x.grad.abs().sum(dim=(1, 2)) > 0
+    tensor([ True, False,  True])
     """
 
     own: Tensor

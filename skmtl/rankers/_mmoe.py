@@ -96,7 +96,7 @@ class MMoE(ExpertRanker):
     References
     ----------
     J. Ma et al., "Modeling Task Relationships in Multi-task Learning with Multi-gate
-    Mixture-of-Experts", KDD 2018, section 4.2, equations 5 to 7.
+    Mixture-of-Experts", KDD 2018, section 4.2, equations 6 to 8.
 
     Examples
     --------
@@ -153,7 +153,7 @@ class ChainedMMoE(ExpertRanker):
     References
     ----------
     J. Ma et al., "Modeling Task Relationships in Multi-task Learning with Multi-gate
-    Mixture-of-Experts", KDD 2018, section 4.2; Q. Wang et al., "DBMTL: Deep Bayesian
+    Mixture-of-Experts", KDD 2018, section 4.2; Q. Wang et al., "Deep Bayesian
     Multi-Target Learning for Recommender Systems", 2019, for towers on a graph of
     tasks; X. Ma et al., "Entire Space Multi-Task Model", SIGIR 2018, equation 1, for
     the product of probabilities.
