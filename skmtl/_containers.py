@@ -23,7 +23,7 @@ import numpy.typing as npt
 import pandas as pd
 from pandas.api import types
 from scipy import sparse
-from sklearn.utils import check_array
+from sklearn.utils import check_array, indexable
 
 if TYPE_CHECKING:
     import polars as pl
@@ -149,6 +149,8 @@ def table_of_tasks(values: object, n_rows: int, input_name: str = "y") -> Any:
 
 def n_rows_of(table: object) -> int:
     """Count the rows of a table or array of any kind; -1 if unknown."""
+    if isinstance(table, Mapping):
+        return n_rows_of(next(iter(table.values()), ()))
     # A scalar array has a shape without entries.
     shape: tuple[int, ...] = getattr(table, "shape", ())
     if len(shape):
@@ -176,6 +178,37 @@ def check_same_length(**n_rows: int) -> None:
             f"Found input variables with inconsistent numbers of samples: {found}. "
             "Pass the same rows in all of them."
         )
+
+
+def with_rows(table: Any) -> Any:
+    """Return a table from which rows can be taken: a mapping of columns as pandas."""
+    return to_native(table) if isinstance(table, Mapping) else table
+
+
+def same_rows(X: Any, y: Any) -> tuple[Any, Any]:
+    """Return a table and labels from which the same rows can be taken.
+
+    Parameters
+    ----------
+    X : object
+        A table that `to_native` reads.
+    y : object
+        Labels that `table_of_tasks` reads.
+
+    Returns
+    -------
+    X, y : object
+        Tables that scikit-learn's splitters and ``_safe_indexing`` accept.
+
+    Raises
+    ------
+    ValueError
+        If they differ in their numbers of rows.
+    """
+    X = with_rows(X)
+    y = table_of_tasks(y, n_rows_of(X))
+    check_same_length(X=n_rows_of(X), y=n_rows_of(y))
+    return tuple(indexable(X, y))
 
 
 def _refuse_unread(values: object, input_name: str) -> None:

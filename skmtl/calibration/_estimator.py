@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
-from sklearn.utils import Tags, get_tags, indexable
+from sklearn.utils import Tags, get_tags
 from sklearn.utils.metadata_routing import (
     MetadataRouter,
     process_routing,
@@ -13,12 +13,7 @@ from sklearn.utils.metadata_routing import (
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from skmtl._containers import (
-    check_in_memory,
-    check_same_length,
-    n_rows_of,
-    table_of_tasks,
-)
+from skmtl._containers import check_in_memory, same_rows
 from skmtl._saving import MetaSaveMixin
 from skmtl._sklearn import (
     CallbackSupportMixin,
@@ -54,6 +49,7 @@ from skmtl.output_weights._base import (
 from skmtl.output_weights._held_out import (
     FoldFits,
     HeldOut,
+    check_used,
     find_splitter,
     fit_in,
     labels_to_split,
@@ -228,9 +224,7 @@ class CalibratedTasksCV(
         check_in_memory(X, "X", "CalibratedTasksCV takes tables in memory")
         # `cv` may hold arrays, whose comparison with a string has no truth value.
         refits = not (isinstance(self.cv, str) and self.cv == "prefit")
-        y = table_of_tasks(y, n_rows_of(X))
-        check_same_length(X=n_rows_of(X), y=n_rows_of(y))
-        X, y = indexable(X, y)
+        X, y = same_rows(X, y)
         kinds = kinds_to_read(self.estimator, task_names(y), refits=refits)
         mixed, classes, numbers = kinds is not None, None, None
         if kinds is None:
@@ -260,6 +254,7 @@ class CalibratedTasksCV(
         context = self._init_callback_context(max_subtasks=None)
         context.call_on_fit_task_begin(estimator=self, X=X, y=y)
         if splitter is None:
+            check_used(fit_params, ["sample_weight"])
             held_out = predict_prefit(self.estimator, X, columns, len(labels))
         else:
             to_split = labels_to_split(splitter, y, numbers)

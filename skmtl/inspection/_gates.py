@@ -10,7 +10,7 @@ import pandas as pd
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 
-from skmtl._containers import n_rows_of
+from skmtl._containers import n_rows_of, with_rows
 from skmtl._sklearn import rows_of
 from skmtl._typing import RandomStateLike, TableLike
 
@@ -188,6 +188,7 @@ def expert_similarity(
     (3, 3)
     """
     _check_gated(ranker)
+    X = with_rows(X)
     if (n_rows := n_rows_of(X)) > max_rows:
         rng = check_random_state(random_state)
         X = rows_of(X, np.sort(rng.choice(n_rows, max_rows, replace=False)))

@@ -16,7 +16,7 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.model_selection import KFold, check_cv
 from sklearn.utils.parallel import Parallel, delayed
 
-from skmtl._containers import check_same_length, n_rows_of
+from skmtl._containers import check_same_length, n_rows_of, same_rows
 from skmtl._sklearn import rows_of
 from skmtl._typing import LabelsLike, TableLike
 from skmtl.metrics import group_roc_auc, roc_auc
@@ -145,6 +145,7 @@ def transfer_report(
     [['roc_auc', 'click', 'SingleTask'], ['roc_auc', 'click', 'MMoE']]
     """
     named = _named(estimators)
+    X, y = same_rows(X, y)
     seeds = list(random_states)
     _check_parameters(named, reference, seeds, level)
     tasks = task_names(y)
@@ -156,7 +157,7 @@ def transfer_report(
         numbers = Numbers.of(check_targets(y, kinds=kinds))
         kinds = numbers.kinds  # which know the labels
     n_groups = -1 if groups is None else n_rows_of(groups)
-    check_same_length(X=n_rows_of(X), y=n_rows_of(y), groups=n_groups)
+    check_same_length(X=n_rows_of(X), groups=n_groups)
     splits = _splits(cv, X, y, groups, seeds[0], numbers)
     places = [(n, f, s) for f in range(len(splits)) for s in seeds for n in named]
     results = Parallel(n_jobs=n_jobs)(
@@ -187,6 +188,11 @@ def _named(
 ) -> dict[str, BaseEstimator]:
     if isinstance(estimators, Mapping):
         return {str(name): estimator for name, estimator in estimators.items()}
+    if isinstance(estimators, BaseEstimator):
+        raise TypeError(
+            f"estimators must be several estimators, found one {estimators!r:.100}. "
+            "Pass a list of them, or a mapping of names to estimators."
+        )
     names = [type(estimator).__name__ for estimator in estimators]
     if len(set(names)) < len(names):
         raise ValueError(

@@ -1,7 +1,7 @@
 """Held-out rows: how they are split off, and their probabilities."""
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from numbers import Integral, Real
@@ -85,6 +85,29 @@ def without_routing(
     if has_fit_parameter(estimator, "groups"):
         given["groups"] = groups
     return given, {"groups": groups}
+
+
+def check_used(params: Mapping[str, object], used: Collection[str]) -> None:
+    """Raise if parameters of an inner fit are given that ``cv="prefit"`` does not do.
+
+    Parameters
+    ----------
+    params : mapping
+        What would go to the fit.
+    used : collection of str
+        Those that have another use.
+
+    Raises
+    ------
+    TypeError
+        With the names of the others.
+    """
+    unused = [name for name in params if name not in used]
+    if unused:
+        raise TypeError(
+            f"fit got {unused}, which would go to the fit of the inner estimator, but "
+            "with cv='prefit' nothing is fitted again. Remove them."
+        )
 
 
 @dataclass

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, clone
 from sklearn.exceptions import NotFittedError
-from sklearn.utils import check_random_state, indexable
+from sklearn.utils import check_random_state
 from sklearn.utils.metadata_routing import (
     MetadataRouter,
     MethodMapping,
@@ -19,12 +19,7 @@ from sklearn.utils.metadata_routing import (
 )
 from sklearn.utils.validation import check_is_fitted
 
-from skmtl._containers import (
-    check_same_length,
-    is_source,
-    n_rows_of,
-    table_of_tasks,
-)
+from skmtl._containers import is_source, same_rows
 from skmtl._sklearn import (
     CallbackContext,
     CallbackSupportMixin,
@@ -60,6 +55,7 @@ from skmtl.output_weights._held_out import (
     FoldFits,
     HeldOut,
     Progress,
+    check_used,
     find_splitter,
     fit_in,
     labels_to_split,
@@ -393,9 +389,7 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
         if is_source(X):
             y, params = self._of_source(X, y, params)
         else:
-            y = table_of_tasks(y, n_rows_of(X))
-            check_same_length(X=n_rows_of(X), y=n_rows_of(y))
-            X, y = indexable(X, y)
+            X, y = same_rows(X, y)
         kinds = kinds_to_read(self.estimator, task_names(y), refits=refits)
         mixed, numbers = kinds is not None, None
         if kinds is None:
@@ -535,6 +529,7 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
     ) -> list[HeldOut]:
         X, y, columns = held.X, held.y, held.columns
         if splitter is None:
+            check_used(routed.fit, ["groups"])
             return predict_prefit(self.estimator, X, columns, len(held.labels))
         labels = labels_to_split(splitter, y, held.numbers)
         splits = list(splitter.split(X, labels, **routed.split))

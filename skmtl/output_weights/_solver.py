@@ -217,6 +217,7 @@ class SearchSettings(Protocol):
 
     weights: GridLike
     search: str
+    cv: object
     constraints: Mapping[str, object] | None
     n_jobs: int | None
     random_state: RandomStateLike
@@ -368,19 +369,27 @@ class WeightSearch:
                 raise self._undefined(metric)
 
     def _undefined(self, metric: str | None) -> ValueError:
+        prefit = isinstance(self.owner.cv, str)
+        where = "on these rows" if prefit else "in any fold"
         threshold = None if metric is None else self._threshold(self.metrics[metric])
         if threshold is not None:
+            remedy = "" if prefit else ", or use fewer folds if it is"
             return ValueError(
-                f"The metric {metric!r} is not defined in any fold: all labels of the "
+                f"The metric {metric!r} is not defined {where}: all labels of the "
                 "tasks that it judges are above its threshold of "
-                f"{threshold}, or none is. Choose a threshold between the labels, or "
-                "use fewer folds if it is."
+                f"{threshold}, or none is. Choose a threshold between the labels"
+                f"{remedy}."
             )
-        return ValueError(
-            f"The metric {metric!r} is not defined in any fold: the tasks that it "
-            f"judges, of {list(self.names)}, have labels of only one class there. Use "
-            "fewer folds, or a splitter that spreads the positives such as "
+        remedy = (
+            "Pass rows with both."
+            if prefit
+            else "Use fewer folds, or a splitter that spreads the positives such as "
             "MultiTaskStratifiedKFold."
+        )
+        return ValueError(
+            f"The metric {metric!r} is not defined {where}: the tasks that it "
+            f"judges, of {list(self.names)}, have labels of only one class there. "
+            f"{remedy}"
         )
 
     @staticmethod

@@ -573,13 +573,27 @@ def make_part(
     -------
     torch.nn.Module
         The part.
+
+    Raises
+    ------
+    TypeError
+        If it needs arguments that it does not get.
     """
     if isinstance(given, nn.Module):
         return copy.deepcopy(given)
     # What a partial already sets takes precedence over what is offered.
     wanted = _accepted(given).difference(bound_arguments(given))
     taken = {name: value for name, value in offered.items() if name in wanted}
-    made: nn.Module = given(**taken | dict(own))
+    arguments = taken | dict(own)
+    try:
+        inspect.signature(given).bind(**arguments)
+    except TypeError as error:
+        raise TypeError(
+            f"{part_name(given)} cannot be called by a ranker: {error}. A ranker "
+            f"offers {list(offered)}, and passes those that the signature names. Give "
+            "the others a default, or set them as hyperparameters of this part."
+        ) from error
+    made: nn.Module = given(**arguments)
     return made
 
 

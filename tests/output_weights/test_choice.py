@@ -174,7 +174,7 @@ def test_task_without_a_positive():
     y[:, 2] = 0
     with (
         pytest.warns(UserWarning, match="only one class"),
-        pytest.raises(ValueError, match="not defined in any fold"),
+        pytest.raises(ValueError, match="not defined on these rows"),
     ):
         searched(y=y)
 

@@ -311,7 +311,7 @@ def test_metric_that_no_fold_defines(search, params):
     if params.get("scoring"):
         y[:, 2] = 1
     params = {"scoring": "auc:2" if params else "auc:0", **params}
-    with pytest.raises(ValueError, match=r"The metric .* is not defined in any fold"):
+    with pytest.raises(ValueError, match=r"The metric .* is not defined on these rows"):
         OutputWeightSearchCV(
             Given(3), cv="prefit", search=search, weights=3, **params
         ).fit(PROBA, y)
@@ -323,7 +323,7 @@ def test_own_function_that_is_never_defined(search):
     def undefined(y, score):
         return np.nan
 
-    with pytest.raises(ValueError, match="not defined in any fold"):
+    with pytest.raises(ValueError, match="not defined on these rows"):
         OutputWeightSearchCV(
             Given(3), cv="prefit", search=search, weights=3, scoring=undefined
         ).fit(PROBA, Y)
