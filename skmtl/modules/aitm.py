@@ -139,9 +139,20 @@ class TransferTowers(Towers):
         return logits
 
     def penalty(self, logits: Tensor, weight: Tensor | None) -> Tensor:
-        """The calibrator, a tensor of shape ().
+        """Compute the calibrator.
 
-        A row counts in a pair of tasks with the mean of its weights for both.
+        Parameters
+        ----------
+        logits : Tensor of shape (batch, n_outputs)
+            Outputs of `forward`.
+        weight : Tensor of shape (batch, n_tasks) or None
+            Weights of the labels. A row counts in a pair of tasks with the mean of its
+            weights for both; None counts every row as 1.
+
+        Returns
+        -------
+        Tensor of shape ()
+            The calibrator, times `calibrator_weight`.
         """
         edges = [(t, p) for t, before in enumerate(self.parents) for p in before]
         if not edges or not self.calibrator_weight:

@@ -15,6 +15,16 @@ from skmtl.modules.ragged import Ragged
 # is 0.2. The cosine with a row at 0, that of unknown ids, is 0, and its slope is small.
 _SOFT_LENGTH = 0.1
 
+# Whether a pooling reads a query; None if it may.
+_QUERY = {
+    "mean": False,
+    "sum": False,
+    "max": False,
+    "attention": True,
+    "din": True,
+    "transformer": None,
+}
+
 
 @dataclass(frozen=True)
 class BagColumn:
@@ -32,6 +42,11 @@ class BagColumn:
         one, and the others must not have it.
     length : int, default=64
         Number of entries that a transformer reads, the last ones.
+
+    Raises
+    ------
+    ValueError
+        If there is no such pooling, or a `query` is missing or not read.
 
     Examples
     --------
@@ -54,6 +69,18 @@ class BagColumn:
     pooling: str = "mean"
     query: int | None = None
     length: int = 64
+
+    def __post_init__(self) -> None:
+        if self.pooling not in _QUERY:
+            raise ValueError(
+                f"pooling must be one of {list(_QUERY)}, found {self.pooling!r}."
+            )
+        needed = _QUERY[self.pooling]
+        if needed is not None and needed != (self.query is not None):
+            verb = "needs" if needed else "does not read"
+            raise ValueError(
+                f"pooling={self.pooling!r} {verb} a query, found query={self.query!r}."
+            )
 
 
 def pool(

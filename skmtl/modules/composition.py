@@ -140,12 +140,29 @@ class MultiTaskModule(nn.Module):
     def forward(
         self, ids: Tensor, bins: Tensor, numeric: Tensor, bags: Iterable[Ragged] = ()
     ) -> Tensor:
-        """Logits of the tasks' probabilities, ``(batch, n_tasks)``."""
+        """Compute the outputs of the tasks, of which predictions are made.
+
+        Parameters
+        ----------
+        ids : Tensor of shape (batch, n_ids), dtype int
+            Rows of the fused space of ids.
+        bins : Tensor of shape (batch, n_bins), dtype int
+            Bins of the numbers.
+        numeric : Tensor of shape (batch, n_numeric)
+            Scaled numbers.
+        bags : iterable of Ragged
+            Columns of ``batch`` lists of ids.
+
+        Returns
+        -------
+        Tensor of shape (batch, n_tasks)
+            The logits; several in a row for a task of several outputs.
+        """
         logits: Tensor = self.towers(self.representation(ids, bins, numeric, bags))
         return logits
 
     def biased(self, logits: Tensor, inputs: Inputs) -> Tensor:
-        """Logits of what was observed, for the losses.
+        """Compute the logits of what was observed, for the losses.
 
         Parameters
         ----------
@@ -175,11 +192,32 @@ class MultiTaskModule(nn.Module):
         return [self.embedding] if bias is None else [self.embedding, bias.embedding]
 
     def start_at(self, rates: Tensor) -> None:
-        """Make the sigmoids of the first outputs `rates`, of shape (n_outputs,)."""
+        """Make the sigmoids of the outputs at the start about `rates`.
+
+        Parameters
+        ----------
+        rates : Tensor of shape (n_outputs,)
+            As in `Towers.start_at`.
+        """
         self.towers.start_at(rates)
 
     def grow(self, sizes: Sequence[int], start: Tensor, new: Tensor) -> list[Grown]:
-        """Give vocabularies more rows, as `Embedding.grow` says."""
+        """Give vocabularies more rows.
+
+        Parameters
+        ----------
+        sizes : sequence of int
+            Rows of each vocabulary from now on.
+        start : Tensor of shape (sum(sizes),), dtype int64
+            As in `Embedding.grow`.
+        new : Tensor of shape (sum(sizes),), dtype bool
+            Which rows did not exist before.
+
+        Returns
+        -------
+        list of Grown
+            One for each table.
+        """
         parts = self._embeddings()
         return [one for part in parts for one in part.grow(sizes, start, new)]
 
@@ -188,11 +226,16 @@ class MultiTaskModule(nn.Module):
 
         Not with a penalty, which needs the whole batch; nor with dense gradients of
         tables, of which one for each block would cost more than the blocks save.
+
+        Returns
+        -------
+        bool
+            Whether it may.
         """
         return self.embedding.sparse and not self._penalties()
 
     def penalty(self, logits: Tensor, weight: Tensor | None) -> Tensor | None:
-        """What training adds to the loss of a batch, or None.
+        """Compute what training adds to the loss of a batch.
 
         Parameters
         ----------
@@ -200,6 +243,11 @@ class MultiTaskModule(nn.Module):
             What `forward` gave.
         weight : Tensor of shape (batch, n_tasks) or None
             Weights of the labels, 0 where not observed.
+
+        Returns
+        -------
+        Tensor of shape () or None
+            The sum of the penalties of sharing and towers; None without any.
         """
         terms = [penalty(logits, weight) for penalty in self._penalties()]
         return torch.stack(terms).sum() if terms else None
@@ -211,7 +259,24 @@ class MultiTaskModule(nn.Module):
     def representation(
         self, ids: Tensor, bins: Tensor, numeric: Tensor, bags: Iterable[Ragged] = ()
     ) -> Tensor:
-        """What each task's tower reads, ``(n_tasks, batch, width)``."""
+        """Compute what each task's tower reads.
+
+        Parameters
+        ----------
+        ids : Tensor of shape (batch, n_ids), dtype int
+            Rows of the fused space of ids.
+        bins : Tensor of shape (batch, n_bins), dtype int
+            Bins of the numbers.
+        numeric : Tensor of shape (batch, n_numeric)
+            Scaled numbers.
+        bags : iterable of Ragged
+            Columns of ``batch`` lists of ids.
+
+        Returns
+        -------
+        Tensor of shape (n_tasks, batch, width)
+            As returned by `Sharing.forward`.
+        """
         shared: Tensor = self._share(
             "forward", self.embedding(ids, bins, numeric, bags)
         )
@@ -220,7 +285,18 @@ class MultiTaskModule(nn.Module):
     def split(
         self, ids: Tensor, bins: Tensor, numeric: Tensor, bags: Iterable[Ragged] = ()
     ) -> tuple[Tensor, Tensor]:
-        """Representation, and how it is mixed from what the tasks share.
+        """Compute the representation, and how it is mixed from what tasks share.
+
+        Parameters
+        ----------
+        ids : Tensor of shape (batch, n_ids), dtype int
+            Rows of the fused space of ids.
+        bins : Tensor of shape (batch, n_bins), dtype int
+            Bins of the numbers.
+        numeric : Tensor of shape (batch, n_numeric)
+            Scaled numbers.
+        bags : iterable of Ragged
+            Columns of ``batch`` lists of ids.
 
         Returns
         -------
@@ -266,24 +342,50 @@ class MultiTaskModule(nn.Module):
         return found.float()
 
     def id_tables(self) -> list[tuple[nn.Parameter, float]]:
-        """Embedding tables; a batch touches few of their rows.
+        """Return the embedding tables, of which a batch touches few rows.
 
-        Each with the factor of its learning rate.
+        Returns
+        -------
+        list of tuple
+            Each table, and the factor of its learning rate.
         """
         return [one for part in self._embeddings() for one in part.id_tables()]
 
     def own_rates(self) -> list[tuple[nn.Parameter, float]]:
-        """Dense parameters with a separate learning rate, and their factors."""
+        """Return other parameters with a learning rate of their own.
+
+        Returns
+        -------
+        list of tuple
+            Each parameter, and the factor of its learning rate.
+        """
         return [one for part in self._embeddings() for one in part.own_rates()]
 
     def shared_parameters(self) -> list[Tensor]:
-        """Parameters that more than one task trains."""
+        """Return the parameters that more than one task trains.
+
+        Returns
+        -------
+        list of Tensor
+            Those of embedding and sharing, without those of a single task.
+        """
         own = {id(p) for p in self.sharing.task_parameters()}
         found = [*self.embedding.parameters(), *self.sharing.parameters()]
         return [p for p in found if p.numel() and id(p) not in own]
 
     def last_shared_layer(self) -> list[Tensor]:
-        """Parameters of the last layer that the tasks share."""
+        """Return the parameters of the last layer that the tasks share.
+
+        Returns
+        -------
+        list of Tensor
+            As returned by `Sharing.last_layer`.
+
+        Raises
+        ------
+        ValueError
+            If there is no such layer.
+        """
         layer = self.sharing.last_layer()
         if not layer:
             raise ValueError(
@@ -503,7 +605,14 @@ class OrderedThresholds(nn.Module):
         self.steps = nn.Parameter(torch.zeros(n_classes - 2))
 
     def start_at(self, rates: Tensor) -> None:
-        """Make the first outputs for a score of 0 those of `rates`, which fall."""
+        """Make `rates` the sigmoids of the outputs for a score of 0.
+
+        Parameters
+        ----------
+        rates : Tensor of shape (n_classes - 1,)
+            Shares of labels above each class but the last, which fall. Equal ones are
+            moved slightly apart.
+        """
         thresholds = -rates.double().logit()
         with torch.no_grad():
             self.first.copy_(thresholds[:1])
@@ -566,14 +675,14 @@ class TowersWithHeads(Towers):
     n_scores, n_outputs : sequence of int
         Numbers that the towers give for each task, and outputs of each.
 
+    See Also
+    --------
+    with_thresholds : Make them for tasks with ordered classes.
+
     Notes
     -----
     Shape: ``(n_tasks, batch, width)`` to ``(batch, sum(n_outputs))``. `independent`,
     `broadcasts`, `bounds` and the penalty are those of the towers.
-
-    See Also
-    --------
-    with_thresholds : Make them for tasks with ordered classes.
 
     Examples
     --------

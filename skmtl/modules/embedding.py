@@ -269,12 +269,36 @@ class TableEmbedding(Embedding):
         return torch.cat([pooling(x, bag, q) for pooling, x, q in sets], dim=1)
 
     def target(self, k: int, of_ids: list[Tensor]) -> Tensor | None:
-        """What the k-th column of lists is compared with, ``(batch, width)``."""
+        """Find what a column of lists is compared with.
+
+        Parameters
+        ----------
+        k : int
+            Its place among the columns of lists.
+        of_ids : list of Tensor
+            Embeddings of the columns of ids, by table.
+
+        Returns
+        -------
+        Tensor of shape (batch, width) or None
+            Embeddings of the targets, if it has any.
+        """
         at = self.bags[k].query
         return None if at is None else self.ids.column(of_ids, at)
 
     def poolings_of(self, k: int) -> list[Pooling]:
-        """The k-th column's poolings that have parameters, one for each set."""
+        """Return the poolings with parameters of a column of lists.
+
+        Parameters
+        ----------
+        k : int
+            Its place among the columns of lists.
+
+        Returns
+        -------
+        list of Pooling
+            One for each set; empty for a pooling without parameters.
+        """
         if str(k) not in self.poolings:
             return []
         return [
@@ -410,13 +434,38 @@ class Pretrained:
     learning_rate_factor: float = 1.0
 
     def repeated(self, n: int, dim: int) -> Pretrained:
-        """The vectors `n` times side by side, if that makes them `dim` wide."""
+        """Lay the vectors `n` times side by side, if that makes them `dim` wide.
+
+        Parameters
+        ----------
+        n : int
+            Number of copies.
+        dim : int
+            Width of the table.
+
+        Returns
+        -------
+        Pretrained
+            With the wider vectors, or the object itself.
+        """
         if n * self.vectors.shape[1] != dim:
             return self
         return replace(self, vectors=self.vectors.repeat(1, n))
 
     def needs_own_table(self, dim: int) -> bool:
-        """Whether they need a table of their own beside one of width `dim`."""
+        """Whether they need a table of their own.
+
+        Parameters
+        ----------
+        dim : int
+            Width of the table of the other rows.
+
+        Returns
+        -------
+        bool
+            True for vectors that are frozen, of another width, or with a learning rate
+            of their own.
+        """
         plain = self.learning_rate_factor == 1.0 and self.vectors.shape[1] == dim
         return self.frozen or not plain
 

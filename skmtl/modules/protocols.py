@@ -49,7 +49,7 @@ class ColumnSlices(dict[Hashable, tuple[slice, ...]]):
         return f"{text} Where it comes from crosses, they must set `columns`."
 
     def positions(self, names: Iterable[Hashable]) -> Tensor:
-        """Positions of some columns on the last axis.
+        """Find the positions of some columns on the last axis.
 
         Parameters
         ----------
@@ -422,7 +422,12 @@ class Sharing(Part):
         return representation.expand(mixture.shape[1], -1, -1)
 
     def mix(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Representation, and how it is mixed from tensors that the tasks share.
+        """Compute the representation, and how it is mixed from shared tensors.
+
+        Parameters
+        ----------
+        x : Tensor of shape (batch, width) or (n_sets, batch, width)
+            As in `forward`.
 
         Returns
         -------
@@ -440,11 +445,23 @@ class Sharing(Part):
         return representation, each[None]
 
     def last_layer(self) -> list[Tensor]:
-        """Parameters of the last layer that the tasks share; none by default."""
+        """Return the parameters of the last layer that the tasks share.
+
+        Returns
+        -------
+        list of Tensor
+            None by default.
+        """
         return []
 
     def task_parameters(self) -> list[Tensor]:
-        """Parameters that belong to one task each, as gates do; none by default."""
+        """Return the parameters that belong to one task each, as gates do.
+
+        Returns
+        -------
+        list of Tensor
+            None by default.
+        """
         return []
 
 
@@ -497,7 +514,7 @@ class Towers(Part):
     bounds: Sequence[Sequence[int]] = ()
 
     def forward(self, representation: Tensor) -> Tensor:
-        """Logits of the tasks.
+        """Compute the logits of the tasks.
 
         Parameters
         ----------
@@ -512,8 +529,13 @@ class Towers(Part):
         raise NotImplementedError
 
     def start_at(self, rates: Tensor) -> None:
-        """Make the sigmoids of the first outputs about `rates`, of shape (n_outputs,).
+        """Make the sigmoids of the outputs at the start about `rates`.
 
-        Those of a binary task are its rate. By default outputs stay as they
-        are, and the first steps learn the rates.
+        By default outputs stay as they are, and the first steps learn the rates.
+
+        Parameters
+        ----------
+        rates : Tensor of shape (n_outputs,)
+            For each output of each task; that of a binary task is its share of
+            positives.
         """

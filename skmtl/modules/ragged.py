@@ -68,11 +68,30 @@ class Ragged:
         return Ragged(self.values[at], offsets)
 
     def to(self, device: str | torch.device, *, non_blocking: bool = False) -> Ragged:
-        """Move to a device."""
+        """Move to a device.
+
+        Parameters
+        ----------
+        device : str or torch.device
+            Where to.
+        non_blocking : bool, default=False
+            As in ``torch.Tensor.to``.
+
+        Returns
+        -------
+        Ragged
+            With tensors on the device.
+        """
         return self._map(lambda x: x.to(device, non_blocking=non_blocking))
 
     def pin_memory(self) -> Ragged:
-        """Copy to memory that a GPU reads by itself."""
+        """Copy to memory that a GPU reads by itself.
+
+        Returns
+        -------
+        Ragged
+            With pinned tensors.
+        """
         return self._map(Tensor.pin_memory)
 
     @property
@@ -117,11 +136,30 @@ class Bags:
         return Bags([column[rows] for column in self.columns])
 
     def to(self, device: str | torch.device, *, non_blocking: bool = False) -> Bags:
-        """Move to a device."""
+        """Move to a device.
+
+        Parameters
+        ----------
+        device : str or torch.device
+            Where to.
+        non_blocking : bool, default=False
+            As in ``torch.Tensor.to``.
+
+        Returns
+        -------
+        Bags
+            With tensors on the device.
+        """
         return Bags(c.to(device, non_blocking=non_blocking) for c in self.columns)
 
     def pin_memory(self) -> Bags:
-        """Copy to memory that a GPU reads by itself."""
+        """Copy to memory that a GPU reads by itself.
+
+        Returns
+        -------
+        Bags
+            With pinned tensors.
+        """
         return Bags(column.pin_memory() for column in self.columns)
 
     @property

@@ -275,7 +275,12 @@ class Mixture(Sharing):
         return torch.bmm(weights, experts).transpose(0, 1), weights
 
     def mixture(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Gate weights and the experts' outputs of an input.
+        """Compute gate weights and the experts' outputs.
+
+        Parameters
+        ----------
+        x : Tensor of shape (batch, width)
+            The input.
 
         Returns
         -------
@@ -391,7 +396,18 @@ class ExpertMixture(Mixture):
         return list(self.gates.parameters())
 
     def experts(self, x: Tensor) -> Tensor:
-        """Outputs of the experts, ``(batch, n_experts, expert_units[-1])``."""
+        """Compute the outputs of the experts.
+
+        Parameters
+        ----------
+        x : Tensor of shape (batch, width)
+            The input, after the bottom.
+
+        Returns
+        -------
+        Tensor of shape (batch, n_experts, expert_units[-1])
+            The outputs.
+        """
         hidden: Tensor = self.first(x).unflatten(1, (self.n_experts, -1))
         if not len(self.rest):
             return hidden
@@ -399,7 +415,18 @@ class ExpertMixture(Mixture):
         return out.transpose(0, 1)
 
     def gate_weights(self, x: Tensor) -> Tensor:
-        """Weights of the experts, ``(batch, n_tasks, n_experts)``, summing to 1."""
+        """Compute the weights of the experts for each task.
+
+        Parameters
+        ----------
+        x : Tensor of shape (batch, width)
+            The input, after the bottom.
+
+        Returns
+        -------
+        Tensor of shape (batch, n_tasks, n_experts)
+            Weights that sum to 1 over the experts.
+        """
         logits: Tensor = self.gates(x).unflatten(1, (self.n_tasks, self.n_experts))
         if self.training and self.gate_dropout:
             # In float32 even under bf16, whose random numbers are multiples of 1/256.

@@ -56,7 +56,20 @@ class SoftlySharedBottoms(TaskBottoms):
         self.distance, self.strength = distance, strength
 
     def penalty(self, logits: Tensor, weight: Tensor | None) -> Tensor:
-        """The penalty, a tensor of shape ()."""
+        """Compute the penalty on the distance of the tasks' layers.
+
+        Parameters
+        ----------
+        logits : Tensor of shape (batch, n_tasks)
+            Not used, but for its type and device.
+        weight : Tensor of shape (batch, n_tasks) or None
+            Not used.
+
+        Returns
+        -------
+        Tensor of shape ()
+            The penalty, times `strength`.
+        """
         measure = _spread if self.distance == "l2" else _trace_norm
         total = logits.new_zeros(())
         if self.n_tasks > 1:

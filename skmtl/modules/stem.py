@@ -111,6 +111,19 @@ class EmbeddingExperts(Sharing):
         return mixed.transpose(0, 1)
 
     def mixture(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Gate weights and experts, as in `ExpertMixture`."""
+        """Compute gate weights and the experts' outputs.
+
+        Parameters
+        ----------
+        x : Tensor of shape (n_tasks + 1, batch, width)
+            The inputs, the shared one last.
+
+        Returns
+        -------
+        weights : Tensor of shape (batch, n_tasks, n_experts)
+            Weights of the experts in each task's mixture, summing to 1.
+        experts : Tensor of shape (batch, n_experts, width)
+            Outputs of the experts: those of each task in turn, then the shared ones.
+        """
         gates: Tensor = self.gates(x[:-1] + x[-1])
         return softmax(gates).transpose(0, 1), self.experts(x)

@@ -27,6 +27,13 @@ class GatedRanker(MultiTaskRanker):
     Attributes
     ----------
     {shared_attributes}
+
+    Examples
+    --------
+    >>> from skmtl import MMoE, ShareBottom
+    >>> from skmtl.rankers import GatedRanker
+    >>> isinstance(MMoE(), GatedRanker), isinstance(ShareBottom(), GatedRanker)
+    (True, False)
     """
 
     def gate_weights(self, X: TableLike) -> npt.NDArray[np.float32]:

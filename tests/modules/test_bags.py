@@ -46,6 +46,22 @@ BAGS = [
 POOLED_WIDTH = 7 * DIM + BIN_DIM + 1
 
 
+@pytest.mark.parametrize(
+    ("pooling", "query", "message"),
+    [
+        ("median", None, "must be one of"),
+        ("mean", 0, "'mean' does not read a query, found query=0"),
+        ("attention", None, "'attention' needs a query"),
+        ("din", None, "'din' needs a query"),
+    ],
+)
+def test_a_pooling_and_its_query(pooling, query, message):
+    with pytest.raises(ValueError, match=message):
+        BagColumn(0, pooling, query)
+    assert BagColumn(0, "transformer").query is None
+    assert BagColumn(0, "transformer", 0).query == 0
+
+
 def ragged(lists):
     lengths = [len(one) for one in lists]
     flat = np.array([v for one in lists for v in one], dtype=np.int64)
