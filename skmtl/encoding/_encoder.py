@@ -455,7 +455,7 @@ class TableEncoder(SaveMixin, TransformerMixin, BaseEstimator):
         if isinstance(X, pd.DataFrame) and self.optional_names_:
             X = self._with_optional(X, read=read_optional)
         if isinstance(X, pd.DataFrame) and len(X) and has_columns(X, seen):
-            few = encode_request(self, X) if len(X) == 1 else None
+            few = encode_request(self, X)
             return few or encode_frame(self, self._spread(as_frame(X)))
         if not self.optional_names_ and (few := encode_request(self, X)):
             return few

@@ -202,7 +202,7 @@ def cells_of(table: object, names: Sequence[ColumnName]) -> list[Cells] | None:
             return None
         columns = [table[name] for name in names]
         columns = [one.values if isinstance(one, pd.Series) else one for one in columns]
-        if not all(map(_is_column, columns)):
+        if not all(map(is_column, columns)):
             return None
     elif isinstance(table, list) and set(map(type, table)) == {dict}:
         get = itemgetter(*names) if len(names) > 1 else lambda row: (row[names[0]],)
@@ -216,7 +216,20 @@ def cells_of(table: object, names: Sequence[ColumnName]) -> list[Cells] | None:
     return columns if len(sizes) == 1 and min(sizes) > 0 else None
 
 
-def _is_column(cells: object) -> bool:
+def column_arrays(frame: pd.DataFrame) -> Sequence[Cells]:
+    """Return the values of each column, to be read only.
+
+    A Series for each column takes microseconds, longer than a short column is read.
+    pandas has no public way without them; where its own way is gone, Series it is.
+    """
+    arrays = getattr(pd.DataFrame, "_iter_column_arrays", None)
+    if arrays is not None:
+        return list(arrays(frame))
+    return [column.values for _, column in frame.items()]
+
+
+def is_column(cells: object) -> bool:
+    """Whether these are the cells of a column, in the machine's byte order."""
     if isinstance(cells, np.ndarray):
         return cells.ndim == 1 and cells.dtype.isnative
     return isinstance(cells, list | ExtensionArray)

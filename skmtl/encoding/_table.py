@@ -27,6 +27,8 @@ from skmtl.encoding._requests import (
     Cells,
     as_numbers,
     cells_of,
+    column_arrays,
+    is_column,
     lookup_of,
     quick_rows,
 )
@@ -506,15 +508,19 @@ def encode_request(encoder: FittedEncoder, X: TableLike) -> EncodedTable | None:
     """Encode short tables of strings and numbers; None for other tables.
 
     pandas takes microseconds for each column, however short it is, and milliseconds to
-    make a table. So a single row is read from all columns at once, and what a service
-    gets (rows as dictionaries, or a dictionary of columns) does not become a table.
+    make a table. So a single row is read from all columns at once, columns do not
+    become Series, and what a service gets (rows as dictionaries, or a dictionary of
+    columns) does not become a table.
     """
     names = encoder._matched_names()
     if names is None or encoder._lists or encoder._widths or encoder.more_hashes_:
         return None
+    if any(isinstance(one, HashedIds) for one in encoder._vocabularies):
+        return None
+    columns: Sequence[Cells] | None
     if isinstance(X, pd.DataFrame):
         # Their cells are taken by position.
-        columns = _cells_of_row(X) if len(X) == 1 and has_columns(X, names) else None
+        columns = _cells_of_frame(X) if has_columns(X, names) else None
     else:
         columns = cells_of(X, names)
     if columns is None or len(columns[0]) > SHORT:
@@ -535,9 +541,13 @@ def encode_request(encoder: FittedEncoder, X: TableLike) -> EncodedTable | None:
     return EncodedTable(codes, *encode_few(x, encoder._scales, encoder.bin_sizes_))
 
 
-def _cells_of_row(row: pd.DataFrame) -> list[Cells] | None:
-    """Cells of a single row; None where pandas would convert some of them."""
-    cells = row.iloc[0]
+def _cells_of_frame(frame: pd.DataFrame) -> Sequence[Cells] | None:
+    """Cells of the columns of a short table; None for other tables."""
+    if len(frame) != 1:
+        columns = column_arrays(frame) if 0 < len(frame) <= SHORT else []
+        return columns if columns and all(map(is_column, columns)) else None
+    cells = frame.iloc[0]
+    # pandas would have converted some cells to give them another type.
     return [[cell] for cell in cells.to_numpy()] if cells.dtype == object else None
 
 

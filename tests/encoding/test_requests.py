@@ -91,6 +91,19 @@ def test_short_tables_are_encoded_as_long_ones(encoder, container, n_rows, monke
     assert_same(encoder.encode(CONTAINERS[container](X)), expected)
 
 
+@pytest.mark.parametrize("has_arrays", [True, False])
+def test_columns_of_a_short_table_do_not_become_series(
+    encoder, has_arrays, monkeypatch
+):
+    X = frame(20, seed=1, unseen=True).astype({"short": "string", "long": "string"})
+    expected = encoder.encode(X)
+    if has_arrays:
+        monkeypatch.setattr(pd.DataFrame, "items", None)
+    else:  # a version of pandas without the method
+        monkeypatch.delattr(pd.DataFrame, "_iter_column_arrays")
+    assert_same(encoder.encode(X), expected)
+
+
 @pytest.mark.parametrize("missing", [None, np.nan])
 @pytest.mark.parametrize("n_rows", [1, 20])
 def test_missing_cells_of_records(encoder, missing, n_rows, monkeypatch):
