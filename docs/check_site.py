@@ -14,19 +14,12 @@ from importlib import import_module
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-MODULES = [
-    "skmtl",
-    "skmtl.calibration",
-    "skmtl.datasets",
-    "skmtl.displays",
-    "skmtl.embedders",
-    "skmtl.export",
-    "skmtl.inspection",
-    "skmtl.metrics",
-    "skmtl.model_selection",
-    "skmtl.modules",
-    "skmtl.persistence",
-    "skmtl.weighting",
+import skmtl
+
+MODULES = ["skmtl"] + [
+    f"skmtl.{name}"
+    for name in skmtl.__all__
+    if hasattr(getattr(skmtl, name), "__all__")
 ]
 
 

@@ -179,8 +179,9 @@ class BiasTower(nn.Module):
     References
     ----------
     Z. Zhao et al., "Recommending What Video to Watch Next: A Multitask Ranking System",
-    RecSys 2019, section 4.3. There the position is missing when serving; here the tower
-    is left out, and the intercepts of the tasks make up for its mean.
+    RecSys 2019, section "Modeling and Removing Position and Selection Biases". There
+    the position is missing when serving; here the tower is left out, and the intercepts
+    of the tasks make up for its mean.
 
     Examples
     --------

@@ -72,7 +72,7 @@ class FactorizationMachine(Cross):
     ----------
     S. Rendle, "Factorization Machines", ICDM 2010, equation 1. M. Naumov et al., "Deep
     Learning Recommendation Model for Personalization and Recommendation Systems", 2019,
-    section 2.1.2, for products of pairs as the input of dense layers.
+    section 2.2, for products of pairs as the input of dense layers.
 
     Examples
     --------
