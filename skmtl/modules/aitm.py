@@ -49,7 +49,18 @@ class Transfer(nn.Module):
 
 
 class TransferTowers(Towers):
-    """Towers with adaptive information transfer from earlier tasks.
+    r"""Towers with adaptive information transfer from earlier tasks.
+
+    .. math::
+
+        z_t = \sum_{u \in U_t} a(u) \, h_1(u), \quad
+        a(u) = \operatorname*{softmax}_{u \in U_t}
+        \frac{\langle h_2(u), h_3(u) \rangle}{\sqrt k}
+
+    The set :math:`U_t` holds what the hidden layers of task `t` give, of width `k`,
+    and a dense layer with ReLU of :math:`z_p` for each task `p` before it. The maps
+    :math:`h_1, h_2, h_3` are linear. A task without one before it has its hidden
+    layers' output as :math:`z_t`. The logit is a linear map of :math:`z_t`.
 
     Parameters
     ----------

@@ -42,7 +42,9 @@ class EmbeddingExperts(Sharing):
     -----
     Shape: ``(n_tasks + 1, batch, width)``, the shared embedding last, to ``(n_tasks,
     batch, expert_units[-1])``. A task's gate reads the sum of its own and the shared
-    embedding.
+    embedding. A ReLU follows each layer of an expert. In the authors' code gates have
+    hidden layers, and such levels can be stacked; here gates are linear, and there is
+    one level.
 
     References
     ----------
