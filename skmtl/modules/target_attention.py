@@ -30,6 +30,11 @@ class TargetAttention(Pooling):
     units : int, default=36
         Width of the hidden layer, that of the paper.
 
+    Raises
+    ------
+    ValueError
+        When it is called without a `query`.
+
     Notes
     -----
     Shape: as `Pooling`. The weights are not brought to sum 1, as in the paper, so that
@@ -62,17 +67,24 @@ class TargetAttention(Pooling):
         self.output = Dense(units, 1)
 
     def forward(self, x: Tensor, bag: Ragged, query: Tensor | None) -> Tensor:
-        assert query is not None
-        query = self.scale * query
+        query = self._scaled(query)
         there = self.of_target(query).index_select(0, bag.row)
         weight = self._weight(x, query.index_select(0, bag.row), there)
         return pool_sum(weight * x, bag)
 
     def padded(self, x: Tensor, mask: Tensor, query: Tensor | None) -> Tensor:
-        assert query is not None
-        query = self.scale * query
+        query = self._scaled(query)
         weight = self._weight(x, query[:, None], self.of_target(query)[:, None])
         return (weight * x * mask[:, :, None]).sum(dim=1)
+
+    def _scaled(self, query: Tensor | None) -> Tensor:
+        if query is None:
+            raise ValueError(
+                "TargetAttention compares entries with the row's target, but query is "
+                "None. Pass the target's embeddings."
+            )
+        scaled: Tensor = self.scale * query
+        return scaled
 
     def _weight(self, x: Tensor, query: Tensor, of_target: Tensor) -> Tensor:
         entries = self.scale * x

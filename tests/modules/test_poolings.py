@@ -199,3 +199,11 @@ def test_gradients_are_the_same_on_any_number_of_threads(name, set_threads):
 def test_own_poolings_say_what_they_lack():
     with pytest.raises(NotImplementedError):
         Pooling()(torch.ones(2, 3), ragged([[0, 1]]), None)
+
+
+def test_target_attention_without_a_target():
+    pooling, x = TargetAttention(width=2), torch.ones(2, 2)
+    with pytest.raises(ValueError, match="query is None"):
+        pooling(x, ragged([[0], [1]]), None)
+    with pytest.raises(ValueError, match="query is None"):
+        pooling.padded(x[None], torch.ones(1, 2, dtype=torch.bool), None)
