@@ -185,6 +185,58 @@ def draws_from_here(device: str) -> Callable[[], AbstractContextManager[None]]:
     return again
 
 
+def draw_lists(groups: Tensor, longest: int) -> tuple[Tensor, Tensor]:
+    """Draw lists of rows of one group, in a random order.
+
+    Parameters
+    ----------
+    groups : Tensor of shape (n_samples,), dtype int64
+        Number of the group of each row, at least 0.
+    longest : int
+        Rows of a list, at most. A longer group is cut at random into lists whose
+        lengths differ by one at most.
+
+    Returns
+    -------
+    order : Tensor of shape (n_samples,), dtype int64
+        Rows, those of a list one after the other.
+    lists : Tensor of shape (n_samples,), dtype int64
+        Numbers of their lists, which rise.
+    """
+    generator = generator_of("cpu")
+    shuffled = torch.randperm(len(groups), generator=generator)
+    rows, lists, n_lists = cut_lists(groups, shuffled, longest)
+    drawn = torch.randperm(n_lists, generator=generator)[lists]
+    # Stable, so that the rows of a list keep the random order in which it was cut.
+    order = drawn.argsort(stable=True)
+    return rows[order], drawn[order]
+
+
+def cut_lists(
+    groups: Tensor, order: Tensor, longest: int
+) -> tuple[Tensor, Tensor, int]:
+    """Cut groups into lists, as `draw_lists` does, in a given order of the rows.
+
+    Returns
+    -------
+    rows : Tensor of shape (n_samples,), dtype int64
+        Rows, those of a list one after the other.
+    lists : Tensor of shape (n_samples,), dtype int64
+        Numbers of their lists, which rise from 0 and leave none out.
+    n_lists : int
+        How many there are.
+    """
+    rows = order[groups[order].argsort(stable=True)]
+    counts = groups.bincount()
+    own = groups[rows]
+    # Place of each row in its group. By place * n_lists // count, the lengths of the
+    # lists of a group differ by one at most.
+    place = torch.arange(len(rows)) - (counts.cumsum(0) - counts)[own]
+    n_lists = (counts + longest - 1) // longest
+    lists = (n_lists.cumsum(0) - n_lists)[own] + place * n_lists[own] // counts[own]
+    return rows, lists, int(n_lists.sum())
+
+
 class Dropout(nn.Dropout):
     """``torch.nn.Dropout``, whose numbers come from the generators of the fit.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar, Self, cast
 
 import numpy as np
@@ -66,13 +66,13 @@ from skmtl.sources.opening import are_names, named_columns
 from skmtl.tasks import (
     BinaryTask,
     Targets,
-    TaskKind,
     TaskKinds,
-    TaskKindsLike,
     check_sample_weight,
     check_targets,
     warn_of_rare_tasks,
 )
+from skmtl.tasks.arguments import all_have_classes, are_many_classes
+from skmtl.training.batches import current_processes
 from skmtl.training.callbacks import callback_params, with_params
 from skmtl.training.computing import check_device, logits, seeded
 from skmtl.training.epochs import task_score
@@ -86,27 +86,11 @@ from skmtl.training.starts import NextTable, NoPretrainedRows, Start, WarmStart
 _ANY_WIDTH = 64
 
 
-def _all_have_classes(given: TaskKindsLike) -> bool:
-    """Whether `task_kinds`, before anything is checked, names no regression."""
-    values = given.values() if isinstance(given, Mapping) else [given]
-    return all(
-        value.has_classes if isinstance(value, TaskKind) else value != "regression"
-        for value in values
-    )
-
-
-def _are_many_classes(given: TaskKindsLike) -> bool:
-    """Whether `task_kinds`, before anything is checked, has several classes by task."""
-    if isinstance(given, TaskKind):
-        return given.many_classes
-    return given in ("ordinal", "multiclass")
-
-
 def _why_without_classes(ranker: MultiTaskRanker) -> str | None:
     """Say why a ranker has no probabilities of classes; None if it has them."""
     who = type(ranker).__name__
     if not ranker._is_fitted():
-        if _all_have_classes(ranker.task_kinds):
+        if all_have_classes(ranker.task_kinds):
             return None
         return f"{who} has no predict_proba, since task_kinds names a regression."
     for name, kind in zip(ranker.task_names_, ranker._kinds, strict=True):
@@ -321,6 +305,14 @@ class MultiTaskRanker(
                 towers = self._make_towers(_ANY_WIDTH, names, kinds)
         bounds = towers.bounds if isinstance(towers, Towers) else ()
         return [list(parents) for parents in bounds] or [[] for _ in names]
+
+    def _validate_params(self) -> None:
+        try:
+            super()._validate_params()
+        except Exception:
+            # Other processes of a fit ask each other next whether the input is valid.
+            with current_processes(self).errors_of_all():
+                raise
 
     def _is_fitted(self) -> bool:
         return "net_" in vars(self)
@@ -757,8 +749,8 @@ default=None
         tags.target_tags.multi_output = tags.target_tags.single_output = True
         tags.input_tags.allow_nan = True
         tags.input_tags.categorical = True
-        if _all_have_classes(self.task_kinds):
-            tags.classifier_tags.multi_class = _are_many_classes(self.task_kinds)
+        if all_have_classes(self.task_kinds):
+            tags.classifier_tags.multi_class = are_many_classes(self.task_kinds)
             tags.classifier_tags.multi_label = True
             return tags
         # Cross-validation must not look for classes in numbers, and scorers must judge

@@ -18,7 +18,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from skorch import NeuralNet
 from skorch.callbacks import Callback
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import Dataset
 
 from skmtl._typing import TableLike
@@ -28,6 +28,8 @@ from skmtl.encoding._columns import rare_shares
 from skmtl.metrics._validation import check_groups
 from skmtl.modules import MultiTaskModule
 from skmtl.modules.draws import (
+    cut_lists,
+    draw_lists,
     generator_of,
     generator_states,
     set_generator_states,
@@ -41,6 +43,7 @@ from skmtl.training.computing import (
     size_in_bytes,
     without_index,
 )
+from skmtl.weighting import Step
 
 # Rows of as many batches as have this many rows are gathered at once.
 GATHERED_ROWS = 8192
@@ -233,58 +236,6 @@ class Batches(RowBatches):
             yield table.rows(slice(start, start + self.batch_size))
 
 
-def draw_lists(groups: Tensor, longest: int) -> tuple[Tensor, Tensor]:
-    """Draw lists of rows of one group, in a random order.
-
-    Parameters
-    ----------
-    groups : Tensor of shape (n_samples,), dtype int64
-        Number of the group of each row, at least 0.
-    longest : int
-        Rows of a list, at most. A longer group is cut at random into lists whose
-        lengths differ by one at most.
-
-    Returns
-    -------
-    order : Tensor of shape (n_samples,), dtype int64
-        Rows, those of a list one after the other.
-    lists : Tensor of shape (n_samples,), dtype int64
-        Numbers of their lists, which rise.
-    """
-    generator = generator_of("cpu")
-    shuffled = torch.randperm(len(groups), generator=generator)
-    rows, lists, n_lists = cut_lists(groups, shuffled, longest)
-    drawn = torch.randperm(n_lists, generator=generator)[lists]
-    # Stable, so that the rows of a list keep the random order in which it was cut.
-    order = drawn.argsort(stable=True)
-    return rows[order], drawn[order]
-
-
-def cut_lists(
-    groups: Tensor, order: Tensor, longest: int
-) -> tuple[Tensor, Tensor, int]:
-    """Cut groups into lists, as `draw_lists` does, in a given order of the rows.
-
-    Returns
-    -------
-    rows : Tensor of shape (n_samples,), dtype int64
-        Rows, those of a list one after the other.
-    lists : Tensor of shape (n_samples,), dtype int64
-        Numbers of their lists, which rise from 0 and leave none out.
-    n_lists : int
-        How many there are.
-    """
-    rows = order[groups[order].argsort(stable=True)]
-    counts = groups.bincount()
-    own = groups[rows]
-    # Place of each row in its group. By place * n_lists // count, the lengths of the
-    # lists of a group differ by one at most.
-    place = torch.arange(len(rows)) - (counts.cumsum(0) - counts)[own]
-    n_lists = (counts + longest - 1) // longest
-    lists = (n_lists.cumsum(0) - n_lists)[own] + place * n_lists[own] // counts[own]
-    return rows, lists, int(n_lists.sum())
-
-
 def batch_size(wanted: int | str, n_rows: int) -> int:
     """About 200 batches, of 32 to 1024 rows, a power of two."""
     if isinstance(wanted, str):
@@ -319,20 +270,61 @@ class OwnRows:
         return forward(table.X, table.y, table.weight, table.groups)
 
     def blocks(self, size: int, forward: Forward[object]) -> Iterator[Batch]:
-        """Yield the rows of this process in blocks of `size` rows of the batch."""
+        """Yield the rows of this part in blocks of `size` rows of the batch."""
         return iter(Batches(self.table, size, shuffle=False))
 
 
+class WholeBatch:
+    """A batch in a step of training, which is computed as one part.
+
+    Parameters
+    ----------
+    table : TensorTable
+        The rows.
+
+    Attributes
+    ----------
+    n_rows : int
+        Rows of the whole batch.
+    """
+
+    def __init__(self, table: TensorTable) -> None:
+        self.n_rows = len(table)
+        self.parts = [OwnRows(table)]
+
+    def each(self, compute: Callable[[OwnRows], T]) -> list[T]:
+        """Compute something of each part that is computed in this process."""
+        return [compute(part) for part in self.parts]
+
+    def join(self, found: list[tuple[Step, Tensor]]) -> tuple[Step, Tensor]:
+        """The step and the outputs of the whole batch, from those of each part."""
+        return found[0]
+
+    def total(self, values: list[Tensor]) -> Tensor:
+        """Sum over all parts of the batch, from those here; without a graph."""
+        return values[0]
+
+    def reduce(self) -> None:
+        """Give parameters the sum of the gradients of all parts."""
+
+
 class Processes:
-    """One process, which has all rows of every batch.
+    """One process, which computes every batch as a whole.
 
     Attributes
     ----------
     n, rank : int
         Number of processes, and which of them this is.
+    n_slices : int
+        Parts in which a batch is computed, by all processes together.
     """
 
-    n, rank = 1, 0
+    n, rank, n_slices = 1, 0, 1
+
+    @property
+    def own(self) -> range:
+        """Which of these parts this process computes."""
+        return range(1)
 
     @property
     def is_first(self) -> bool:
@@ -426,29 +418,13 @@ class Processes:
     def wait(self) -> None:
         """Wait until all processes are here."""
 
-    def part(self, table: TensorTable) -> OwnRows:
-        """The rows of a batch that this process computes."""
-        return OwnRows(table)
+    def batch(self, table: TensorTable, net: NeuralNet) -> WholeBatch:
+        """A batch, with the parts that this process computes."""
+        return WholeBatch(table)
 
-    def join(
-        self, part: OwnRows, losses: Tensor, outputs: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Losses and outputs of the whole batch, from those of a part.
-
-        Gradients flow back from either as from those of the part.
-        """
-        return losses, outputs
-
-    def total(self, x: Tensor) -> Tensor:
-        """Sum over the processes, without a graph."""
-        return x
-
-    def penalty(self, value: Tensor) -> Tensor:
-        """This process's share of a penalty that every process computes."""
-        return value
-
-    def reduce(self, parameters: Iterator[nn.Parameter]) -> None:
-        """Sum the gradients of all processes."""
+    def total(self, values: list[Tensor]) -> Tensor:
+        """Sum over all parts, from those of this process, without a graph."""
+        return values[0]
 
     def outputs(self, module: MultiTaskModule, X: Inputs, n_rows: int) -> Tensor:
         """Outputs of rows, without a graph."""
@@ -466,14 +442,25 @@ def _nothing() -> None:
     pass
 
 
-def current_processes() -> Processes:
-    """The processes of the group of torch.distributed that this one has joined."""
+def current_processes(ranker: BaseEstimator) -> Processes:
+    """The processes of the group of torch.distributed that this one has joined.
+
+    Parameters
+    ----------
+    ranker : BaseEstimator
+        Its `n_microbatches` is the number of parts of a batch.
+    """
+    n_slices = ranker.n_microbatches
     there = dist.is_available() and dist.is_initialized()
-    if not there or dist.get_world_size() == 1:
+    # Imported here, since both are above the batches.
+    if there and dist.get_world_size() > 1:
+        group = import_module("skmtl.training.processes").ProcessGroup
+        joined: Processes = group(n_slices)
+        return joined
+    if n_slices is None or n_slices == 1:
         return Processes()
-    # Imported here, since the communication of processes is above the batches.
-    group: Processes = import_module("skmtl.training.processes").ProcessGroup()
-    return group
+    slices: Processes = import_module("skmtl.training.slices").Slices(n_slices)
+    return slices
 
 
 class Mean:
@@ -574,7 +561,7 @@ def group_codes(
     groups: TableLike | None,
     targets: Targets,
     weight: npt.NDArray[np.float64],
-    n_processes: int,
+    n_parts: int,
 ) -> npt.NDArray[np.int64] | None:
     """Number the groups of the rows from 0; None if no task compares rows.
 
@@ -582,7 +569,7 @@ def group_codes(
     ------
     ValueError
         If a task needs groups and there are none, or they are not one for each row, or
-        several processes share the fit, each of which has a part of every batch.
+        batches are computed in parts.
     """
     needing = [kind.needs_groups for kind in targets.kinds]
     if not any(needing):
@@ -596,11 +583,11 @@ def group_codes(
             "scikit-learn's searches set "
             "sklearn.set_config(enable_metadata_routing=True) first."
         )
-    if n_processes > 1:
+    if n_parts > 1:
         raise ValueError(
-            f"Losses of the order within groups need all rows of a batch, but "
-            f"{n_processes} processes share this fit. Fit in one process, or leave out "
-            "ranking."
+            "Losses of the order within groups need all rows of a batch, but "
+            f"{n_parts} processes or micro-batches share it. Fit in one process "
+            "without n_microbatches, or leave out ranking."
         )
     codes = check_groups(groups, len(targets.labels))
     # In order of appearance, so that the names of groups do not matter.

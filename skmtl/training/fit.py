@@ -146,7 +146,7 @@ class Fit:
         classes: ClassesLike = None,
         max_iter: int | None = None,
     ) -> None:
-        self.processes = current_processes()
+        self.processes = current_processes(ranker)
         with self.processes.errors_of_all():  # within it, none may ask the others
             self._begin(
                 ranker, start, X, y, X_val, y_val, sample_weight_val, groups_val
@@ -169,7 +169,8 @@ class Fit:
             targets = ranker._complete(targets)
             warn_of_conditional_tasks(targets)
             self.weight = task_weights(sample_weight, targets.observed, targets.names)
-            self.groups = group_codes(groups, targets, self.weight, self.processes.n)
+            n_parts = self.processes.n_slices
+            self.groups = group_codes(groups, targets, self.weight, n_parts)
             self.targets = targets = targets.with_scales(self.weight)
             self._take_parts(len(targets.names))
             start.check(targets, self._weights(targets.means(self.weight)).loss)

@@ -160,9 +160,12 @@ class OutputCells:
             self.mass[:, task] += np.bincount(at, w, minlength=n)
             self.total[:, task] += np.bincount(at, w * z[:, task], minlength=n)
 
-    def add_up(self, total: Callable[[Floats], Floats]) -> None:
-        """Add the cells of other processes."""
-        self.mass, self.total = total(self.mass), total(self.total)
+    def add_up(
+        self, every: list[OutputCells], total: Callable[[list[Tensor]], Tensor]
+    ) -> None:
+        """Take the sum of several cells, and of those of other processes."""
+        self.mass = total([torch.from_numpy(one.mass) for one in every]).numpy()
+        self.total = total([torch.from_numpy(one.total) for one in every]).numpy()
 
     def part(self) -> Part:
         """Means of the cells as outputs, and their masses as weights."""

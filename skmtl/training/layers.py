@@ -1,4 +1,4 @@
-"""The layers that a fit in several processes refuses, which a trial finds."""
+"""The layers that batches in parts refuse, which a trial finds."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _TRIED, _PART = 4, 2
 
 
 def check_layers(module: nn.Module) -> None:
-    """Refuse what would make a fit depend on the number of processes.
+    """Refuse what would make a fit depend on the number of parts of a batch.
 
     Raises
     ------
@@ -37,7 +37,8 @@ def check_layers(module: nn.Module) -> None:
         if isinstance(one, nn.modules.batchnorm._BatchNorm):
             raise ValueError(
                 f"{name} is a {type(one).__name__}, whose statistics would be those of "
-                "the rows of one process. Use LayerNorm in a fit in several processes."
+                "a part of the batch. Use LayerNorm in a fit in several processes or "
+                "with n_microbatches."
             )
 
 
@@ -136,9 +137,9 @@ def check_draws(net: NeuralNet, table: RowTable) -> bool:
             raise ValueError(
                 f"{name or 'the network'} is a {kind.__module__}.{kind.__qualname__}, "
                 "which draws random numbers for the rows that it sees, so that other "
-                "processes would draw the same for their rows. Use "
+                "parts of a batch would draw the same for their rows. Use "
                 "skmtl.modules.Dropout, or a layer that does not draw, in a fit in "
-                "several processes."
+                "several processes or with n_microbatches."
             )
     return bool(whole)
 

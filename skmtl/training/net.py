@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any, NoReturn, NotRequired, TypedDict, cast
 
 import numpy as np
@@ -32,6 +33,7 @@ from skmtl.training.batches import (
     RowBatches,
     RowTable,
     TensorTable,
+    WholeBatch,
 )
 from skmtl.training.checkpoint import Checkpoint
 from skmtl.training.computing import (
@@ -268,29 +270,26 @@ class MultiTaskNet(NeuralNet):
         if self.unknown_ids is not None:
             Xi = {**Xi, "ids": self.unknown_ids(cast(Tensor, Xi["ids"]))}
         self._forget_gradients()
-        weighting, processes = self.criterion_.weighting, self.processes_
-        part = processes.part(TensorTable(Xi, yi, wi, lists))
+        weighting = self.criterion_.weighting
+        whole = self.processes_.batch(TensorTable(Xi, yi, wi, lists), self)
         # Lists are not divided into blocks.
-        ahead = self._weights_ahead(part.n_rows) if lists is None else None
-        again = None
-        if weighting.looks_back:
-            rows = part.n_rows if ahead is None else _even(part.n_rows)
-            again = self._again(part, rows)
+        ahead = self._weights_ahead(whole.n_rows) if lists is None else None
+        rows = whole.n_rows if ahead is None else _even(whole.n_rows)
+        again = self._again(whole, rows) if weighting.looks_back else None
         if ahead is None:
-            step, logits = part.whole(self._forward)
-            step.losses, logits = processes.join(part, step.losses, logits)
-            step.over_processes = processes.total
+            found = whole.each(lambda part: part.whole(self._forward))
         else:
-            step, logits = self._block_by_block(part, ahead)
+            found = whole.each(partial(self._block_by_block, weights=ahead))
+        step, logits = whole.join(found)
         losses = step.losses.detach()
         step.again = again
         if self.device == "cpu":
             check_finite(losses)  # elsewhere this would wait for the device
         penalty = self.module_.penalty(logits, wi)
         if penalty is not None:
-            step.add(processes.penalty(penalty))
+            step.add(penalty)
         weighting.backward(step)
-        processes.reduce(self.module_.parameters())
+        whole.reduce()
         if self.watched_:
             self.notify(
                 "on_grad_computed",
@@ -365,21 +364,21 @@ class MultiTaskNet(NeuralNet):
                     ids.grad = None
         for ids, found in zip(tables, gradients, strict=True):
             ids.grad = join_rows(found) if found else None
-        of_all = self.processes_.join(part, losses.value, torch.cat(logits))
-        if gramian is not None:
-            gramian = self.processes_.total(gramian)
-        return StepTaken(of_all[0], weights, gramian), of_all[1]
+        return StepTaken(losses.value, weights, gramian), torch.cat(logits)
 
-    def _again(self, part: OwnRows, rows: int) -> Callable[[], Tensor]:
+    def _again(self, whole: WholeBatch, rows: int) -> Callable[[], Tensor]:
         """Return a function that computes the losses again, with the same dropout."""
         same_draws = draws_from_here(self.device)
 
-        def measure() -> Tensor:
+        def of_part(part: OwnRows) -> Tensor:
             losses = Mean()
+            for Xi, target in part.blocks(rows, self._forward):
+                losses.add(self._forward(Xi, *target)[0].losses, len(target[0]))
+            return part.share * losses.value
+
+        def measure() -> Tensor:
             with same_draws(), torch.no_grad():
-                for Xi, target in part.blocks(rows, self._forward):
-                    losses.add(self._forward(Xi, *target)[0].losses, len(target[0]))
-            return self.processes_.total(part.share * losses.value)
+                return whole.total(whole.each(of_part))
 
         return measure
 

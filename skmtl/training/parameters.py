@@ -384,6 +384,11 @@ mapping, default="mean"
         "auto" measures whether several threads make a step shorter, and otherwise uses
         one: for few rows, for small networks and on busy machines. None uses the number
         that torch is set to.
+    n_microbatches : int or None, default=None
+        Number of equal parts in which each batch is computed. Their gradients are
+        summed in a fixed order, so that this many processes, each with one part, give
+        bit-identical predictions. None computes a batch at once, or in one part for
+        each process.
     precision : {"float32", "bf16"}, default="float32"
         Type of the numbers in the layers that tasks share, which do most of the
         arithmetic. "bf16" has three significant digits, and is faster on processors
@@ -619,6 +624,7 @@ mapping, default="mean"
             None,
         ],
     )
+    n_microbatches: int | None = parameter(default=None, allowed=[COUNT, None])
     precision: str = parameter(
         default="float32",
         allowed=[StrOptions({"float32", "bf16"})],

@@ -21,30 +21,14 @@ import torch.distributed as dist
 from sklearn.base import BaseEstimator
 from skorch import NeuralNet
 from skorch.callbacks import Callback
-from torch import Tensor, nn
+from torch import Tensor
 
-from skmtl.modules import MultiTaskModule
-from skmtl.modules.draws import (
-    RowsHere,
-    drawn_for,
-    elsewhere,
-    generator_states,
-)
-from skmtl.modules.ragged import Inputs
-from skmtl.training.batches import (
-    Batch,
-    Forward,
-    Outputs,
-    OwnRows,
-    Processes,
-    Rows,
-    RowTable,
-    TensorTable,
-)
+from skmtl.modules.draws import generator_states
+from skmtl.training.batches import RowTable
 from skmtl.training.callbacks import checkpoints_apart
 from skmtl.training.fingerprint import digest_of, settings_of
-from skmtl.training.layers import check_draws, check_layers
-from skmtl.training.optimizers import join_rows, sum_by_row
+from skmtl.training.optimizers import join_rows
+from skmtl.training.slices import Slices, tree_sum
 
 T = TypeVar("T")
 
@@ -60,64 +44,18 @@ _SHOWN = 60
 _PLACE = 2
 
 
-class SharedRows(OwnRows):
-    """A slice of a batch, padded by rows of weight 0 where it does not divide.
+class ProcessGroup(Slices):
+    """The processes of the default group of torch.distributed.
 
     Parameters
     ----------
-    table : TensorTable
-        The whole batch.
-    rank, n : int
-        This process, and the number of processes.
-    draws : bool
-        Whether the network draws random numbers.
+    n_slices : int or None
+        Parts in which a batch is computed; None for one in each process.
     """
 
-    def __init__(self, table: TensorTable, rank: int, n: int, *, draws: bool) -> None:
-        self.n_rows = len(table)
-        count = -(-self.n_rows // n)
-        self.here = RowsHere(rank * count, count, self.n_rows)
-        self.share = count / self.n_rows
-        self.table = _padded_part(table, self.here)
-        self.draws = draws
-
-    def whole(self, forward: Forward[T]) -> T:
-        with drawn_for(self.here if self.draws else None):
-            return super().whole(forward)
-
-    def blocks(self, size: int, forward: Forward[object]) -> Iterator[Batch]:
-        if not self.draws:
-            yield from super().blocks(size, forward)
-            return
-        for at, rows in self.here.blocks(size):
-            if at.start < at.stop:
-                with drawn_for(rows):
-                    yield self.table.rows(at)
-            else:
-                # No row of this block is here, but its numbers must be drawn, so that
-                # the next block has those that it has in one process.
-                X, target = self.table.rows(slice(0, 1))
-                with elsewhere(rows):
-                    forward(X, *target)
-
-
-def _padded_part(table: TensorTable, here: RowsHere) -> TensorTable:
-    stop = here.first + here.count
-    if stop <= here.n:
-        return table.take(slice(here.first, stop))
-    at = torch.arange(here.first, stop, device=table.y.device)
-    part = table.take(at.clamp(max=here.n - 1))
-    weight = torch.ones_like(part.y) if part.weight is None else part.weight
-    part.weight = weight * (at < here.n)[:, None]
-    return part
-
-
-class ProcessGroup(Processes):
-    """The processes of the default group of torch.distributed."""
-
-    def __init__(self) -> None:
+    def __init__(self, n_slices: int | None) -> None:
         self.n, self.rank = dist.get_world_size(), dist.get_rank()
-        self.draws = False
+        super().__init__(self.n if n_slices is None else n_slices)
         # gloo takes tensors of the CPU, and NCCL those of a GPU.
         devices = {"gloo": "cpu", "mpi": "cpu", "nccl": "cuda"}
         self.device = devices.get(dist.get_backend())
@@ -135,6 +73,7 @@ class ProcessGroup(Processes):
                 "fit": kind.__name__,
             }
         )
+        self._check_slices()
         rng, seed = super().random_numbers(ranker, tasks, kind)
         if ranker.random_state is None:
             # Without a random_state every process has drawn another seed.
@@ -142,6 +81,21 @@ class ProcessGroup(Processes):
             rng = np.random.RandomState(seed)
             seed = int(rng.randint(2**31 - 1))
         return rng, seed
+
+    @property
+    def own(self) -> range:
+        count = self.n_slices // self.n
+        return range(self.rank * count, (self.rank + 1) * count)
+
+    def _check_slices(self) -> None:
+        """Refuse parts that several numbers of processes would not sum alike."""
+        count, rest = divmod(self.n_slices, self.n)
+        if rest or not count or (count > 1 and self.n & (self.n - 1)):
+            raise ValueError(
+                f"n_microbatches={self.n_slices} cannot be divided among {self.n} "
+                "processes. Set it to None, to the number of processes or, if this is "
+                "a power of two, to a multiple of it."
+            )
 
     def _check_settings(self, own: dict[str, str]) -> None:
         every = self._of_all(own)
@@ -162,25 +116,17 @@ class ProcessGroup(Processes):
     def begin(
         self, net: NeuralNet, table: RowTable, valid: RowTable | None, seed: int
     ) -> None:
-        module = net.module_
         self.check_same(
             {
                 "the rows to train on": digest_of(table),
                 "the rows for validation": digest_of(valid),
                 "random_state": seed,
-                "the first network": digest_of(module.state_dict()),
+                "the first network": digest_of(net.module_.state_dict()),
                 "the loss weighting": digest_of(net.criterion_.state_dict()),
                 "the settings of training": _settings(net),
             }
         )
-        check_layers(module)
-        self.draws = check_draws(net, table)
-        if self.draws and module.compile_sharing:
-            raise ValueError(
-                "compile=True with dropout draws other numbers in every process. Set "
-                "compile=False, or dropout and gate_dropout to 0, in a fit in several "
-                "processes."
-            )
+        super().begin(net, table, valid, seed)
 
     def check_same(self, what: Mapping[str, object], hint: str = _SAME) -> None:
         every = self._of_all(dict(what))
@@ -254,60 +200,24 @@ class ProcessGroup(Processes):
                 kind, text = error
                 raise kind(f"Process {rank} of {self.n}: {text}")
 
-    def part(self, table: TensorTable) -> OwnRows:
-        return SharedRows(table, self.rank, self.n, draws=self.draws)
+    def _summed(self, x: Tensor) -> Tensor:
+        if self.n == 2:  # there is only one order
+            return self._reduced(x)
+        # Each process sums a part, and all of them get every sum.
+        flat = x.reshape(-1)
+        size = -(-len(flat) // self.n)
+        padded = flat.new_zeros(self.n * size)
+        padded[: len(flat)] = flat
+        own = tree_sum(self._exchanged(padded).view(self.n, size).unbind())
+        return self._gathered(own).flatten()[: len(flat)].view_as(x)
 
-    def join(
-        self, part: OwnRows, losses: Tensor, outputs: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        found: tuple[Tensor, Tensor] = _Join.apply(losses, outputs, part, self)  # type: ignore[no-untyped-call]
-        return found
+    def _dense(self, gradients: list[Tensor]) -> list[Tensor]:
+        # One message instead of one for each parameter.
+        flat = self._summed(torch.cat([g.reshape(-1) for g in gradients]))
+        sums = flat.split([g.numel() for g in gradients])
+        return [s.view(g.shape) for s, g in zip(sums, gradients, strict=True)]
 
-    def total(self, x: Tensor) -> Tensor:
-        if x.is_sparse:
-            return self._joined_rows([x])[0].coalesce()
-        return self._reduced(x.detach().clone())
-
-    def penalty(self, value: Tensor) -> Tensor:
-        return value / self.n
-
-    def reduce(self, parameters: Iterator[nn.Parameter]) -> None:
-        trained = [(p, p.grad) for p in parameters if p.grad is not None]
-        dense = [(p, g) for p, g in trained if not g.is_sparse]
-        tables = [(p, g) for p, g in trained if g.is_sparse]
-        if dense:
-            # One message instead of one for each parameter.
-            flat = torch.cat([g.reshape(-1) for _, g in dense])
-            sums = self._reduced(flat).split([g.numel() for _, g in dense])
-            for (p, _), total in zip(dense, sums, strict=True):
-                p.grad = total.view(p.shape)
-        if tables:
-            found = self._joined_rows([g for _, g in tables])
-            for (p, _), joined in zip(tables, found, strict=True):
-                p.grad = joined
-
-    def outputs(self, module: MultiTaskModule, X: Inputs, n_rows: int) -> Tensor:
-        count = -(-n_rows // self.n)
-        at = torch.arange(self.rank * count, (self.rank + 1) * count)
-        # The last row stands in where rows do not divide: gathering needs equal shapes.
-        at = at.clamp_(max=n_rows - 1)
-        own = module(**{name: x[at] for name, x in X.items()})
-        return self._gathered(own).flatten(0, 1)[:n_rows]
-
-    def outputs_of(
-        self, outputs: Callable[[Rows | None], Outputs], rows: Rows | None, n_rows: int
-    ) -> Outputs:
-        every = np.arange(n_rows) if rows is None else rows
-        count = -(-len(every) // self.n)
-        at = np.arange(self.rank * count, (self.rank + 1) * count)
-        own = outputs(every[at.clip(max=len(every) - 1)])
-        found = self._gathered(torch.from_numpy(own)).flatten(0, 1)[: len(every)]
-        return found.numpy()
-
-    def _joined_rows(self, gradients: list[Tensor]) -> list[Tensor]:
-        """Sparse gradients with the rows of all processes, in the order of ranks."""
-        # Summed by row first, so that each process sends a row only once.
-        own = [sum_by_row(g) for g in gradients]
+    def _sparse(self, own: list[Tensor]) -> list[Tensor]:
         lengths = self._gathered(torch.tensor([len(g._values()) for g in own]))
         widths = torch.tensor([_PLACE + g.shape[1] for g in own])
         longest = int((lengths * widths).sum(dim=1).max())
@@ -334,6 +244,13 @@ class ProcessGroup(Processes):
         every = there.new_empty(self.n, *x.shape)
         self._talk(lambda: dist.all_gather(list(every.unbind()), there))
         return every.to(x.device)
+
+    def _exchanged(self, x: Tensor) -> Tensor:
+        """An equal part of the tensor of each process, in the order of ranks."""
+        there = x if self.device is None else x.to(self.device)
+        found = torch.empty_like(there)
+        self._talk(lambda: dist.all_to_all_single(found, there))
+        return found.to(x.device)
 
     def _of_all(self, value: T) -> list[T]:
         found: list[Any] = [None] * self.n
@@ -379,37 +296,6 @@ def _unpacked(buffer: Tensor, counts: list[int], like: list[Tensor]) -> list[Ten
             like, parts[: len(like)], parts[len(like) :], strict=True
         )
     ]
-
-
-class _Join(torch.autograd.Function):
-    """Sum of losses, and outputs one after the other; back to those of the part."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, losses: Tensor, outputs: Tensor, part: OwnRows, group: ProcessGroup
-    ) -> tuple[Tensor, Tensor]:
-        ctx.part, ctx.group, ctx.shape = part, group, outputs.shape
-        ctx.set_materialize_grads(False)
-        own = torch.cat([part.share * losses, outputs.reshape(-1)])
-        every = group._gathered(own)
-        of_losses, of_outputs = every.split([len(losses), outputs.numel()], dim=1)
-        rows = of_outputs.reshape(-1, outputs.shape[1])[: part.n_rows]
-        return of_losses.sum(dim=0), rows
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor | None) -> Any:
-        of_losses, of_outputs = gradients
-        part, n = ctx.part, ctx.group.n
-        to_losses = None if of_losses is None else part.share * of_losses
-        to_outputs = None
-        if of_outputs is not None:
-            # Only penalties read outputs. Each process goes back from an n-th of the
-            # penalty of the whole batch, but no other one reaches the rows here.
-            first = ctx.group.rank * ctx.shape[0]
-            own = of_outputs[first : first + ctx.shape[0]]
-            to_outputs = of_outputs.new_zeros(ctx.shape)
-            to_outputs[: len(own)] = n * own
-        return to_losses, to_outputs, None, None
 
 
 class SameReplicas(Callback):

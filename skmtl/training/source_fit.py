@@ -12,7 +12,6 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import torch
 
 from skmtl._containers import as_frame, has_names, is_source, to_native
 from skmtl._sklearn import CallbackContext
@@ -108,15 +107,20 @@ class PileRowsToTrain(TrainingRows):
         return PileTable(self.piles, None if same else mean, self.device)
 
     def outputs(self, net: MultiTaskNet) -> Part:
-        cells, processes = OutputCells(len(self.constant)), net.processes_
         # Each process predicts some of the piles, and the cells are added up.
-        for rows in self.piles.blocks(processes.rank, processes.n):
+        processes = net.processes_
+        every = [self._cells(net, s, processes.n_slices) for s in processes.own]
+        every[0].add_up(every, processes.total)
+        return every[0].part()
+
+    def _cells(self, net: MultiTaskNet, first: int, step: int) -> OutputCells:
+        cells = OutputCells(len(self.constant))
+        for rows in self.piles.blocks(first, step):
             weight = np.ones((len(rows), len(self.constant)))
             if rows.weight is not None:
                 weight *= rows.weight
             cells.add(logits(net, rows.encoded), weight * ~self.constant)
-        cells.add_up(lambda x: processes.total(torch.from_numpy(x)).numpy())
-        return cells.part()
+        return cells
 
 
 class SourceFit(Fit):
@@ -158,7 +162,7 @@ class SourceFit(Fit):
         groups: GroupsLike = None,
         groups_val: GroupsLike = None,
     ) -> None:
-        self.processes = current_processes()
+        self.processes = current_processes(ranker)
         with self.processes.errors_of_all():
             self._begin(ranker, start, X, y, X_val, y_val, sample_weight_val)
             self.y_val, self.weight_val = y_val, sample_weight_val

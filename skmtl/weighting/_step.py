@@ -10,10 +10,6 @@ from torch import Tensor
 from skmtl.modules import MultiTaskModule
 
 
-def _itself(x: Tensor) -> Tensor:
-    return x
-
-
 class Step:
     """Losses of one batch, and the two halves of their backward pass.
 
@@ -72,8 +68,6 @@ class Step:
     losses: Tensor
     # Set by the trainer for a weighting that looks back.
     again: Callable[[], Tensor] | None = None
-    # Sum over the processes that share the batch, also set by the trainer.
-    over_processes: Callable[[Tensor], Tensor] = staticmethod(_itself)
 
     def __init__(
         self,
@@ -112,7 +106,8 @@ class Step:
         torch.autograd.backward(penalty, retain_graph=True)
         # A penalty of parameters alone has no gradient at the cut.
         if self.cut.grad is not None:
-            self.extra = self._take()
+            own = self._take()
+            self.extra = own if self.extra is None else self.extra + own
 
     def through_towers(self, weights: Tensor, *, apart: bool = False) -> None:
         """Go back through the towers; their parameters get ``sum_t w_t dL_t``.
@@ -183,7 +178,7 @@ class Step:
         """
         self._check_apart()
         if at == "representation":
-            weighted = self.over_processes(self._at_representation())
+            weighted = self._at_representation()
         else:
             taken = {
                 "last_shared_layer": self.module.last_shared_layer,
@@ -250,8 +245,11 @@ class Step:
         mixed = mixed.view(n_rows, n_tasks, n_tasks, -1).permute(2, 1, 0, 3)
         return self.rows.flatten(1) @ mixed.reshape(n_tasks, -1).t()
 
-    def _by_parameters(self, parameters: list[Tensor]) -> Tensor:
-        per_task = [
+    def _task_gradients(
+        self, parameters: list[Tensor]
+    ) -> list[tuple[Tensor | None, ...]]:
+        """Gradients of the losses of each task."""
+        return [
             torch.autograd.grad(
                 self.representation,
                 parameters,
@@ -261,16 +259,15 @@ class Step:
             )
             for task in range(len(self.losses))
         ]
+
+    def _by_parameters(self, parameters: list[Tensor]) -> Tensor:
+        per_task = self._task_gradients(parameters)
         gramian = self.losses.new_zeros(len(per_task), len(per_task))
         for gradients in zip(*per_task, strict=True):
-            # Gradients are summed over the processes before they are multiplied.
             known = next((g for g in gradients if g is not None), None)
             if known is not None:  # a parameter may serve only some of the tasks
                 none = torch.zeros_like(known)
-                rows = [
-                    _flat(self.over_processes(none if g is None else g))
-                    for g in gradients
-                ]
+                rows = [_flat(none if g is None else g) for g in gradients]
                 gramian += torch.stack(rows) @ torch.stack(rows).t()
         return gramian
 

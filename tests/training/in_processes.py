@@ -77,6 +77,10 @@ def in_parts():
     return ranker
 
 
+def in_four():
+    return fitted("AITM", loss_weight="mgda", dropout=0.1, n_microbatches=4)
+
+
 def of_kinds():
     ranker = small(task_kinds={"cart": "regression"})
     return ranker.fit(X, Y.assign(cart=WEIGHT))
@@ -294,6 +298,8 @@ def refused(folder):
         "checkpoint of one": lambda: small(callbacks=[[], [apart]][rank]).fit(X, Y),
         "method": lambda: by_parts(rank),
         "tasks": lambda: small().fit(X, Y.set_axis(["a", "b", "cd"[rank]], axis=1)),
+        "parts of one": lambda: small(n_microbatches=(2, 4)[rank]).fit(X, Y),
+        "three parts": lambda: small(n_microbatches=3).fit(X, Y),
         "RReLU": lambda: with_layer(nn.RReLU()).fit(X, Y),
         "attention": lambda: with_layer(Attends(0.1)).fit(X, Y),
         "function": lambda: with_layer(Drops()).fit(X, Y),
@@ -333,6 +339,9 @@ def one_fails(folder):
             X, Y, X_val=X, y_val=Y.mask(np.full(Y.shape, rank == 1))
         ),
         "no mark": lambda: without_marks(on_source),
+        "wrong type": lambda: small(max_iter=(2, "2")[rank]).fit(X, Y),
+        "wrong type on a source": lambda: on_source(dropout=(0.1, None)[rank]),
+        "wrong parts": lambda: small(n_microbatches=(2, "2")[rank]).fit(X, Y),
     }
 
 
@@ -421,8 +430,9 @@ def run(folder):
     np.savez(folder / f"fits-{rank}.npz", **all_outcomes())
     again = outcome(fitted(dropout=0.1))
     drawn = outcome(fitted(random_state=None))
-    went_on = outcome(resumed(Checkpoint(folder / "shared")))
-    for name, found in {"again": again, "drawn": drawn, "resumed": went_on}.items():
+    saved = {"again": again, "drawn": drawn, "in four": outcome(in_four())}
+    saved["resumed"] = outcome(resumed(Checkpoint(folder / "shared")))
+    for name, found in saved.items():
         np.savez(folder / f"{name}-{rank}.npz", **found)
     for name, scratch in {"together": "scratch", "apart": f"scratch-{rank}"}.items():
         np.savez(folder / f"{name}-{rank}.npz", **in_scratch(folder / scratch))

@@ -14,6 +14,7 @@ from filelock import FileLock
 from numpy.testing import assert_array_equal
 
 from skmtl.modules.draws import Dropout, RowsHere, drawn_for, in_blocks, own_generators
+from tests.training import in_processes
 from tests.training.in_processes import all_outcomes, fitted, outcome
 
 ROOT = Path(__file__).parents[2]
@@ -71,6 +72,28 @@ def test_fits_are_those_of_one_process(folder):
         if not np.allclose(first[name], value, rtol=0, atol=tolerance, equal_nan=True):
             differ[name] = np.nanmax(np.abs(first[name] - value))
     assert not differ
+
+
+# With penalties, dropout, several passes back, losses measured again, piles.
+SAME_BITS = ["AITM", "SoftSharing", "ChainedMMoE", "shared_parameters", "famo", "piles"]
+
+
+def test_micro_batches_of_one_process_give_the_same_bits(folder, monkeypatch):
+    monkeypatch.setitem(in_processes.OWN, "n_microbatches", 2)
+    fits = read(folder, "fits")[0]
+    for name in SAME_BITS:
+        for key, value in outcome(in_processes.FITS[name]()).items():
+            assert_array_equal(fits[f"{name}/{key}"], value, err_msg=name)
+    monkeypatch.undo()
+    whole = in_processes.FITS["AITM"]()
+    assert not np.array_equal(fits["AITM/levels"], outcome(whole)["levels"])
+
+
+def test_several_micro_batches_in_each_process(folder):
+    expected = outcome(in_processes.in_four())
+    for fits in read(folder, "in four"):
+        for key, value in expected.items():
+            assert_array_equal(fits[key], value)
 
 
 def test_a_fit_again_has_the_same_bits(folder):
@@ -150,6 +173,14 @@ def test_processes_that_see_one_folder_share_its_piles(folder):
         ("no file", "FileNotFoundError: (Process 1 of 2: )?There is no Parquet file"),
         ("no bias column", "ValueError: (Process 1 of 2: )?.*bias_features"),
         ("no validation labels", "ValueError: (Process 1 of 2: )?.*_val"),
+        ("wrong type", "(TypeError: Process 1 of 2|InvalidP.*): The 'max_iter' param"),
+        (
+            "wrong type on a source",
+            "(TypeError: Process 1 of 2|InvalidP.*): The 'dropout' parameter",
+        ),
+        ("wrong parts", "(TypeError: Process 1|InvalidP).*: The 'n_microbatches' par"),
+        ("parts of one", "ValueError: .* differ in n_microbatches .2 and 4.. Every"),
+        ("three parts", "ValueError: n_microbatches=3 cannot be divided among 2 proc"),
         ("no mark", "(PermissionError|OSError: Process 1 of 2): may not write"),
         ("slow", "RuntimeError: Process . of 2 waits for others that have ended, th"),
     ],

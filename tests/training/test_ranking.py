@@ -16,9 +16,10 @@ import skmtl
 from skmtl import BinaryTask, OutputWeightSearchCV, ShareBottom
 from skmtl.calibration import CalibratedTasksCV
 from skmtl.metrics import get_task_scorer, group_roc_auc, roc_auc
+from skmtl.modules.draws import draw_lists
 from skmtl.tasks import check_targets
 from skmtl.training import net
-from skmtl.training.batches import Batches, TensorTable, draw_lists, group_codes
+from skmtl.training.batches import Batches, TensorTable, group_codes
 from tests.rankers.makers import MAKERS
 
 RANKED = {"click": BinaryTask("pairwise"), "cart": BinaryTask("listwise")}
@@ -292,7 +293,7 @@ def test_processes_that_share_batches_are_refused(log):
     weight = np.ones(y.shape)
     codes = group_codes(request, targets, weight, 1)
     assert_array_equal(codes, np.arange(len(y)) // 8)
-    with pytest.raises(ValueError, match="2 processes share this fit"):
+    with pytest.raises(ValueError, match="2 processes or micro-batches share it"):
         group_codes(request, targets, weight, 2)
     assert group_codes(request, check_targets(y), weight, 2) is None
 
