@@ -66,12 +66,13 @@ from skmtl.sources.opening import are_names, named_columns
 from skmtl.tasks import (
     BinaryTask,
     Targets,
+    TaskKind,
     TaskKinds,
     check_sample_weight,
     check_targets,
     warn_of_rare_tasks,
 )
-from skmtl.tasks.arguments import all_have_classes, are_many_classes
+from skmtl.tasks.kinds import all_have_classes
 from skmtl.training.batches import current_processes
 from skmtl.training.callbacks import callback_params, with_params
 from skmtl.training.computing import check_device, logits, seeded
@@ -84,6 +85,13 @@ from skmtl.training.starts import NextTable, NoPretrainedRows, Start, WarmStart
 
 # Width of the representation for towers that are made only to read their `bounds`.
 _ANY_WIDTH = 64
+
+
+def _are_many_classes(given: object) -> bool:
+    """Whether `task_kinds`, before anything is checked, has several classes by task."""
+    if isinstance(given, TaskKind):
+        return given.many_classes
+    return given in ("ordinal", "multiclass")
 
 
 def _why_without_classes(ranker: MultiTaskRanker) -> str | None:
@@ -307,10 +315,13 @@ class MultiTaskRanker(
         return [list(parents) for parents in bounds] or [[] for _ in names]
 
     def _validate_params(self) -> None:
+        """Raise for invalid hyperparameters, also in the other processes of a fit.
+
+        Those ask each other next whether the input is valid.
+        """
         try:
             super()._validate_params()
         except Exception:
-            # Other processes of a fit ask each other next whether the input is valid.
             with current_processes(self).errors_of_all():
                 raise
 
@@ -750,7 +761,7 @@ default=None
         tags.input_tags.allow_nan = True
         tags.input_tags.categorical = True
         if all_have_classes(self.task_kinds):
-            tags.classifier_tags.multi_class = are_many_classes(self.task_kinds)
+            tags.classifier_tags.multi_class = _are_many_classes(self.task_kinds)
             tags.classifier_tags.multi_label = True
             return tags
         # Cross-validation must not look for classes in numbers, and scorers must judge

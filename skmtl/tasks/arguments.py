@@ -225,22 +225,6 @@ def binary_kinds(n_tasks: int) -> TaskKinds:
 TaskKindsLike: TypeAlias = str | TaskKind | Mapping[str, str | TaskKind] | None
 
 
-def all_have_classes(given: TaskKindsLike) -> bool:
-    """Whether `task_kinds`, before anything is checked, names no regression."""
-    values = given.values() if isinstance(given, Mapping) else [given]
-    return all(
-        value.has_classes if isinstance(value, TaskKind) else value != "regression"
-        for value in values
-    )
-
-
-def are_many_classes(given: TaskKindsLike) -> bool:
-    """Whether `task_kinds`, before anything is checked, has several classes by task."""
-    if isinstance(given, TaskKind):
-        return given.many_classes
-    return given in ("ordinal", "multiclass")
-
-
 def kinds_by_task(given: TaskKindsLike, names: Sequence[object]) -> list[TaskKind]:
     """Convert `task_kinds` to a kind for each task.
 

@@ -723,3 +723,10 @@ class TaskKinds:
             return parts[0]
         order = np.argsort([place for own in places for place in own])
         return np.concatenate(parts, axis=-1)[..., order]
+
+
+def all_have_classes(given: object) -> bool:
+    """Whether `task_kinds`, before anything is checked, names no regression."""
+    values = list(given.values()) if isinstance(given, Mapping) else [given]
+    kinds = [value for value in values if isinstance(value, TaskKind)]
+    return "regression" not in values and all(kind.has_classes for kind in kinds)

@@ -39,7 +39,7 @@ class Adds(StaticWeighting):
     """Adds a penalty of a parameter, that of a step."""
 
     def backward(self, step):
-        step.add(step.module.towers.output.bias.square().sum())
+        step.add(9 * step.module.towers.output.bias.square().sum())
         super().backward(step)
 
     def ahead(self):
