@@ -5,7 +5,7 @@
     python benchmarks/bench_processes.py --models MMoE --rows 65536 \
         --batch-sizes 512 2048 8192 --processes 1 2 4 --model
     python benchmarks/bench_processes.py --models AITM MMoE --rows 24000 \
-        --batch-sizes 64 --epochs 1 --rounds 1 --nudge
+        --batch-sizes 64 --epochs 1 --rounds 1 --nudge --microbatches
 
 Fits of one process and of several alternate. Each process has one thread and the same
 table: 20 ids, of 50 to 200,000 values, and three numbers. An epoch is timed without its
@@ -20,7 +20,9 @@ the speed of the exchanges of two processes. Then that of clusters, whose networ
 carry ``--network`` bytes per second, with batches of the last size.
 
 With ``--nudge`` there is one more fit in one process, whose first weights are changed
-by their last bit: what rounding alone does to the outcome.
+by their last bit: what rounding alone does to the outcome. With ``--microbatches`` fits
+in one process have as many micro-batches as there are processes in another setting, so
+that no probability should differ from that of the processes.
 """
 
 from __future__ import annotations
@@ -57,7 +59,13 @@ def make_table(n_rows: int) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def fit(
-    model: str, n_rows: int, batch_size: int, n_epochs: int, nudge: bool, file: str
+    model: str,
+    n_rows: int,
+    batch_size: int,
+    n_epochs: int,
+    nudge: bool,
+    n_microbatches: int | None,
+    file: str,
 ) -> None:
     """Fit in this process, which may be one of several; the first writes."""
     import torch
@@ -97,6 +105,7 @@ def fit(
         max_iter=n_epochs,
         early_stopping=False,
         random_state=0,
+        n_microbatches=n_microbatches,
         callbacks=[Processor(), *([Nudge()] if nudge else [])],
     )
     ranker.fit(X, y)
@@ -160,9 +169,10 @@ def outcome_of(n_processes: int, arguments: list[str]) -> dict[str, object]:
 
 def main() -> None:
     if sys.argv[1:2] == ["--fit"]:
-        model, n_rows, batch_size, n_epochs, nudge, file = sys.argv[2:]
+        model, n_rows, batch_size, n_epochs, change, file = sys.argv[2:]
         numbers = int(n_rows), int(batch_size), int(n_epochs)
-        fit(model, *numbers, nudge == "nudge", file)
+        parts = int(change) if change.isdigit() else None
+        fit(model, *numbers, change == "nudge", parts, file)
         return
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=200_000)
@@ -172,6 +182,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--nudge", action="store_true", help="what rounding does")
+    parser.add_argument("--microbatches", action="store_true", help="the same bits")
     parser.add_argument("--model", action="store_true", help="predict more processes")
     parser.add_argument("--network", type=float, default=1.25e9, help="bytes/s")
     asked = parser.parse_args()
@@ -193,6 +204,11 @@ def main() -> None:
                 print(
                     f"another last bit in one process: {difference(found, nudged):.1e}"
                 )
+            for n in asked.processes if asked.microbatches else []:
+                if n > 1:
+                    parts = outcome_of(1, [*arguments, str(n)])
+                    apart = difference({n: found[n]}, parts)
+                    print(f"{n} processes, {n} micro-batches in one: {apart:.1e}")
             of_sizes[size] = {n: best(of) for n, of in found.items()}
         if asked.model:
             predict(of_sizes, asked.network)

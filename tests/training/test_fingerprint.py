@@ -258,6 +258,7 @@ CASES = [
         lambda: make_scorer(roc_auc_score),
         lambda: make_scorer(roc_auc_score, max_fpr=0.5),
     ),
+    ("n_microbatches", lambda: 2, lambda: np.int64(4)),
     ("n_iter_no_change", lambda: np.int64(2), lambda: np.int64(3)),
     ("tol", lambda: np.float32(0.1), lambda: np.float32(0.2)),
     ("crosses", lambda: "fm", lambda: "dcn"),
