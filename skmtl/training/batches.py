@@ -561,7 +561,7 @@ def group_codes(
     groups: TableLike | None,
     targets: Targets,
     weight: npt.NDArray[np.float64],
-    n_parts: int,
+    processes: Processes,
 ) -> npt.NDArray[np.int64] | None:
     """Number the groups of the rows from 0; None if no task compares rows.
 
@@ -583,11 +583,11 @@ def group_codes(
             "scikit-learn's searches set "
             "sklearn.set_config(enable_metadata_routing=True) first."
         )
-    if n_parts > 1:
+    if processes.n_slices > 1:
         raise ValueError(
             "Losses of the order within groups need all rows of a batch, but "
-            f"{n_parts} processes or micro-batches share it. Fit in one process "
-            "without n_microbatches, or leave out ranking."
+            f"{processes.n_slices} processes or micro-batches share it. Fit in one "
+            "process without n_microbatches, or leave out ranking."
         )
     codes = check_groups(groups, len(targets.labels))
     # In order of appearance, so that the names of groups do not matter.

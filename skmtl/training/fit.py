@@ -169,8 +169,7 @@ class Fit:
             targets = ranker._complete(targets)
             warn_of_conditional_tasks(targets)
             self.weight = task_weights(sample_weight, targets.observed, targets.names)
-            n_parts = self.processes.n_slices
-            self.groups = group_codes(groups, targets, self.weight, n_parts)
+            self.groups = group_codes(groups, targets, self.weight, self.processes)
             self.targets = targets = targets.with_scales(self.weight)
             self._take_parts(len(targets.names))
             start.check(targets, self._weights(targets.means(self.weight)).loss)

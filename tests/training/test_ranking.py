@@ -19,7 +19,8 @@ from skmtl.metrics import get_task_scorer, group_roc_auc, roc_auc
 from skmtl.modules.draws import draw_lists
 from skmtl.tasks import check_targets
 from skmtl.training import net
-from skmtl.training.batches import Batches, TensorTable, group_codes
+from skmtl.training.batches import Batches, Processes, TensorTable, group_codes
+from skmtl.training.slices import Slices
 from tests.rankers.makers import MAKERS
 
 RANKED = {"click": BinaryTask("pairwise"), "cart": BinaryTask("listwise")}
@@ -291,11 +292,11 @@ def test_processes_that_share_batches_are_refused(log):
     _, y, request = log
     targets = check_targets(y, kinds=[BinaryTask(), BinaryTask("pairwise")])
     weight = np.ones(y.shape)
-    codes = group_codes(request, targets, weight, 1)
+    codes = group_codes(request, targets, weight, Processes())
     assert_array_equal(codes, np.arange(len(y)) // 8)
     with pytest.raises(ValueError, match="2 processes or micro-batches share it"):
-        group_codes(request, targets, weight, 2)
-    assert group_codes(request, check_targets(y), weight, 2) is None
+        group_codes(request, targets, weight, Slices(2))
+    assert group_codes(request, check_targets(y), weight, Slices(2)) is None
 
 
 @pytest.mark.parametrize("case", ["number", "click", "weight"])
@@ -308,7 +309,7 @@ def test_groups_with_nothing_to_compare_are_warned_of(log, case):
     if case == "weight":  # one label of each group counts
         weight[:, 0] = y["click"] == request % 2
     with pytest.warns(UserWarning, match="'click' .* cannot learn an order from label"):
-        group_codes(groups, targets, weight, 1)
+        group_codes(groups, targets, weight, Processes())
 
 
 # Searches.
