@@ -276,6 +276,9 @@ def _float_keys(array: npt.NDArray[np.float64], name: object) -> Keys:
 
 def _object_keys(values: pd.Series, name: object) -> Keys:
     kind = types.infer_dtype(values, skipna=True)
+    if kind == "mixed-integer-float":
+        # Before version 3, pandas takes its own NA next to floats for an integer.
+        kind = types.infer_dtype(values.dropna(), skipna=True)
     if kind == "empty":  # all missing
         return Keys(np.full(len(values), np.nan), False)
     cells = values.to_numpy(object)

@@ -14,6 +14,7 @@ from numpy.testing import assert_array_equal
 from sklearn.base import clone
 
 from skmtl.encoding import RaggedArray, TableEncoder
+from tests.versions import exact_text
 
 NEAR = st.integers(2**24 - 2, 2**24 + 3) | st.integers(2**53 - 2, 2**53 + 3)
 LARGE = st.integers(-(2**63), 2**63 - 1)
@@ -85,6 +86,7 @@ def reference(cells, asked, max_length=None, min_frequency=1):
     return [[row.get(v, 0) for v in kept(cell)] for cell in asked]
 
 
+@exact_text
 @pytest.mark.filterwarnings("ignore:No id in columns")
 @given(LISTS | BEYOND, st.none() | st.integers(1, 4), st.integers(1, 2), st.data())
 @settings(max_examples=200, deadline=None)
@@ -101,6 +103,7 @@ def test_lists_are_encoded_as_one_by_one(cells, max_length, min_frequency, data)
     ]
 
 
+@exact_text
 @given(LISTS)
 @settings(max_examples=100, deadline=None)
 def test_every_form_agrees(cells):
