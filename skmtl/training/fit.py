@@ -358,9 +358,9 @@ class Fit:
         self, net: MultiTaskNet, valid: ValidationPart | None, epochs_before: int
     ) -> dict[str, object]:
         """What is known after training; the net lets go of data and context."""
-        net.set_params(
-            train_split=None, callbacks=self.ranker.callbacks, unknown_ids=None
-        )
+        # Not by `set_params`, which would initialize the callbacks again.
+        net.train_split = net.unknown_ids = None
+        net.callbacks = self.ranker.callbacks
         net.callbacks_ = []  # they refer to the data
         del net.processes_  # predictions are made by each process alone
         new = net.history[epochs_before:]

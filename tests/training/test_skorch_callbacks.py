@@ -167,3 +167,20 @@ def test_saved_weights_are_those_of_the_ranker(impressions, early_stopping, tmp_
     moments = torch.load(tmp_path / "every" / "optimizer.pt", weights_only=True)
     assert len(moments["parts"]) == len(ranker.net_.all_optimizers)
     assert all(part["state"] for part in moments["parts"])
+
+
+class Counted(Callback):
+    """Counts epochs from its initialization."""
+
+    def initialize(self):
+        self.n_epochs_ = 0
+        return self
+
+    def on_epoch_end(self, net, **kwargs):
+        self.n_epochs_ += 1
+
+
+def test_what_a_callback_knows_is_kept_after_the_fit(impressions):
+    counted = Counted()
+    fitted(impressions, counted)
+    assert counted.n_epochs_ == SMALL["max_iter"]
