@@ -13,7 +13,6 @@ from skmtl.output_weights._fusion import weighted_sum
 
 BLOCK = 65536  # rows whose scores stay in the second-level cache
 HASH = 0xFFFF  # keys are looked up by these bits
-COMPARED = 20  # looks for no more keys than these by comparing with each
 STRIDE = 256  # of each so many sorted keys, one is searched first; a power of 2
 FEW = 0.2  # with a larger share of positives that share keys, scores are sorted instead
 
@@ -151,29 +150,17 @@ def n_below(ranked: np.ndarray, keys: np.ndarray) -> np.ndarray:
 def rows_of_keys(
     found: np.ndarray, keys: np.ndarray, hit: np.ndarray, index: np.ndarray
 ) -> np.ndarray:
-    """Find the rows whose key is among the keys, by the last 16 bits of both."""
-    ends = np.unique(keys & HASH)
+    """Find the rows whose key is among the keys, by a table of the last 16 bits."""
+    table = np.zeros(HASH + 1, dtype=bool)
+    table[keys & HASH] = True
     for start in range(0, len(found), BLOCK):
-        block, out = found[start : start + BLOCK], hit[start : start + BLOCK]
-        # Comparisons of a few keys take less time than a look-up.
-        if len(ends) <= COMPARED:
-            among(block.astype(np.uint16), ends.astype(np.uint16), out)
-            continue
-        part, table = index[: len(block)], np.zeros(HASH + 1, dtype=bool)
-        table[ends] = True
+        block = found[start : start + BLOCK]
+        part = index[: len(block)]
         np.bitwise_and(block, HASH, out=part, casting="unsafe")
         # With "raise", the default mode, numpy would buffer the output.
-        table.take(part, out=out, mode="clip")
+        table.take(part, out=hit[start : start + BLOCK], mode="clip")
     rows = np.flatnonzero(hit)
     return rows[np.isin(found[rows], keys)]
-
-
-def among(values: np.ndarray, some: np.ndarray, out: np.ndarray) -> None:
-    """Whether each value is one of some."""
-    out[:] = False
-    equal = np.empty(len(values), dtype=bool)
-    for one in some:
-        out |= np.equal(values, one, out=equal)
 
 
 class Keys:

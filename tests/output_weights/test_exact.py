@@ -10,7 +10,7 @@ from skmtl import OutputWeightSearchCV, fuse
 from skmtl.metrics import make_task_scorer
 from skmtl.output_weights._candidates import directions, make_candidates
 from skmtl.output_weights._fusion import weighted_sum
-from skmtl.output_weights._rare_auc import RareAuc, rows_of_keys
+from skmtl.output_weights._rare_auc import RareAuc
 from tests.output_weights.tables import Given, brute_force, three_tasks
 
 
@@ -252,13 +252,3 @@ def test_refine_with_values_for_each_task():
     assert not hasattr(again, "n_skipped_")
     with pytest.raises(ValueError, match="search='refine' needs a grid"):
         refined(proba, y, weights=np.eye(3))
-
-
-@pytest.mark.parametrize("n_keys", [1, 6, 60])
-def test_rows_of_few_and_of_many_keys_are_found(n_keys):
-    rng = np.random.default_rng(0)
-    found = rng.integers(0, 1 << 18, 70_000, dtype=np.uint32)
-    keys = rng.choice(found, n_keys)
-    hit, index = np.empty(len(found), bool), np.empty(len(found), np.intp)
-    rows = rows_of_keys(found, keys, hit, index)
-    np.testing.assert_array_equal(rows, np.flatnonzero(np.isin(found, keys)))
