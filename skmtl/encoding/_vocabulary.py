@@ -226,10 +226,15 @@ def as_keys(values: pd.Series, name: object) -> Keys:
     ValueError
         For infinity.
     """
+    if isinstance(values.dtype, pd.SparseDtype):
+        # pandas does not see that sparse cells are strings.
+        values = values.astype(values.dtype.subtype)
     dtype = values.dtype
     if isinstance(dtype, pd.CategoricalDtype):
         # A few rows of a large table keep all its categories, which take time to read.
-        if len(values) < len(dtype.categories):
+        # Those of objects may mix types, which only matters for those that are used.
+        few = len(values) < len(dtype.categories)
+        if few or types.is_object_dtype(dtype.categories.dtype):
             values = values.cat.remove_unused_categories()
         categories = as_keys(pd.Series(values.cat.categories), name)
         return CategoryKeys(values.cat.codes.to_numpy(), categories)

@@ -188,3 +188,21 @@ def test_a_look_up_copies_none_of_the_strings():
         assert tracemalloc.get_traced_memory()[1] < ids.str.len().sum() / 8
     finally:
         tracemalloc.stop()
+
+
+@pytest.mark.parametrize("n_rows", [2, 60])
+@pytest.mark.parametrize("kind", ["sparse", "unused"])
+def test_odd_columns_of_short_tables_and_of_long_ones(
+    encoder, kind, n_rows, monkeypatch
+):
+    X = frame(n_rows)
+    odd = X.copy()
+    if kind == "sparse":
+        odd["short"] = pd.arrays.SparseArray(X["short"].to_numpy(object))
+    else:
+        # A category of another type that no row has.
+        known = [*IDS["dense"], "unused"]
+        odd["dense"] = pd.Categorical(X["dense"], categories=known)
+    expected = column_by_column(encoder, X, monkeypatch)
+    assert_same(encoder.encode(odd), expected)
+    assert_same(column_by_column(encoder, odd, monkeypatch), expected)
