@@ -20,7 +20,7 @@ from skmtl.datasets._funnel_labels import (
     sorted_pages,
     true_probabilities,
 )
-from skmtl.datasets._funnel_log import Sizes, draw_log
+from skmtl.datasets._funnel_log import Log, Sizes, draw_log
 from skmtl.datasets._tables import describe
 
 TASKS = ("click", "cart", "order")
@@ -228,24 +228,32 @@ def make_funnel(
     target = pd.DataFrame(stages, columns=list(TASKS))[columns]
     if return_X_y:
         return data, target
+    truth: dict[str, pd.DataFrame | pd.Series] = {
+        "true_proba": pd.DataFrame(proba, columns=list(TASKS))[columns]
+    }
+    if position_bias is not None:
+        truth["examination"] = pd.Series(examination, name="examination")
+        truth["relevance"] = pd.DataFrame(relevance, columns=list(TASKS))[columns]
+    return _bunch(log, data, target, truth)
+
+
+def _bunch(
+    log: Log,
+    data: pd.DataFrame,
+    target: pd.DataFrame,
+    truth: dict[str, pd.DataFrame | pd.Series],
+) -> Bunch:
     session = pd.Series(log.session, name="session")
     timestamp = pd.Series(log.timestamp(), name="timestamp")
-    truth = {}
-    if position_bias is not None:
-        truth = {
-            "examination": pd.Series(examination, name="examination"),
-            "relevance": pd.DataFrame(relevance, columns=list(TASKS))[columns],
-        }
     return Bunch(
         data=data,
         target=target,
-        true_proba=pd.DataFrame(proba, columns=list(TASKS))[columns],
         frame=pd.concat([session, timestamp, data, target], axis=1),
         session=session,
         timestamp=timestamp,
         new_items=log.new_items,
         feature_names=list(data.columns),
-        target_names=columns,
+        target_names=list(target.columns),
         DESCR=describe("funnel"),
         **truth,
     )
