@@ -95,7 +95,7 @@ def to_native(values: Any, input_name: str = "X") -> Any:
         return _from_arrow(values)
     if isinstance(values, Mapping):
         return _from_mapping(values, input_name)
-    if isinstance(values, list) and values and isinstance(values[0], Mapping):
+    if isinstance(values, list | tuple) and values and isinstance(values[0], Mapping):
         return _from_records(values, input_name)
     return _from_protocol(values)
 
@@ -231,7 +231,7 @@ def has_names(values: object) -> bool:
     """Whether a container names its columns, so that they can be matched by name."""
     if isinstance(values, np.ndarray):
         return values.dtype.names is not None
-    if isinstance(values, list):
+    if isinstance(values, list | tuple):
         return bool(values) and isinstance(values[0], Mapping)
     if isinstance(values, pd.DataFrame | Mapping) or hasattr(values, "__dataframe__"):
         return True
@@ -333,6 +333,11 @@ def as_frame(
     values = to_native(values, input_name)
     if isinstance(values, pd.DataFrame):
         return _native_order(values)
+    if isinstance(values, list | tuple) and len(values) == 0:
+        raise ValueError(
+            f"{input_name} is an empty {type(values).__name__}, which has neither rows "
+            "nor columns. Pass at least one row."
+        )
     if _holds_rows(values):
         return _from_rows(values, input_name)
     array = checked_array(values, input_name, estimator=estimator)

@@ -196,3 +196,15 @@ def test_arrow_views_dictionaries_and_nulls_become_plain(values, kind):
         ]
         assert cells == expected
         assert as_frame(found) is found
+
+
+def test_a_tuple_of_mappings_is_read_as_a_list_of_them():
+    rows = [{"user": BIG, "item": "a"}, {"user": None, "item": "b"}]
+    assert_frame_equal(as_frame(tuple(rows)), as_frame(rows))
+    assert has_names(tuple(rows))
+
+
+@pytest.mark.parametrize("empty", [[], ()])
+def test_an_empty_list_is_refused(empty):
+    with pytest.raises(ValueError, match=r"X is an empty (list|tuple), which has nei"):
+        as_frame(empty)

@@ -17,6 +17,7 @@ LAYERS = {
     "_extras": 0,
     "_files": 0,
     "_memory": 0,
+    "_messages": 0,
     "_saving": 0,
     "_typing": 0,
     "_versions": 0,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection, Hashable, Mapping, Sequence, Set
 from itertools import combinations
 
 import torch
 from torch import Tensor, nn
 
+from skmtl._messages import did_you_mean
 from skmtl.modules.cross_network import at_least_one
 from skmtl.modules.draws import generator_of
 from skmtl.modules.layers import Dense
@@ -183,12 +183,9 @@ def _check_columns(names: Sequence[Hashable], columns: ColumnSlices) -> None:
     """
     for name in names:
         if name not in columns:
-            known = {str(one): one for one in columns}
-            close = difflib.get_close_matches(str(name), known, n=1)
-            hint = f" Did you mean {known[close[0]]!r}?" if close else ""
             raise ValueError(
                 f"crosses__between names {name!r}, which is not a column of the "
-                f"input.{hint} Its columns are {list(columns)}."
+                f"input.{did_you_mean(name, columns)} Its columns are {list(columns)}."
             )
     if len(names) < 2:
         # scikit-learn's common checks look for "1 feature(s)".

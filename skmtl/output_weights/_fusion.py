@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from scipy.stats import rankdata
 
+from skmtl._messages import did_you_mean
 from skmtl.metrics._gains import term_name
 from skmtl.metrics._validation import (
     as_float_table,
@@ -132,7 +133,7 @@ def check_weights(weights: object, names: Sequence[str]) -> np.ndarray:
         if unknown:
             raise ValueError(
                 f"weights name the unknown task {unknown[0]!r}; the tasks are "
-                f"{list(names)}."
+                f"{list(names)}.{did_you_mean(unknown[0], names)}"
             )
         weights = [weights.get(name, 0.0) for name in names]
     array = as_numbers(weights, "weights")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from skmtl._messages import did_you_mean
 from skmtl.metrics._gains import Numbers, Term, term_name
 from skmtl.metrics._predictions import binary_columns, expected_table
 from skmtl.output_weights._tables import task_table
@@ -56,7 +57,7 @@ def read_terms(given: Iterable[object], columns: Sequence[str], what: str) -> Te
             found = unknown[0] if unknown else ()
             raise ValueError(
                 f"{what} name the unknown task {found!r}; the tasks are "
-                f"{list(columns)}."
+                f"{list(columns)}.{did_you_mean(found, columns)}"
             )
         keys.append(tasks if len(tasks) > 1 else tasks[0])
         factors.append([columns.index(task) for task in tasks])

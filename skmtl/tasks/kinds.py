@@ -429,7 +429,8 @@ default=None
         ranking_weight: float = 1.0,
         k: int = 10,
     ) -> None:
-        if (ranking, ranking_weight, k) != (None, 1.0, 10):
+        # The defaults need no check; True and 10.0 only equal them.
+        if repr((ranking, ranking_weight, k)) != "(None, 1.0, 10)":
             check_ranking(ranking, ranking_weight, k)
         self.ranking, self.k = ranking, int(k)
         self.ranking_weight = float(ranking_weight)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Sequence
 
 from skmtl._containers import as_frame, has_names, is_source
+from skmtl._messages import did_you_mean
 from skmtl._typing import ColumnName, TableLike
 from skmtl.encoding import TableEncoder
 from skmtl.encoding._columns import chosen_places
@@ -81,10 +81,7 @@ def unexpected(owner: str, name: str, known: Iterable[str]) -> str:
     hint = _hint(name, known)
     if hint is not None:
         return f"{text} Here it is {hint}."
-    close = difflib.get_close_matches(name, known, n=1)
-    if close:
-        return f"{text} Did you mean {close[0]!r}?"
-    return f"{text} It takes {known}."
+    return text + (did_you_mean(name, known) or f" It takes {known}.")
 
 
 def _hint(name: str, known: list[str]) -> str | None:

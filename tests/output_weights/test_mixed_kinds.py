@@ -259,6 +259,7 @@ def test_what_cannot_be_fused_or_judged_is_named(data, given):
             "Task 'value' cannot be judged: continuous",
         ),
         ({"terms": ["cart"]}, "terms name the unknown task 'cart'"),
+        ({"terms": ["clik"]}, "unknown task 'clik'.*Did you mean 'click'"),
         ({"terms": ["click", "click"]}, "terms repeat 'click'"),
         ({"terms": []}, "terms must list tasks"),
     ):

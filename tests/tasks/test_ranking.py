@@ -242,6 +242,11 @@ def test_kinds_say_what_they_are():
     for wrong in (0, -1.0, np.inf, np.nan, "1", True):
         with pytest.raises(ValueError, match="ranking_weight must be a number between"):
             BinaryTask("listwise", ranking_weight=wrong)
+    # They equal the defaults.
+    with pytest.raises(ValueError, match="ranking_weight must be a number between"):
+        BinaryTask(ranking_weight=True)
+    with pytest.raises(ValueError, match="k must be an integer above 0, found"):
+        BinaryTask(k=10.0)
 
 
 @pytest.mark.parametrize(
