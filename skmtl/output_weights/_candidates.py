@@ -27,11 +27,7 @@ MAX_POINTS = 500_000
 def make_candidates(weights: GridLike, names: Sequence[str]) -> np.ndarray:
     """Make all points ``(n_candidates, n_tasks)``, without the all-zero point."""
     if isinstance(weights, Integral) and not isinstance(weights, bool):
-        if weights < 2:
-            raise ValueError(
-                f"weights={weights} gives a grid of one point; at least 2 points per "
-                "axis are needed, such as 11 for steps of 0.1."
-            )
+        _check_per_axis(weights)
         # Before the points are made, which might not fit in memory.
         _check_size(n_points(weights, len(names)), len(names))
         # A division rounds once and gives 0.3, where `linspace` gives
@@ -46,6 +42,14 @@ def make_candidates(weights: GridLike, names: Sequence[str]) -> np.ndarray:
         points = _given_points(weights, names)
     check_values(points, names)
     return _without_zero(points)
+
+
+def _check_per_axis(weights: Integral) -> None:
+    if int(weights) < 2:
+        raise ValueError(
+            f"weights={weights} gives a grid of one point; at least 2 points per "
+            "axis are needed, such as 11 for steps of 0.1."
+        )
 
 
 def _without_zero(points: np.ndarray) -> np.ndarray:
@@ -215,7 +219,7 @@ def grid_axes(weights: GridLike, names: Sequence[str]) -> list[np.ndarray]:
         For points without axes, which cannot be searched from coarse to fine.
     """
     if isinstance(weights, Integral) and not isinstance(weights, bool):
-        make_candidates(weights, names[:1])  # checks the number
+        _check_per_axis(weights)
         return [np.arange(int(weights)) / (int(weights) - 1)] * len(names)
     if not isinstance(weights, Mapping):
         raise ValueError(

@@ -252,3 +252,14 @@ def test_refine_with_values_for_each_task():
     assert not hasattr(again, "n_skipped_")
     with pytest.raises(ValueError, match="search='refine' needs a grid"):
         refined(proba, y, weights=np.eye(3))
+
+
+def test_refine_takes_axes_longer_than_a_whole_grid(monkeypatch):
+    monkeypatch.setattr("skmtl.output_weights._candidates.MAX_POINTS", 150)
+    proba, y = many_tasks(300, 2, 0)
+    fine = refined(proba, y, weights=201)
+    assert fine.n_evaluations_ + fine.n_skipped_ == 201**2 - 1
+    with pytest.raises(ValueError, match=r"40401 points, .*search='refine'"):
+        refined(proba, y, "grid", weights=201)
+    with pytest.raises(ValueError, match="weights=1 gives a grid of one point"):
+        refined(proba, y, weights=1)
