@@ -79,6 +79,11 @@ class PolarsQuery(Source):
 
     def __init__(self, frame: pl.LazyFrame) -> None:
         import_extra("pyarrow", "parquet", "Reading a polars.LazyFrame block by block")
+        if getattr(frame, "collect_batches", None) is None:
+            raise ImportError(
+                "Reading a polars.LazyFrame block by block needs polars 1.34 or later. "
+                "Update it, or pass query.collect()."
+            )
         self.frame = frame
         self._schema = _to_arrow(frame.head(0).collect()).schema
 

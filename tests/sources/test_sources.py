@@ -173,3 +173,9 @@ def test_widths_may_differ_and_files_without_a_value(small):
     found = all_rows(ParquetFiles(small))
     assert found["a"].tolist() == [7, 1, 11, 2, 12]
     assert found["b"].isna().sum() == 3
+
+
+def test_a_query_of_an_earlier_polars_says_which_version_it_needs(monkeypatch):
+    monkeypatch.delattr(pl.LazyFrame, "collect_batches")
+    with pytest.raises(ImportError, match=r"needs polars 1\.34 or later"):
+        open_source(pl.LazyFrame({"a": [1]}))
