@@ -113,6 +113,7 @@ def test_a_fitted_estimator_takes_no_parameters_of_fit(kind, name):
     with pytest.raises(TypeError, match=rf"\['{name}'\].*nothing is fitted again"):
         kind(fitted(), cv="prefit").fit(X, Y, **{name: values})
     CalibratedTasksCV(fitted(), cv="prefit").fit(X, Y, sample_weight=values)
+    kind(fitted(), cv="prefit").fit(X, Y, **{name: None})  # not given
 
 
 @pytest.mark.filterwarnings("ignore:.*leaves out the task")

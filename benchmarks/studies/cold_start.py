@@ -62,7 +62,7 @@ def one_seed(table: str, epochs: int, seed: int, n_rows: int) -> pd.DataFrame:
     found = []
     for name, given in MODELS.items():
         budget = {**FORMER, "max_iter": epochs, "random_state": seed}
-        ranker = MMoE(**budget, **given)
+        ranker = MMoE(**budget | given)
         ranker.fit(*train)
         report = cold_start_report(ranker, *test, columns=["item_id"])
         level = ranker.predict_task_proba(test[0]).mean(axis=0) / rates

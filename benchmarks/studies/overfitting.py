@@ -47,8 +47,8 @@ def one(table: str, seed: int) -> list[dict]:
                 "learning_rate_schedule": "constant",
                 "unknown_rate": 0.0,
                 "random_state": seed,
-            },
-            **params,
+            }
+            | params
         )
         held = {"X_val": split.val.X, "y_val": split.val.y[tasks]}
         ranker.fit(split.train.X, split.train.y[tasks], **held)

@@ -102,7 +102,8 @@ def check_used(params: Mapping[str, object], used: Collection[str]) -> None:
     TypeError
         With the names of the others.
     """
-    unused = [name for name in params if name not in used]
+    given = [name for name, value in params.items() if value is not None]
+    unused = [name for name in given if name not in used]
     if unused:
         raise TypeError(
             f"fit got {unused}, which would go to the fit of the inner estimator, but "

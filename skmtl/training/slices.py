@@ -122,6 +122,12 @@ class Slices(Processes):
     def begin(
         self, net: NeuralNet, table: RowTable, valid: RowTable | None, seed: int
     ) -> None:
+        if self.n_slices > net.batch_size:
+            raise ValueError(
+                f"Batches of {net.batch_size} rows cannot be computed in "
+                f"{self.n_slices} parts, by n_microbatches or as many processes. "
+                "Use fewer parts, or a larger batch_size."
+            )
         check_layers(net.module_)
         self.draws = check_draws(net, table)
         if self.draws and net.module_.compile_sharing:
@@ -148,7 +154,7 @@ class Slices(Processes):
             if not known:
                 found.append(None)
             elif known[0].is_sparse:
-                # Summed by row first, so that each process sends a row only once.
+                # Summed by row first, so that each slice has a row only once.
                 found.append(join_rows([sum_by_row(g) for g in known]))
             else:
                 found.append(tree_sum(known))
@@ -278,7 +284,8 @@ class SlicedBatch(WholeBatch):
             known = [one for one in inner if one is not None]
             gramian = self.total(known) if known else None
             return StepTaken(losses, first.weights, gramian), rows
-        rows.requires_grad_()  # for a penalty
+        for of_batch in (rows, losses):
+            of_batch.requires_grad_()  # for a penalty
         return SlicedStep(self, steps, losses, outputs, rows), rows
 
     def total(self, values: list[Tensor]) -> Tensor:
@@ -305,7 +312,7 @@ class SlicedStep(Step):
     steps : list of Step
         Steps of the slices that are computed here.
     losses : Tensor of shape (n_tasks,)
-        Losses of the whole batch.
+        Losses of the whole batch, without their graph.
     outputs : list of Tensor
         Logits of these slices, with the graph below.
     rows : Tensor of shape (batch, n_outputs)
@@ -335,18 +342,27 @@ class SlicedStep(Step):
         if not penalty.requires_grad:
             return
         self.batch.penalize(penalty)
-        flows, self.of_all.grad = self.of_all.grad, None
-        if flows is None:
-            return
+        at_rows, self.of_all.grad = self.of_all.grad, None
+        at_losses, self.losses.grad = self.losses.grad, None
         for at in self.batch.slices():
-            z, step = self.outputs[at], self.steps[at]
-            first = self.batch.group.own[at] * len(z)
-            of_slice = torch.zeros_like(z)
-            own = flows[first : first + len(z)]
-            of_slice[: len(own)] = own
-            torch.autograd.backward(z, of_slice, retain_graph=True)
-            if step.cut.grad is not None:
-                step.extra = step._take()
+            step = self.steps[at]
+            if at_rows is not None:
+                self._from_rows(at, at_rows)
+            if at_losses is not None:
+                share = self.batch.parts[at].share
+                torch.autograd.backward(
+                    step.losses, share * at_losses, retain_graph=True
+                )
+            step.keep_extra()
+
+    def _from_rows(self, at: int, gradient: Tensor) -> None:
+        """Go back from the logits of a slice, of which padding has no gradient."""
+        z = self.outputs[at]
+        first = self.batch.group.own[at] * len(z)
+        of_slice = torch.zeros_like(z)
+        own = gradient[first : first + len(z)]
+        of_slice[: len(own)] = own
+        torch.autograd.backward(z, of_slice, retain_graph=True)
 
     def through_towers(self, weights: Tensor, *, apart: bool = False) -> None:
         self.weights = weights

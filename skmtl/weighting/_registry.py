@@ -57,7 +57,7 @@ def get_strategy(strategy: str | nn.Module) -> LossWeighting:
         if strategy not in named:
             raise ValueError(
                 f"loss_weight={strategy!r} is not a known strategy. The strategies are "
-                f"{sorted(named)}; 'inverse_ratio' gives fixed weights."
+                f"{sorted(named)}; 'auto' and 'inverse_ratio' give fixed weights."
             )
         return named[strategy]()
     found = strategy if isinstance(strategy, LossWeighting) else None

@@ -104,7 +104,11 @@ class Step:
             return
         # The losses go back through the same graph afterwards.
         torch.autograd.backward(penalty, retain_graph=True)
-        # A penalty of parameters alone has no gradient at the cut.
+        self.keep_extra()
+
+    def keep_extra(self) -> None:
+        """Keep a penalty's gradient at the cut, if it has one, for `descend`."""
+        # A penalty of parameters alone has none.
         if self.cut.grad is not None:
             own = self._take()
             self.extra = own if self.extra is None else self.extra + own

@@ -53,6 +53,28 @@ def test_penalties_of_a_strategy_count_once():
     assert np.abs(whole - levels(optimizer="sgd", loss_weight=[1.0, 2.0])).max() > 1e-4
 
 
+class AddsOfLosses(Adds):
+    """Two penalties, of the losses of the batch."""
+
+    def backward(self, step):
+        step.add(20 * step.losses.square().sum())
+        step.add(5 * step.losses.sum() ** 2)
+        StaticWeighting.backward(self, step)
+
+
+def test_penalties_of_the_losses_are_those_of_the_whole_batch():
+    weighting = AddsOfLosses([1.0, 2.0])
+    whole = levels(optimizer="sgd", loss_weight=weighting)
+    parts = levels(optimizer="sgd", loss_weight=weighting, n_microbatches=3)
+    assert_allclose(parts, whole, atol=1e-5)
+    assert np.abs(whole - levels(optimizer="sgd", loss_weight=[1.0, 2.0])).max() > 1e-4
+
+
+def test_more_parts_than_rows_are_refused():
+    with pytest.raises(ValueError, match=r"Batches of 100 rows .* in 101 parts"):
+        levels(n_microbatches=101)
+
+
 class Cuts(StaticWeighting):
     def backward(self, step):
         step.add(step.cut.square().mean())
