@@ -122,9 +122,10 @@ def choose(auc: Floats, seconds: pd.Series) -> tuple[str, str]:
     others = [name for name in equal.index if name != choice]
     if others:
         verb = "is" if len(others) == 1 else "are"
-        why = (
-            f"the fastest, and {' and '.join(others)} {verb} not significantly better."
-        )
+        # A faster one may be left out, since it is worse.
+        of = "" if len(equal) == len(seconds) else " that is not significantly worse"
+        named = " and ".join(others)
+        why = f"the fastest{of}, and {named} {verb} not significantly better."
     else:
         why = "the others are significantly worse."
     return choice, "\n".join([*lines, f"Choose {choice}: {why}"])

@@ -42,7 +42,7 @@ def draws(*gaps):
     ("gaps", "choice", "why"),
     [
         ((0.0, 0.0), "A", "the fastest, and B and C are not significantly better"),
-        ((0.02, 0.0), "B", "the fastest, and C is not significantly better"),
+        ((0.02, 0.0), "B", "the fastest that is not significantly worse, and C is not"),
         ((0.02, 0.02), "C", "the others are significantly worse"),
     ],
 )
