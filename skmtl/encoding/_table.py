@@ -508,9 +508,8 @@ def encode_request(encoder: FittedEncoder, X: TableLike) -> EncodedTable | None:
     """Encode short tables of strings and numbers; None for other tables.
 
     pandas takes microseconds for each column, however short it is, and milliseconds to
-    make a table. So a single row is read from all columns at once, columns do not
-    become Series, and what a service gets (rows as dictionaries, or a dictionary of
-    columns) does not become a table.
+    make a table. So columns do not become Series, and what a service gets (rows as
+    dictionaries, or a dictionary of columns) does not become a table.
     """
     names = encoder._matched_names()
     if names is None or encoder._lists or encoder._widths or encoder.more_hashes_:
@@ -543,12 +542,8 @@ def encode_request(encoder: FittedEncoder, X: TableLike) -> EncodedTable | None:
 
 def _cells_of_frame(frame: pd.DataFrame) -> Sequence[Cells] | None:
     """Cells of the columns of a short table; None for other tables."""
-    if len(frame) != 1:
-        columns = column_arrays(frame) if 0 < len(frame) <= SHORT else []
-        return columns if columns and all(map(is_column, columns)) else None
-    cells = frame.iloc[0]
-    # pandas would have converted some cells to give them another type.
-    return [[cell] for cell in cells.to_numpy()] if cells.dtype == object else None
+    columns = column_arrays(frame) if 0 < len(frame) <= SHORT else []
+    return columns if columns and all(map(is_column, columns)) else None
 
 
 def _with_more_hashes(

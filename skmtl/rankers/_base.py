@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, ClassVar, Self, cast
 
 import numpy as np
@@ -85,19 +86,14 @@ from skmtl.training.starts import NextTable, NoPretrainedRows, Start, WarmStart
 
 # Width of the representation for towers that are made only to read their `bounds`.
 _ANY_WIDTH = 64
-
-
-def _are_many_classes(given: object) -> bool:
-    """Whether `task_kinds`, before anything is checked, has several classes by task."""
-    if isinstance(given, TaskKind):
-        return given.many_classes
-    return given in ("ordinal", "multiclass")
+# Made once for equal kinds: it takes longer than the look-ups of a row.
+_task_kinds = lru_cache(maxsize=64)(TaskKinds)
 
 
 def _why_without_classes(ranker: MultiTaskRanker) -> str | None:
     """Say why a ranker has no probabilities of classes; None if it has them."""
     who = type(ranker).__name__
-    if not ranker._is_fitted():
+    if not ranker.__sklearn_is_fitted__():
         if all_have_classes(ranker.task_kinds):
             return None
         return f"{who} has no predict_proba, since task_kinds names a regression."
@@ -325,7 +321,7 @@ class MultiTaskRanker(
             with current_processes(self).errors_of_all():
                 raise
 
-    def _is_fitted(self) -> bool:
+    def __sklearn_is_fitted__(self) -> bool:
         return "net_" in vars(self)
 
     def _ordered_parents(self) -> list[list[int]]:
@@ -392,7 +388,7 @@ default=None
             For input that cannot be used; the message names the column or the task. A
             ranker that was fitted before is left unchanged.
         """
-        warm = self.warm_start and self._is_fitted()
+        warm = self.warm_start and self.__sklearn_is_fitted__()
         # A query beside labels in memory is read into memory.
         from_source = is_source(X) and (are_names(y) or not is_query(X))
         fit = (SourceFit if from_source else Fit)(
@@ -467,7 +463,7 @@ default=None
                 "partial_fit takes one table in memory at a time, and X is a source. "
                 "Read it part by part, or call fit, which reads it block by block."
             )
-        start = NextTable(self) if self._is_fitted() else Start(self)
+        start = NextTable(self) if self.__sklearn_is_fitted__() else Start(self)
         given = {"classes": classes, "groups": groups}
         fitted = PartialFit(self, start, X, y, sample_weight, **given).run(None)
         self.__dict__.update(fitted)  # only now, after all that may fail
@@ -536,8 +532,7 @@ default=None
         if getattr(self, "_sklearn_output_config", {}).get("transform") != "pandas":
             return values
         index = X.index if isinstance(X, pd.DataFrame) else None
-        names = kinds.column_names(self.task_names_)
-        return pd.DataFrame(values, columns=names, index=index)
+        return pd.DataFrame(values, index, kinds.column_names(self.task_names_))
 
     def predict_task_proba(
         self,
@@ -602,14 +597,15 @@ default=None
             # Rounding may break the order that the network guarantees.
             levels = clip_to_parents(levels, self._ordered_parents(), kinds)
         constant = kinds.by_output(kinds.is_constant(self.prior_))
-        levels[:, constant] = kinds.constant(self.prior_)[constant]
+        if constant.any():
+            levels[:, constant] = kinds.constant(self.prior_)[constant]
         return levels
 
     @property
     def _kinds(self) -> TaskKinds:
         # Rankers fitted by versions with binary tasks only have no list of kinds.
         fitted = vars(self).get("task_kinds_", [BinaryTask()] * len(self.prior_))
-        return TaskKinds(fitted)
+        return _task_kinds(tuple(fitted))
 
     @available_unless(_why_without_classes)
     def predict_proba(self, X: TableLike) -> Any:
@@ -761,7 +757,10 @@ default=None
         tags.input_tags.allow_nan = True
         tags.input_tags.categorical = True
         if all_have_classes(self.task_kinds):
-            tags.classifier_tags.multi_class = _are_many_classes(self.task_kinds)
+            given = self.task_kinds
+            named = given in ("ordinal", "multiclass")
+            several = given.many_classes if isinstance(given, TaskKind) else named
+            tags.classifier_tags.multi_class = several
             tags.classifier_tags.multi_label = True
             return tags
         # Cross-validation must not look for classes in numbers, and scorers must judge

@@ -51,7 +51,7 @@ def summary_text(ranker: BaseEstimator) -> str:
 def visual_block(ranker: BaseEstimator) -> VisualBlock:
     """Make scikit-learn's diagram: the encoder, then the parts of the network."""
     name = type(ranker).__name__
-    if not ranker._is_fitted():
+    if not ranker.__sklearn_is_fitted__():
         return VisualBlock("single", ranker, names=name, name_details=str(ranker))
     found = parts_of(ranker)
     blocks = [

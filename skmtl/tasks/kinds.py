@@ -504,7 +504,7 @@ default=None
         return (self._first(levels) > 0.5).astype(np.int64)
 
     def is_constant(self, means: Floats) -> npt.NDArray[np.bool_]:
-        return self._first(np.isnan(means) | np.isin(means, (0.0, 1.0)))
+        return self._first(np.isnan(means) | (means == 0) | (means == 1))
 
     def constant(self, means: Floats) -> Floats:
         return np.nan_to_num(means, nan=0.5)

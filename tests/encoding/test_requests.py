@@ -190,7 +190,7 @@ def test_a_look_up_copies_none_of_the_strings():
         tracemalloc.stop()
 
 
-@pytest.mark.parametrize("n_rows", [2, 60])
+@pytest.mark.parametrize("n_rows", [1, 2, 60])
 @pytest.mark.parametrize("kind", ["sparse", "unused"])
 def test_odd_columns_of_short_tables_and_of_long_ones(
     encoder, kind, n_rows, monkeypatch
