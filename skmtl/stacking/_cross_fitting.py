@@ -26,7 +26,7 @@ Fold: TypeAlias = tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]
 # scikit-learn's trees accept up to 255 categories; one is for all other ids.
 MAX_CATEGORIES = 254
 # Probabilities are clipped this far from 0 and 1, so that their log-odds are finite.
-_EDGE = 1e-6
+EDGE = 1e-6
 
 
 def find_folds(
@@ -128,4 +128,4 @@ def fit_model(
 def log_odds(model: BaseEstimator | None, X: pd.DataFrame, prior: float) -> Floats:
     """Predict the log-odds of a positive label; those of the prior without a model."""
     p = np.full(len(X), prior) if model is None else model.predict_proba(X)[:, 1]
-    return np.asarray(logit(np.clip(p, _EDGE, 1 - _EDGE)), dtype=np.float64)
+    return np.asarray(logit(np.clip(p, EDGE, 1 - EDGE)), dtype=np.float64)
