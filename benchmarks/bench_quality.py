@@ -31,6 +31,8 @@ former
     four epochs, and 64 constant bins that start wide, for flags too.
 stacked
     A pipeline of ``OutOfFoldScores("lightgbm")`` and ``MMoE``.
+blended, blended-two
+    ``BlendedRanker(MMoE(), estimator="lightgbm")``, with one ranker and with two.
 lightgbm
     One ``LGBMClassifier`` with its defaults for each task.
 lightgbm-tuned
@@ -73,7 +75,7 @@ from studies._former import FORMER
 
 from skmtl import MMoE
 from skmtl.datasets import fetch_census_income, load_adult, make_funnel
-from skmtl.stacking import OutOfFoldScores
+from skmtl.stacking import BlendedRanker, OutOfFoldScores
 
 Part = tuple[pd.DataFrame, pd.DataFrame]
 # Tasks, and columns that are not inputs.
@@ -269,6 +271,17 @@ def stacked(parts: Sequence[Part], seed: int, trials: int) -> np.ndarray:
     return np.column_stack([p[:, 1] for p in model.predict_proba(X_test)])
 
 
+def blended(n_rankers: int) -> Callable[..., np.ndarray]:
+    def fit(parts: Sequence[Part], seed: int, trials: int) -> np.ndarray:
+        (X, y), _, (X_test, _) = parts
+        blend = BlendedRanker(
+            MMoE(), estimator="lightgbm", n_rankers=n_rankers, random_state=seed
+        )
+        return blend.fit(X, y).predict_task_proba(X_test)
+
+    return fit
+
+
 def peer(name: str) -> Callable[..., np.ndarray]:
     def fit(parts: Sequence[Part], seed: int, trials: int) -> np.ndarray:
         data = Encoded.of(for_trees(parts, None), [y for _, y in parts])
@@ -284,6 +297,8 @@ MODELS: dict[str, Callable[..., np.ndarray]] = {
     "lightgbm-tuned": lightgbm_tuned,
     "histgb": histgb,
     "stacked": stacked,
+    "blended": blended(1),
+    "blended-two": blended(2),
     **{name: peer(name) for name in PEERS},
 }
 WITHOUT_PEERS = [name for name in MODELS if name not in PEERS]

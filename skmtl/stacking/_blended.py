@@ -11,11 +11,17 @@ import pandas as pd
 from scipy.optimize import minimize
 from scipy.special import expit, logit
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
-from sklearn.utils import Tags, _safe_indexing, check_random_state, get_tags
+from sklearn.utils import Tags, check_random_state, get_tags
 from sklearn.utils.validation import check_is_fitted
 
 from skmtl._containers import check_in_memory, same_rows, to_native
-from skmtl._sklearn import HasMethods, Interval, StrOptions, _fit_context
+from skmtl._sklearn import (
+    HasMethods,
+    Interval,
+    StrOptions,
+    _fit_context,
+    rows_of,
+)
 from skmtl._typing import AnyArray, RandomStateLike, TableLike
 from skmtl.encoding import TableEncoder
 from skmtl.metrics._predictions import kinds_to_read
@@ -202,7 +208,7 @@ default=None
         encoder = TableEncoder(
             self.ranker.categorical_features, max_categories=MAX_CATEGORIES, n_bins=0
         ).fit(X)
-        table = as_categories(encoder, _safe_indexing(X, train))
+        table = as_categories(encoder, rows_of(X, train))
         models = self._fit_models(table, labels[train], weight[train], seeds[1])
         self.rankers_, self.estimators_, self.encoder_ = rankers, models, encoder
         # Without an observed label there is no rate.
@@ -211,7 +217,7 @@ default=None
         self.n_features_in_ = encoder.n_features_in_
         if hasattr(encoder, "feature_names_in_"):
             self.feature_names_in_ = encoder.feature_names_in_
-        outputs = self._log_odds(_safe_indexing(X, held_out))
+        outputs = self._log_odds(rows_of(X, held_out))
         own = labels[held_out].T, weight[held_out].T
         found = [blend_of(*one) for one in zip(outputs, *own, strict=True)]
         self.coef_, self.intercept_ = np.array(found)[:, :2], np.array(found)[:, 2]
@@ -226,7 +232,7 @@ default=None
         seeds: list[int],
     ) -> list[BaseEstimator]:
         """Fit to the first part of a fold, and stop on the second."""
-        (Xs, ys) = ([_safe_indexing(one, at) for at in fold] for one in (X, y))
+        (Xs, ys) = ([rows_of(one, at) for at in fold] for one in (X, y))
         ws = [None if weight is None else weight[at] for at in fold]
         others = {"X_val": Xs[1], "y_val": ys[1], "sample_weight_val": ws[1]}
         return [

@@ -93,6 +93,21 @@ def test_scores_of_trees_before_a_ranker(table):
         np.testing.assert_array_equal(one, other)
 
 
+def test_a_blend_of_a_ranker_and_trees(table):
+    from skmtl.stacking import BlendedRanker
+
+    X = table[0][["price", "age"]].fillna(0).to_numpy()
+    blend = BlendedRanker(small_ranker("MMoE"), cv=2, random_state=0).fit(X, table[1])
+    data = io.dumps(blend)
+    untrusted = io.get_untrusted_types(data=data)
+    others = {t.rpartition(".")[2] for t in untrusted if t not in trusted_types()}
+    assert others == {"BlendedRanker", "TreePredictor"}
+    loaded = io.loads(data, trusted=untrusted)
+    np.testing.assert_array_equal(
+        loaded.predict_task_proba(X), blend.predict_task_proba(X)
+    )
+
+
 def test_untrusted_is_refused(fitted):
     with pytest.raises(io.exceptions.UntrustedTypesFoundException, match="MMoE"):
         io.loads(io.dumps(fitted))

@@ -7,7 +7,7 @@ import pytest
 from skmtl import ShareBottom, TableEncoder
 from skmtl.calibration import CalibratedTasksCV
 from skmtl.sources import ParquetFiles
-from skmtl.stacking import OutOfFoldScores
+from skmtl.stacking import BlendedRanker, OutOfFoldScores
 from tests.sources.makers import SHARED, TASKS, features
 
 
@@ -55,6 +55,8 @@ def test_a_source_where_a_table_is_needed_is_refused(log):
         ShareBottom(**SHARED).fit(X, y, X_val=path, y_val=y)
     with pytest.raises(TypeError, match=r"X is a source .*OutOfFoldScores"):
         OutOfFoldScores().fit(path, y)
+    with pytest.raises(TypeError, match=r"X is a source .*BlendedRanker"):
+        BlendedRanker(ShareBottom(**SHARED)).fit(path, y)
     with pytest.raises(TypeError, match=r"X is a source .*CalibratedTasksCV"):
         CalibratedTasksCV(ShareBottom(**SHARED)).fit([path], y)
     encoder = TableEncoder(["user_id"]).fit(X[["user_id"]])
