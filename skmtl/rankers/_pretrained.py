@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -40,6 +41,15 @@ class ColumnVectors:
             factor = dim**-0.5 / size if size else 1.0
         return (vectors * factor).astype(np.float32)
 
+    def description(self) -> str:
+        """The same for equal ids, vectors and settings."""
+        digest = hashlib.blake2b(digest_size=8)
+        digest.update(repr(self.table.ids.tolist()).encode("utf-8", "surrogatepass"))
+        digest.update(np.ascontiguousarray(self.table.vectors).data)
+        spec, shape = self.spec, self.table.vectors.shape
+        how = (spec.mode, spec.learning_rate_factor, spec.projection, spec.scale)
+        return f"{shape[0]} x {shape[1]} {how} {digest.hexdigest()}"
+
 
 class PretrainedTables:
     """The tables of one fit, checked before anything else is done.
@@ -61,6 +71,10 @@ class PretrainedTables:
             spec._check(column)
             table = VectorTable.read(spec.table, column)
             self.columns.append(ColumnVectors(column, spec, table))
+
+    def description(self) -> dict[str, str] | None:
+        """Hash of ids and vectors, and how they are used, by column."""
+        return {repr(one.column): one.description() for one in self.columns} or None
 
     def add_to(self, encoder: TableEncoder) -> None:
         """Give every id with a vector a row of its own."""

@@ -87,6 +87,14 @@ def settings_of(ranker: BaseEstimator, *, strict: bool = True) -> dict[str, str]
     return found
 
 
+def as_text_or_class(value: object) -> str:
+    """The content of a value as text, or its class if that cannot be read."""
+    try:
+        return as_text(value)
+    except _UnknownError:
+        return _name(type(value))
+
+
 def _steering(callbacks: Sequence[Any] | None) -> list[tuple[type, dict[str, Any]]]:
     """Classes and parameters of the callbacks that change the steps."""
     plain = [one[1] if isinstance(one, tuple) else one for one in callbacks or []]

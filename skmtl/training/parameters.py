@@ -51,9 +51,12 @@ class Parameter:
 
     default: object
     allowed: Sequence[object]
+    may_change: bool = False
 
 
-def parameter(*, default: object, allowed: Sequence[object]) -> Any:
+def parameter(
+    *, default: object, allowed: Sequence[object], may_change: bool = False
+) -> Any:
     """Declare a hyperparameter in the body of a subclass of `Parameters`.
 
     Parameters
@@ -62,6 +65,9 @@ def parameter(*, default: object, allowed: Sequence[object]) -> Any:
         The default.
     allowed : list
         What scikit-learn's ``_parameter_constraints`` hold for it.
+    may_change : bool, default=False
+        Whether a fit that continues another one reads it. The values of all other
+        hyperparameters must then be those of the first fit.
 
     Returns
     -------
@@ -69,7 +75,7 @@ def parameter(*, default: object, allowed: Sequence[object]) -> Any:
         Typed as `Any`, so that the annotation of the field is the type that editors
         and type checkers see, in the class and in its constructor.
     """
-    return Parameter(default, allowed)
+    return Parameter(default, allowed, may_change)
 
 
 @dataclass_transform(kw_only_default=True, field_specifiers=(parameter,))
@@ -375,7 +381,9 @@ mapping, default="mean"
     warm_start : bool, default=False
         Whether `fit` continues from the last fit, with the same columns, ids, tasks and
         network. `learning_rate` and its schedule, `weight_decay`, `batch_size`, label
-        weights and fixed loss weights may be changed between fits.
+        weights and fixed loss weights may be changed between fits, and so may all that
+        only concerns the course of a fit, such as `max_iter`. If another hyperparameter
+        was changed, such as a width or `n_bins`, `fit` raises an error that names it.
     device : str, default="cpu"
         Device for training and prediction, such as "cuda". Tables that would fill more
         than half of its free memory stay in main memory, and batches are sent.
@@ -500,35 +508,45 @@ mapping, default="mean"
     task_kinds: TaskKindsLike = parameter(
         default=None,
         allowed=[StrOptions(set(NAMED)), TaskKind, dict, None],
+        may_change=True,
     )
     label_weight: PerTask = parameter(
         default=None,
         allowed=[Real, str, "array-like", dict, None],
+        may_change=True,
     )
     loss_weight: PerTask | nn.Module = parameter(
         default="auto",
         allowed=[Real, str, nn.Module, "array-like", dict, None],
+        may_change=True,
     )
     max_iter: int = parameter(
         default=5,
         allowed=[COUNT],
+        may_change=True,
     )
     batch_size: int | str = parameter(
         default="auto",
         allowed=[COUNT, StrOptions({"auto"})],
+        may_change=True,
     )
     learning_rate: float = parameter(
         default=0.005,
         allowed=[ABOVE_ZERO],
+        may_change=True,
     )
     learning_rate_schedule: str | Callable[[float], float] = parameter(
         default="constant",
         allowed=[StrOptions({"constant", "linear", "cosine"}), callable],
+        may_change=True,
     )
-    average_weights: bool = parameter(default=True, allowed=["boolean"])
+    average_weights: bool = parameter(
+        default=True, allowed=["boolean"], may_change=True
+    )
     weight_decay: float = parameter(
         default=0.0,
         allowed=[NOT_NEGATIVE],
+        may_change=True,
     )
     optimizer: str | Callable[..., Optimizer] = parameter(
         default="adam",
@@ -541,26 +559,32 @@ mapping, default="mean"
     early_stopping: bool | str = parameter(
         default="auto",
         allowed=["boolean", StrOptions({"auto"})],
+        may_change=True,
     )
     validation_fraction: float | str = parameter(
         default="auto",
         allowed=[Interval(Real, 0, 1, closed="neither"), StrOptions({"auto"})],
+        may_change=True,
     )
     validation_split: Splitter | list[Sequence[npt.ArrayLike]] | None = parameter(
         default=None,
         allowed=[HasMethods("split"), list, None],
+        may_change=True,
     )
     scoring: str | Callable[..., float] | None = parameter(
         default=None,
         allowed=[str, callable, None],
+        may_change=True,
     )
     n_iter_no_change: int = parameter(
         default=2,
         allowed=[COUNT],
+        may_change=True,
     )
     tol: float = parameter(
         default=0.0,
         allowed=[NOT_NEGATIVE],
+        may_change=True,
     )
     bias_features: str | Sequence[ColumnName] | None = parameter(
         default=None,
@@ -583,14 +607,17 @@ mapping, default="mean"
     unknown_rate: float = parameter(
         default=10.0,
         allowed=[NOT_NEGATIVE],
+        may_change=True,
     )
     unknown_share: float = parameter(
         default=0.05,
         allowed=[Interval(Real, 0, 1, closed="left")],
+        may_change=True,
     )
     new_id_share: float = parameter(
         default=0.005,
         allowed=[Interval(Real, 0, 1, closed="left")],
+        may_change=True,
     )
     fallback: Mapping[ColumnName, object] | None = parameter(
         default=None,
@@ -612,8 +639,8 @@ mapping, default="mean"
         allowed=[ABOVE_ZERO],
     )
     bin_flags: bool = parameter(default=False, allowed=ENCODER["bin_flags"])
-    warm_start: bool = parameter(default=False, allowed=["boolean"])
-    device: str = parameter(default="cpu", allowed=[str])
+    warm_start: bool = parameter(default=False, allowed=["boolean"], may_change=True)
+    device: str = parameter(default="cpu", allowed=[str], may_change=True)
     n_threads: int | str | None = parameter(
         default="auto",
         allowed=[
@@ -623,21 +650,30 @@ mapping, default="mean"
             StrOptions({"auto"}),
             None,
         ],
+        may_change=True,
     )
-    n_microbatches: int | None = parameter(default=None, allowed=[COUNT, None])
+    n_microbatches: int | None = parameter(
+        default=None, allowed=[COUNT, None], may_change=True
+    )
     precision: str = parameter(
         default="float32",
         allowed=[StrOptions({"float32", "bf16"})],
     )
     compile: bool = parameter(default=False, allowed=["boolean"])
-    callbacks: Callbacks | None = parameter(default=None, allowed=[list, None])
-    record_gradients: bool = parameter(default=False, allowed=["boolean"])
+    callbacks: Callbacks | None = parameter(
+        default=None, allowed=[list, None], may_change=True
+    )
+    record_gradients: bool = parameter(
+        default=False, allowed=["boolean"], may_change=True
+    )
     random_state: int | np.random.RandomState | None = parameter(
         default=None,
         allowed=["random_state"],
+        may_change=True,
     )
     scratch_dir: str | os.PathLike[str] | None = parameter(
         default=None,
         allowed=[str, os.PathLike, None],
+        may_change=True,
     )
-    verbose: int = parameter(default=0, allowed=["verbose"])
+    verbose: int = parameter(default=0, allowed=["verbose"], may_change=True)

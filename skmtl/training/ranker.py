@@ -25,6 +25,9 @@ Floats = npt.NDArray[np.float64]
 class PretrainedRows(Protocol):
     """Pretrained vectors of some id columns."""
 
+    def description(self) -> dict[str, str] | None:
+        """Say which ids have which vectors, by column."""
+
     def add_to(self, encoder: TableEncoder) -> None:
         """Give every id with a vector a row of its own."""
 
@@ -64,6 +67,8 @@ class FittedAttributes:
     # Weights of positives, or sums of other labels, and of observed labels, over all
     # tables, for each output.
     _masses: tuple[Floats, Floats]
+    # Hyperparameters of the first fit that later ones must leave as they are.
+    _fixed: dict[str, tuple[str, str]]
 
 
 class TrainableRanker(SharedParameters, FittedAttributes, ABC):

@@ -268,7 +268,7 @@ class SourceFit(Fit):
         if aside is not None:
             valid = self._part(aside)
             self._check_parts(masses[1].any(), pd.notna(valid.labels).any())
-        attributes = start.coverage(encoder, piles.tables(), self.pretrained)
+        attributes = start.attributes(encoder, piles.tables(), self.pretrained)
         rows = PileRowsToTrain(piles, masses, valid, self.device)
         return EncodedInput(encoder, attributes), rows
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import copy
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import pandas as pd
 import torch
+from sklearn.base import BaseEstimator
 
 from skmtl._typing import ClassesLike, TableLike
 from skmtl.encoding import EncodedTable, TableEncoder
@@ -21,6 +23,7 @@ from skmtl.modules.draws import own_generators
 from skmtl.tasks import Targets, TaskKind
 from skmtl.training.computing import seeded, without_index
 from skmtl.training.criterion import check_same_strategy
+from skmtl.training.fingerprint import as_text_or_class, difference
 from skmtl.training.intercept import Floats, fit_intercept, means_after
 from skmtl.training.loop import TrainingRows
 from skmtl.training.names import check_bias_features
@@ -119,6 +122,9 @@ class TaskWeights:
 class NoPretrainedRows:
     """The interface of pretrained vectors, for a fit without any."""
 
+    def description(self) -> None:
+        return None
+
     def add_to(self, encoder: TableEncoder) -> None:
         pass
 
@@ -180,8 +186,8 @@ class Start:
         data.pretrained.add_to(encoder)
         if encoder.layout_ is not layout:  # ids with a vector got rows
             table = encoder.encode(data.X)
-        coverage = data.pretrained.coverage(encoder, [table])
-        return EncodedInput(encoder, {"embedding_coverage_": coverage}), table
+        attributes = self.attributes(encoder, [table], data.pretrained)
+        return EncodedInput(encoder, attributes), table
 
     def learn_blocks(self, blocks: Iterable[WeightedBlock]) -> TableEncoder:
         """Find an encoder for rows that come block by block, and read all of them."""
@@ -193,14 +199,17 @@ class Start:
         """Give rows to ids with pretrained vectors, in a new encoder."""
         pretrained.add_to(encoder)
 
-    def coverage(
+    def attributes(
         self,
         encoder: TableEncoder,
         tables: Iterable[EncodedTable],
         pretrained: PretrainedRows,
     ) -> dict[str, object]:
-        """Attributes that say how much of the encoded rows has pretrained vectors."""
-        return {"embedding_coverage_": pretrained.coverage(encoder, tables)}
+        """Attributes that come with a new encoder, from its tables, encoded."""
+        return {
+            "embedding_coverage_": pretrained.coverage(encoder, tables),
+            "_fixed": fixed_settings(self.ranker, pretrained),
+        }
 
     def _new_encoder(self) -> TableEncoder:
         ranker = self.ranker
@@ -280,6 +289,10 @@ class WarmStart(Start):
     # Name of the method that continues, for errors.
     what: ClassVar[str] = "warm_start"
 
+    def __init__(self, ranker: TrainableRanker) -> None:
+        super().__init__(ranker)
+        check_fixed(ranker, self.what)
+
     def kinds(self, given: list[TaskKind], names: list[str]) -> list[TaskKind]:
         self._check_tasks(names)
         # Not by `==`, which also compares what was learnt, such as classes and scales.
@@ -330,7 +343,7 @@ class WarmStart(Start):
     def add_pretrained(self, pretrained: PretrainedRows, encoder: TableEncoder) -> None:
         pass
 
-    def coverage(
+    def attributes(
         self,
         encoder: TableEncoder,
         tables: Iterable[EncodedTable],
@@ -413,6 +426,106 @@ class NextTable(WarmStart):
         # There is no solution without labels in this table: the intercept stays.
         constant = kinds.by_output(kinds.is_constant(means))
         return np.where(constant, ranker.intercept_, found)
+
+
+def fixed_settings(
+    ranker: TrainableRanker, pretrained: PretrainedRows
+) -> dict[str, tuple[str, str]]:
+    """Hyperparameters that only a fit from nothing reads.
+
+    Parameters
+    ----------
+    ranker : TrainableRanker
+        The ranker.
+    pretrained : PretrainedRows
+        Its vectors.
+
+    Returns
+    -------
+    dict of str to pair of str
+        Values as text; equal numbers and equal sequences have the same. And the
+        versions in which this text can be compared, or "" for plain values, which have
+        the same text in all.
+    """
+    may_change = {name for name, one in ranker._parameters.items() if one.may_change}
+    given: dict[str, object] = cast(BaseEstimator, ranker).get_params(deep=False)
+    given["embeddings"] = pretrained.description()
+    if ranker.crosses is None:
+        given = {k: v for k, v in given.items() if not k.startswith("crosses__")}
+    return {
+        name: _described(value)
+        for name, value in given.items()
+        # A parameter of a part that is None was not given.
+        if name not in may_change and not (value is None and "__" in name)
+    }
+
+
+def _described(value: object) -> tuple[str, str]:
+    plain = _plain_text(value)
+    if plain is not None:
+        return plain, ""
+    versions = f"{sys.version_info[:2]} {torch.__version__} {pd.__version__}"
+    return as_text_or_class(value), versions
+
+
+def _plain_text(value: object) -> str | None:
+    """A value of numbers, strings and None as text; None for any other."""
+    if isinstance(value, np.ndarray | np.generic) and value.dtype.kind in "biufUO":
+        value = value.tolist()
+    if isinstance(value, Mapping):
+        pairs = {repr(k): _plain_text(v) for k, v in value.items()}
+        plain = all(isinstance(k, str | int) for k in value)
+        texts = [None if v is None else f"{k}: {v}" for k, v in sorted(pairs.items())]
+        return _joined("{}", texts) if plain else None
+    if isinstance(value, list | tuple):
+        return _joined("[]", [_plain_text(one) for one in value])
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return repr(value) if isinstance(value, str | int | float | None) else None
+
+
+def _joined(brackets: str, texts: Sequence[str | None]) -> str | None:
+    found = [one for one in texts if one is not None]
+    within = ", ".join(found)
+    return brackets[0] + within + brackets[1] if len(found) == len(texts) else None
+
+
+def check_fixed(ranker: TrainableRanker, what: str) -> None:
+    """Refuse hyperparameters that a fit which continues would silently ignore.
+
+    Parameters
+    ----------
+    ranker : TrainableRanker
+        The fitted ranker.
+    what : str
+        The method that continues, for errors.
+
+    Raises
+    ------
+    ValueError
+        If some were changed since the first fit; the message names all of them.
+    """
+    before = vars(ranker).get("_fixed")
+    if before is None:  # fitted by an earlier version
+        return
+    now = fixed_settings(ranker, ranker._pretrained_rows())
+    # Of the network, which `load` may put on another device than that of the fit.
+    before = before | {"device": (torch.device(ranker.net_.device).type, "")}
+    now["device"] = (torch.device(ranker.device).type, "")
+    none = ("not given", "")
+    changed = [
+        f"{name} ({difference(old[0], new[0])})"
+        for name in sorted(before.keys() | now.keys())
+        for old, new in [(before.get(name, none), now.get(name, none))]
+        # Texts of objects may differ between versions although the objects do not.
+        if old[0] != new[0] and (old[1] == new[1] or not (old[1] and new[1]))
+    ]
+    if changed:
+        raise ValueError(
+            f"{what} continues with the network and the encoding of the last fit, but "
+            f"these hyperparameters were changed since: {', '.join(changed)}. Set them "
+            "back, or call fit with warm_start=False to start anew."
+        )
 
 
 def retune(net: MultiTaskNet, ranker: TrainableRanker) -> None:
