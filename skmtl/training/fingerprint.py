@@ -195,8 +195,9 @@ def _array(value: np.ndarray, around: _Around) -> str:
 
 
 def _frame(value: pd.DataFrame, around: _Around) -> str:
-    columns = [value.iloc[:, k] for k in range(value.shape[1])]
-    return f"DataFrame({_join([value.columns, *columns], around)})"
+    # Not as Series, each of which would bring the index along.
+    columns = [value.iloc[:, k].array for k in range(value.shape[1])]
+    return f"DataFrame({_join([value.columns, value.index, *columns], around)})"
 
 
 def _series(value: pd.Series, around: _Around) -> str:
