@@ -76,7 +76,7 @@ def test_without_new_ids_a_call_is_one_more_epoch():
     X, y = make_impressions(1500)
     given = {**SMALL, "max_iter": 1, "batch_size": 2000, "unknown_rate": 0.0}
     daily = ShareBottom(**given).partial_fit(X, y)
-    daily.set_params(min_frequency=10**6).encoder_.min_frequency = 10**6
+    daily.encoder_.min_frequency = 10**6  # no id becomes frequent enough
     daily.partial_fit(X, y)
     warm = ShareBottom(warm_start=True, **given).fit(X, y).fit(X, y)
     for found, expected in zip(
