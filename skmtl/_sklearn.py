@@ -20,11 +20,11 @@ from sklearn.metrics._scorer import _cached_call
 from sklearn.utils import _safe_indexing as rows_of
 from sklearn.utils._param_validation import (
     HasMethods,
-    Interval,
     InvalidParameterError,
     RealNotInt,
     StrOptions,
 )
+from sklearn.utils._param_validation import Interval as _Interval
 from sklearn.utils._param_validation import (
     validate_parameter_constraints as check_parameters,
 )
@@ -46,20 +46,23 @@ except ImportError:  # before 1.9
 Method = TypeVar("Method", bound=Callable[..., object])
 
 
-class _Bounded(Interval):
-    """Compare numpy's numbers as Python's, since float32 cannot hold the bounds."""
+class Interval(_Interval):
+    """Compare numpy's numbers as Python's, since float32 cannot hold the bounds.
+
+    True and False, which Python counts among the integers, are not in it.
+    """
 
     def __contains__(self, value: object) -> bool:
         plain = value.item() if isinstance(value, np.generic) else value
-        return bool(super().__contains__(plain))
+        return not isinstance(plain, bool) and bool(super().__contains__(plain))
 
 
 # Ranges of hyperparameters. Python integers are unbounded; without a limit, one that no
 # array or float can hold would fail somewhere within a fit.
-COUNT = _Bounded(Integral, 1, 2**63 - 1, closed="both")
-NOT_NEGATIVE = _Bounded(Real, 0, sys.float_info.max, closed="both")
-FINITE = _Bounded(Real, -sys.float_info.max, sys.float_info.max, closed="both")
-ABOVE_ZERO = _Bounded(Real, 0, sys.float_info.max, closed="right")
+COUNT = Interval(Integral, 1, 2**63 - 1, closed="both")
+NOT_NEGATIVE = Interval(Real, 0, sys.float_info.max, closed="both")
+FINITE = Interval(Real, -sys.float_info.max, sys.float_info.max, closed="both")
+ABOVE_ZERO = Interval(Real, 0, sys.float_info.max, closed="right")
 
 
 class SilentContext:

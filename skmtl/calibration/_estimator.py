@@ -49,6 +49,7 @@ from skmtl.output_weights._base import (
 from skmtl.output_weights._held_out import (
     FoldFits,
     HeldOut,
+    check_fits_folds,
     check_used,
     find_splitter,
     fit_in,
@@ -100,7 +101,8 @@ class CalibratedTasksCV(
         share of rows of one random hold-out. "prefit": the estimator is already fitted,
         and is calibrated on all rows, which must not be those that it was fitted on.
     n_jobs : int, default=None
-        Number of processes that fit folds. None means 1, -1 all cores.
+        Number of processes that fit folds. None means 1, -1 all cores. It must be None
+        if `cv` is "prefit", which fits none.
     random_state : int, RandomState instance or None, default=None
         Controls the hold-out of a float `cv`.
 
@@ -221,6 +223,7 @@ class CalibratedTasksCV(
         ValueError
             If labels or weights are not valid, or no task is binary.
         """
+        check_fits_folds(self.cv, n_jobs=(self.n_jobs, None))
         check_in_memory(X, "X", "CalibratedTasksCV takes tables in memory")
         # `cv` may hold arrays, whose comparison with a string has no truth value.
         refits = not (isinstance(self.cv, str) and self.cv == "prefit")

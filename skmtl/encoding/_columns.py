@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral
 
@@ -10,8 +10,15 @@ import numpy as np
 import pandas as pd
 from pandas.api import types
 
-from skmtl._containers import check_names
-from skmtl._typing import AnyArray, CategoricalFeatures, ColumnName, DType
+from skmtl._containers import check_names, has_names
+from skmtl._messages import resembling
+from skmtl._typing import (
+    AnyArray,
+    CategoricalFeatures,
+    ColumnName,
+    DType,
+    TableLike,
+)
 from skmtl.encoding._lists import (
     holds_lists,
     holds_vectors,
@@ -596,6 +603,46 @@ class Plan:
         # In the order of `owners`.
         at = [*self.roles.single, *self.roles.lists]
         return dict(zip(self.owners, at, strict=True))
+
+
+def names_columns(X: TableLike, seen: Sequence[ColumnName] | None) -> bool:
+    """Whether a table names its columns.
+
+    Parameters
+    ----------
+    X : table
+        The table, which may be a list of rows that are mappings.
+    seen : sequence of str or None
+        The columns of `fit`.
+
+    Raises
+    ------
+    ValueError
+        If a row lacks one of `seen`, but has a key that resembles it: the column would
+        be a missing cell there. Other keys are ignored, as other columns are.
+    """
+    if isinstance(X, list | tuple) and X and seen is not None:
+        _check_keys([row for row in X if isinstance(row, Mapping)], seen)
+    return has_names(X)
+
+
+def _check_keys(
+    rows: Sequence[Mapping[Hashable, object]], seen: Sequence[ColumnName]
+) -> None:
+    known = set(seen)
+    for i, row in enumerate(rows):
+        lacks, others = known - row.keys(), row.keys() - known
+        for key in others if lacks else ():
+            # The names of some rows may be much alike, so more than for a suggestion.
+            name = resembling(key, lacks, cutoff=0.8)
+            # Not if both are in one row: then they are different things.
+            if name is None or any(name in row and key in row for row in rows):
+                continue
+            raise ValueError(
+                f"Row {i} of X has no {name!r}, but {key!r}, which is not a column of "
+                f"fit. Did you mean {name!r}? Rename it; or remove it, if the value of "
+                f"{name!r} is unknown."
+            )
 
 
 def check_input_names(

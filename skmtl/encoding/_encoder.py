@@ -19,7 +19,6 @@ from skmtl._containers import (
     check_in_memory,
     check_names,
     has_columns,
-    has_names,
     is_source,
     select_columns,
 )
@@ -47,6 +46,7 @@ from skmtl.encoding._columns import (
     fallback_chains,
     is_by_dtype,
     joined_ids,
+    names_columns,
     optional_columns,
     read_roles,
     readers_of,
@@ -341,7 +341,7 @@ class TableEncoder(SaveMixin, TransformerMixin, BaseEstimator):
             )
             codes = rows.codes
         found = learn(plan, rows, self._limits(), self.n_bins, self.bin_flags)
-        self._set_learnt(frame, plan, found, named=has_names(X))
+        self._set_learnt(frame, plan, found, named=names_columns(X, None))
         if is_by_dtype(self.categorical_features):
             from_array = self._frame_names is None
             if from_array:
@@ -678,7 +678,7 @@ class TableEncoder(SaveMixin, TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         seen = self._matched_names()
-        if has_names(X) and seen is not None:
+        if names_columns(X, seen) and seen is not None:
             X = as_frame(X, estimator=self)
             more = [name for name in X.columns if name not in set(seen)]
             if more:
@@ -832,7 +832,7 @@ class TableEncoder(SaveMixin, TransformerMixin, BaseEstimator):
         if isinstance(X, pd.DataFrame) and len(X) and has_columns(X, seen):
             return self._spread(as_frame(X))
         check_in_memory(X, "X", "this method of TableEncoder takes tables in memory")
-        named = has_names(X)
+        named = names_columns(X, seen)
         frame = as_frame(X, estimator=self)
         if named and seen is not None:
             frame = self._with_optional(frame, read=read_optional)

@@ -111,6 +111,31 @@ def check_used(params: Mapping[str, object], used: Collection[str]) -> None:
         )
 
 
+def check_fits_folds(cv: object, **given: tuple[object, object]) -> None:
+    """Raise for parameters of the fits of folds if ``cv="prefit"``, without folds.
+
+    Parameters
+    ----------
+    cv : object
+        As given.
+    **given : tuple
+        Value and default of each.
+
+    Raises
+    ------
+    ValueError
+        For the first value that is not the default.
+    """
+    if not isinstance(cv, str):
+        return
+    for name, (value, default) in given.items():
+        if value != default:
+            raise ValueError(
+                f"{name}={value!r} has no effect with cv='prefit', which fits no "
+                "folds. Leave it out, or use another cv."
+            )
+
+
 @dataclass
 class HeldOut:
     """Rows left out of training, and what the estimator of their fold predicts.

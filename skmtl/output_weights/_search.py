@@ -55,6 +55,7 @@ from skmtl.output_weights._held_out import (
     FoldFits,
     HeldOut,
     Progress,
+    check_fits_folds,
     check_used,
     find_splitter,
     fit_in,
@@ -386,6 +387,7 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
             says how close the nearest one gets.
         """
         refits = not (isinstance(self.cv, str) and self.cv == "prefit")
+        check_fits_folds(self.cv, error_score=(self.error_score, "raise"))
         if is_source(X):
             y, params = self._of_source(X, y, params)
         else:

@@ -146,7 +146,15 @@ def _located(
     """Return the file system of an address, and the files that it stands for."""
     from fsspec.core import url_to_fs
 
-    system, inner = url_to_fs(path, **options)
+    try:
+        system, inner = url_to_fs(path, **options)
+    except ImportError as error:  # whose message may leave the package out
+        package = getattr(error.__cause__, "name", None)
+        known = f": pip install {package}" if package else ""
+        raise ImportError(
+            f"{path!r} cannot be read, since fsspec needs another package for such "
+            f"addresses{known}. ({error})"
+        ) from error
     if any(sign in inner for sign in "*?["):
         # File systems list in any order; all passes need the same.
         found = sorted(system.glob(inner))

@@ -302,6 +302,12 @@ class StepTaken(Step):
     ) -> None:
         self.losses, self.weights, self.inner = losses, weights, gramian
 
+    def add(self, penalty: Tensor) -> None:
+        raise RuntimeError(
+            "This step was made in blocks of rows, and cannot take a penalty after "
+            "them. Let the weighting's ahead() return None to get whole batches."
+        )
+
     def through_towers(self, weights: Tensor, *, apart: bool = False) -> None:
         # The weight of a loss of 0 does not matter.
         found, known = weights * self.losses, self.weights * self.losses

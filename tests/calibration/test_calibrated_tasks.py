@@ -237,6 +237,7 @@ def test_grid_search_pipeline_clone_and_pickle(data):
     [
         ({"method": "platt"}, "'method' parameter"),
         ({"cv": 1.5}, "'cv' parameter"),
+        ({"cv": "prefit", "n_jobs": 2}, "n_jobs=2 has no effect with cv='prefit'"),
         ({"estimator": StandardScaler()}, "'estimator' parameter"),
     ],
 )

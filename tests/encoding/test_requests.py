@@ -206,3 +206,24 @@ def test_odd_columns_of_short_tables_and_of_long_ones(
     expected = column_by_column(encoder, X, monkeypatch)
     assert_same(encoder.encode(odd), expected)
     assert_same(column_by_column(encoder, odd, monkeypatch), expected)
+
+
+def test_a_misspelt_key_of_a_row_is_named():
+    X = pd.DataFrame({"user": ["a", "b"] * 20, "user_2": 1.0, "price": range(40)})
+    encoder = TableEncoder().fit(X)
+    rows = X.head(3).to_dict("records")
+    expected = encoder.encode(rows).numeric
+    rows[2]["pirce"] = rows[2].pop("price")
+    for some in (rows, tuple(rows), rows[2:]):
+        with pytest.raises(ValueError, match=r"Row \d of X has no 'price', but 'pirc"):
+            encoder.encode(some)
+    # A row without a value, and other keys, are no mistakes.
+    del rows[2]["pirce"]
+    rows[2]["request"] = 7
+    np.testing.assert_array_equal(encoder.encode(rows).numeric[:2], expected[:2])
+    # Nor is a key that is beside the column elsewhere.
+    rows[0]["prices"], rows[2]["prices"] = "3, 4", "5"
+    assert len(encoder.encode(rows)) == 3
+    # The name of another column is not a misspelling.
+    del rows[1]["user"]
+    assert len(encoder.encode(rows)) == 3

@@ -371,3 +371,10 @@ def test_forest_of_one_table():
     forest = RandomForestClassifier(5, random_state=0)
     search = OutputWeightSearchCV(forest, weights=3, cv=2, scoring="roc_auc")
     assert np.isfinite(search.fit(PROBA, Y).best_score_)
+
+
+def test_error_score_without_folds():
+    with pytest.raises(
+        ValueError, match=r"error_score=0\.0 has no effect with cv='pre"
+    ):
+        OutputWeightSearchCV(Given(), cv="prefit", error_score=0.0).fit(PROBA, Y)

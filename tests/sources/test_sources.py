@@ -1,6 +1,7 @@
 """Sources give the rows of their files in order, and name the file at fault."""
 
 import os
+import sys
 
 import fsspec
 import numpy as np
@@ -79,6 +80,17 @@ def test_paths_of_several_file_systems(small):
     source = ParquetFiles(paths)
     assert all_rows(source)["a"].tolist() == [0, 10, 7, 0, 10, 1, 11, 2, 12]
     memory.rm("/logs", recursive=True)
+
+
+@pytest.mark.parametrize(
+    ("address", "package"), [("s3://bucket/x.parquet", "s3fs"), ("gs://b/x", "gcsfs")]
+)
+def test_addresses_that_need_another_package(address, package, monkeypatch):
+    monkeypatch.setitem(sys.modules, package, None)  # not installed
+    monkeypatch.delitem(fsspec.registry, address[:2], raising=False)
+    with pytest.raises(ImportError, match=f"{address}.* pip install {package}") as one:
+        ParquetFiles(address)
+    assert one.value.__cause__ is not None
 
 
 def test_an_empty_list_of_paths():

@@ -243,6 +243,7 @@ def test_a_step_taken_has_no_gradients_apart():
         step.gramian,
         lambda: step.through_towers(y, apart=True),
         lambda: step.descend(y),
+        lambda: step.add(y.sum().requires_grad_()),
     ):
         with pytest.raises(RuntimeError, match=r"Let the weighting's ahead\(\) return"):
             ask()
