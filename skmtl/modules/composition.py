@@ -232,7 +232,12 @@ class MultiTaskModule(nn.Module):
         bool
             Whether it may.
         """
-        return self.embedding.sparse and not self._penalties()
+        return self.embedding.sparse and not self.has_penalty
+
+    @property
+    def has_penalty(self) -> bool:
+        """Whether training adds something to the loss of a batch."""
+        return bool(self._penalties())
 
     def penalty(self, logits: Tensor, weight: Tensor | None) -> Tensor | None:
         """Compute what training adds to the loss of a batch.

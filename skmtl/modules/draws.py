@@ -130,11 +130,32 @@ def own_generators(seed: int, device: str) -> Iterator[None]:
     # The CPU's in any case, since orders of rows are drawn on the CPU.
     kinds = {"cpu": "cpu", torch.device(device).type: device}
     made = {kind: torch.Generator(one).manual_seed(seed) for kind, one in kinds.items()}
-    token = _OWN.set(made)
+    with _drawing_from(made):
+        yield
+
+
+@contextmanager
+def _drawing_from(generators: Generators) -> Iterator[None]:
+    token = _OWN.set(generators)
     try:
         yield
     finally:
         _OWN.reset(token)
+
+
+def _copied(
+    own: Generators, device: str, states: tuple[Tensor, Tensor | None]
+) -> Generators:
+    """New generators for the same devices, with the states of `generator_states`."""
+    of_kind = dict(zip(("cpu", torch.device(device).type), states, strict=True))
+    of_kind["cpu"] = states[0]
+    made = {}
+    for kind, one in own.items():
+        state = of_kind[kind]
+        assert state is not None
+        made[kind] = torch.Generator(one.device)
+        made[kind].set_state(state)
+    return made
 
 
 def generator_states(device: torch.device | str) -> tuple[Tensor, Tensor | None]:
@@ -169,12 +190,18 @@ def set_generator_states(
 def draws_from_here(device: str) -> Callable[[], AbstractContextManager[None]]:
     """Record the state of the generators; the returned contexts repeat the draws.
 
-    After such a context, the generators have the state that they had before it.
+    After such a context, the generators have the state that they had before it. Those
+    of a fit are not touched: a thread may draw from them meanwhile.
     """
     states = generator_states(device)
 
     @contextmanager
     def again() -> Iterator[None]:
+        own = _OWN.get()
+        if own is not None:
+            with _drawing_from(_copied(own, device, states)):
+                yield
+            return
         found = generator_states(device)
         set_generator_states(device, states)
         try:

@@ -250,6 +250,8 @@ class OwnRows:
     ----------
     table : TensorTable
         The rows.
+    module : MultiTaskModule
+        The network that computes them.
 
     Attributes
     ----------
@@ -261,8 +263,8 @@ class OwnRows:
 
     share = 1.0
 
-    def __init__(self, table: TensorTable) -> None:
-        self.table, self.n_rows = table, len(table)
+    def __init__(self, table: TensorTable, module: MultiTaskModule) -> None:
+        self.table, self.n_rows, self.module = table, len(table), module
 
     def whole(self, forward: Forward[T]) -> T:
         """Compute all rows of this process at once."""
@@ -281,6 +283,8 @@ class WholeBatch:
     ----------
     table : TensorTable
         The rows.
+    module : MultiTaskModule
+        The network.
 
     Attributes
     ----------
@@ -288,9 +292,8 @@ class WholeBatch:
         Rows of the whole batch.
     """
 
-    def __init__(self, table: TensorTable) -> None:
-        self.n_rows = len(table)
-        self.parts = [OwnRows(table)]
+    def __init__(self, table: TensorTable, module: MultiTaskModule) -> None:
+        self.n_rows, self.parts = len(table), [OwnRows(table, module)]
 
     def each(self, compute: Callable[[OwnRows], T]) -> list[T]:
         """Compute something of each part that is computed in this process."""
@@ -418,9 +421,16 @@ class Processes:
     def wait(self) -> None:
         """Wait until all processes are here."""
 
+    def most_at_once(self, net: NeuralNet) -> int:
+        """Parts that threads of this process may compute at the same time."""
+        return 1
+
+    def begin_pass(self, net: NeuralNet | None) -> None:
+        """Prepare for the batches of a pass over the rows; None after the last."""
+
     def batch(self, table: TensorTable, net: NeuralNet) -> WholeBatch:
         """A batch, with the parts that this process computes."""
-        return WholeBatch(table)
+        return WholeBatch(table, net.module_)
 
     def total(self, values: list[Tensor]) -> Tensor:
         """Sum over all parts, from those of this process, without a graph."""

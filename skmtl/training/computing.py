@@ -6,13 +6,14 @@ measuring, and changed while training runs.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from contextvars import ContextVar
 from threading import Lock, RLock
 from time import perf_counter
-from typing import Any
+from typing import Any, NamedTuple
 
 import joblib
 import numpy as np
@@ -244,12 +245,28 @@ def on_threads(n_threads: int | None) -> Iterator[None]:
         _CALLERS_THREADS.reset(token)
 
 
+class Way(NamedTuple):
+    """How a step is computed.
+
+    Attributes
+    ----------
+    n_threads : int or None
+        Threads of each of torch's functions; None for the current number.
+    at_once : int, default=1
+        Parts of a batch that are computed at the same time.
+    """
+
+    n_threads: int | None
+    at_once: int = 1
+
+
 class StepThreads:
     """Choose the number of threads for steps of equal size.
 
     A few steps are timed on one thread and a few on all; the shortest of each are
     compared. If other processes keep the processors busy, threads wait for each other,
-    so one thread is chosen.
+    so one thread is chosen. Where batches have parts, several threads may share the
+    work of each function, or compute parts at the same time.
 
     Parameters
     ----------
@@ -257,44 +274,62 @@ class StepThreads:
         "auto" to choose, a fixed number, or None for the current one.
     operations : float
         Approximate number of multiplications and additions of one step.
+    n_parts : int, default=1
+        Parts of a batch that may be computed at the same time.
+
+    Attributes
+    ----------
+    candidates : list of Way
+        What is timed.
+    at_once : int
+        Parts to compute at the same time now.
     """
 
-    def __init__(self, n_threads: int | str | None, operations: float) -> None:
-        self.fixed = n_threads if n_threads is None else 1
-        self.candidates = [1]
-        if isinstance(n_threads, int):
-            self.fixed = n_threads
-        elif n_threads == "auto" and operations >= _SMALL_STEP:
-            self.candidates = [1, available_threads()]
-        self.times: dict[int, list[float]] = {}
-        self.until_next = 0
+    def __init__(
+        self, n_threads: int | str | None, operations: float, n_parts: int = 1
+    ) -> None:
+        self.fixed = Way(1 if isinstance(n_threads, str) else n_threads)
+        self.candidates, most = [self.fixed], n_threads or torch.get_num_threads()
+        if operations < _SMALL_STEP:
+            most = 1
+        elif isinstance(most, str):
+            most = available_threads()
+            self.candidates.append(Way(most))
+        if most > 1 and n_parts > 1 and not _forked:
+            self.candidates.append(Way(1, min(most, n_parts)))
+        self.times: dict[Way, list[float]] = {}
+        self.until_next, self.at_once = 0, 1
 
     def step(self) -> AbstractContextManager[None]:
         """Run one step on the number of threads that is best so far, or on trial."""
         if len(set(self.candidates)) == 1:
-            return on_threads(self.fixed)
+            return on_threads(self.fixed.n_threads)
         return self._timed()
 
     @contextmanager
     def _timed(self) -> Iterator[None]:
         trial = self._on_trial()
+        way = self.fixed if trial is None else trial
+        self.at_once = way.at_once
         start = perf_counter()
-        with on_threads(self.fixed if trial is None else trial):
+        with on_threads(way.n_threads):
             yield
         if trial is not None:
             self.times.setdefault(trial, []).append(perf_counter() - start)
 
-    def _on_trial(self) -> int | None:
-        """Return the number of threads to time now; None once one is chosen."""
+    def _on_trial(self) -> Way | None:
+        """Return the way to time now; None once one is chosen."""
         if self.until_next > 0:
             self.until_next -= 1
             return None
-        for n in self.candidates:
-            if len(self.times.get(n, ())) < _TRIAL:
-                return n
+        for way in self.candidates:
+            if len(self.times.get(way, ())) < _TRIAL:
+                return way
         # The shortest, since other processes only make a step longer.
-        one, many = (min(self.times[n]) for n in self.candidates)
-        self.fixed = self.candidates[1] if many < _GAIN * one else 1
+        shortest = {way: min(self.times[way]) for way in self.candidates}
+        one = shortest.pop(Way(1), math.inf)
+        best = min(shortest, key=lambda way: shortest[way], default=Way(1))
+        self.fixed = best if shortest.get(best, math.inf) < _GAIN * one else Way(1)
         self.times, self.until_next = {}, _UNTIL_NEXT
         return None
 
@@ -346,7 +381,11 @@ def predicting(net: NeuralNet, n_rows: int) -> Iterator[StepThreads]:
     few = net.n_threads == "auto" and n_rows <= _FEW_ROWS
     operations = 0.0 if few else operations_by_row(module) * BLOCK
     threads = StepThreads(net.n_threads, operations)
-    with torch.inference_mode(), own_defaults(net.device), on_threads(threads.fixed):
+    with (
+        torch.inference_mode(),
+        own_defaults(net.device),
+        on_threads(threads.fixed.n_threads),
+    ):
         yield threads
     if was_training:
         module.train()

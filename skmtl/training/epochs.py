@@ -338,3 +338,9 @@ def _gradients(
     for task, name in enumerate(names):
         columns[f"cosine_{name}"] = cosines[:, :, task].ravel()
     return columns
+
+
+def watches_gradients(one: NeuralNet | Callback) -> bool:
+    """Whether a net or a callback has an ``on_grad_computed`` of its own."""
+    given = getattr(one.on_grad_computed, "__func__", None)
+    return given not in (NeuralNet.on_grad_computed, Callback.on_grad_computed)

@@ -373,6 +373,8 @@ def train(net: MultiTaskNet, table: RowTable, names: ObjectArray) -> bool:
             ConvergenceWarning,
         )
         diverged = True
+    finally:
+        net.processes_.begin_pass(None)
     interrupted = _end_interrupted(net, epochs_before)
     net.module_.eval()
     return not (diverged or interrupted)

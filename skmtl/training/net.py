@@ -43,6 +43,7 @@ from skmtl.training.computing import (
     predicting,
 )
 from skmtl.training.criterion import Criterion, check_finite, look_back
+from skmtl.training.epochs import watches_gradients
 from skmtl.training.optimizers import (
     JointOptimizer,
     MadeBy,
@@ -229,8 +230,9 @@ class MultiTaskNet(NeuralNet):
         steps = self.max_epochs * len(self.get_iterator(X, training=True))
         # A step goes forward once, and back by weights and by inputs.
         by_row = operations_by_row(self.module_)
+        step, at_once = 3 * by_row * self.batch_size, self.processes_.most_at_once(self)
         self.threads_ = {
-            True: StepThreads(self.n_threads, 3 * by_row * self.batch_size),
+            True: StepThreads(self.n_threads, step, at_once),
             False: StepThreads(self.n_threads, by_row * BLOCK),
         }
         self.schedules_, self.pass_ = [], None
@@ -277,7 +279,7 @@ class MultiTaskNet(NeuralNet):
         rows = whole.n_rows if ahead is None else _even(whole.n_rows)
         again = self._again(whole, rows) if weighting.looks_back else None
         if ahead is None:
-            found = whole.each(lambda part: part.whole(self._forward))
+            found = whole.each(lambda part: part.whole(partial(self._forward, part)))
         else:
             found = whole.each(partial(self._block_by_block, weights=ahead))
         step, logits = whole.join(found)
@@ -313,20 +315,20 @@ class MultiTaskNet(NeuralNet):
         }
 
     def _forward(
-        self, Xi: Inputs, yi: Tensor, wi: Tensor | None, lists: Tensor | None = None
+        self, part: OwnRows, Xi: Inputs, yi: Tensor, *more: Tensor | None
     ) -> tuple[Step, Tensor]:
-        """Losses of some rows, ready to go back from, and their logits."""
-        representation, mixture = self.module_.split(**Xi)
+        """Losses of some rows of a part, ready to go back from, and their logits."""
+        module = part.module
+        representation, mixture = module.split(**Xi)  # type: ignore[arg-type]
         step = Step(
-            self.module_,
+            module,
             representation,
             mixture,
             record=self.record_gradients,
             apart=self.criterion_.weighting.apart,
         )
-        logits = self.module_.towers(step.cut)
-        observed = self.module_.biased(logits, Xi)
-        step.losses = self.criterion_.task_losses(observed, yi, wi, lists)
+        logits = module.towers(step.cut)
+        step.losses = self.criterion_.task_losses(module.biased(logits, Xi), yi, *more)
         return step, logits
 
     def _weights_ahead(self, n_rows: int) -> Tensor | None:
@@ -345,11 +347,12 @@ class MultiTaskNet(NeuralNet):
         summed within each block. Losses of a block are means over its rows, so that its
         gradients count by its share of the batch, and inner products by the square.
         """
-        tables = [ids for ids, _ in self.module_.id_tables()]
+        tables = [ids for ids, _ in part.module.id_tables()]
         gradients: list[list[Tensor]] = [[] for _ in tables]
         losses, logits, gramian = Mean(), [], None
-        for Xi, (yi, wi, _) in part.blocks(_even(part.n_rows), self._forward):
-            step, z = self._forward(Xi, yi, wi)
+        forward, size = partial(self._forward, part), _even(part.n_rows)
+        for Xi, (yi, wi, _) in part.blocks(size, forward):
+            step, z = forward(Xi, yi, wi)
             share = len(yi) / part.n_rows
             losses.add(step.losses.detach(), len(yi))
             step.through_towers(share * weights)
@@ -371,9 +374,9 @@ class MultiTaskNet(NeuralNet):
         same_draws = draws_from_here(self.device)
 
         def of_part(part: OwnRows) -> Tensor:
-            losses = Mean()
-            for Xi, target in part.blocks(rows, self._forward):
-                losses.add(self._forward(Xi, *target)[0].losses, len(target[0]))
+            losses, forward = Mean(), partial(self._forward, part)
+            for Xi, target in part.blocks(rows, forward):
+                losses.add(forward(Xi, *target)[0].losses, len(target[0]))
             return part.share * losses.value
 
         def measure() -> Tensor:
@@ -456,9 +459,10 @@ class MultiTaskNet(NeuralNet):
         done = EpochPass()
         if training:
             done = self.pass_ = self.pass_ or done  # a checkpoint may be within one
+            self.processes_.begin_pass(self)
             # Notifying every callback of every step takes as long as a small layer.
             self.watched_ = any(
-                map(_watches_gradients, [self, *(one for _, one in self.callbacks_)])
+                map(watches_gradients, [self, *(one for _, one in self.callbacks_)])
             )
         for batch in done.rest(iterator):
             shown = _as_skorch_has_it(batch)
@@ -635,12 +639,6 @@ def _as_skorch_has_it(batch: Batch) -> tuple[Inputs, Tensor]:
     """Return inputs, and labels with NaN for those without a weight."""
     Xi, (yi, wi, _) = batch
     return Xi, yi if wi is None else yi.masked_fill(wi == 0, math.nan)
-
-
-def _watches_gradients(one: NeuralNet | Callback) -> bool:
-    """Whether a net or a callback has an ``on_grad_computed`` of its own."""
-    given = getattr(one.on_grad_computed, "__func__", None)
-    return given not in (NeuralNet.on_grad_computed, Callback.on_grad_computed)
 
 
 def _even(n_rows: int) -> int:

@@ -9,7 +9,7 @@ one each.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import NoReturn, TypeVar
 
 import numpy as np
@@ -33,6 +33,7 @@ from skmtl.training.batches import (
 )
 from skmtl.training.layers import check_draws, check_layers
 from skmtl.training.optimizers import join_rows, sum_by_row
+from skmtl.training.threads import Alone, Crew, works_on_threads
 from skmtl.weighting import Step
 from skmtl.weighting._step import StepTaken
 
@@ -62,10 +63,20 @@ class SharedRows(OwnRows):
         Which slice, and the number of slices.
     draws : bool
         Whether the network draws random numbers.
+    module : MultiTaskModule
+        The network that computes the slice.
     """
 
-    def __init__(self, table: TensorTable, at: int, n: int, *, draws: bool) -> None:
-        self.n_rows = len(table)
+    def __init__(
+        self,
+        table: TensorTable,
+        at: int,
+        n: int,
+        *,
+        draws: bool,
+        module: MultiTaskModule,
+    ) -> None:
+        self.n_rows, self.module = len(table), module
         count = -(-self.n_rows // n)
         self.here = RowsHere(at * count, count, self.n_rows)
         self.share = count / self.n_rows
@@ -114,6 +125,11 @@ class Slices(Processes):
 
     def __init__(self, n_slices: int) -> None:
         self.n_slices, self.draws = n_slices, False
+        self.crew: Crew | None = None
+
+    def __getstate__(self) -> dict[str, object]:
+        # Threads cannot be pickled, and belong to one training.
+        return self.__dict__ | {"crew": None}
 
     @property
     def own(self) -> range:
@@ -137,8 +153,25 @@ class Slices(Processes):
                 "in several processes or with n_microbatches."
             )
 
+    def most_at_once(self, net: NeuralNet) -> int:
+        together = len(self.own) > 1 and works_on_threads(net, draws=self.draws)
+        return len(self.own) if together else 1
+
+    def begin_pass(self, net: NeuralNet | None) -> None:
+        # What callbacks have changed meanwhile is in the networks of a new crew.
+        if self.crew is not None:
+            self.crew.end()
+        self.crew = None
+        self.at_once = 1 if net is None else self.most_at_once(net)
+
     def batch(self, table: TensorTable, net: NeuralNet) -> WholeBatch:
-        return SlicedBatch(table, self, net)
+        n = min(self.at_once, net.threads_[True].at_once)
+        if n == 1:
+            return SlicedBatch(table, self, Alone(net.module_), net.device)
+        if self.crew is None:
+            self.crew = Crew(net.module_, n)
+        self.crew.refresh()
+        return SlicedBatch(table, self, self.crew, net.device)
 
     def total(self, values: list[Tensor]) -> Tensor:
         if values[0].is_sparse:
@@ -217,16 +250,28 @@ class SlicedBatch(WholeBatch):
         The whole batch.
     group : Slices
         Which slices are computed here, and what sums over the others.
-    net : MultiTaskNet
-        The net.
+    crew : Alone
+        Who computes them.
+    device : str
+        Where.
     """
 
-    def __init__(self, table: TensorTable, group: Slices, net: NeuralNet) -> None:
-        self.n_rows, self.group, self.net = len(table), group, net
+    def __init__(
+        self, table: TensorTable, group: Slices, crew: Alone, device: str
+    ) -> None:
+        self.n_rows, self.group = len(table), group
+        self.crew, self.device = crew, device
         self.parts = [
-            SharedRows(table, at, group.n_slices, draws=group.draws) for at in group.own
+            SharedRows(
+                table,
+                at,
+                group.n_slices,
+                draws=group.draws,
+                module=crew.module_of(place),
+            )
+            for place, at in enumerate(group.own)
         ]
-        self.parameters = list(net.module_.parameters())
+        self.parameters = crew.parameters_of(0)
         nothing: Gradients = [None] * len(self.parameters)
         self.gradients = [nothing for _ in self.parts]
         self.of_penalties = nothing
@@ -234,38 +279,31 @@ class SlicedBatch(WholeBatch):
     def each(self, compute: Callable[[OwnRows], T]) -> list[T]:
         # Every slice draws for the whole batch, so all of them draw the same numbers.
         several = self.group.draws and len(self.parts) > 1
-        same_draws = draws_from_here(self.net.device) if several else None
-        found: list[T] = []
-        for at in self.slices():
-            if same_draws is None or not at:
-                found.append(compute(self.parts[at]))
-            else:
-                with same_draws():
-                    found.append(compute(self.parts[at]))
-        return found
+        same_draws = draws_from_here(self.device) if several else nullcontext
 
-    def slices(self) -> Iterator[int]:
-        """Go through the slices here; gradients are those of the slice."""
-        for at in range(len(self.parts)):
-            with self._in_place(self.gradients[at]) as after:
-                yield at
+        def one(at: int) -> T:
+            with same_draws() if at else nullcontext():
+                return compute(self.parts[at])
+
+        return self.every(one)
+
+    def every(self, work: Callable[[int], T]) -> list[T]:
+        """Do something for every slice here; gradients are those of the slice."""
+
+        def one(at: int) -> T:
+            with _in_place(self.crew.parameters_of(at), self.gradients[at]) as after:
+                found = work(at)
             self.gradients[at] = after
+            return found
+
+        return self.crew.every(len(self.parts), one)
 
     def penalize(self, penalty: Tensor) -> None:
         """Go back from a penalty, which is the same in every process."""
-        with self._in_place(self.of_penalties) as after:
+        with _in_place(self.parameters, self.of_penalties) as after:
             # The losses go back through the same graph afterwards.
             torch.autograd.backward(penalty, retain_graph=True)
         self.of_penalties = after
-
-    @contextmanager
-    def _in_place(self, gradients: Gradients) -> Iterator[Gradients]:
-        """Context in which parameters have these gradients; gives those at its end."""
-        before, after = [p.grad for p in self.parameters], list(gradients)
-        _set_gradients(self.parameters, gradients)
-        yield after
-        after[:] = [p.grad for p in self.parameters]
-        _set_gradients(self.parameters, before)
 
     def join(self, found: list[tuple[Step, Tensor]]) -> tuple[Step, Tensor]:
         steps, outputs = [step for step, _ in found], [z for _, z in found]
@@ -295,6 +333,18 @@ class SlicedBatch(WholeBatch):
         sums = self.group.gradients(self.gradients)
         for p, g, own in zip(self.parameters, sums, self.of_penalties, strict=True):
             p.grad = g if own is None else own if g is None else g + own
+
+
+@contextmanager
+def _in_place(
+    parameters: Sequence[nn.Parameter], gradients: Gradients
+) -> Iterator[Gradients]:
+    """Context in which parameters have these gradients; gives those at its end."""
+    before, after = [p.grad for p in parameters], list(gradients)
+    _set_gradients(parameters, gradients)
+    yield after
+    after[:] = [p.grad for p in parameters]
+    _set_gradients(parameters, before)
 
 
 def _set_gradients(parameters: Sequence[nn.Parameter], gradients: Gradients) -> None:
@@ -344,7 +394,8 @@ class SlicedStep(Step):
         self.batch.penalize(penalty)
         at_rows, self.of_all.grad = self.of_all.grad, None
         at_losses, self.losses.grad = self.losses.grad, None
-        for at in self.batch.slices():
+
+        def go_back(at: int) -> None:
             step = self.steps[at]
             if at_rows is not None:
                 self._from_rows(at, at_rows)
@@ -354,6 +405,8 @@ class SlicedStep(Step):
                     step.losses, share * at_losses, retain_graph=True
                 )
             step.keep_extra()
+
+        self.batch.every(go_back)
 
     def _from_rows(self, at: int, gradient: Tensor) -> None:
         """Go back from the logits of a slice, of which padding has no gradient."""
@@ -366,13 +419,13 @@ class SlicedStep(Step):
 
     def through_towers(self, weights: Tensor, *, apart: bool = False) -> None:
         self.weights = weights
-        for at in self.batch.slices():
-            share = self.batch.parts[at].share
-            self.steps[at].through_towers(share * weights, apart=apart)
+        parts, steps = self.batch.parts, self.steps
+        self.batch.every(
+            lambda at: steps[at].through_towers(parts[at].share * weights, apart=apart)
+        )
 
     def descend(self, weights: Tensor | None = None) -> None:
-        for at in self.batch.slices():
-            self.steps[at].descend(weights)
+        self.batch.every(lambda at: self.steps[at].descend(weights))
 
     def _at_representation(self) -> Tensor:
         return self.batch.total([step._at_representation() for step in self.steps])

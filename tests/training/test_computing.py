@@ -14,7 +14,7 @@ from numpy.testing import assert_array_equal
 
 from skmtl import MMoE, ShareBottom
 from skmtl.training import computing
-from skmtl.training.computing import StepThreads, on_threads, seeded
+from skmtl.training.computing import StepThreads, Way, on_threads, seeded
 from tests.rankers.conftest import make_impressions
 
 SMALL = {"max_iter": 1, "random_state": 0, "categorical_features": ["user", "item"]}
@@ -108,7 +108,7 @@ def test_a_fit_chooses_among_the_threads_of_its_caller(impressions, monkeypatch)
         made.clear()
         torch.set_num_threads(n_threads)
         MMoE(batch_size=512, **SMALL).fit(*impressions)
-        assert [one.candidates for one in made] == [[1, n_threads]] * 2
+        assert [one.candidates for one in made] == [[Way(1), Way(n_threads)]] * 2
     torch.set_num_threads(2)
 
 
