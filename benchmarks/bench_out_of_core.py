@@ -16,10 +16,11 @@ there are several piles (``--pile-bytes``). The AUC on other rows is compared wi
 of fits on the same table in memory, which shuffle it whole, over ``--seeds`` seeds
 each, all in one process.
 
-``--attributes`` adds ids to the six of the log: properties of users and of items with
-50 to 200,000 values. ``--log`` keeps the files, and the next run reads those that it
-finds there; smaller logs are the first files of larger ones. Times are processor time,
-and the last column is the time of the whole fit by the clock.
+With ``--users 20000`` all ids occur among two million rows, so that memory grows with
+the rows alone. ``--attributes`` adds ids to the six of the log: properties of users and
+of items with 50 to 200,000 values. ``--log`` keeps the files, and the next run reads
+those that it finds there; smaller logs are the first files of larger ones. Times are
+processor time, and the last column is the time of the whole fit by the clock.
 
 ``--vocabulary`` fits tables of one column, in which each of so many ids comes twice.
 """
@@ -54,10 +55,16 @@ _MULTIPLIER = 0x9E3779B1
 MODELS = {"mmoe": MMoE, "share_bottom": ShareBottom}
 
 
-def make_part(seed: int, n_rows: int, n_attributes: int = 0) -> pd.DataFrame:
+def make_part(
+    seed: int, n_rows: int, n_attributes: int = 0, n_users: int = 100_000
+) -> pd.DataFrame:
     """Some rows; the ids are the same in all parts."""
     log = make_funnel(
-        n_rows, n_users=100_000, n_items=50_000, zipf_exponent=0.8, random_state=seed
+        n_rows,
+        n_users=n_users,
+        n_items=n_users // 2,
+        zipf_exponent=0.8,
+        random_state=seed,
     )
     frame = log.data.join(log.target)
     frame["device"] = frame["device"].astype(str)
@@ -73,15 +80,15 @@ def attribute_sizes(n: int) -> list[int]:
     return np.geomspace(50, 200_000, n).astype(int).tolist()
 
 
-def write(folder: Path, n_rows: int, n_attributes: int) -> list[str]:
+def write(folder: Path, n_rows: int, n_attributes: int, n_users: int) -> list[str]:
     """Write a log in files of up to `PART` rows; those that are there stay."""
     paths = []
     for k, start in enumerate(range(0, n_rows, PART)):
         n = min(PART, n_rows - start)
-        path = folder / f"{k:05d}-{n}-{n_attributes}.parquet"
+        path = folder / f"{k:05d}-{n}-{n_attributes}-{n_users}.parquet"
         paths.append(str(path))
         if not path.exists():
-            part = make_part(k, n, n_attributes)
+            part = make_part(k, n, n_attributes, n_users)
             begun = path.with_suffix(".part")
             part.to_parquet(begun, row_group_size=100_000)
             begun.rename(path)
@@ -210,7 +217,7 @@ def growth(options: argparse.Namespace) -> None:
         with tempfile.TemporaryDirectory() as temporary:
             folder = Path(options.log or temporary)
             folder.mkdir(exist_ok=True)
-            paths = write(folder, n_rows, options.attributes)
+            paths = write(folder, n_rows, options.attributes, options.users)
             on_disk = sum(Path(path).stat().st_size for path in paths)
             for where in ["source", *(["memory"] if options.memory else [])]:
                 one = run(paths, where, options)
@@ -288,6 +295,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=10, help="of --order")
     parser.add_argument("--pile-bytes", type=int, default=2**20, help="of --order")
     parser.add_argument("--attributes", type=int, default=0, help="more ids")
+    parser.add_argument("--users", type=int, default=100_000, help="twice the items")
     parser.add_argument("--log", help="folder for the files, which stay there")
     parser.add_argument("--scratch", help="folder for the piles")
     parser.add_argument("--verbose", type=int, default=0, help="all that is measured")

@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from io import RawIOBase
+from io import FileIO, RawIOBase
 from itertools import islice
 from typing import Any, Protocol
 
@@ -31,6 +31,7 @@ from skmtl.training.batches import (
     GATHERED_ROWS,
     Batch,
     RowBatches,
+    Rows,
     RowTable,
     TensorTable,
 )
@@ -40,7 +41,7 @@ Floats = npt.NDArray[np.float64]
 Words = npt.NDArray[np.int32]
 
 # Bytes of a pile, about, and how many piles there are at most.
-PILE_BYTES, _MOST_PILES = 2**25, 4096
+PILE_BYTES, _MOST_PILES = 2**24, 4096
 
 
 @dataclass(frozen=True)
@@ -132,7 +133,8 @@ class RecordLayout:
         words, kind = self.fields[name]
         if words.stop == words.start:
             return np.empty((len(records), 0), dtype=kind)
-        return np.ascontiguousarray(records[:, words]).view(kind)
+        # A copy in all cases: the records may be overwritten by those of another pile.
+        return np.array(records[:, words], order="C").view(kind)
 
 
 def _lengths(bags: tuple[RaggedArray, ...], n_rows: int) -> npt.NDArray[np.int64]:
@@ -158,6 +160,10 @@ class PileRows:
         bags = tuple(bag.take(at) for bag in self.bags)
         return PileRows(self.layout, self.records[at], bags)
 
+    def copy(self) -> PileRows:
+        """The rows in memory of their own."""
+        return PileRows(self.layout, self.records.copy(), self.bags)
+
     def joined(self, more: PileRows) -> PileRows:
         """These rows and then others."""
         bags = tuple(
@@ -177,7 +183,11 @@ class PileRows:
             self.layout.unpack(self.records, name)
             for name in ("ids", "bins", "numeric")
         )
-        return EncodedTable(ids, bins, numeric, self.bags)
+        bags = tuple(
+            RaggedArray(bag.values.astype(np.int64, copy=False), bag.offsets)
+            for bag in self.bags
+        )
+        return EncodedTable(ids, bins, numeric, bags)
 
     @property
     def labels(self) -> npt.NDArray[np.float32]:
@@ -266,8 +276,16 @@ class Piles(EncodedBlocks):
     def _path(self, p: int, name: int) -> str:
         return os.path.join(self.folder, f"{p}.{name}")
 
-    def read(self, p: int) -> PileRows:
-        """All rows of a pile."""
+    def read(self, p: int, into: Words | None = None) -> PileRows:
+        """All rows of a pile.
+
+        Parameters
+        ----------
+        p : int
+            Which.
+        into : ndarray of shape (n_words,) or None, default=None
+            Memory for the records, of `space`; None for new memory.
+        """
         if not self.sizes[p]:
             empty = np.empty((0, self.layout.width), dtype=np.int32)
             none = RaggedArray(np.empty(0, np.int64), np.zeros(1, np.int64))
@@ -278,23 +296,33 @@ class Piles(EncodedBlocks):
                 "that wrote them has ended, and its message says why, or another "
                 "program has deleted them."
             )
-        words = np.fromfile(self._path(p, 0), dtype=np.int32)
-        records = words.reshape(int(self.sizes[p]), self.layout.width)
+        n_words = int(self.sizes[p]) * self.layout.width
+        words = np.empty(n_words, np.int32) if into is None else into[:n_words]
+        with open(self._path(p, 0), "rb", buffering=0) as file:
+            _read_all(file, words.view(np.uint8).data)
+        records = words.reshape(-1, self.layout.width)
         lengths = self.layout.unpack(records, "lengths").astype(np.int64)
         kind = np.int64 if self.layout.long else np.int32
         bags = tuple(
             RaggedArray.from_lengths(
-                np.fromfile(self._path(p, k + 1), dtype=kind).astype(np.int64),
-                lengths[:, k],
+                np.fromfile(self._path(p, k + 1), dtype=kind), lengths[:, k]
             )
             for k in range(self.layout.bags)
         )
         return PileRows(self.layout, records, bags)
 
+    def space(self) -> Words:
+        """Memory for the records of any pile."""
+        return np.empty(int(self.sizes.max()) * self.layout.width, dtype=np.int32)
+
     def blocks(self, first: int = 0, step: int = 1) -> Iterator[PileRows]:
-        """All rows, pile by pile, or some of the piles."""
+        """All rows, pile by pile, or some of the piles.
+
+        A pile is overwritten when the next one is read.
+        """
+        space = self.space()
         for p in range(first, len(self.sizes), step):
-            yield self.read(p)
+            yield self.read(p, space)
 
     def tables(self) -> Iterator[EncodedTable]:
         for rows in self.blocks():
@@ -306,6 +334,20 @@ def _write_all(file: RawIOBase, data: memoryview) -> None:
     done = 0
     while done < len(data):
         done += file.write(data[done:])
+
+
+def _read_all(file: FileIO, data: memoryview) -> None:
+    """Fill memory from an unbuffered file, which may give a part only."""
+    done = 0
+    while done < len(data):
+        n = file.readinto(data[done:])
+        if not n:
+            raise RuntimeError(
+                f"{file.name!r} has only {done:,} of {len(data):,} bytes. Another "
+                "program has changed it: fit again, and set scratch_dir to a folder "
+                "that no other program cleans."
+            )
+        done += n
 
 
 class NewPiles(Protocol):
@@ -454,42 +496,66 @@ class PileBatches(RowBatches):
     def _pass(
         self, order: list[int], orders: Iterator[Tensor] | None
     ) -> Iterator[Batch]:
-        rest: PileRows | None = None
-        for rows in self._piles(order, orders):
+        size, rest = self.batch_size, None
+        for rows, at in self._piles(order, orders):
+            begun = 0
             if rest is not None:
-                rows = rest.joined(rows)
-            whole = len(rows) // self.batch_size * self.batch_size
-            yield from self._batches(rows.take(slice(0, whole)))
-            # Rows that do not fill a batch wait for the next pile.
-            rest = rows.take(slice(whole, None)) if whole < len(rows) else None
+                # Rows that did not fill a batch have waited for this pile.
+                begun = min(size - len(rest), len(rows))
+                rest = rest.joined(rows.take(_places(at, 0, begun)))
+                if len(rest) < size:
+                    continue
+                yield from self._batches(rest)
+            whole = begun + (len(rows) - begun) // size * size
+            # Shuffled as they are taken: a shuffled copy would be memory for a pile.
+            yield from self._batches(rows, at, begun, whole)
+            rest = None
+            if whole < len(rows):
+                rest = rows.take(_places(at, whole, len(rows))).copy()
         if rest is not None:
             yield from self._batches(rest)
 
-    def _batches(self, rows: PileRows) -> Iterator[Batch]:
+    def _batches(
+        self,
+        rows: PileRows,
+        at: Rows | None = None,
+        start: int = 0,
+        stop: int | None = None,
+    ) -> Iterator[Batch]:
         # Fields of several batches are taken apart at once, which takes half the time.
         step = max(GATHERED_ROWS // self.batch_size, 1) * self.batch_size
-        for start in range(0, len(rows), step):
-            table = self.table.tensors(rows.take(slice(start, start + step)))
-            for at in range(0, len(table), self.batch_size):
-                yield table.rows(slice(at, at + self.batch_size))
+        end = len(rows) if stop is None else stop
+        for first in range(start, end, step):
+            places = _places(at, first, min(first + step, end))
+            table = self.table.tensors(rows.take(places))
+            for k in range(0, len(table), self.batch_size):
+                yield table.rows(slice(k, k + self.batch_size))
 
     def _piles(
         self, order: list[int], orders: Iterator[Tensor] | None
-    ) -> Iterator[PileRows]:
-        """Piles one after the other; the next is read while one is trained on."""
+    ) -> Iterator[tuple[PileRows, Rows | None]]:
+        """Piles one after the other, and the order of their rows.
+
+        The next one is read while one is trained on. Memory is that of two, and of the
+        same two in the whole pass: the C library would not give back all that is freed.
+        """
+        piles = self.table.piles
+        spaces = [piles.space() for _ in order[:2]]
         with ThreadPoolExecutor(1) as reader:
             coming: Future[PileRows] | None = None
-            for p in [*order, None]:
-                ready = coming
+            at: Rows | None = None
+            for k, p in enumerate([*order, None]):
+                ready, before = coming, at
                 coming = None
                 if p is not None:
                     # Drawn here, in the order of the piles, not in the thread of the
                     # reader.
-                    rows = None if orders is None else next(orders)
-                    coming = reader.submit(self._read, p, rows)
+                    at = None if orders is None else next(orders).numpy()
+                    coming = reader.submit(piles.read, p, spaces[k % 2])
                 if ready is not None:
-                    yield ready.result()
+                    yield ready.result(), before
 
-    def _read(self, p: int, rows: Tensor | None) -> PileRows:
-        read = self.table.piles.read(p)
-        return read if rows is None else read.take(rows.numpy())
+
+def _places(at: Rows | None, start: int, stop: int) -> Rows | slice:
+    """The rows from one place of an order to another."""
+    return slice(start, stop) if at is None else at[start:stop]

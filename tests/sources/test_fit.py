@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import tempfile
+import tracemalloc
 import warnings
 
 import numpy as np
@@ -237,6 +238,22 @@ def test_each_epoch_takes_piles_and_their_rows_in_a_new_order(tmp_path):
     assert first_piles[0] != sorted(first_piles[0])
 
 
+def test_epochs_hold_two_piles_in_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr(piles_module, "PILE_BYTES", 2**20)
+    piles = scattered(tmp_path, 200_000)
+    table = piles_module.PileTable(piles, None, "cpu")
+    for shuffle in (False, True):
+        tracemalloc.start()
+        try:
+            n_rows = sum(len(y) for _, (y, _, _) in table.batches(100, shuffle=shuffle))
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        assert n_rows == 200_000
+        # And a few batches at a time, for which half a pile is enough here.
+        assert peak < 2.5 * piles.space().nbytes
+
+
 def test_piles_keep_lists_and_labels(tmp_path):
     rng = np.random.default_rng(0)
     n = 1000
@@ -341,9 +358,9 @@ def test_scratch_dir_is_where_piles_are(log, tmp_path, monkeypatch):
     found = []
     original = piles_module.Piles.read
 
-    def spy(self, p):
+    def spy(self, p, *args):
         found.append(self.folder)
-        return original(self, p)
+        return original(self, p, *args)
 
     monkeypatch.setattr(piles_module.Piles, "read", spy)
     ranker = ShareBottom(scratch_dir=other, **SHARED)
