@@ -12,6 +12,7 @@ import torch
 from skorch import NeuralNet
 from skorch.callbacks import ParamMapper
 from torch import Tensor, nn
+from torch.nn.modules.module import _has_any_global_hook
 
 from skmtl.modules import MultiTaskModule
 from skmtl.modules.draws import generator_of
@@ -134,6 +135,7 @@ def works_on_threads(net: NeuralNet, *, draws: bool) -> bool:
         and type(weighting).backward in _BACKWARD
         and not weighting.looks_back
         and not (draws and generator_of("cpu") is None)
+        and not _has_any_global_hook()
         and all(_is_known(one) for one in layers)
         and all(_is_plain(p) for p in module.parameters())
         and all(_leaves_alone(one) for _, one in net.callbacks_)

@@ -72,9 +72,9 @@ def step_of(net, batch):
     net.schedules_ = []
     forward = net._forward
 
-    def counted(Xi, yi, wi, lists=None):
+    def counted(part, Xi, yi, *more):
         sizes.append(len(yi))
-        return forward(Xi, yi, wi, lists)
+        return forward(part, Xi, yi, *more)
 
     net._forward = counted
     found = net.train_step(batch)

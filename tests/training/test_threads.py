@@ -8,6 +8,7 @@ import torch
 from numpy.testing import assert_array_equal
 from skorch.callbacks import Callback, Freezer, LRScheduler
 from torch import nn
+from torch.nn.modules.module import register_module_forward_pre_hook
 
 from skmtl import MMoE, MultiTaskRanker, ShareBottom
 from skmtl.training import computing, net, threads
@@ -136,6 +137,12 @@ class Tanh(nn.Tanh):
 )
 def test_what_could_tell_is_computed_by_one(params, at_once):
     on_one_and_two(lambda **own: MMoE(**own | OWN | params).fit(X, Y))
+    assert not at_once
+
+
+def test_hooks_of_all_layers_are_called_by_one(at_once):
+    with register_module_forward_pre_hook(lambda *_: None):
+        MMoE(**OWN, n_threads=2).fit(X, Y)
     assert not at_once
 
 
