@@ -25,6 +25,7 @@ from skmtl._sklearn import (
     _routing_enabled,
     with_callbacks,
 )
+from skmtl._task_output import TaskOutputMixin
 from skmtl._typing import AnyArray, RandomStateLike
 from skmtl._warnings import warn
 from skmtl.calibration._maps import MAPS, CalibrationMap, IdentityMap
@@ -59,7 +60,13 @@ from skmtl.output_weights._held_out import (
 )
 from skmtl.output_weights._tables import task_table
 from skmtl.output_weights._terms import TaskColumns
-from skmtl.tasks import BinaryTask, TaskKind, check_sample_weight, task_names
+from skmtl.tasks import (
+    BinaryTask,
+    TaskKind,
+    TaskKinds,
+    check_sample_weight,
+    task_names,
+)
 
 
 def _has_probabilities(owner: "CalibratedTasksCV") -> bool:
@@ -69,6 +76,7 @@ def _has_probabilities(owner: "CalibratedTasksCV") -> bool:
 
 
 class CalibratedTasksCV(
+    TaskOutputMixin,
     MetaSaveMixin,
     CallbackSupportMixin,
     ClassifierMixin,
@@ -331,7 +339,7 @@ class CalibratedTasksCV(
         check_is_fitted(self)
         return kinds_to_read(self.estimator_, list(self.task_names_))
 
-    def predict_task(self, X: object) -> np.ndarray:
+    def predict_task(self, X: object) -> Any:
         """Estimate the expected label of every task, of binary tasks calibrated.
 
         Parameters
@@ -343,11 +351,16 @@ class CalibratedTasksCV(
         -------
         ndarray of shape (n_samples, n_columns)
             Calibrated probabilities of binary tasks, and of all others what
-            ``predict_task`` of the ranker gives.
+            ``predict_task`` of the ranker gives. A DataFrame under
+            ``set_output(transform="pandas")``, whatever the inner estimator's is.
         """
         kinds = self._mixed_kinds()
         if kinds is None:
             return self.predict_task_proba(X)
+        names = TaskKinds(kinds).column_names(self.task_names_)
+        return self._in_container(self._expected(X, kinds), names, X)
+
+    def _expected(self, X: object, kinds: list[TaskKind]) -> np.ndarray:
         table = expected_table(self.estimator_, X, list(self.task_names_), kinds)
         table = table.copy()
         maps = [one for one in self.calibration_maps_ if one is not None]
@@ -356,7 +369,7 @@ class CalibratedTasksCV(
             table[:, column] = calibrate(table[:, column])
         return table
 
-    def predict_task_proba(self, X: object) -> np.ndarray:
+    def predict_task_proba(self, X: object) -> Any:
         """Estimate the calibrated probability of a positive label for every task.
 
         Parameters
@@ -367,7 +380,8 @@ class CalibratedTasksCV(
         Returns
         -------
         ndarray of shape (n_samples, n_tasks)
-            Probabilities.
+            Probabilities. A DataFrame with the tasks as columns under
+            ``set_output(transform="pandas")``.
 
         Raises
         ------
@@ -381,6 +395,10 @@ class CalibratedTasksCV(
                     f"Task {name!r} is of kind {kind.name} and has no single "
                     "probability. Use predict_task."
                 )
+        return self._in_container(self._probabilities(X), list(self.task_names_), X)
+
+    def _probabilities(self, X: object) -> np.ndarray:
+        """Calibrated probabilities of tasks that all are binary."""
         table = task_table(self.estimator_, X, len(self.task_names_))
         maps = [one for one in self.calibration_maps_ if one is not None]
         columns = zip(maps, table.T, strict=True)
@@ -409,7 +427,7 @@ class CalibratedTasksCV(
                     p = calibrate(proba[task][:, 1])
                     proba[task] = np.column_stack([1 - p, p])
             return proba
-        both = [np.column_stack([1 - p, p]) for p in self.predict_task_proba(X).T]
+        both = [np.column_stack([1 - p, p]) for p in self._probabilities(X).T]
         return both if isinstance(self.classes_, list) else both[0]
 
     def predict(self, X: object) -> np.ndarray:
@@ -428,13 +446,13 @@ class CalibratedTasksCV(
         kinds = self._mixed_kinds()
         if kinds is not None:
             labels: np.ndarray = np.array(self.estimator_.predict(X))
-            calibrated = self.predict_task(X)
+            calibrated = self._expected(X, kinds)
             own = [t for t, kind in enumerate(kinds) if isinstance(kind, BinaryTask)]
             positive = calibrated[:, binary_columns(kinds)] > 0.5
             # An array of objects would keep True and False.
             labels[:, own] = positive.astype(np.int64)
             return labels
-        positive = (self.predict_task_proba(X) > 0.5).astype(np.int64)
+        positive = (self._probabilities(X) > 0.5).astype(np.int64)
         if isinstance(self.classes_, list):
             return positive
         assert self.classes_ is not None
@@ -460,9 +478,9 @@ class CalibratedTasksCV(
         """
         kinds = self._mixed_kinds()
         if kinds is None:
-            return mean_area(y, self.predict_task_proba(X), sample_weight)
+            return mean_area(y, self._probabilities(X), sample_weight)
         numbers = read_mixed(self, y, kinds, refits=False)
-        proba = self.predict_task(X)[:, binary_columns(kinds)]
+        proba = self._expected(X, kinds)[:, binary_columns(kinds)]
         scorer = get_task_scorer("auc")
         area: float = scorer.evaluate(
             numbers.binary, proba, sample_weight=sample_weight

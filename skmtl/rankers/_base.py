@@ -24,6 +24,7 @@ from skmtl._sklearn import (
     available_unless,
     with_callbacks,
 )
+from skmtl._task_output import TaskOutputMixin
 from skmtl._typing import (
     AnyArray,
     ClassesLike,
@@ -107,7 +108,12 @@ def _why_without_classes(ranker: MultiTaskRanker) -> str | None:
 
 
 class MultiTaskRanker(
-    TrainableRanker, SaveMixin, CallbackSupportMixin, ClassifierMixin, BaseEstimator
+    TrainableRanker,
+    TaskOutputMixin,
+    SaveMixin,
+    CallbackSupportMixin,
+    ClassifierMixin,
+    BaseEstimator,
 ):
     """A network of parts that you choose, and the base of all rankers.
 
@@ -729,27 +735,6 @@ default=None
 
     def _sk_visual_block_(self) -> VisualBlock:
         return visual_block(self)
-
-    def set_output(self, *, transform: str | None = None) -> Self:
-        """Choose the container that `predict_task` and `predict_task_proba` return.
-
-        Parameters
-        ----------
-        transform : {"default", "pandas"} or None, default=None
-            "pandas" for a DataFrame, "default" for an array, None for no change.
-
-        Returns
-        -------
-        self : MultiTaskRanker
-            The ranker.
-        """
-        if transform not in ("default", "pandas", None):
-            raise ValueError(
-                f"transform must be 'default', 'pandas' or None, found {transform!r}."
-            )
-        if transform is not None:
-            self._sklearn_output_config = {"transform": transform}
-        return self
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

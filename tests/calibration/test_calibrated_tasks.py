@@ -309,3 +309,34 @@ def test_other_tasks_of_a_ranker_are_passed_on(tmp_path):
         fused.decision_function(X),
         fused.best_weights_[0] * fused.estimator_.predict_task(X).prod(axis=1),
     )
+
+
+def test_set_output_is_that_of_rankers(tmp_path):
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame({"x": rng.normal(size=400)}, index=np.arange(400)[::-1])
+    y = pd.DataFrame({"click": 2 * (X.x > 0), "price": X.x + 3.0}).astype(float)
+    for kinds, labels in (
+        ({"price": "regression"}, y.assign(click=y.click / 2)),
+        (None, (y > 1.0).astype(int)),
+    ):
+        ranker = ShareBottom(task_kinds=kinds, max_iter=1, random_state=0)
+        # The container of the inner estimator does not matter.
+        ranker.set_output(transform="pandas")
+        model = CalibratedTasksCV(ranker, cv=2, random_state=0).fit(X, labels)
+        plain = model.predict_task(X)
+        assert type(plain) is np.ndarray
+        score, found = model.score(X, labels), model.predict(X)
+        model.set_output(transform="pandas").save(tmp_path / "m.skmtl")
+        for one in (model, CalibratedTasksCV.load(tmp_path / "m.skmtl"), clone(model)):
+            if one is not model and not hasattr(one, "estimator_"):
+                one.fit(X, labels)
+            pd.testing.assert_frame_equal(
+                one.predict_task(X),
+                pd.DataFrame(plain, columns=list(labels), index=X.index),
+            )
+            assert one.score(X, labels) == score
+            np.testing.assert_array_equal(one.predict(X), found)
+    assert list(model.predict_task_proba(X)) == ["click", "price"]
+    with pytest.raises(ValueError, match="transform must be 'default', 'pandas'"):
+        model.set_output(transform="polars")
+    assert type(model.set_output(transform="default").predict_task(X)) is np.ndarray
