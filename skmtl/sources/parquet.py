@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 # Bytes of a column that are fetched at once.
 _BUFFER = 2**20
 
+# Families of types of which columns of one name may be.
+_NUMBERS = {"integer", "floating"}
+
 Path = str | os.PathLike[str]
 
 
@@ -57,7 +60,8 @@ class ParquetFiles(Source):
     ------
     ValueError
         For files that are not Parquet, lack a column or have another type in it; the
-        message names the file.
+        message names the file. Widths of numbers may differ, and whole numbers may be
+        floats in other files, such as in those with missing cells.
     FileNotFoundError
         If there is no file.
 
@@ -133,11 +137,25 @@ class ParquetFiles(Source):
                 table = pa.Table.from_batches([batch]).select(columns)
                 # A file may have a narrower type than the common one.
                 if table.schema != schema:
-                    table = table.cast(schema)
+                    table = _cast(table, schema, file.path)
                 done += len(table)
                 # The compressed size of these rows alone is not known.
                 size = file.n_bytes * len(table) // max(file.n_rows, 1)
                 yield Block(table, f"{file.path}, rows before {done:,}", size)
+
+
+def _cast(table: pa.Table, schema: pa.Schema, path: str) -> pa.Table:
+    """Convert the columns of a file to the common types."""
+    import pyarrow as pa
+
+    try:
+        return table.cast(schema)
+    except pa.ArrowInvalid as error:  # an integer that no float equals
+        names = [f.name for f in schema if f.type != table.schema.field(f.name).type]
+        raise ValueError(
+            f"{path!r} has integers in the columns {names} that the type of other "
+            f"files cannot hold exactly. {_text(error)} Write all files with one type."
+        ) from error
 
 
 def _located(
@@ -272,16 +290,28 @@ def _common_schema(files: Sequence[_File], columns: Sequence[str] | None) -> pa.
             # A column that is empty in one file takes its type from the others.
             if pa.types.is_null(before):
                 found = file
-            elif not pa.types.is_null(now) and _family(now) != _family(before):
+            elif not pa.types.is_null(now) and not _one_family(now, before):
                 raise ValueError(
                     f"Column {name!r} is of type {before} in {found.path!r} and of "
                     f"type {now} in {file.path!r}. Write the files with one type."
                 )
         kinds = [pa.schema([file.schema.field(name)]) for file in files]
-        joined = pa.unify_schemas(kinds, promote_options="permissive")
+        joined = pa.unify_schemas(kinds, promote_options="permissive").field(name)
+        # Arrow's choice for integers beside floats may be too narrow.
+        if len({_family(kind.field(name).type) for kind in kinds} & _NUMBERS) > 1:
+            joined = joined.with_type(pa.float64())
         # Another file may have missing cells where this one has none.
-        fields.append(joined.field(name).with_nullable(True).remove_metadata())
+        fields.append(joined.with_nullable(True).remove_metadata())
     return pa.schema(fields)
+
+
+def _one_family(one: pa.DataType, other: pa.DataType) -> bool:
+    """Whether a type holds the values of both.
+
+    A column of whole numbers is written as floats where a cell is missing.
+    """
+    found = {_family(one), _family(other)}
+    return len(found) == 1 or found == _NUMBERS
 
 
 def _family(kind: pa.DataType) -> str:

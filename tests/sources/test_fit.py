@@ -481,3 +481,26 @@ def test_pretrained_vectors_and_their_coverage(log):
     pd.testing.assert_frame_equal(
         ranker.embedding_coverage_, memory.embedding_coverage_
     )
+
+
+def test_labels_that_are_floats_in_some_files(tmp_path):
+    log = make_funnel(1500, random_state=0)
+    X, y = log.data, log.target[["click"]].astype("int64")
+    late = y[700:].astype(float)
+    late[::9] = np.nan
+    X[:700].assign(click=y.click[:700]).to_parquet(tmp_path / "0.parquet")
+    X[700:].assign(click=late.click).to_parquet(tmp_path / "1.parquet")
+    given = {
+        "categorical_features": ["user_id", "item_id", "category_id", "device"],
+        "max_iter": 1,
+        "early_stopping": False,
+        "random_state": 0,
+    }
+    found = ShareBottom(**given).fit(str(tmp_path), ["click"])
+    whole = pd.concat([y[:700], late]).astype(float)
+    X[:700].assign(click=whole.click[:700]).to_parquet(tmp_path / "0.parquet")
+    same = ShareBottom(**given).fit(str(tmp_path), ["click"])
+    np.testing.assert_array_equal(
+        found.predict_task_proba(X), same.predict_task_proba(X)
+    )
+    assert found.prior_[0] == pytest.approx(whole.click.mean())

@@ -191,3 +191,25 @@ def test_a_query_of_an_earlier_polars_says_which_version_it_needs(monkeypatch):
     monkeypatch.delattr(pl.LazyFrame, "collect_batches")
     with pytest.raises(ImportError, match=r"needs polars 1\.34 or later"):
         open_source(pl.LazyFrame({"a": [1]}))
+
+
+def test_whole_numbers_may_be_floats_in_other_files(tmp_path):
+    parts = [
+        pd.DataFrame({"click": np.array([0, 1], np.int8), "n": [2**53, -7]}),
+        pd.DataFrame({"click": np.array([1, np.nan], np.float32), "n": [0.5, np.nan]}),
+    ]
+    for order in (parts, parts[::-1]):
+        for k, part in enumerate(order):
+            part.to_parquet(tmp_path / f"{k}.parquet")
+        found = all_rows(ParquetFiles(tmp_path))
+        expected = pd.concat([p.astype(float) for p in order], ignore_index=True)
+        pd.testing.assert_frame_equal(found, expected)
+
+
+def test_integers_that_no_float_equals_are_named(tmp_path):
+    pd.DataFrame({"id": [2**53 + 1], "x": [1]}).to_parquet(tmp_path / "0.parquet")
+    pd.DataFrame({"id": [np.nan], "x": [2]}).to_parquet(tmp_path / "1.parquet")
+    source = ParquetFiles(tmp_path)
+    with pytest.raises(ValueError, match=r"0\.parquet' has integers .* \['id'\]"):
+        all_rows(source)
+    assert all_rows(source, ["x"])["x"].tolist() == [1, 2]
