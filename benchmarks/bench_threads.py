@@ -1,13 +1,13 @@
-"""Fit on one thread and on several, interleaved, and print ratios and AUC.
+"""Time steps on one thread and on several, in turn within a fit, with AUC beside.
 
     python benchmarks/bench_threads.py
 
-``one`` is one thread, the reference of all ratios. ``each`` is several threads that
-share the work of each operation of torch; ``parts`` computes parts of every batch
-(``n_microbatches``) at the same time where that is faster, and ``parts, one`` the same
-parts on one thread: it must give the same AUC to the last digit as ``parts``. ``auto``
-leaves all to the clock. Ratios are medians over the rounds of the seconds of epochs, in
-brackets those of whole fits from a DataFrame, encoding included.
+A fit takes two steps in each way, over and over, so that whatever else the machine does
+meets all of them. ``each`` is several threads that share the work of each operation of
+torch, and ``at once`` parts of a batch on a thread each. ``parts`` are those of
+``n_microbatches``; ``whole`` is a batch without it, of a fit in between. Ratios are to
+``whole, one``: of medians, and of the shortest steps. The ways of a fit have one AUC,
+since they give the same bits.
 """
 
 from __future__ import annotations
@@ -15,13 +15,18 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+import warnings
+from collections import defaultdict
 from pathlib import Path
 from statistics import median
+from unittest import mock
 
 import torch
 
 from skmtl import MMoE, ShareBottom
 from skmtl.metrics import roc_auc
+from skmtl.training.computing import Way, on_threads
+from skmtl.training.net import MultiTaskNet
 
 sys.path.insert(0, str(Path(__file__).parent / "speed"))
 from workload import TASKS, make_workload
@@ -30,44 +35,59 @@ MODELS = {
     "share_bottom": ShareBottom(bottom_units=(256, 128)),
     "mmoe": MMoE(n_experts=8, expert_units=(128,)),
 }
-LINES = ["each", "parts, one", "parts", "auto"]
+
+_TRAIN_STEP = MultiTaskNet.train_step
 
 
-def settings(options: argparse.Namespace) -> dict[str, dict[str, object]]:
-    """Hyperparameters by the name of a line."""
-    n, parts = options.threads, {"n_microbatches": options.parts}
-    return {
-        "one": {"n_threads": 1},
-        "each": {"n_threads": n},
-        "parts, one": {"n_threads": 1, **parts},
-        "parts": {"n_threads": n, **parts},
-        "auto": {"n_threads": "auto", **parts},
-    }
+class InTurn:
+    """Steps in all ways in turn; the first steps of a fit are not timed.
+
+    Parameters
+    ----------
+    ways : dict of str to Way
+        Ways by their names.
+    """
+
+    def __init__(self, ways: dict[str, Way]) -> None:
+        self.ways, self.n_steps = ways, 0
+        self.seconds: dict[str, list[float]] = defaultdict(list)
+
+    def take(self, net: MultiTaskNet, *batch: object) -> object:
+        """One step of a net, which otherwise chooses the way itself."""
+        names = list(self.ways)
+        name = names[self.n_steps // 2 % len(names)]
+        self.n_steps += 1
+        way = self.ways[name]
+        net.threads_[True].at_once = way.at_once
+        start = time.perf_counter()
+        with on_threads(way.n_threads):
+            found = _TRAIN_STEP(net, *batch)
+        if self.n_steps > 2 * len(names):
+            self.seconds[name].append(time.perf_counter() - start)
+        return found
 
 
-def fit(ranker, data, test) -> dict[str, object]:
-    """Seconds of a fit and of its epochs, and the areas."""
-    start = time.perf_counter()
-    ranker.fit(*data)
-    seconds = time.perf_counter() - start
-    areas = roc_auc(test[1].to_numpy(), ranker.predict_task_proba(test[0]))
-    return {
-        "fit": seconds,
-        "epochs": sum(ranker.net_.history[:, "dur"]),
-        "auc": tuple(areas),
-    }
+def areas_of(ranker, ways: InTurn, data, test) -> list[float]:
+    """Fit, and measure the areas under the ROC curves."""
+    with mock.patch.object(MultiTaskNet, "train_step", lambda *step: ways.take(*step)):
+        ranker.fit(*data)
+    return list(roc_auc(test[1].to_numpy(), ranker.predict_task_proba(test[0])))
 
 
-def table(found: dict[str, list[dict]], n_rows: int) -> list[str]:
+def table(
+    seconds: dict[str, list[float]], areas: dict[str, list[float]], size: int
+) -> list[str]:
     """Lines of the table."""
-    lines = [f"{'':<12}{'rows/s':>10}{'one ×':>8}{'(fit)':>8}"]
-    lines[0] += "".join(f"{'AUC ' + task:>12}" for task in TASKS)
-    for name, runs in found.items():
-        line = f"{name:<12}{n_rows / median(run['epochs'] for run in runs):>10,.0f}"
-        for what, form in (("epochs", "{:8.2f}"), ("fit", "  ({:.2f})")):
-            pairs = zip(found["one"], runs, strict=True)
-            line += form.format(median(one[what] / run[what] for one, run in pairs))
-        lines.append(line + "".join(f"{area:>12.6f}" for area in runs[0]["auc"]))
+    head = f"{'':<16}{'rows/s':>9}{'median ×':>10}{'best ×':>8}"
+    lines = [head + "".join(f"{'AUC ' + task:>12}" for task in TASKS)]
+    one = seconds["whole, one"]
+    for name, own in seconds.items():
+        line = (
+            f"{name:<16}{size / median(own):>9,.0f}{median(one) / median(own):>10.2f}"
+        )
+        line += f"{min(one) / min(own):>8.2f}"
+        found = areas[name.partition(",")[0]]
+        lines.append(line + "".join(f"{area:>12.6f}" for area in found))
     return lines
 
 
@@ -80,46 +100,42 @@ def main() -> None:
     parser.add_argument("--batch-sizes", nargs="+", type=int, default=[1024, 8192])
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--parts", type=int, default=2)
-    parser.add_argument("--rows", type=int, default=400_000)
+    parser.add_argument("--rows", type=int, default=200_000)
     parser.add_argument("--epochs", type=int, default=1)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--dropout", type=float, default=0.0)
-    parser.add_argument("--only", nargs="+", default=list(LINES), choices=LINES)
+    parser.add_argument("--rounds", type=int, default=2)
     options = parser.parse_args()
-    torch.set_num_threads(options.threads)
+    warnings.simplefilter("ignore")
+    n = options.threads
+    torch.set_num_threads(n)
+    whole = {"whole, one": Way(1), "whole, each": Way(n)}
+    parts = {
+        "parts, one": Way(1),
+        "parts, each": Way(n),
+        "parts, at once": Way(1, min(n, options.parts)),
+    }
     work = make_workload(options.rows)
     data, test = work.frame(test=False), work.frame(test=True)
-    ids = [name for name in data[0] if name.startswith("id")]
     for model in options.models:
         for size in options.batch_sizes:
             ranker = MODELS[model].set_params(
                 tower_units=(64,),
                 embedding_dim=16,
-                dropout=options.dropout,
                 n_bins=0,
                 batch_size=size,
                 max_iter=options.epochs,
-                categorical_features=ids,
+                categorical_features=[name for name in data[0] if name[:2] == "id"],
+                n_threads=n,
                 random_state=0,
             )
-            chosen = settings(options)
-            if options.only:
-                chosen = {
-                    k: v for k, v in chosen.items() if k in ["one", *options.only]
-                }
-            found: dict[str, list[dict]] = {name: [] for name in chosen}
-            few = [part[:2000] for part in data]
-            ranker.set_params(n_microbatches=None).fit(*few)
+            done, areas = {"whole": InTurn(whole), "parts": InTurn(parts)}, {}
             for _ in range(options.rounds):
-                for name, params in chosen.items():
-                    one = MODELS[model].set_params(n_microbatches=None)
-                    found[name].append(fit(one.set_params(**params), data, test))
-            print(
-                f"\n{model}, batch {size}, {options.parts} parts, "
-                f"{options.threads} threads"
-            )
-            lines = table(found, options.epochs * options.rows)
-            print("\n".join(lines), flush=True)
+                for name, ways in done.items():
+                    ranker.n_microbatches = {"parts": options.parts}.get(name)
+                    ways.n_steps = 0
+                    areas[name] = areas_of(ranker, ways, data, test)
+            seconds = done["whole"].seconds | done["parts"].seconds
+            print(f"\n{model}, batch {size}, {options.parts} parts, {n} threads")
+            print("\n".join(table(seconds, areas, size)), flush=True)
 
 
 if __name__ == "__main__":

@@ -36,6 +36,8 @@ _SMALL_STEP = 2e7
 _TRIAL, _UNTIL_NEXT = 4, 400
 # Threads must shorten a step at least to this part, since they occupy other cores.
 _GAIN = 0.9
+# A way that takes so many times as long as another is given up.
+_HOPELESS = 4.0
 # Up to this many rows are predicted on one thread.
 _FEW_ROWS = 4096
 
@@ -322,14 +324,18 @@ class StepThreads:
         if self.until_next > 0:
             self.until_next -= 1
             return None
+        best = min((t for times in self.times.values() for t in times), default=0.0)
         for way in self.candidates:
-            if len(self.times.get(way, ())) < _TRIAL:
+            found = self.times.get(way, ())
+            # A way that is hopeless, as threads are that wait for a busy processor, is
+            # not tried as often.
+            if len(found) < _TRIAL and not (found and min(found) > _HOPELESS * best):
                 return way
         # The shortest, since other processes only make a step longer.
         shortest = {way: min(self.times[way]) for way in self.candidates}
         one = shortest.pop(Way(1), math.inf)
-        best = min(shortest, key=lambda way: shortest[way], default=Way(1))
-        self.fixed = best if shortest.get(best, math.inf) < _GAIN * one else Way(1)
+        chosen = min(shortest, key=lambda way: shortest[way], default=Way(1))
+        self.fixed = chosen if shortest.get(chosen, math.inf) < _GAIN * one else Way(1)
         self.times, self.until_next = {}, _UNTIL_NEXT
         return None
 

@@ -83,9 +83,31 @@ def test_the_faster_number_is_chosen_by_the_clock(monkeypatch):
     steps(chooser, 400 - 4)
     seconds_on[2] = 10.0  # another process has come
     assert steps(chooser, 20)[-11:] == [1] * 11
+    # It is not tried as often as the others once it is hopeless.
+    assert steps(StepThreads("auto", 1e9), 8) == [1] * 4 + [2] + [1] * 3
     # A gain of less than a tenth is not worth a core.
     seconds_on.update({1: 1.0, 2: 0.95})
     assert steps(StepThreads("auto", 1e9), 20)[8:] == [1] * 12
+
+
+def test_parts_at_once_are_chosen_by_the_clock(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(computing, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(computing, "available_threads", lambda: 2)
+    for n_threads, of_each, at_once, expected in (
+        ("auto", 0.7, 0.6, 2),
+        ("auto", 0.6, 0.7, 1),
+        ("auto", 0.95, 0.95, 1),
+        (2, 0.7, 0.6, 2),
+        (2, 0.6, 0.7, 1),
+    ):
+        chooser = StepThreads(n_threads, 1e9, 3)
+        seconds = {Way(1): 1.0, Way(2): of_each, Way(1, 2): at_once}
+        for _ in range(20):
+            with chooser.step():
+                now[0] += seconds[Way(torch.get_num_threads(), chooser.at_once)]
+        assert chooser.at_once == expected
+    assert StepThreads(1, 1e9, 3).candidates == [Way(1)]
 
 
 def test_small_steps_stay_on_one(monkeypatch):
