@@ -125,13 +125,15 @@ def test_ray_gives_the_same_and_takes_the_table_from_its_store(log, ray):
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.usefixtures("ray")
-def test_ray_starts_the_same_fit_as_torchrun(folder):
+def test_ray_starts_the_same_fits_as_torchrun(folder):
     # From a path relative to this process, not to the workers.
     ranker, held = run_on_ray(folder)
-    fits, on_ray = read(folder, "fits")[0], np.load(folder / "ray-source.npz")
-    assert on_ray.files
-    for key in on_ray:
-        np.testing.assert_array_equal(fits[f"source/{key}"], on_ray[key])
+    fits = read(folder, "fits")[0]
+    for name in ("source", "MMoE"):  # the second of a table in memory
+        on_ray = np.load(folder / f"ray-{name}.npz")
+        assert on_ray.files
+        for key in on_ray:
+            np.testing.assert_array_equal(fits[f"{name}/{key}"], on_ray[key])
     assert ranker.callbacks is held
     assert ranker.scratch_dir == "."
     assert held[0].path == "saved"

@@ -456,7 +456,7 @@ def run(folder):
 
 
 def run_on_ray(folder):
-    """The fit of a source, in two workers of the Ray that this process has joined."""
+    """Fits of a source and a table, in two workers of the Ray of this process."""
     from ray.train import RunConfig, ScalingConfig
 
     cluster = {
@@ -467,7 +467,9 @@ def run_on_ray(folder):
         held = [Checkpoint("saved"), Callback()]
         ranker = small(callbacks=held, scratch_dir=".")
         fit_on_ray(ranker, "log.parquet", y=list(Y), **cluster)
-    np.savez(folder / "ray-source.npz", **outcome(ranker))
+    table = fit_on_ray(small(dropout=0.1), X, Y, **cluster)
+    for name, fit in {"source": ranker, "MMoE": table}.items():
+        np.savez(folder / f"ray-{name}.npz", **outcome(fit))
     return ranker, held
 
 
