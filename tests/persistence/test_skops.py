@@ -72,6 +72,16 @@ def test_around_other_classifiers(table):
     )
 
 
+def check_of_trees(untrusted, kind):
+    """Which types are named beside those of skmtl: more before scikit-learn 1.7."""
+    others = set(untrusted) - set(trusted_types())
+    assert {kind, "TreePredictor"} <= {name.rpartition(".")[2] for name in others}
+    assert {name.partition(".")[0] for name in others} <= {"skmtl", "sklearn", "_loss"}
+    assert [name for name in others if name.startswith("skmtl.")] == [
+        name for name in others if name.endswith(f".{kind}")
+    ]
+
+
 def test_scores_of_trees_before_a_ranker(table):
     """A pipeline with models of other libraries, whose types have to be trusted too."""
     from sklearn.pipeline import make_pipeline
@@ -84,8 +94,7 @@ def test_scores_of_trees_before_a_ranker(table):
     ).fit(X, table[1])
     data = io.dumps(pipeline)
     untrusted = io.get_untrusted_types(data=data)
-    others = {t.rpartition(".")[2] for t in untrusted if t not in trusted_types()}
-    assert others == {"OutOfFoldScores", "TreePredictor"}
+    check_of_trees(untrusted, "OutOfFoldScores")
     loaded = io.loads(data, trusted=untrusted)
     for one, other in zip(
         loaded.predict_proba(X), pipeline.predict_proba(X), strict=True
@@ -100,8 +109,7 @@ def test_a_blend_of_a_ranker_and_trees(table):
     blend = BlendedRanker(small_ranker("MMoE"), cv=2, random_state=0).fit(X, table[1])
     data = io.dumps(blend)
     untrusted = io.get_untrusted_types(data=data)
-    others = {t.rpartition(".")[2] for t in untrusted if t not in trusted_types()}
-    assert others == {"BlendedRanker", "TreePredictor"}
+    check_of_trees(untrusted, "BlendedRanker")
     loaded = io.loads(data, trusted=untrusted)
     np.testing.assert_array_equal(
         loaded.predict_task_proba(X), blend.predict_task_proba(X)
