@@ -5,8 +5,8 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any, ClassVar, Self, cast
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import numpy.typing as npt
@@ -87,8 +87,8 @@ from skmtl.training.starts import NextTable, NoPretrainedRows, Start, WarmStart
 
 # Width of the representation for towers that are made only to read their `bounds`.
 _ANY_WIDTH = 64
-# Made once for equal kinds: it takes longer than the look-ups of a row.
-_task_kinds = lru_cache(maxsize=64)(TaskKinds)
+# By ranker: kinds of labels 0 and 0.0 are equal. Made once, which is slower than a row.
+_KINDS: WeakKeyDictionary[object, tuple[object, TaskKinds]] = WeakKeyDictionary()
 
 
 def _why_without_classes(ranker: MultiTaskRanker) -> str | None:
@@ -611,7 +611,10 @@ default=None
     def _kinds(self) -> TaskKinds:
         # Rankers fitted by versions with binary tasks only have no list of kinds.
         fitted = vars(self).get("task_kinds_", [BinaryTask()] * len(self.prior_))
-        return _task_kinds(tuple(fitted))
+        known = _KINDS.get(self)
+        if known is None or known[0] is not fitted:
+            known = _KINDS[self] = fitted, TaskKinds(fitted)
+        return known[1]
 
     @available_unless(_why_without_classes)
     def predict_proba(self, X: TableLike) -> Any:

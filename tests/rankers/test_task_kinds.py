@@ -463,6 +463,14 @@ def test_a_single_task_of_any_kind():
         grades.partial_fit(X[:9], words[:9], classes=list("abcd"))
 
 
+@pytest.mark.parametrize("kind", ["ordinal", "multiclass"])
+def test_labels_are_those_of_the_own_fit(kind):
+    X, y = np.arange(60.0).reshape(30, 2), np.arange(30) % 3
+    for dtype in (np.int64, np.float64, np.int8):  # equal labels of other types
+        ranker = ShareBottom(task_kinds=kind, **SMALL | {"max_iter": 1})
+        assert ranker.fit(X, y.astype(dtype)).predict(X).dtype == dtype
+
+
 def test_quantiles_cover_their_share():
     rng = np.random.default_rng(3)
     X = rng.normal(size=(4000, 2))
