@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral
@@ -630,19 +631,35 @@ def _check_keys(
     rows: Sequence[Mapping[Hashable, object]], seen: Sequence[ColumnName]
 ) -> None:
     known = set(seen)
+    alike: dict[Hashable, ColumnName | None] = {}  # by key, since rows repeat them
     for i, row in enumerate(rows):
-        lacks, others = known - row.keys(), row.keys() - known
-        for key in others if lacks else ():
-            # The names of some rows may be much alike, so more than for a suggestion.
-            name = resembling(key, lacks, cutoff=0.8)
-            # Not if both are in one row: then they are different things.
-            if name is None or any(name in row and key in row for row in rows):
+        lacks = known - row.keys()
+        for key in row.keys() - known if lacks else ():
+            if key not in alike:
+                alike[key] = _meant(key, seen, rows)
+            name = alike[key]
+            if name not in lacks:
                 continue
             raise ValueError(
                 f"Row {i} of X has no {name!r}, but {key!r}, which is not a column of "
                 f"fit. Did you mean {name!r}? Rename it; or remove it, if the value of "
                 f"{name!r} is unknown."
             )
+
+
+def _meant(
+    key: Hashable,
+    seen: Sequence[ColumnName],
+    rows: Sequence[Mapping[Hashable, object]],
+) -> ColumnName | None:
+    """The column of which a key is a misspelling; None if of none."""
+    # Names with other numbers, such as of other periods, are no misspellings.
+    digits = re.findall(r"\d", str(key))
+    near = [name for name in seen if re.findall(r"\d", str(name)) == digits]
+    # The names of some rows may be much alike, so more than for a suggestion.
+    name = resembling(key, near, cutoff=0.8)
+    # Not if both are in one row: then they are different things.
+    return None if any(name in row and key in row for row in rows) else name
 
 
 def check_input_names(

@@ -224,6 +224,9 @@ def test_a_misspelt_key_of_a_row_is_named():
     # Nor is a key that is beside the column elsewhere.
     rows[0]["prices"], rows[2]["prices"] = "3, 4", "5"
     assert len(encoder.encode(rows)) == 3
-    # The name of another column is not a misspelling.
+    # The name of another column is not a misspelling, nor one with another number.
     del rows[1]["user"]
+    assert len(encoder.encode(rows)) == 3
+    del rows[1]["user_2"]
+    rows[1]["user_7"] = 1.0
     assert len(encoder.encode(rows)) == 3
