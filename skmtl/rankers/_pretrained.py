@@ -44,8 +44,11 @@ class ColumnVectors:
     def description(self) -> str:
         """The same for equal ids, vectors and settings."""
         digest = hashlib.blake2b(digest_size=8)
-        digest.update(repr(self.table.ids.tolist()).encode("utf-8", "surrogatepass"))
-        digest.update(np.ascontiguousarray(self.table.vectors).data)
+        ids = [repr(one) for one in self.table.ids.tolist()]
+        order = sorted(range(len(ids)), key=ids.__getitem__)  # that of rows is free
+        text = ", ".join(ids[k] for k in order)
+        digest.update(text.encode("utf-8", "surrogatepass"))
+        digest.update(np.ascontiguousarray(self.table.vectors[order]).data)
         spec, shape = self.spec, self.table.vectors.shape
         how = (spec.mode, spec.learning_rate_factor, spec.projection, spec.scale)
         return f"{shape[0]} x {shape[1]} {how} {digest.hexdigest()}"

@@ -472,10 +472,13 @@ def _plain_text(value: object) -> str | None:
     """A value of numbers, strings and None as text; None for any other."""
     if isinstance(value, np.ndarray | np.generic) and value.dtype.kind in "biufUO":
         value = value.tolist()
+    if isinstance(value, pd.Index | pd.Series | range):
+        value = list(value)
     if isinstance(value, Mapping):
-        pairs = {repr(k): _plain_text(v) for k, v in value.items()}
-        plain = all(isinstance(k, str | int) for k in value)
-        texts = [None if v is None else f"{k}: {v}" for k, v in sorted(pairs.items())]
+        keys = [k.item() if isinstance(k, np.generic) else k for k in value]
+        plain = all(isinstance(k, str | int) for k in keys)
+        pairs = zip(map(repr, keys), map(_plain_text, value.values()), strict=True)
+        texts = [None if v is None else f"{k}: {v}" for k, v in sorted(pairs)]
         return _joined("{}", texts) if plain else None
     if isinstance(value, list | tuple):
         return _joined("[]", [_plain_text(one) for one in value])

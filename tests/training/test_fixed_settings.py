@@ -155,6 +155,21 @@ def test_all_changes_are_named_with_both_values(fitted):
     ) in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "first", "then"),
+    [
+        ("categorical_features", ["user", "item"], pd.Index(["user", "item"])),
+        ("tower_units", [8], range(8, 9)),
+        ("tower_units", [8], pd.Series([8])),
+        ("n_buckets", {"user": 5}, {np.str_("user"): np.int64(5)}),
+    ],
+)
+def test_equal_values_of_other_types_are_not_changes(fitted, name, first, then):
+    _, X, y = fitted
+    ranker = small_mmoe(warm_start=True, **{name: first}).fit(X, y)
+    assert ranker.set_params(**{name: then}).fit(X, y).n_iter_ == 6
+
+
 def test_equal_values_are_not_changes(fitted):
     saved, X, y = fitted
     ranker = pickle.loads(saved)
@@ -188,6 +203,8 @@ def test_another_table_of_vectors_is_a_change(fitted):
     _, X, y = fitted
     ranker = small_mmoe(embeddings={"user": VECTORS}, warm_start=True).fit(X, y)
     assert ranker.set_params(embeddings={"user": VECTORS.copy()}).fit(X, y).n_iter_ == 6
+    ranker.set_params(embeddings={"user": VECTORS[::-1]})  # in another order
+    assert ranker.fit(X, y).n_iter_ == 9
     for other in VECTORS * 2, VECTORS[::-1].set_axis(IDS), VECTORS.iloc[:3]:
         with pytest.raises(ValueError, match=r"embeddings \(was"):
             ranker.set_params(embeddings={"user": other}).fit(X, y)
