@@ -12,7 +12,7 @@ from scipy.optimize import minimize
 from scipy.special import expit, logit
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
 from sklearn.utils import Tags, check_random_state, get_tags
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
 from skmtl._containers import check_in_memory, same_rows, to_native
 from skmtl._sklearn import (
@@ -39,6 +39,9 @@ from skmtl.stacking._cross_fitting import (
 )
 from skmtl.tasks import check_sample_weight, check_targets, task_names
 
+# Up to this many rows, "auto" sets none aside, as with early stopping.
+_FEW = 10_000
+
 # What the weights and the constant of a task are before rows are seen, as the mean and
 # the precision of a normal distribution: with few positives the plain mean stays.
 _MEAN, _PRECISION = np.array([0.5, 0.5, 0.0]), np.array([10.0, 10.0, 100.0])
@@ -49,8 +52,9 @@ class BlendedRanker(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
 
     A network and trees are wrong on different rows, so that their mean is often better
     than either, and than a network that reads the scores of trees
-    (:class:`OutOfFoldScores`). Neither model knows the other. Some rows are set aside:
-    the ranker stops on them, and they find how much each model counts for a task.
+    (:class:`OutOfFoldScores`). Neither model knows the other. Of a long table, some
+    rows are set aside: the ranker stops on them, and they find how much each model
+    counts for a task.
 
     Parameters
     ----------
@@ -61,11 +65,12 @@ default="hist_gradient_boosting"
         The model that joins it, one for each task, as in :class:`OutOfFoldScores`.
     n_rankers : int, default=1
         Number of fits of the ranker, with different seeds. They count as their mean.
-    cv : int, splitter or list, default=20
+    cv : "auto", int, splitter or list, default="auto"
         The rows to set aside: the test rows of the last fold. An integer is the number
         of folds of a shuffled :class:`~skmtl.model_selection.MultiTaskStratifiedKFold`.
         For rows in the order of time use ``TimeSeriesSplit``; a list holds pairs of
-        indices.
+        indices. "auto" is 20 above 10,000 rows. For fewer it sets none aside, since
+        hundreds of rows cannot tell which model is better: both then count half.
     random_state : int, RandomState instance or None, default=None
         Seed of the split and of all models.
 
@@ -112,6 +117,10 @@ default="hist_gradient_boosting"
     Trees have no row of unknown ids. Where most ids to come are new, compare with the
     ranker alone.
 
+    Where `cv` sets rows aside, `validation_split` and `validation_fraction` of the
+    ranker have no effect. Rankers that keep an order of probabilities, such as
+    :class:`~skmtl.ESMM`, lose it in the mean.
+
     References
     ----------
     L. Breiman, "Stacked regressions", Machine Learning 24, 1996: weights that are not
@@ -136,7 +145,12 @@ default="hist_gradient_boosting"
             HasMethods(["fit", "predict_proba"]),
         ],
         "n_rankers": [Interval(Integral, 1, None, closed="left")],
-        "cv": [Interval(Integral, 2, None, closed="left"), HasMethods("split"), list],
+        "cv": [
+            Interval(Integral, 2, None, closed="left"),
+            StrOptions({"auto"}),
+            HasMethods("split"),
+            list,
+        ],
         "random_state": ["random_state"],
     }
 
@@ -146,7 +160,7 @@ default="hist_gradient_boosting"
         *,
         estimator: object = "hist_gradient_boosting",
         n_rankers: int = 1,
-        cv: object = 20,
+        cv: object = "auto",
         random_state: RandomStateLike = None,
     ) -> None:
         self.ranker = ranker
@@ -189,6 +203,12 @@ default=None
             not binary.
         """
         check_in_memory(X, "X", "BlendedRanker takes tables in memory")
+        if not has_fit_parameter(self.ranker, "X_val"):
+            raise TypeError(
+                "BlendedRanker takes a ranker, such as MMoE, which stops on the rows "
+                f"set aside; found {type(self.ranker).__name__}. Put what surrounds "
+                "the ranker, such as a calibration or a pipeline, around the blend."
+            )
         if kinds_to_read(self.ranker, task_names(y), refits=True) is not None:
             raise ValueError(
                 "BlendedRanker averages the log-odds of binary tasks, and "
@@ -202,9 +222,12 @@ default=None
         weight = targets.observed * (np.ones(1) if given is None else given)
         rng = check_random_state(self.random_state)
         seeds = [int(s) for s in rng.randint(2**31 - 1, size=2 + self.n_rankers)]
-        folds, _ = find_folds(self.cv, X, targets, groups, seeds[0])
-        train, held_out = folds[-1]
-        rankers = self._fit_rankers(X, y, given, folds[-1], seeds[2:])
+        cv = (20 if len(labels) > _FEW else None) if self.cv == "auto" else self.cv
+        train, held_out = fold = np.arange(len(labels)), np.arange(0)
+        if cv is not None:
+            folds, _ = find_folds(cv, X, targets, groups, seeds[0])
+            train, held_out = fold = folds[-1]
+        rankers = self._fit_rankers(X, y, given, fold, seeds[2:])
         encoder = TableEncoder(
             self.ranker.categorical_features, max_categories=MAX_CATEGORIES, n_bins=0
         ).fit(X)
@@ -217,10 +240,12 @@ default=None
         self.n_features_in_ = encoder.n_features_in_
         if hasattr(encoder, "feature_names_in_"):
             self.feature_names_in_ = encoder.feature_names_in_
-        outputs = self._log_odds(rows_of(X, held_out))
-        own = labels[held_out].T, weight[held_out].T
-        found = [blend_of(*one) for one in zip(outputs, *own, strict=True)]
-        self.coef_, self.intercept_ = np.array(found)[:, :2], np.array(found)[:, 2]
+        found = np.tile(_MEAN, (labels.shape[1], 1))
+        if len(held_out):
+            outputs = self._log_odds(rows_of(X, held_out))
+            own = labels[held_out].T, weight[held_out].T
+            found = np.array([blend_of(*of) for of in zip(outputs, *own, strict=True)])
+        self.coef_, self.intercept_ = found[:, :2], found[:, 2]
         return self
 
     def _fit_rankers(
@@ -231,7 +256,12 @@ default=None
         fold: Fold,
         seeds: list[int],
     ) -> list[BaseEstimator]:
-        """Fit to the first part of a fold, and stop on the second."""
+        """Fit to the first part of a fold, and stop on the second if it has rows."""
+        if not len(fold[1]):
+            return [
+                clone(self.ranker).set_params(random_state=seed).fit(X, y, weight)
+                for seed in seeds
+            ]
         (Xs, ys) = ([rows_of(one, at) for at in fold] for one in (X, y))
         ws = [None if weight is None else weight[at] for at in fold]
         others = {"X_val": Xs[1], "y_val": ys[1], "sample_weight_val": ws[1]}

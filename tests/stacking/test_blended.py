@@ -5,30 +5,35 @@ import pickle
 import numpy as np
 import pandas as pd
 import pytest
+from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import expit, logit
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import log_loss
 from sklearn.model_selection import GroupKFold, TimeSeriesSplit, cross_val_score
+from sklearn.tree import DecisionTreeClassifier
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from skmtl import MMoE, RegressionTask, ShareBottom
+from skmtl import MMoE, OutputWeightSearchCV, RegressionTask, ShareBottom
+from skmtl.calibration import CalibratedTasksCV
 from skmtl.datasets import make_funnel
 from skmtl.metrics import predicted_to_observed
-from skmtl.stacking import BlendedRanker
+from skmtl.stacking import BlendedRanker, _blended
 from skmtl.stacking._blended import blend_of
+from skmtl.stacking._cross_fitting import as_categories
 
 TREES = HistGradientBoostingClassifier(max_iter=5)
 SMALL = ShareBottom(max_iter=1, bottom_units=(8,), tower_units=(), random_state=0)
 
 
-# The rows set aside are drawn by position, as in trees that stop early.
+# A tree for which a weight of 2 is a repeated row, unlike for boosted trees' bins.
 @parametrize_with_checks(
-    [BlendedRanker(SMALL, estimator=TREES, cv=3, random_state=0)],
-    expected_failed_checks=lambda _: {
-        "check_sample_weight_equivalence_on_dense_data": "rows are set aside"
-    },
+    [
+        BlendedRanker(
+            SMALL, estimator=DecisionTreeClassifier(max_depth=2), random_state=0
+        )
+    ]
 )
 def test_common_checks(estimator, check):
     check(estimator)
@@ -186,3 +191,36 @@ def test_tasks_that_are_not_binary_are_refused(log):
     ranker = clone(SMALL).set_params(task_kinds={"click": RegressionTask()})
     with pytest.raises(ValueError, match="binary tasks"):
         BlendedRanker(ranker).fit(X, y)
+
+
+@pytest.mark.parametrize("wrap", [CalibratedTasksCV, OutputWeightSearchCV])
+def test_only_rankers_are_blended(log, wrap):
+    X, y = log
+    with pytest.raises(TypeError, match="takes a ranker, such as MMoE"):
+        BlendedRanker(wrap(SMALL)).fit(X, y)
+
+
+def test_short_tables_are_not_divided(log, monkeypatch):
+    X, y = log
+    whole = BlendedRanker(SMALL, estimator=TREES, random_state=0).fit(X, y)
+    assert_array_equal(whole.coef_, np.full((2, 2), 0.5))
+    assert_array_equal(whole.intercept_, np.zeros(2))
+    p = whole.rankers_[0].predict_task_proba(X)
+    assert_allclose(whole.rankers_[0].prior_, y.mean())
+    assert_allclose(
+        whole.predict_task_proba(X)[:, 0],
+        expit(
+            0.5 * logit(p[:, 0])
+            + 0.5
+            * logit(
+                whole.estimators_[0].predict_proba(as_categories(whole.encoder_, X))[
+                    :, 1
+                ]
+            )
+        ),
+    )
+    monkeypatch.setattr(_blended, "_FEW", len(X) - 1)
+    divided = BlendedRanker(SMALL, estimator=TREES, random_state=0).fit(X, y)
+    by_hand = BlendedRanker(SMALL, estimator=TREES, cv=20, random_state=0).fit(X, y)
+    assert_array_equal(divided.coef_, by_hand.coef_)
+    assert not np.array_equal(divided.coef_, whole.coef_)
