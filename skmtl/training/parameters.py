@@ -590,6 +590,8 @@ mapping, default="mean"
     bias_features: str | Sequence[ColumnName] | None = parameter(
         default=None,
         allowed=ENCODER["optional_features"],
+        # Checked by the columns that it stands for: names, places or a mask.
+        may_change=True,
     )
     categorical_features: CategoricalFeatures = parameter(
         default="from_dtype",

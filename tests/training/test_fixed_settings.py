@@ -28,7 +28,6 @@ FIXED = {
     "dropout": 0.5,
     "optimizer": "sgd",
     "embedding_optimizer": "adam",
-    "bias_features": ["user"],
     "categorical_features": ["user"],
     "min_frequency": 3,
     "max_categories": 7,
@@ -72,7 +71,7 @@ LOOSE = {
     "verbose": 1,
 }
 # Checked by themselves.
-APART = {"task_kinds", "warm_start", "device"}
+APART = {"bias_features", "task_kinds", "warm_start", "device"}
 OWN = {
     "n_experts": 4,
     "expert_units": (4,),
