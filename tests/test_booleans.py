@@ -24,16 +24,13 @@ def counts(kind):
     ]
 
 
-CASES = sorted({(kind, name) for kind in KINDS for name in counts(kind)}, key=str)
-CASES = [*CASES, *((TableEncoder, name) for name in counts(TableEncoder))]
-
-
-@pytest.mark.parametrize(("kind", "name"), CASES)
+@pytest.mark.parametrize("kind", [*KINDS, TableEncoder])
 @pytest.mark.parametrize("value", [True, np.True_, False])
-def test_booleans_are_refused(kind, name, value):
-    made = kind().set_params(**{name: value})
-    with pytest.raises(InvalidParameterError, match=f"'{name}' parameter"):
-        made._validate_params()
+def test_booleans_are_refused(kind, value):
+    for name in counts(kind):
+        made = kind().set_params(**{name: value})
+        with pytest.raises(InvalidParameterError, match=f"'{name}' parameter"):
+            made._validate_params()
 
 
 def test_numbers_are_not():
