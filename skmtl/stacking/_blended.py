@@ -22,6 +22,7 @@ from skmtl._sklearn import (
     _fit_context,
     rows_of,
 )
+from skmtl._task_output import TaskOutputMixin
 from skmtl._typing import AnyArray, RandomStateLike, TableLike
 from skmtl.encoding import TableEncoder
 from skmtl.metrics._predictions import kinds_to_read
@@ -47,7 +48,9 @@ _FEW = 10_000
 _MEAN, _PRECISION = np.array([0.5, 0.5, 0.0]), np.array([10.0, 10.0, 100.0])
 
 
-class BlendedRanker(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
+class BlendedRanker(
+    TaskOutputMixin, ClassifierMixin, MetaEstimatorMixin, BaseEstimator
+):
     """Average the log-odds of a ranker and of boosted trees, for each task.
 
     A network and trees are wrong on different rows, so that their mean is often better
@@ -300,7 +303,7 @@ default=None
             )
         ]
 
-    def predict_task_proba(self, X: TableLike) -> npt.NDArray[np.float64]:
+    def predict_task_proba(self, X: TableLike) -> Any:
         """Estimate the probability of a positive label for every task.
 
         Parameters
@@ -311,8 +314,13 @@ default=None
         Returns
         -------
         ndarray of shape (n_samples, n_tasks)
-            Probabilities.
+            Probabilities. A DataFrame with the tasks as columns under
+            ``set_output(transform="pandas")``, whatever the output of the ranker is.
         """
+        found = self._probabilities(X)
+        return self._in_container(found, list(self.task_names_), X)
+
+    def _probabilities(self, X: TableLike) -> npt.NDArray[np.float64]:
         check_is_fitted(self)
         check_in_memory(X, "X", "BlendedRanker takes tables in memory")
         logits = [
@@ -336,7 +344,7 @@ default=None
         ndarray of shape (n_samples, 2), or list of such arrays
             For one task an array, for several a list with an array for each.
         """
-        both = [np.column_stack([1 - p, p]) for p in self.predict_task_proba(X).T]
+        both = [np.column_stack([1 - p, p]) for p in self._probabilities(X).T]
         return both if isinstance(self.classes_, list) else both[0]
 
     def predict(self, X: TableLike) -> AnyArray:
@@ -352,7 +360,7 @@ default=None
         ndarray of shape (n_samples,) or (n_samples, n_tasks)
             Labels.
         """
-        positive = (self.predict_task_proba(X) > 0.5).astype(np.int64)
+        positive = (self._probabilities(X) > 0.5).astype(np.int64)
         if isinstance(self.classes_, list):
             return positive
         found: AnyArray = self.classes_[positive[:, 0]]
@@ -375,7 +383,7 @@ default=None
         float
             The mean area.
         """
-        return mean_area(y, self.predict_task_proba(X), sample_weight)
+        return mean_area(y, self._probabilities(X), sample_weight)
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

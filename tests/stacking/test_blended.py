@@ -224,3 +224,22 @@ def test_short_tables_are_not_divided(log, monkeypatch):
     by_hand = BlendedRanker(SMALL, estimator=TREES, cv=20, random_state=0).fit(X, y)
     assert_array_equal(divided.coef_, by_hand.coef_)
     assert not np.array_equal(divided.coef_, whole.coef_)
+
+
+def test_set_output_is_that_of_rankers(log):
+    X, y = log
+    X = X.set_axis(np.arange(len(X))[::-1])
+    ranker = clone(SMALL).set_output(transform="pandas")
+    model = BlendedRanker(ranker, estimator=TREES, random_state=0).fit(X, y)
+    plain, labels, area = (
+        model.predict_task_proba(X),
+        model.predict(X),
+        model.score(X, y),
+    )
+    assert type(plain) is np.ndarray
+    model.set_output(transform="pandas")
+    expected = pd.DataFrame(plain, columns=["click", "order"], index=X.index)
+    pd.testing.assert_frame_equal(model.predict_task_proba(X), expected)
+    assert_array_equal(model.predict(X), labels)
+    assert_array_equal(model.predict_proba(X)[0][:, 1], plain[:, 0])
+    assert model.score(X, y) == area
