@@ -52,6 +52,11 @@ class Interval(_Interval):
     True and False, which Python counts among the integers, are not in it.
     """
 
+    def is_satisfied_by(self, value: object) -> bool:
+        # Only one of numpy's floats is a subclass of Python's.
+        plain = float(value) if isinstance(value, np.floating) else value
+        return bool(super().is_satisfied_by(plain))
+
     def __contains__(self, value: object) -> bool:
         plain = value.item() if isinstance(value, np.generic) else value
         return not isinstance(plain, bool) and bool(super().__contains__(plain))

@@ -190,21 +190,22 @@ class GraphSAGEEmbedder(ItemEmbedder):
         )
         table = node_table(np.arange(n_items) + 1, n_items, features, encoder)
         log = self._log(frame, codes)
-        graph = Graph.of(*log.pairs(self.window), n_items)
+        graph = Graph.of(*log.pairs(int(self.window)), n_items)
         net, curve = _sage_net.fit(
             table,
             graph,
             log.codes,
             seed,
-            width=self.embedding_dim,
+            # As Python's: narrow integers of numpy overflow.
+            width=int(self.embedding_dim),
             vocabulary_sizes=[n_items + 1, *getattr(encoder, "vocabulary_sizes_", [])],
             bin_sizes=getattr(encoder, "bin_sizes_", []),
             n_neighbors=sizes,
-            walk_length=self.walk_length,
-            negative=self.negative,
+            walk_length=int(self.walk_length),
+            negative=int(self.negative),
             unknown_share=self.unknown_share,
-            max_iter=self.max_iter,
-            batch_size=self.batch_size,
+            max_iter=int(self.max_iter),
+            batch_size=int(self.batch_size),
             learning_rate=self.learning_rate,
         )
         *known, vectors = _sage_net.layers(net, table, graph)
@@ -258,7 +259,7 @@ class GraphSAGEEmbedder(ItemEmbedder):
         features = self._features(frame, codes)
         if features is not None:
             features = features.iloc[new]
-        around, nodes = self._log(frame, codes).pairs(self.window)
+        around, nodes = self._log(frame, codes).pairs(int(self.window))
         # From known items to new ones: only known ones have layers to read.
         joined = (rows[around] > 0) & (rows[nodes] == 0)
         around, nodes = rows[around[joined]] - 1, np.searchsorted(new, nodes[joined])

@@ -157,18 +157,19 @@ class Word2VecEmbedder(ItemEmbedder):
         ]
         model = gensim.Word2Vec(
             sentences,
-            vector_size=self.embedding_dim,
-            window=self.window,
+            # As Python's: gensim's sums overflow with narrow integers of numpy.
+            vector_size=int(self.embedding_dim),
+            window=int(self.window),
             # Rare items are left out already, by the vocabulary.
             min_count=1,
-            negative=self.negative,
+            negative=int(self.negative),
             ns_exponent=self.ns_exponent,
             sg=int(self.skip_gram),
             sample=self.subsample,
             alpha=self.learning_rate,
             # The rate falls to this; it must not rise.
             min_alpha=min(1e-4, self.learning_rate),
-            epochs=self.max_iter,
+            epochs=int(self.max_iter),
             seed=seed,
             workers=1,
         )

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Mapping
+from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -268,5 +269,5 @@ def _check_parameters(
         raise ValueError(
             f"interval must be one of {list(INTERVALS)}; got {interval!r}."
         )
-    if not (isinstance(level, int | float) and 0 < level < 1):
+    if not (isinstance(level, Real) and 0 < float(level) < 1):
         raise ValueError(f"level must lie between 0 and 1; got {level!r}.")

@@ -391,9 +391,9 @@ def _pooling(bag: BagColumn, width: int) -> Pooling:
 
 def widths(embedding_dim: int | Sequence[int], n_columns: int) -> list[int]:
     """One width for each column."""
-    if isinstance(embedding_dim, int):
-        return [embedding_dim] * n_columns
-    return list(embedding_dim)
+    if isinstance(embedding_dim, Iterable):
+        return list(embedding_dim)
+    return [int(embedding_dim)] * n_columns
 
 
 @dataclass(frozen=True)

@@ -246,15 +246,18 @@ def _check_device(device: str) -> None:
 def _outline(module: nn.Module) -> list[list[tuple[object, ...]]]:
     """Describe a network by its classes, plain attributes and shapes."""
     parts: list[tuple[object, ...]] = [
-        (name, type(part).__name__, repr(sorted(_plain_attributes(part).items())))
+        (name, type(part).__name__, sorted(_plain_attributes(part).items()))
         for name, part in module.named_modules()
     ]
     return [parts, [(name, t.shape) for name, t in module.state_dict().items()]]
 
 
-def _plain_attributes(part: nn.Module) -> dict[str, object]:
+def _plain_attributes(part: nn.Module) -> dict[str, str]:
+    from skmtl.training.starts import plain_text
+
     return {
-        name: value
+        # Numbers of numpy, such as those of a search, are equal to those of Python.
+        name: plain_text(value) or repr(value)
         for name, value in vars(part).items()
         if not name.startswith("_")
         and name != "training"

@@ -200,6 +200,10 @@ def _read_dict(
 def _write_scalar(writer: Writer, value: np.generic, where: str) -> Node:
     if isinstance(value, np.str_):
         return str(value)
+    if isinstance(value, np.timedelta64):
+        return {"timedelta": [int(value.astype(np.int64)), *np.datetime_data(value)]}
+    if isinstance(value, np.longdouble):  # has more digits on some machines only
+        return writer.write(float(value), where)
     if value.dtype.name not in _NUMBERS:
         raise ValueError(f"{where} is a {value.dtype} of numpy, which cannot be saved.")
     return {"scalar": [value.dtype.name, writer.write(value.item(), where)]}
@@ -209,6 +213,11 @@ def _read_scalar(reader: Reader, content: tuple[str, Node]) -> np.generic:
     name, item = content
     scalar: np.generic = _number_type(name).type(reader.read(item))
     return scalar
+
+
+def _read_timedelta(reader: Reader, content: tuple[int, str, int]) -> Any:
+    count, unit, step = content
+    return np.array([count], dtype=f"m8[{step}{unit}]")[0]
 
 
 def _write_array(writer: Writer, value: np.ndarray, where: str) -> Node:
@@ -381,5 +390,6 @@ _READERS: dict[str, Callable[[Reader, Any], object]] = {
     "range": _read_range,
     "scalar": _read_scalar,
     "strings": _read_strings,
+    "timedelta": _read_timedelta,
     "tuple": lambda reader, items: tuple(reader.read(one) for one in items),
 }

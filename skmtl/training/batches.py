@@ -460,7 +460,8 @@ def current_processes(ranker: BaseEstimator) -> Processes:
     ranker : BaseEstimator
         Its `n_microbatches` is the number of parts of a batch.
     """
-    n_slices = ranker.n_microbatches
+    # As Python's: a product with a narrow integer of numpy may overflow.
+    n_slices = None if ranker.n_microbatches is None else int(ranker.n_microbatches)
     there = dist.is_available() and dist.is_initialized()
     # Imported here, since both are above the batches.
     if there and dist.get_world_size() > 1:

@@ -522,7 +522,7 @@ class PartialFit(Fit):
     def __init__(
         self, ranker: TrainableRanker, start: Start, *args: Any, **kwargs: Any
     ) -> None:
-        if ranker.early_stopping is True:
+        if ranker.early_stopping not in (False, "auto"):
             raise ValueError(
                 "partial_fit does not set rows aside, so it cannot stop early. Set "
                 "early_stopping=False."

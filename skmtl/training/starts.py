@@ -461,15 +461,18 @@ def fixed_settings(
 
 
 def _described(value: object) -> tuple[str, str]:
-    plain = _plain_text(value)
+    plain = plain_text(value)
     if plain is not None:
         return plain, ""
     versions = f"{sys.version_info[:2]} {torch.__version__} {pd.__version__}"
     return as_text_or_class(value), versions
 
 
-def _plain_text(value: object) -> str | None:
-    """A value of numbers, strings and None as text; None for any other."""
+def plain_text(value: object) -> str | None:
+    """A value of numbers, strings and None as text; None for any other.
+
+    Equal numbers and equal sequences have the same text, whatever their types.
+    """
     if isinstance(value, np.ndarray | np.generic) and value.dtype.kind in "biufUO":
         value = value.tolist()
     if isinstance(value, pd.Index | pd.Series | range):
@@ -477,13 +480,15 @@ def _plain_text(value: object) -> str | None:
     if isinstance(value, Mapping):
         keys = [k.item() if isinstance(k, np.generic) else k for k in value]
         plain = all(isinstance(k, str | int) for k in keys)
-        pairs = zip(map(repr, keys), map(_plain_text, value.values()), strict=True)
+        pairs = zip(map(repr, keys), map(plain_text, value.values()), strict=True)
         texts = [None if v is None else f"{k}: {v}" for k, v in sorted(pairs)]
         return _joined("{}", texts) if plain else None
     if isinstance(value, list | tuple):
-        return _joined("[]", [_plain_text(one) for one in value])
-    if isinstance(value, float) and value.is_integer():
+        return _joined("[]", [plain_text(one) for one in value])
+    if isinstance(value, float | np.longdouble) and float(value).is_integer():
         value = int(value)
+    if isinstance(value, np.longdouble):
+        value = float(value)
     return repr(value) if isinstance(value, str | int | float | None) else None
 
 
