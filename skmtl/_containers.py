@@ -571,7 +571,9 @@ def _from_records(rows: Sequence[Mapping[Any, Any]], input_name: str) -> pd.Data
 
 def _from_mapping(columns: Mapping[Any, Any], input_name: str) -> pd.DataFrame:
     found: dict[Any, pd.Series] = {}
-    for name, given in columns.items():
+    for key, given in columns.items():
+        # Not as a string of numpy, which prints as one.
+        name = str(key) if isinstance(key, str) else key
         column = to_native(given, f"{input_name}[{name!r}]")
         if isinstance(column, pd.Series):
             # By position: pandas would align Series by their indexes.

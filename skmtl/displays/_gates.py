@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 from sklearn.base import BaseEstimator
 
+from skmtl._messages import shown
 from skmtl._typing import ColumnName, FloatArray, IntArray, TableLike
 from skmtl.displays._history_table import fitted_ranker
 from skmtl.displays._panels import (
@@ -145,7 +146,7 @@ class GateWeightsDisplay(Display):
         """
         weights, tasks, experts = self._checked()
         if kind not in ("box", "mean"):
-            raise ValueError(f"kind must be 'box' or 'mean', found {kind!r}.")
+            raise ValueError(f"kind must be 'box' or 'mean', found {shown(kind)}.")
         self.means_ = weights.mean(axis=0)
         self.quantiles_ = np.quantile(weights, _QUANTILES, axis=0)
         # Of all rows: the quantiles of an expert that few rows use are 0 too.

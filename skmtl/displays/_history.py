@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator
 
+from skmtl._messages import shown
 from skmtl.displays._history_table import best_epoch, fitted_ranker, history_table
 from skmtl.displays._panels import (
     COLORS,
@@ -144,7 +145,7 @@ class HistoryDisplay(Display):
             missing = [c for c in ("epoch", "task") if c not in table]
             if missing:
                 raise ValueError(
-                    f"The history of {name!r} lacks the columns {missing}."
+                    f"The history of {shown(name)} lacks the columns {missing}."
                 )
         return cls(histories=dict(tables), best_epochs=best_epochs)
 
@@ -192,7 +193,7 @@ class HistoryDisplay(Display):
         for name in wanted:
             if name not in known:
                 raise ValueError(
-                    f"No history has the task {name!r}; they have {known}."
+                    f"No history has the task {shown(name)}; they have {known}."
                 )
         for one in metrics:
             self._check_metric(one)
@@ -215,7 +216,7 @@ class HistoryDisplay(Display):
         if not any(_parts(table, metric) for table in self.histories.values()):
             found = {str(c) for t in self.histories.values() for c in t}
             raise ValueError(
-                f"No history has the metric {metric!r}. The columns are "
+                f"No history has the metric {shown(metric)}. The columns are "
                 f"{sorted(found - {'epoch', 'task'})}. Gradients are recorded with "
                 "record_gradients=True, a score with scoring."
             )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 import pandas as pd
 
+from skmtl._messages import shown
 from skmtl.displays._panels import Display, below, metric_label, panels
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ class TransferDisplay(Display):
         known = report["metric"].unique().tolist()
         if metric not in known:
             raise ValueError(
-                f"The report has no metric {metric!r}; it has {known}. "
+                f"The report has no metric {shown(metric)}; it has {known}. "
                 "'group_roc_auc' needs groups."
             )
         return cls(report=report, metric=metric)

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 from sklearn.utils.validation import check_is_fitted
 
+from skmtl._messages import shown
 from skmtl._sklearn import ABOVE_ZERO, COUNT, Interval
 from skmtl._typing import ColumnName, RandomStateLike, TableLike
 from skmtl.embedders._base import POSITIVE, Codes, ItemEmbedder
@@ -278,7 +279,7 @@ def check_sizes(n_neighbors: Iterable[int]) -> list[int]:
     if not sizes or any(not isinstance(k, (int, np.integer)) or k < 1 for k in sizes):
         raise ValueError(
             "n_neighbors must hold an integer of at least 1 for each layer, found "
-            f"{n_neighbors!r}."
+            f"{shown(n_neighbors)}."
         )
     return [int(k) for k in sizes]
 

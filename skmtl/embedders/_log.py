@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 from pandas.api import types
 
+from skmtl._messages import shown
 from skmtl._typing import AnyArray, ColumnName
 from skmtl.encoding._numbers import as_float
 from skmtl.encoding._vocabulary import as_keys
@@ -45,8 +46,8 @@ def column_position(wanted: object, names: Sequence[ColumnName], parameter: str)
             "Name the column, or use another index."
         )
     raise ValueError(
-        f"{parameter} names {wanted!r}, which is not a column of X. The columns are "
-        f"{names}."
+        f"{parameter} names {shown(wanted)}, which is not a column of X. The columns "
+        f"are {names}."
     )
 
 

@@ -6,6 +6,7 @@ from typing import Self
 
 import numpy as np
 
+from skmtl._messages import shown
 from skmtl._typing import ColumnName
 
 
@@ -88,10 +89,10 @@ class PretrainedEmbedding:
 
     def _check(self, column: ColumnName) -> None:
         """Check the parameters; the message names the column."""
-        where = f"of the embeddings of column {column!r}"
+        where = f"of the embeddings of column {shown(column)}"
         if self.mode not in ("init", "frozen"):
             raise ValueError(
-                f"mode {where} must be 'init' or 'frozen', found {self.mode!r}."
+                f"mode {where} must be 'init' or 'frozen', found {shown(self.mode)}."
             )
         for what in ("learning_rate_factor", "scale"):
             value = getattr(self, what)
@@ -100,5 +101,5 @@ class PretrainedEmbedding:
                 (number and 0 < value < np.inf) or (what, value) == ("scale", "auto")
             ):
                 raise ValueError(
-                    f"{what} {where} must be a number above 0, found {value!r}."
+                    f"{what} {where} must be a number above 0, found {shown(value)}."
                 )

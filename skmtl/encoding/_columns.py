@@ -12,7 +12,7 @@ import pandas as pd
 from pandas.api import types
 
 from skmtl._containers import check_names, has_names
-from skmtl._messages import resembling
+from skmtl._messages import resembling, shown
 from skmtl._typing import (
     AnyArray,
     CategoricalFeatures,
@@ -203,7 +203,7 @@ def optional_columns(
         if name in lists or place in roles.widths:
             what = "lists" if name in lists else "vectors"
             raise ValueError(
-                f"{argument} names {name!r}, which holds {what}. Name columns of "
+                f"{argument} names {shown(name)}, which holds {what}. Name columns of "
                 "single ids or of numbers."
             )
     return [roles.given[place] for place in chosen]
@@ -224,7 +224,7 @@ def _position(wanted: object, places: Mapping[ColumnName, int], argument: str) -
         return places[wanted]
     if isinstance(wanted, str):
         raise ValueError(
-            f"{argument} names {wanted!r}, which is not a column of X. The "
+            f"{argument} names {shown(wanted)}, which is not a column of X. The "
             f"columns are {list(places)}."
         )
     if isinstance(wanted, (int, np.integer)) and is_index:
@@ -236,7 +236,7 @@ def _position(wanted: object, places: Mapping[ColumnName, int], argument: str) -
         )
     raise TypeError(
         f"{argument} must hold names, indices or booleans, found "
-        f"{type(wanted).__name__} {wanted!r}."
+        f"{type(wanted).__name__} {shown(wanted)}."
     )
 
 
@@ -291,13 +291,13 @@ def vocabulary_owners(
     for name in (*share, *share.values()):
         if name not in names:
             raise ValueError(
-                f"share_embedding names {name!r}, which is not a column of X. The "
+                f"share_embedding names {shown(name)}, which is not a column of X. The "
                 f"columns are {list(names)}."
             )
         if name not in id_names:
             raise ValueError(
-                f"share_embedding names {name!r}, which is read as numbers. Name the "
-                "column in categorical_features, or cast it to 'category'."
+                f"share_embedding names {shown(name)}, which is read as numbers. Name "
+                "the column in categorical_features, or cast it to 'category'."
             )
     cure = "One of the columns must have a table of its own."
     return {name: _chain(name, share, "share_embedding", cure)[-1] for name in id_names}
@@ -373,25 +373,25 @@ def check_buckets(
     for name, number in found.items():
         if name not in owners:
             raise ValueError(
-                f"n_buckets names {name!r}, which is not an id column of X. The id "
-                f"columns are {list(owners)}."
+                f"n_buckets names {shown(name)}, which is not an id column of X. The "
+                f"id columns are {list(owners)}."
             )
         if owners[name] != name:
             raise ValueError(
-                f"n_buckets names {name!r}, which shares the embeddings of "
+                f"n_buckets names {shown(name)}, which shares the embeddings of "
                 f"{owners[name]!r} (share_embedding). Name {owners[name]!r}."
             )
         whole = isinstance(number, Integral) and not isinstance(number, bool)
         if not whole or not 1 <= number <= _MOST_BUCKETS:
             raise ValueError(
-                f"n_buckets of column {name!r} must be an integer from 1 to "
-                f"{_MOST_BUCKETS:,}, found {number!r}."
+                f"n_buckets of column {shown(name)} must be an integer from 1 to "
+                f"{_MOST_BUCKETS:,}, found {shown(number)}."
             )
         found[name] = int(number)
     for name in lists:
         if n_hashes > 1 and owners[name] in found:
             raise ValueError(
-                f"n_hashes is {n_hashes}, but {name!r} holds lists, whose ids are "
+                f"n_hashes is {n_hashes}, but {shown(name)} holds lists, whose ids are "
                 "hashed once. Set n_hashes=1, or leave the column out of n_buckets."
             )
     return found
@@ -426,18 +426,18 @@ def fallback_chains(
     for name in (*follows, *follows.values()):
         if name not in names:
             raise ValueError(
-                f"fallback names {name!r}, which is not an id column of X. The id "
+                f"fallback names {shown(name)}, which is not an id column of X. The id "
                 f"columns are {list(names)}."
             )
         if owners[name] in hashed:
             raise ValueError(
-                f"fallback names {name!r}, which is hashed (n_buckets) and so has no "
-                "unknown ids. Leave it out of one of the two."
+                f"fallback names {shown(name)}, which is hashed (n_buckets) and so has "
+                "no unknown ids. Leave it out of one of the two."
             )
         if name in follows and owners[name] != name:
             raise ValueError(
-                f"fallback has an entry for {name!r}, which shares the embeddings of "
-                f"{owners[name]!r} (share_embedding). Make the entry for "
+                f"fallback has an entry for {shown(name)}, which shares the embeddings "
+                f"of {owners[name]!r} (share_embedding). Make the entry for "
                 f"{owners[name]!r}."
             )
     places = {name: k for k, name in enumerate(names)}
@@ -641,9 +641,9 @@ def _check_keys(
             if name not in lacks:
                 continue
             raise ValueError(
-                f"Row {i} of X has no {name!r}, but {key!r}, which is not a column of "
-                f"fit. Did you mean {name!r}? Rename it; or remove it, if the value of "
-                f"{name!r} is unknown."
+                f"Row {i} of X has no {shown(name)}, but {shown(key)}, which is not a "
+                f"column of fit. Did you mean {shown(name)}? Rename it; or remove it, "
+                f"if the value of {shown(name)} is unknown."
             )
 
 

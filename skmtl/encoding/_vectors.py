@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from skmtl._containers import infer_column
+from skmtl._messages import shown
 from skmtl._typing import ColumnName
 from skmtl.encoding._vocabulary import Ids, Vocabulary, as_keys
 
@@ -57,25 +58,26 @@ class VectorTable:
         keys = as_keys(column_of_ids, f"ids of the embeddings of {column}")
         if len(keys) != len(vectors):
             raise ValueError(
-                f"The embeddings of column {column!r} hold {len(keys)} ids, but "
+                f"The embeddings of column {shown(column)} hold {len(keys)} ids, but "
                 f"{len(vectors)} vectors. Give a vector for each id."
             )
         missing = keys.codes < 0
         if missing.any():
             raise ValueError(
-                f"The embeddings of column {column!r} have a missing id in row "
+                f"The embeddings of column {shown(column)} have a missing id in row "
                 f"{int(missing.argmax())}. Leave it out."
             )
         twice = keys.distinct.take(keys.counts > 1)
         if len(twice):
             raise ValueError(
-                f"The embeddings of column {column!r} hold {len(twice)} ids more than "
-                f"once, such as {twice.tolist()[0]!r}. Keep one vector for each id."
+                f"The embeddings of column {shown(column)} hold {len(twice)} ids more "
+                f"than once, such as {twice.tolist()[0]!r}. Keep one vector for each "
+                "id."
             )
         bad = np.asarray(~np.isfinite(vectors).all(axis=1))
         if bad.any():
             raise ValueError(
-                f"The embeddings of column {column!r} hold NaN or infinity: "
+                f"The embeddings of column {shown(column)} hold NaN or infinity: "
                 f"{int(bad.sum())} vectors, such as that of "
                 f"{keys.distinct.take(bad).tolist()[0]!r}. Leave these ids out."
             )
@@ -97,9 +99,9 @@ class VectorTable:
             return as_keys(infer_column(map(int, words)), column).distinct
         kinds = ["numbers" if one.numbers else "strings" for one in (own, ids)]
         raise ValueError(
-            f"Column {column!r} holds {kinds[0]}, such as {own.tolist()[0]!r}, but the "
-            f"ids of its embeddings are {kinds[1]}, such as {words[0]!r}, so none can "
-            "match. Convert both to one type."
+            f"Column {shown(column)} holds {kinds[0]}, such as {own.tolist()[0]!r}, "
+            f"but the ids of its embeddings are {kinds[1]}, such as {words[0]!r}, so "
+            "none can match. Convert both to one type."
         )
 
 
@@ -124,7 +126,7 @@ def _parts(
             "PretrainedEmbedding, since scikit-learn clones what it finds there."
         )
     raise TypeError(
-        f"The embeddings of column {column!r} must be a DataFrame with the ids as "
+        f"The embeddings of column {shown(column)} must be a DataFrame with the ids as "
         "index, a pair (ids, matrix), gensim's KeyedVectors or a fitted embedder; "
         f"found {type(table).__name__}.{cure}"
     )
@@ -135,12 +137,12 @@ def _matrix(matrix: npt.ArrayLike, column: ColumnName) -> npt.NDArray[np.float32
         vectors = np.asarray(matrix, dtype=np.float32)
     except (TypeError, ValueError) as error:
         raise TypeError(
-            f"The embeddings of column {column!r} must hold numbers: {error}"
+            f"The embeddings of column {shown(column)} must hold numbers: {error}"
         ) from error
     if vectors.ndim != 2 or not vectors.size:
         raise ValueError(
-            f"The embeddings of column {column!r} must be a matrix with a row for each "
-            f"id, found shape {vectors.shape}."
+            f"The embeddings of column {shown(column)} must be a matrix with a row for "
+            f"each id, found shape {vectors.shape}."
         )
     return vectors
 

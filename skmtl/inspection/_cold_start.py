@@ -13,6 +13,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from skmtl._containers import check_same_length, n_rows_of
+from skmtl._messages import shown
 from skmtl._typing import LabelsLike, TableLike
 from skmtl.encoding import TableEncoder
 from skmtl.metrics import roc_auc
@@ -101,9 +102,11 @@ def cold_start_report(
             "pipeline[:-1].transform(X)."
         )
     if not isinstance(often, Integral) or often < 1:
-        raise ValueError(f"often must be an integer of at least 1, found {often!r}.")
+        raise ValueError(
+            f"often must be an integer of at least 1, found {shown(often)}."
+        )
     if not 0 < level < 1:
-        raise ValueError(f"level must be between 0 and 1, found {level!r}.")
+        raise ValueError(f"level must be between 0 and 1, found {shown(level)}.")
     encoder = ranker.encoder_
     chosen = _chosen(columns, encoder)
     kinds = kinds_of(ranker)
@@ -144,7 +147,7 @@ def _chosen(columns: str | Sequence[Any] | None, encoder: TableEncoder) -> list[
             what = "is hashed, so it is not known how often its ids were seen"
         elif name in known:
             continue
-        raise ValueError(f"Column {name!r} {what}.")
+        raise ValueError(f"Column {shown(name)} {what}.")
     return list(columns)
 
 

@@ -11,6 +11,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 
 from skmtl._containers import n_rows_of, with_rows
+from skmtl._messages import shown
 from skmtl._sklearn import rows_of
 from skmtl._typing import RandomStateLike, TableLike
 
@@ -106,7 +107,7 @@ def gate_report(
     ):
         if not 0 <= bound <= 1:
             raise ValueError(
-                f"{name} must be in [0, 1], like gate weights; got {bound!r}."
+                f"{name} must be in [0, 1], like gate weights; got {shown(bound)}."
             )
     # Means and deviations of many rows need more than float32.
     weights = ranker.gate_weights(X).astype(np.float64)

@@ -11,6 +11,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
+from skmtl._messages import shown
 from skmtl._typing import AnyArray, LabelsLike, ObjectArray, TableLike, WeightsLike
 from skmtl.metrics import roc_auc
 from skmtl.metrics._mixed import kinds_of
@@ -66,7 +67,7 @@ def task_classifier(estimator: BaseEstimator, task: str | int) -> TaskClassifier
     kinds = kinds_of(estimator)
     if kinds is not None and not isinstance(kinds[place], BinaryTask):
         raise ValueError(
-            f"task_classifier selects a binary task, but task={task!r} is of kind "
+            f"task_classifier selects a binary task, but task={shown(task)} is of kind "
             f"{kinds[place].name}. Use its column of predict_task, or fit a ranker of "
             "this task alone."
         )
@@ -82,8 +83,8 @@ def _place(estimator: BaseEstimator, task: str | int) -> int:
     if isinstance(task, str) and task in names:
         return names.index(task)
     raise ValueError(
-        f"task={task!r} is not a task of {type(estimator).__name__}. Pass one of the "
-        f"names {names}, or a position from 0 to {n_tasks - 1}."
+        f"task={shown(task)} is not a task of {type(estimator).__name__}. Pass one of "
+        f"the names {names}, or a position from 0 to {n_tasks - 1}."
     )
 
 

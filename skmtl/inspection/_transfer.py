@@ -17,6 +17,7 @@ from sklearn.model_selection import KFold, check_cv
 from sklearn.utils.parallel import Parallel, delayed
 
 from skmtl._containers import check_same_length, n_rows_of, same_rows
+from skmtl._messages import shown
 from skmtl._sklearn import rows_of
 from skmtl._typing import LabelsLike, TableLike
 from skmtl.metrics import group_roc_auc, roc_auc
@@ -207,15 +208,15 @@ def _check_parameters(
 ) -> None:
     if reference not in named:
         raise ValueError(
-            f"The reference {reference!r} is not among the estimators {list(named)}. "
-            "Add it, or name another one with reference=."
+            f"The reference {shown(reference)} is not among the estimators "
+            f"{list(named)}. Add it, or name another one with reference=."
         )
     if not seeds or len(set(seeds)) < len(seeds):
         raise ValueError(
             f"random_states must contain at least one seed, each once; got {seeds}."
         )
     if not 0 < level < 1:
-        raise ValueError(f"level must be between 0 and 1; got {level!r}.")
+        raise ValueError(f"level must be between 0 and 1; got {shown(level)}.")
 
 
 def _kinds(
@@ -236,9 +237,9 @@ def _kinds(
             if one.name != other.name:
                 raise ValueError(
                     f"transfer_report compares estimators of the same kinds of tasks, "
-                    f"but task {task!r} is of kind {one.name} in {name!r} and "
-                    f"{other.name} in the reference {reference!r}. Give both the same "
-                    "task_kinds."
+                    f"but task {shown(task)} is of kind {one.name} in {shown(name)} "
+                    f"and {other.name} in the reference {shown(reference)}. Give both "
+                    "the same task_kinds."
                 )
             same = one.metric == other.metric
             if common and not (same and one.metric_params == other.metric_params):

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from skmtl._messages import shown
 from skmtl.metrics._by_kind import pair_accuracy_of, spearman_of
 from skmtl.metrics._gains import Numbers
 from skmtl.metrics._mixed import naming
@@ -39,7 +40,7 @@ def judged_by_order(
         If there are none, or the named task is not one of them.
     """
     if task is not None and task not in names:
-        raise ValueError(f"Unknown task {task!r}. The known tasks are {[*names]}.")
+        raise ValueError(f"Unknown task {shown(task)}. The known tasks are {[*names]}.")
     wanted = range(len(names)) if task is None else [names.index(task)]
     found = [t for t in wanted if _judges(metric, params, kinds[t])]
     if not found:

@@ -9,6 +9,7 @@ from typing import TypeAlias
 import numpy as np
 import pandas as pd
 
+from skmtl._messages import shown
 from skmtl._typing import AnyArray
 from skmtl.metrics._validation import (
     Labels,
@@ -73,7 +74,7 @@ class Numbers:
     def index(self, name: str) -> int:
         if name not in self.names:
             raise ValueError(
-                f"Unknown task {name!r}. The known tasks are {self.names}."
+                f"Unknown task {shown(name)}. The known tasks are {self.names}."
             )
         return self.names.index(name)
 
@@ -134,7 +135,7 @@ def read_gains(gains: object, names: Sequence[str]) -> dict[tuple[str, ...], flo
         for task in tasks:
             if task not in names:
                 raise ValueError(
-                    f"Unknown task {task!r}. The known tasks are {list(names)}."
+                    f"Unknown task {shown(task)}. The known tasks are {list(names)}."
                 )
         found[tasks] = float(as_numbers([gain], "gains")[0])
     values = np.array(list(found.values()))
@@ -180,6 +181,6 @@ def check_has_expected_value(name: str, kind: TaskKind, what: str) -> None:
     """Raise for a task whose labels are not numbers: classes without an order."""
     if kind.n_columns > 1 or kind.name == "multiclass":
         raise ValueError(
-            f"{what} cannot use task {name!r}: it is {kind.name}, and classes without "
-            "an order have no expected value. Leave it out."
+            f"{what} cannot use task {shown(name)}: it is {kind.name}, and classes "
+            "without an order have no expected value. Leave it out."
         )

@@ -5,6 +5,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
+from skmtl._messages import shown
 from skmtl._typing import FloatArray
 from skmtl.metrics._roc_auc import prepare_areas
 from skmtl.metrics._validation import (
@@ -51,7 +52,7 @@ class Coverage(NamedTuple, Generic[Value]):
 def check_group_weights(weights: object) -> None:
     if weights not in GROUP_WEIGHTS:
         raise ValueError(
-            f"weights must be one of {list(GROUP_WEIGHTS)}; got {weights!r}."
+            f"weights must be one of {list(GROUP_WEIGHTS)}; got {shown(weights)}."
         )
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from sklearn.exceptions import UndefinedMetricWarning
 
+from skmtl._messages import shown
 from skmtl._warnings import warn
 from skmtl.metrics._by_kind import (
     KIND_METRICS,
@@ -91,7 +92,9 @@ class KindScore:
     ) -> list[int]:
         """Return the tasks to judge: the named one, or all that have the metric."""
         if task is not None and task not in names:
-            raise ValueError(f"Unknown task {task!r}. The known tasks are {[*names]}.")
+            raise ValueError(
+                f"Unknown task {shown(task)}. The known tasks are {[*names]}."
+            )
         wanted = [names.index(task)] if task is not None else range(len(names))
         found = [t for t in wanted if self.judges(kinds[t])]
         if not found:
@@ -205,7 +208,7 @@ def naming(task: str) -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        raise ValueError(f"Task {task!r} cannot be judged: {error}") from error
+        raise ValueError(f"Task {shown(task)} cannot be judged: {error}") from error
 
 
 def check_finite(predicted: np.ndarray) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from skmtl._messages import shown
 from skmtl._typing import FloatArray
 from skmtl.metrics._validation import (
     Labels,
@@ -89,7 +90,7 @@ def check_bins(n_bins: object, strategy: object) -> None:
     check_count(n_bins, "n_bins", 1)
     if strategy not in ("quantile", "uniform"):
         raise ValueError(
-            f"strategy must be one of ['quantile', 'uniform']; got {strategy!r}."
+            f"strategy must be one of ['quantile', 'uniform']; got {shown(strategy)}."
         )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from skmtl._messages import shown
 from skmtl.metrics._by_kind import KIND_METRICS
 from skmtl.metrics._group_roc_auc import prepare_group_roc_auc
 from skmtl.metrics._probability import (
@@ -204,15 +205,15 @@ def find_metric(metric: object, greater_is_better: bool | None) -> Metric:
             function=metric,
         )
     if not isinstance(metric, str):
-        raise TypeError(f"metric must be a name or a function; got {metric!r}.")
+        raise TypeError(f"metric must be a name or a function; got {shown(metric)}.")
     if metric not in METRICS:
         raise ValueError(
-            f"Unknown metric {metric!r}. The known metrics are "
+            f"Unknown metric {shown(metric)}. The known metrics are "
             f"{sorted(n for n, one in METRICS.items() if one.of_binary)} and, for "
             f"tasks that are not binary, {sorted(KIND_METRICS)}."
         )
     if greater_is_better is not None:
         raise ValueError(
-            f"greater_is_better is known for the metric {metric!r}; leave it out."
+            f"greater_is_better is known for the metric {shown(metric)}; leave it out."
         )
     return METRICS[metric]

@@ -10,6 +10,7 @@ import pandas as pd
 from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.utils import check_random_state
 
+from skmtl._messages import shown
 from skmtl.metrics._mixed import kind_row, naming, read_kinds
 from skmtl.metrics._one_task import OneTask, auc_interval
 from skmtl.metrics._validation import (
@@ -267,7 +268,7 @@ def _check_parameters(
     check_count(n_resamples, "n_resamples", 2)
     if interval not in INTERVALS:
         raise ValueError(
-            f"interval must be one of {list(INTERVALS)}; got {interval!r}."
+            f"interval must be one of {list(INTERVALS)}; got {shown(interval)}."
         )
     if not (isinstance(level, Real) and 0 < float(level) < 1):
-        raise ValueError(f"level must lie between 0 and 1; got {level!r}.")
+        raise ValueError(f"level must lie between 0 and 1; got {shown(level)}.")

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from skmtl._messages import shown
 from skmtl.metrics._by_kind import KIND_METRICS, metrics_of_kind
 from skmtl.metrics._registry import METRICS, find_metric
 from skmtl.metrics._task_scorer import AVERAGES, TaskScorer
@@ -104,13 +105,13 @@ def make_task_scorer(
     unknown = [name for name in params if name not in known.params]
     if unknown:
         raise ValueError(
-            f"The metric {known.name!r} has no parameter {unknown[0]!r}; its "
+            f"The metric {known.name!r} has no parameter {shown(unknown[0])}; its "
             f"parameters are {list(known.params)}."
         )
     if response_method not in ("auto", "predict_proba", "decision_function"):
         raise ValueError(
             "response_method must be 'auto', 'predict_proba' or 'decision_function'; "
-            f"got {response_method!r}."
+            f"got {shown(response_method)}."
         )
     average = named_values(average)
     _check_average(average)
@@ -132,7 +133,7 @@ def _check_average(average: object) -> None:
     elif average not in AVERAGES:
         raise ValueError(
             f"average must be one of {list(AVERAGES)} or a mapping from tasks to "
-            f"weights; got {average!r}."
+            f"weights; got {shown(average)}."
         )
 
 
@@ -191,22 +192,24 @@ def get_task_scorer(scoring: str | Callable[..., float], **params: Any) -> Any:
     average, metric, k, task = found.groups() if found else (None, None, None, None)
     if metric not in METRICS:
         raise ValueError(
-            f"scoring={scoring!r} is not a known scorer. The known names are "
+            f"scoring={shown(scoring)} is not a known scorer. The known names are "
             f"{get_task_scorer_names()} and, for tasks that are not binary, "
             f"{sorted(KIND_METRICS)}, with '@k' after a rank metric and ':task' at "
             "the end, such as 'recall@20:order'."
         )
     if average and task:
         raise ValueError(
-            f"{scoring!r} names both an average over tasks and the task {task!r}; "
-            "leave one out."
+            f"{shown(scoring)} names both an average over tasks and the task "
+            f"{shown(task)}; leave one out."
         )
     if k is not None and "k" not in METRICS[metric].params:
-        raise ValueError(f"{scoring!r}: the metric {metric!r} has no '@k'.")
+        raise ValueError(f"{shown(scoring)}: the metric {shown(metric)} has no '@k'.")
     named = {"average": average, "k": None if k is None else int(k), "task": task}
     for name, value in named.items():
         if value is not None and name in params:
-            raise ValueError(f"{scoring!r} already names {name}; do not pass it too.")
+            raise ValueError(
+                f"{shown(scoring)} already names {name}; do not pass it too."
+            )
     params |= {name: value for name, value in named.items() if value is not None}
     return make_task_scorer(metric, **params)
 

@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import UndefinedMetricWarning
 
+from skmtl._messages import shown
 from skmtl._sklearn import BaseScorer, uncached_call
 from skmtl.metrics._fused import prepare_fused, ranks_numbers
 from skmtl.metrics._gains import (
@@ -103,8 +104,8 @@ class TaskScorer(BaseScorer):
             options["average"] = self.average
         if self.response_method != "auto":
             options["response_method"] = self.response_method
-        shown = "".join(f", {k}={v!r}" for k, v in options.items() if v is not None)
-        return f"make_task_scorer({self.metric.name!r}{shown})"
+        rest = "".join(f", {k}={shown(v)}" for k, v in options.items() if v is not None)
+        return f"make_task_scorer({self.metric.name!r}{rest})"
 
     def __call__(
         self,
@@ -305,7 +306,9 @@ class TaskScorer(BaseScorer):
             return None
         for name in self.average:
             if name not in names:
-                raise ValueError(f"Unknown task {name!r}. The known tasks are {names}.")
+                raise ValueError(
+                    f"Unknown task {shown(name)}. The known tasks are {names}."
+                )
         return np.array([float(self.average.get(n, 0.0)) for n in names])
 
     def _reduce(

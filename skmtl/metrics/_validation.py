@@ -12,6 +12,7 @@ import pandas as pd
 from sklearn.exceptions import UndefinedMetricWarning
 
 from skmtl._containers import to_native
+from skmtl._messages import shown
 from skmtl._typing import FloatArray, LabelsLike
 from skmtl.tasks import Targets, check_targets
 
@@ -127,7 +128,7 @@ class Labels:
     def index(self, name: str) -> int:
         if name not in self.names:
             raise ValueError(
-                f"Unknown task {name!r}. The known tasks are {self.names}."
+                f"Unknown task {shown(name)}. The known tasks are {self.names}."
             )
         return self.names.index(name)
 
@@ -368,7 +369,7 @@ def as_numbers(values: object, what: str) -> np.ndarray:
         return np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(
-            f"{what} must be numbers; got {values!r} ({error})."
+            f"{what} must be numbers; got {shown(values)} ({error})."
         ) from error
 
 
@@ -379,7 +380,7 @@ def column_of(score: np.ndarray, task: int) -> np.ndarray:
 def check_count(value: object, name: str, least: int) -> None:
     if not isinstance(value, Integral) or isinstance(value, bool) or int(value) < least:
         raise ValueError(
-            f"{name} must be a whole number of at least {least}; got {value!r}."
+            f"{name} must be a whole number of at least {least}; got {shown(value)}."
         )
 
 

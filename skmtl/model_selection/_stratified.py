@@ -9,6 +9,7 @@ from sklearn.model_selection import BaseCrossValidator
 from sklearn.utils import check_random_state
 
 from skmtl._containers import n_rows_of, to_native
+from skmtl._messages import shown
 from skmtl._typing import TableLike
 from skmtl.tasks import check_targets
 
@@ -70,7 +71,7 @@ class MultiTaskStratifiedKFold(BaseCrossValidator):
         whole = isinstance(n_splits, Integral) and not isinstance(n_splits, bool)
         if not whole or n_splits < 2:
             raise ValueError(
-                f"n_splits must be a whole number of at least 2; got {n_splits!r}."
+                f"n_splits must be a whole number of at least 2; got {shown(n_splits)}."
             )
         if not shuffle and random_state is not None:
             raise ValueError("random_state has no effect without shuffle=True.")

@@ -10,6 +10,7 @@ import pandas as pd
 from sklearn.model_selection import BaseCrossValidator
 
 from skmtl._containers import n_rows_of
+from skmtl._messages import shown
 from skmtl._typing import TableLike
 
 # A number in the unit of the timestamps, or what pandas.Timedelta accepts.
@@ -80,7 +81,7 @@ class TimeSplit(BaseCrossValidator):
         whole = isinstance(n_splits, Integral) and not isinstance(n_splits, bool)
         if not whole or n_splits < 1:
             raise ValueError(
-                f"n_splits must be a whole number of at least 1; got {n_splits!r}."
+                f"n_splits must be a whole number of at least 1; got {shown(n_splits)}."
             )
         self.n_splits = n_splits
         self.test_size = test_size
@@ -177,7 +178,9 @@ class TimeSplit(BaseCrossValidator):
         if self.test_size is not None:
             length = _check_length(self.test_size, time, "test_size")
             if not length > length * 0:  # 0 in the unit of the length
-                raise ValueError(f"test_size must be positive; got {self.test_size!r}.")
+                raise ValueError(
+                    f"test_size must be positive; got {shown(self.test_size)}."
+                )
             return [time.max() - length * (n - i) for i in range(n)]
         moments, counts = np.unique(time, return_counts=True)
         if len(moments) <= n:
@@ -240,11 +243,12 @@ def _check_length(length: Length, time: np.ndarray, name: str) -> Any:
     except (TypeError, ValueError) as error:
         wanted = "a timedelta or a string such as '1D'" if dates else "a number"
         raise ValueError(
-            f"With timestamps of {time.dtype} {name} must be {wanted}; got {length!r}."
+            f"With timestamps of {time.dtype} {name} must be {wanted}; got "
+            f"{shown(length)}."
         ) from error
     # Also refuses NaN and NaT.
     if not value >= value * 0:
-        raise ValueError(f"{name} must not be negative; got {length!r}.")
+        raise ValueError(f"{name} must not be negative; got {shown(length)}.")
     return value
 
 

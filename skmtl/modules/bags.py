@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from skmtl._messages import shown
 from skmtl.modules.ragged import Ragged
 
 # Length at which a row counts half as long in a cosine: that of most rows at the start
@@ -73,13 +74,14 @@ class BagColumn:
     def __post_init__(self) -> None:
         if self.pooling not in _QUERY:
             raise ValueError(
-                f"pooling must be one of {list(_QUERY)}, found {self.pooling!r}."
+                f"pooling must be one of {list(_QUERY)}, found {shown(self.pooling)}."
             )
         needed = _QUERY[self.pooling]
         if needed is not None and needed != (self.query is not None):
             verb = "needs" if needed else "does not read"
             raise ValueError(
-                f"pooling={self.pooling!r} {verb} a query, found query={self.query!r}."
+                f"pooling={shown(self.pooling)} {verb} a query, found "
+                f"query={shown(self.query)}."
             )
 
 

@@ -8,6 +8,7 @@ from numbers import Integral
 import torch
 from torch import Tensor, nn
 
+from skmtl._messages import shown
 from skmtl.modules.layers import Dense
 from skmtl.modules.protocols import ColumnSlices, Cross
 
@@ -111,4 +112,6 @@ def at_least_one(name: str, value: object) -> None:
     """
     # bool is an Integral, but True is hardly meant as a size.
     if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
-        raise ValueError(f"{name} must be an integer of at least 1, found {value!r}.")
+        raise ValueError(
+            f"{name} must be an integer of at least 1, found {shown(value)}."
+        )

@@ -8,7 +8,7 @@ from itertools import combinations
 import torch
 from torch import Tensor, nn
 
-from skmtl._messages import did_you_mean
+from skmtl._messages import did_you_mean, shown
 from skmtl.modules.cross_network import at_least_one
 from skmtl.modules.draws import generator_of
 from skmtl.modules.layers import Dense
@@ -158,13 +158,13 @@ def _check_between(between: object) -> None:
     if unordered or not isinstance(between, Collection):
         raise ValueError(
             "crosses__between must be a list of names of columns, such as "
-            f"['user_id', 'item_id'], since their order counts; found {between!r}."
+            f"['user_id', 'item_id'], since their order counts; found {shown(between)}."
         )
     for name in between:
         if not isinstance(name, Hashable):
             raise ValueError(
                 "crosses__between must be a list of names of columns, which cannot "
-                f"hold {name!r}."
+                f"hold {shown(name)}."
             )
     if len(set(between)) < 2:
         raise ValueError(
@@ -184,7 +184,7 @@ def _check_columns(names: Sequence[Hashable], columns: ColumnSlices) -> None:
     for name in names:
         if name not in columns:
             raise ValueError(
-                f"crosses__between names {name!r}, which is not a column of the "
+                f"crosses__between names {shown(name)}, which is not a column of the "
                 f"input.{did_you_mean(name, columns)} Its columns are {list(columns)}."
             )
     if len(names) < 2:

@@ -8,6 +8,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from skmtl._messages import shown
 from skmtl._typing import ColumnName
 from skmtl.metrics._gains import term_name
 from skmtl.metrics._validation import (
@@ -97,7 +98,9 @@ def _axes(
     weights: Mapping[ColumnName, object], names: Sequence[str]
 ) -> list[np.ndarray]:
     given = {
-        term_name(name): np.atleast_1d(as_numbers(v, f"The weights of task {name!r}"))
+        term_name(name): np.atleast_1d(
+            as_numbers(v, f"The weights of task {shown(name)}")
+        )
         for name, v in named_values(weights).items()
     }
     if sorted(given) != sorted(names):
@@ -107,7 +110,9 @@ def _axes(
         )
     for name, values in given.items():
         if values.ndim != 1 or not values.size:
-            raise ValueError(f"weights of task {name!r} must be a list of numbers.")
+            raise ValueError(
+                f"weights of task {shown(name)} must be a list of numbers."
+            )
     return [given[name] for name in names]
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from scipy.stats import rankdata
 
-from skmtl._messages import did_you_mean
+from skmtl._messages import did_you_mean, shown
 from skmtl.metrics._gains import term_name
 from skmtl.metrics._validation import (
     as_float_table,
@@ -132,7 +132,7 @@ def check_weights(weights: object, names: Sequence[str]) -> np.ndarray:
         unknown = [name for name in weights if name not in names]
         if unknown:
             raise ValueError(
-                f"weights name the unknown task {unknown[0]!r}; the tasks are "
+                f"weights name the unknown task {shown(unknown[0])}; the tasks are "
                 f"{list(names)}.{did_you_mean(unknown[0], names)}"
             )
         weights = [weights.get(name, 0.0) for name in names]
@@ -181,7 +181,7 @@ def check_values(points: np.ndarray, names: Sequence[str]) -> None:
 
 def check_method(method: object) -> None:
     if method not in METHODS:
-        raise ValueError(f"method must be one of {list(METHODS)}; got {method!r}.")
+        raise ValueError(f"method must be one of {list(METHODS)}; got {shown(method)}.")
 
 
 def transformed(table: np.ndarray, method: str, names: Sequence[str]) -> np.ndarray:
@@ -199,7 +199,7 @@ def transformed(table: np.ndarray, method: str, names: Sequence[str]) -> np.ndar
         row, task = np.argwhere(bad)[0]
         raise ValueError(
             f"The prediction of task {names[task]!r} must {wanted} for "
-            f"method={method!r}; found {table[row, task]} at row {row}."
+            f"method={shown(method)}; found {table[row, task]} at row {row}."
         )
     # Each task in one stretch of memory, which `weighted_sum` reads from end to end.
     columns = np.array(table.T, dtype=np.float64, order="C")

@@ -19,6 +19,7 @@ from sklearn.model_selection import (
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
+from skmtl._messages import shown
 from skmtl._sklearn import CallbackContext, params_of_rows, rows_of
 from skmtl._typing import RandomStateLike, Splitter
 from skmtl.metrics._gains import Numbers
@@ -131,7 +132,7 @@ def check_fits_folds(cv: object, **given: tuple[object, object]) -> None:
     for name, (value, default) in given.items():
         if value != default:
             raise ValueError(
-                f"{name}={value!r} has no effect with cv='prefit', which fits no "
+                f"{name}={shown(value)} has no effect with cv='prefit', which fits no "
                 "folds. Leave it out, or use another cv."
             )
 

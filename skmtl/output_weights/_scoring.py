@@ -11,6 +11,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.metrics import get_scorer, get_scorer_names
 
 from skmtl._containers import n_rows_of
+from skmtl._messages import shown
 from skmtl._sklearn import BaseScorer, scorer_parts
 from skmtl._typing import AnyArray, ObjectArray
 from skmtl.metrics import get_task_scorer, get_task_scorer_names, make_task_scorer
@@ -144,7 +145,7 @@ def as_scorer(scoring: object, *, mixed: bool = False) -> TaskScorer:
     else:
         raise TypeError(
             "scoring must be a name such as 'auc:order', a scorer, or a function "
-            f"metric(y, score) or scorer(estimator, X, y); got {scoring!r}."
+            f"metric(y, score) or scorer(estimator, X, y); got {shown(scoring)}."
         )
     if mixed and ranks_numbers(scorer.metric):
         return scorer
@@ -183,7 +184,7 @@ def _named(scoring: str) -> TaskScorer:
         if "is not a known scorer" not in str(error):
             raise
         raise ValueError(
-            f"scoring={scoring!r} is not a known scorer. The known names are "
+            f"scoring={shown(scoring)} is not a known scorer. The known names are "
             f"{get_task_scorer_names()}, with '@k' after a rank metric and ':task' at "
             "the end, such as 'recall@20:order', and those of scikit-learn's scorers "
             "that judge a ranking score, such as 'roc_auc' and 'average_precision'."

@@ -20,6 +20,7 @@ from sklearn.utils.metadata_routing import (
 from sklearn.utils.validation import check_is_fitted
 
 from skmtl._containers import is_source, same_rows
+from skmtl._messages import shown
 from skmtl._sklearn import (
     CallbackContext,
     CallbackSupportMixin,
@@ -469,7 +470,7 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
         if isinstance(given, str) or not np.iterable(given) or not len(list(given)):
             raise ValueError(
                 "terms must list tasks, and tuples of tasks that are multiplied, such "
-                f"as ['click', ('order', 'revenue')]; got {given!r}."
+                f"as ['click', ('order', 'revenue')]; got {shown(given)}."
             )
         return columns.read_terms(given, "terms")
 
@@ -484,7 +485,7 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
         if isinstance(self.refit, str):
             if self.refit not in metrics:
                 raise ValueError(
-                    f"refit={self.refit!r} is not one of the metrics {metrics}."
+                    f"refit={shown(self.refit)} is not one of the metrics {metrics}."
                 )
             return self.refit
         if len(metrics) > 1:
@@ -619,7 +620,8 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
         n = len(evaluated.points)
         if not isinstance(best, Integral) or isinstance(best, bool):
             raise TypeError(
-                f"refit must return the index of a candidate, an integer; got {best!r}."
+                "refit must return the index of a candidate, an integer; got "
+                f"{shown(best)}."
             )
         best = int(best)
         if not 0 <= best < n:
@@ -738,7 +740,7 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
         ):
             raise ValueError(
                 "n_resamples must be a positive whole number and level between 0 and "
-                f"1; got {n_resamples!r} and {level!r}."
+                f"1; got {shown(n_resamples)} and {shown(level)}."
             )
         seed = check_random_state(random_state).randint(2**31 - 1)
         n = len(self.best_weights_)

@@ -11,6 +11,7 @@ import numpy as np
 from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.utils import check_random_state
 
+from skmtl._messages import shown
 from skmtl._sklearn import _routing_enabled
 from skmtl._typing import RandomStateLike
 from skmtl.metrics._fused import judged_by_order
@@ -56,7 +57,7 @@ class Constraint:
         task = self.scorer.task
         if self.relative and task is not None and task not in names:
             raise ValueError(
-                f"constraints[{self.metric!r}] is relative to what {task!r} alone "
+                f"constraints[{self.metric!r}] is relative to what {shown(task)} alone "
                 f"reaches, which is not one of the terms {list(names)}. Add it to the "
                 "terms, or give an absolute bound."
             )
@@ -79,7 +80,7 @@ def read_constraints(
     if not isinstance(constraints, Mapping):
         raise TypeError(
             "constraints must map a metric to ('>=', bound) or ('>=', bound, "
-            f"'relative'); got {constraints!r}."
+            f"'relative'); got {shown(constraints)}."
         )
     return [
         _read_constraint(str(metric), given, scorers, mixed)
@@ -106,8 +107,8 @@ def _read_constraint(
     metric: str, given: object, scorers: Mapping[str, TaskScorer], mixed: bool
 ) -> Constraint:
     wanted = (
-        f"constraints[{metric!r}] must be ('>=', bound), or ('>=', share, 'relative') "
-        f"for a share of what a single task reaches; got {given!r}."
+        f"constraints[{shown(metric)}] must be ('>=', bound), or ('>=', share, "
+        f"'relative') for a share of what a single task reaches; got {shown(given)}."
     )
     if not isinstance(given, tuple | list) or len(given) not in (2, 3):
         raise ValueError(wanted)
@@ -375,7 +376,7 @@ class WeightSearch:
         if threshold is not None:
             remedy = "" if prefit else ", or use fewer folds if it is"
             return ValueError(
-                f"The metric {metric!r} is not defined {where}: all labels of the "
+                f"The metric {shown(metric)} is not defined {where}: all labels of the "
                 "tasks that it judges are above its threshold of "
                 f"{threshold}, or none is. Choose a threshold between the labels"
                 f"{remedy}."
@@ -387,7 +388,7 @@ class WeightSearch:
             "MultiTaskStratifiedKFold."
         )
         return ValueError(
-            f"The metric {metric!r} is not defined {where}: the tasks that it "
+            f"The metric {shown(metric)} is not defined {where}: the tasks that it "
             f"judges, of {list(self.names)}, have labels of only one class there. "
             f"{remedy}"
         )
@@ -509,7 +510,7 @@ def check_judges(scorer: TaskScorer, columns: TaskColumns) -> None:
     if kinds is None or isinstance(scorer, EstimatorScorer):
         if scorer.task is not None and scorer.task not in names:
             raise ValueError(
-                f"Unknown task {scorer.task!r}. The known tasks are {names}."
+                f"Unknown task {shown(scorer.task)}. The known tasks are {names}."
             )
     elif scorer.params.get("gains") is not None:
         read_gains(scorer.params["gains"], names)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from skmtl._messages import did_you_mean
+from skmtl._messages import did_you_mean, shown
 from skmtl.metrics._gains import Numbers, Term, term_name
 from skmtl.metrics._predictions import binary_columns, expected_table
 from skmtl.output_weights._tables import task_table
@@ -56,7 +56,7 @@ def read_terms(given: Iterable[object], columns: Sequence[str], what: str) -> Te
         if unknown or not tasks:
             found = unknown[0] if unknown else ()
             raise ValueError(
-                f"{what} name the unknown task {found!r}; the tasks are "
+                f"{what} name the unknown task {shown(found)}; the tasks are "
                 f"{list(columns)}.{did_you_mean(found, columns)}"
             )
         keys.append(tasks if len(tasks) > 1 else tasks[0])
@@ -144,9 +144,9 @@ class TaskColumns:
         assert self.kinds is not None
         listed = self.kinds[self.tasks.index(task)].column_names(task)
         return ValueError(
-            f"Task {task!r} is multiclass: classes without an order have no expected "
-            "value to fuse. Name the terms of the score: leave the task out, or use "
-            f"probabilities of its classes, {listed}."
+            f"Task {shown(task)} is multiclass: classes without an order have no "
+            "expected value to fuse. Name the terms of the score: leave the task out, "
+            f"or use probabilities of its classes, {listed}."
         )
 
     def default_terms(self) -> list[str]:

@@ -10,6 +10,7 @@ from typing import cast
 
 from torch import nn
 
+from skmtl._messages import shown
 from skmtl.modules import (
     Cross,
     CrossedEmbedding,
@@ -112,8 +113,8 @@ def _check_roles(between: object, biased: Sequence[Hashable]) -> None:
     for name in named:
         if name in biased:
             raise ValueError(
-                f"bias_features names {name!r}, which crosses__between reads too, but "
-                "which is not known when ranking. Leave it out of one of the two."
+                f"bias_features names {shown(name)}, which crosses__between reads too, "
+                "but which is not known when ranking. Leave it out of one of the two."
             )
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import nn
 
+from skmtl._messages import shown
 from skmtl._typing import ColumnName
 from skmtl.encoding import TableEncoder
 from skmtl.modules import (
@@ -60,7 +61,7 @@ def check_units(
         if not whole or n_units < 1:
             raise ValueError(
                 f"{what} must hold widths of layers, integers of at least 1; found "
-                f"{n_units!r}."
+                f"{shown(n_units)}."
             )
     if len(found) < at_least:
         raise ValueError(f"{what} needs at least {at_least} layer(s), found {found}.")
@@ -83,10 +84,10 @@ def check_embedding_dim(
         # bool is an Integral, but True is hardly meant as a width.
         whole = isinstance(dim, Integral) and not isinstance(dim, bool)
         if dim != "auto" and not (whole and int(dim) >= 1):
-            where = "" if name is None else f" of column {name!r}"
+            where = "" if name is None else f" of column {shown(name)}"
             raise ValueError(
                 f"embedding_dim{where} must be an integer of at least 1 or 'auto', "
-                f"found {dim!r}."
+                f"found {shown(dim)}."
             )
 
 
@@ -121,8 +122,8 @@ def embedding_dims(
     unknown = [name for name in embedding_dim if name not in names]
     if unknown:
         raise ValueError(
-            f"embedding_dim names {unknown}, which are not id columns of X with a "
-            f"table of their own. These are {list(names)}."
+            f"embedding_dim names {shown(unknown)}, which are not id columns of X with "
+            f"a table of their own. These are {list(names)}."
         )
     wanted = [embedding_dim.get(name, DEFAULT) for name in names]
     return [
@@ -156,11 +157,11 @@ def check_pooling(pooling: object) -> None:
             continue
         if isinstance(one, tuple) and len(one) == 2 and one[0] in WITH_TARGET:
             continue
-        where = "" if name is None else f" of column {name!r}"
+        where = "" if name is None else f" of column {shown(name)}"
         raise ValueError(
             f"pooling{where} must be one of {[*WITHOUT_TARGET, *WITH_TARGET]}, or one "
             f"of the last three with the name of an id column, such as ('din', "
-            f"'item_id'); found {one!r}."
+            f"'item_id'); found {shown(one)}."
         )
 
 
@@ -200,11 +201,12 @@ def check_memory(
     raise MemoryError(
         f"The embeddings of {len(names)} id columns and their optimiser take "
         f"{sum(needed) / 2**30:,.1f} GiB, but {free / 2**30:,.1f} GiB are free on "
-        f"{device!r}. The largest is column {names[largest]!r}: {sizes[largest]:,} "
-        f"rows of {dims[largest]} numbers, {needed[largest] / 2**30:,.1f} GiB. Give "
-        "fewer ids a row of their own (min_frequency, max_categories), make rows "
-        "narrower (embedding_dim, which takes a mapping by column), or keep less per "
-        "row (embedding_optimizer='adagrad')."
+        f"{shown(device)}. The largest is column {names[largest]!r}: "
+        f"{sizes[largest]:,} rows of {dims[largest]} numbers, "
+        f"{needed[largest] / 2**30:,.1f} GiB. Give fewer ids a row of their own "
+        "(min_frequency, max_categories), make rows narrower (embedding_dim, which "
+        "takes a mapping by column), or keep less per row "
+        "(embedding_optimizer='adagrad')."
     )
 
 
@@ -275,8 +277,8 @@ def check_bias_roles(
     }
     for name in biased & set(asked):
         raise ValueError(
-            f"bias_features names {name!r}, which {asked[name]} reads too, but which "
-            "is not known when ranking. Leave it out of one of the two."
+            f"bias_features names {shown(name)}, which {asked[name]} reads too, but "
+            "which is not known when ranking. Leave it out of one of the two."
         )
 
 
@@ -532,7 +534,7 @@ def check_part(part: str, given: object, own: Mapping[str, object]) -> None:
     if not callable(given):
         raise TypeError(
             f"{part} must be a class, a function that makes a module, or a module; "
-            f"found {given!r}."
+            f"found {shown(given)}."
         )
     if isinstance(given, type) and not issubclass(given, nn.Module):
         raise TypeError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
+from skmtl._messages import shown
 from skmtl._typing import ColumnName
 from skmtl.encoding import TableEncoder
 from skmtl.modules import BagColumn
@@ -77,16 +78,17 @@ def _column(
         return BagColumn(places[name], how, **length)
     if target not in encoder.categorical_names_:
         raise ValueError(
-            f"pooling compares column {name!r} with {target!r}, which is not a column "
-            f"of single ids. The columns of single ids are "
+            f"pooling compares column {shown(name)} with {shown(target)}, which is not "
+            "a column of single ids. The columns of single ids are "
             f"{encoder.categorical_names_}."
         )
     own, other = dims[places[name]], dims[places[target]]
     if own != other:
         raise ValueError(
-            f"pooling compares column {name!r}, whose embeddings have width {own}, "
-            f"with {target!r}, whose have {other}. Give both the same width in "
-            f"embedding_dim, or one table: share_embedding={{{name!r}: {target!r}}}."
+            f"pooling compares column {shown(name)}, whose embeddings have width "
+            f"{own}, with {shown(target)}, whose have {other}. Give both the same "
+            "width in embedding_dim, or one table: "
+            f"share_embedding={{{shown(name)}: {shown(target)}}}."
         )
     at = encoder.categorical_names_.index(target)
     return BagColumn(places[name], how, at, **length)
@@ -107,8 +109,9 @@ def _shared_with(
         return None
     those = f"the columns {found} do" if found else "none does"
     raise ValueError(
-        f"pooling={how!r} compares the entries of column {name!r} with the column of "
-        f"single ids that shares their embeddings, but {those}. Name the column to "
-        f"compare with: pooling={{{name!r}: ({how!r}, <name>)}}, where the columns of "
-        f"single ids are {ids}; share_embedding gives both one table."
+        f"pooling={shown(how)} compares the entries of column {shown(name)} with the "
+        f"column of single ids that shares their embeddings, but {those}. Name the "
+        f"column to compare with: pooling={{{shown(name)}: ({shown(how)}, <name>)}}, "
+        f"where the columns of single ids are {ids}; share_embedding gives both one "
+        "table."
     )

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 import torch
 
+from skmtl._messages import shown
 from skmtl._typing import ColumnName
 from skmtl._warnings import warn
 from skmtl.embedders import PretrainedEmbedding
@@ -118,7 +119,7 @@ class PretrainedTables:
             found.append({"ids": of_ids, "rows": of_rows, "unseen": unseen})
             if of_rows < _POOR:
                 warn(
-                    f"The embeddings of column {one.column!r} have vectors for "
+                    f"The embeddings of column {shown(one.column)} have vectors for "
                     f"only {of_rows:.0%} of the training rows. The ids of the others "
                     "start at random. Check that both write ids in the same way.",
                 )
@@ -148,9 +149,10 @@ class PretrainedTables:
             width = one.table.vectors.shape[1]
             if width != dims[k] and not one.spec.projection:
                 raise ValueError(
-                    f"The embeddings of column {one.column!r} have width {width}, but "
-                    f"its embedding_dim is {dims[k]}. Set embedding_dim="
-                    f"{{{one.column!r}: {width}}}, or allow a projection."
+                    f"The embeddings of column {shown(one.column)} have width {width}, "
+                    f"but its embedding_dim is {dims[k]}. Set "
+                    f"embedding_dim={{{shown(one.column)}: {width}}}, or allow a "
+                    "projection."
                 )
             found[k] = Pretrained(
                 rows=torch.from_numpy(rows),
@@ -167,19 +169,19 @@ def _place(encoder: TableEncoder, column: ColumnName) -> int:
         place = encoder.vocabulary_places_[column]
         if encoder._is_hashed(place):
             raise ValueError(
-                f"embeddings names {column!r}, which is hashed (n_buckets), so no id "
-                "has a row of its own. Leave it out of one of the two."
+                f"embeddings names {shown(column)}, which is hashed (n_buckets), so no "
+                "id has a row of its own. Leave it out of one of the two."
             )
         return place
     if column in encoder.numeric_names_:
         raise ValueError(
-            f"embeddings names {column!r}, which is read as numbers. Name the column "
-            "in categorical_features, or cast it to 'category'."
+            f"embeddings names {shown(column)}, which is read as numbers. Name the "
+            "column in categorical_features, or cast it to 'category'."
         )
     names = [*encoder.vocabulary_of_, *encoder.numeric_names_]
     raise ValueError(
-        f"embeddings names {column!r}, which is not a column of X. The columns are "
-        f"{names}."
+        f"embeddings names {shown(column)}, which is not a column of X. The columns "
+        f"are {names}."
     )
 
 

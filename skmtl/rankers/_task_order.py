@@ -10,6 +10,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from skmtl._messages import shown
 from skmtl.modules.graph import topological_order
 from skmtl.tasks import Targets, TaskKinds
 from skmtl.tasks.arguments import check_names
@@ -44,7 +45,7 @@ def check_task_order(task_order: TaskOrder, names: list[str]) -> list[list[int]]
     parents: list[list[int]] = [[] for _ in names]
     for task, before in task_order.items():
         before = [before] if isinstance(before, str) else list(before)
-        check_names(before, names, f"task_order of {task!r}")
+        check_names(before, names, f"task_order of {shown(task)}")
         parents[names.index(task)] = [names.index(b) for b in dict.fromkeys(before)]
     try:
         topological_order(parents)

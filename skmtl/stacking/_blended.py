@@ -15,6 +15,7 @@ from sklearn.utils import Tags, check_random_state, get_tags
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
 from skmtl._containers import check_in_memory, same_rows, to_native
+from skmtl._messages import shown
 from skmtl._sklearn import (
     HasMethods,
     Interval,
@@ -215,8 +216,8 @@ default=None
         if kinds_to_read(self.ranker, task_names(y), refits=True) is not None:
             raise ValueError(
                 "BlendedRanker averages the log-odds of binary tasks, and "
-                f"task_kinds={self.ranker.task_kinds!r} of the ranker names others. "
-                "Use the ranker alone."
+                f"task_kinds={shown(self.ranker.task_kinds)} of the ranker names "
+                "others. Use the ranker alone."
             )
         X, y = same_rows(X, y)
         targets = check_targets(y)

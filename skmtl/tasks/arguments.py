@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from skmtl._containers import table_of_tasks
+from skmtl._messages import shown
 from skmtl._typing import AnyArray, ColumnName
 from skmtl.tasks.classes import MulticlassTask, OrdinalTask
 from skmtl.tasks.kinds import BinaryTask, TaskKind, TaskKinds
@@ -72,7 +73,8 @@ def check_names(
     unknown = [name for name in found if name not in known]
     if unknown:
         raise ValueError(
-            f"{what} names {unknown}, which are not tasks. The tasks are {known}.{hint}"
+            f"{what} names {shown(unknown)}, which are not tasks. The tasks are "
+            f"{known}.{hint}"
         )
 
 
@@ -258,11 +260,12 @@ def as_kind(given: str | TaskKind) -> TaskKind:
         return NAMED[given]()
     if isinstance(given, str):
         raise ValueError(
-            f"task_kinds: {given!r} is not a kind of task. The kinds are {[*NAMED]}."
+            f"task_kinds: {shown(given)} is not a kind of task. The kinds are "
+            f"{[*NAMED]}."
         )
     raise TypeError(
         f"task_kinds must hold names of kinds, {[*NAMED]}, or objects such as "
-        f"RegressionTask('huber'), found {given!r}."
+        f"RegressionTask('huber'), found {shown(given)}."
     )
 
 

@@ -12,6 +12,7 @@ import pandas as pd
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
 from skmtl._containers import checked_array, to_native
+from skmtl._messages import shown
 from skmtl._typing import AnyArray, ClassesLike, ObjectArray
 from skmtl._warnings import warn
 from skmtl.tasks.arguments import binary_kinds, columns_of, read_columns
@@ -346,7 +347,7 @@ def _check_numbers(array: np.ndarray, names: list[str]) -> None:
         except (TypeError, ValueError, OverflowError) as error:
             raise ValueError(
                 "With several tasks y must hold 0, 1 and NaN (not observed), but task "
-                f"{name!r} holds something else: {error}"
+                f"{shown(name)} holds something else: {error}"
             ) from error
 
 
@@ -366,8 +367,8 @@ def _check_zero_one(classes: ClassesLike, names: AnyArray) -> None:
     for name, found in zip(names, of_tasks, strict=True):
         if not set(_known(found).tolist()) <= {0, 1}:
             raise ValueError(
-                f"classes of task {name!r} are {found!r}. With several tasks labels "
-                "are 0 and 1."
+                f"classes of task {shown(name)} are {shown(found)}. With several tasks "
+                "labels are 0 and 1."
             )
 
 
@@ -384,8 +385,8 @@ def _within(found: np.ndarray, classes: ClassesLike, name: object) -> np.ndarray
     unknown = found[~np.isin(found, announced)]
     if len(unknown):
         raise ValueError(
-            f"Task {name!r} holds the label {unknown.tolist()[0]!r}, which is not one "
-            f"of the classes {announced.tolist()}. Fix the labels, or declare both "
+            f"Task {shown(name)} holds the label {unknown.tolist()[0]!r}, which is not "
+            f"one of the classes {announced.tolist()}. Fix the labels, or declare both "
             "classes: the first partial_fit takes them as `classes`."
         )
     return announced
@@ -488,8 +489,8 @@ def warn_of_rare_tasks(
         n = int(times[known].sum())
         if n >= _MANY_LABELS and 0 < positives < _FEW_POSITIVES:
             warn(
-                f"Task {name!r} has {positives} positives among {n:,} labels. With "
-                f"fewer than {_FEW_POSITIVES} hardly more than their rate can be "
+                f"Task {shown(name)} has {positives} positives among {n:,} labels. "
+                f"With fewer than {_FEW_POSITIVES} hardly more than their rate can be "
                 "learnt, and metrics are noise. Collect more rows, or use a more "
                 "frequent task."
             )
@@ -516,7 +517,7 @@ def warn_of_conditional_tasks(targets: Targets) -> None:
             without = seen & (label == 0)
             if parent != task and without.any() and not (known & ~(label == 1)).any():
                 warn(
-                    f"Task {name!r} is observed only where {other!r} is 1, so its "
+                    f"Task {shown(name)} is observed only where {other!r} is 1, so its "
                     f"probability is estimated given {other!r}, not over all rows. For "
                     f"all rows, set it to 0 where {other!r} is 0, or use a ranker that "
                     "multiplies probabilities, such as ESMM."

@@ -21,6 +21,7 @@ from skorch.callbacks import Callback, EpochTimer
 from torch import Tensor
 
 from skmtl._files import remove_parts, write_whole
+from skmtl._messages import shown
 from skmtl._warnings import warn
 from skmtl.modules import Bags, Ragged
 from skmtl.modules.draws import generator_states, set_generator_states
@@ -290,8 +291,8 @@ def _seconds(every: str) -> float:
     found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(s|min|h)", str(every))
     if found is None:
         raise ValueError(
-            f"every={every!r} of Checkpoint must be 'epoch' or a time such as '30s', "
-            "'10min' or '2h'."
+            f"every={shown(every)} of Checkpoint must be 'epoch' or a time such as "
+            "'30s', '10min' or '2h'."
         )
     return float(found[1]) * _UNITS[found[2]]
 

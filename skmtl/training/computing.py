@@ -23,6 +23,7 @@ from skorch import NeuralNet
 from torch import Tensor
 
 from skmtl._memory import free_memory
+from skmtl._messages import shown
 from skmtl.encoding import EncodedTable
 from skmtl.modules import Bags, MultiTaskModule, Ragged
 from skmtl.modules.composition import BLOCK
@@ -66,8 +67,8 @@ def check_device(device: str) -> None:
     except (AssertionError, NotImplementedError, RuntimeError) as error:
         first = str(error).partition("\n")[0]
         raise ValueError(
-            f"device={device!r} cannot be used here: {first}. Use device='cpu', or "
-            "install a torch that is built for the device."
+            f"device={shown(device)} cannot be used here: {first}. Use device='cpu', "
+            "or install a torch that is built for the device."
         ) from error
 
 

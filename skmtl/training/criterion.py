@@ -13,6 +13,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from skmtl._messages import shown
 from skmtl._typing import AnyArray
 from skmtl.tasks import TaskKinds
 from skmtl.tasks.arguments import by_task, check_names
@@ -210,8 +211,9 @@ def _ratio(text: str, name: str) -> float:
         positive = negative = 0.0
     if not (0 < positive < np.inf and 0 < negative < np.inf):
         raise ValueError(
-            f"label_weight of task {name!r} is {text!r}. Use a number, 'balanced', or "
-            "a ratio of positives to negatives such as '1:2', both above 0."
+            f"label_weight of task {shown(name)} is {shown(text)}. Use a number, "
+            "'balanced', or a ratio of positives to negatives such as '1:2', both "
+            "above 0."
         )
     return positive / negative
 
@@ -380,8 +382,8 @@ def check_per_task(
         if not 0 <= number <= _LARGEST or (positive and number == 0):
             bound = "above 0" if positive else "at least 0"
             raise ValueError(
-                f"{what} of task {name!r} is {number:g}. It must be finite, {bound} "
-                f"and at most {_LARGEST:.3g}."
+                f"{what} of task {shown(name)} is {number:g}. It must be finite, "
+                f"{bound} and at most {_LARGEST:.3g}."
             )
     if not numbers.any():
         raise ValueError(f"{what} is 0 for every task. Set at least one above 0.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from skmtl._containers import as_frame, has_names, is_source
-from skmtl._messages import did_you_mean
+from skmtl._messages import did_you_mean, shown
 from skmtl._typing import ColumnName, TableLike
 from skmtl.encoding import TableEncoder
 from skmtl.encoding._columns import chosen_places
@@ -76,7 +76,7 @@ def unexpected(owner: str, name: str, known: Iterable[str]) -> str:
     str
         A sentence for a `TypeError`.
     """
-    text = f"{owner}.__init__() got an unexpected keyword argument {name!r}."
+    text = f"{owner}.__init__() got an unexpected keyword argument {shown(name)}."
     known = sorted(known)
     hint = _hint(name, known)
     if hint is not None:
@@ -181,8 +181,8 @@ def _named(
 
 def _lacks(one: ColumnName, table: str, names: Sequence[ColumnName]) -> ValueError:
     return ValueError(
-        f"bias_features names {one!r}, which {table} lacks. Only tables to predict "
-        f"may do without it. The columns are {list(names)}."
+        f"bias_features names {shown(one)}, which {table} lacks. Only tables to "
+        f"predict may do without it. The columns are {list(names)}."
     )
 
 

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from skmtl._messages import shown
 from skmtl.tasks.arguments import by_task
 
 # One number for each task, in order or by name; a Series is matched by its index.
@@ -56,7 +57,9 @@ def check_number(
     # bool is an Integral, but True is hardly meant as a number.
     if isinstance(value, bool) or not isinstance(value, Integral if whole else Real):
         other = ", or None" if optional else ""
-        raise TypeError(f"{name} of {strategy} must be {kind}{other}, found {value!r}.")
+        raise TypeError(
+            f"{name} of {strategy} must be {kind}{other}, found {shown(value)}."
+        )
     low = above if above is not None else at_least
     assert low is not None
     try:
@@ -66,7 +69,8 @@ def check_number(
     if not finite or value < low or value == above:
         bound = f"above {low:g}" if above is not None else f"at least {low:g}"
         raise ValueError(
-            f"{name} of {strategy} must be {kind}, finite and {bound}, found {value!r}."
+            f"{name} of {strategy} must be {kind}, finite and {bound}, found "
+            f"{shown(value)}."
         )
 
 
@@ -90,7 +94,7 @@ def check_choice(weighting: object, name: str, choices: Collection[str]) -> None
     value = getattr(weighting, name)
     if not isinstance(value, str) or value not in choices:
         raise ValueError(
-            f"{name}={value!r} of {type(weighting).__name__} must be one of "
+            f"{name}={shown(value)} of {type(weighting).__name__} must be one of "
             f"{list(choices)}."
         )
 

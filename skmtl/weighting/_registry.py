@@ -7,6 +7,7 @@ from importlib import import_module
 
 from torch import nn
 
+from skmtl._messages import shown
 from skmtl.weighting._base import LossWeighting
 from skmtl.weighting._torchjd import adapt
 
@@ -56,8 +57,9 @@ def get_strategy(strategy: str | nn.Module) -> LossWeighting:
         named = _named()
         if strategy not in named:
             raise ValueError(
-                f"loss_weight={strategy!r} is not a known strategy. The strategies are "
-                f"{sorted(named)}; 'auto' and 'inverse_ratio' give fixed weights."
+                f"loss_weight={shown(strategy)} is not a known strategy. The "
+                f"strategies are {sorted(named)}; 'auto' and 'inverse_ratio' give "
+                "fixed weights."
             )
         return named[strategy]()
     found = strategy if isinstance(strategy, LossWeighting) else None
@@ -65,8 +67,8 @@ def get_strategy(strategy: str | nn.Module) -> LossWeighting:
         found = adapt(strategy)
     if found is None:
         raise ValueError(
-            f"loss_weight={strategy!r} is not a loss weighting. Pass numbers, the name "
-            "of a strategy, an instance from skmtl.weighting, or a weighting, "
+            f"loss_weight={shown(strategy)} is not a loss weighting. Pass numbers, the "
+            "name of a strategy, an instance from skmtl.weighting, or a weighting, "
             "aggregator or scalarizer of TorchJD."
         )
     # `start` changes it, and the ranker's hyperparameter must stay as it is.
