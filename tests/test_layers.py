@@ -19,6 +19,7 @@ LAYERS = {
     "_memory": 0,
     "_messages": 0,
     "_saving": 0,
+    "_splits": 0,
     "_task_output": 0,
     "_typing": 0,
     "_versions": 0,

@@ -25,6 +25,7 @@ from skmtl._sklearn import (
     _routing_enabled,
     with_callbacks,
 )
+from skmtl._splits import check_splits
 from skmtl._task_output import TaskOutputMixin
 from skmtl._typing import AnyArray, RandomStateLike
 from skmtl._warnings import warn
@@ -269,7 +270,8 @@ class CalibratedTasksCV(
             held_out = predict_prefit(self.estimator, X, columns, len(labels))
         else:
             to_split = labels_to_split(splitter, y, numbers)
-            splits = list(splitter.split(X, to_split, **split_params))
+            found = splitter.split(X, to_split, **split_params)
+            splits = check_splits(found, len(labels))
             contexts = [context.subcontext(task_name="fold") for _ in splits]
             fits = FoldFits(self.estimator, columns, fit_params, "raise", self)
             held_out = fits.run(X, y, splits, contexts, self.n_jobs)

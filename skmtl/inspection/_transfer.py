@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from numbers import Integral
 from typing import Any, TypedDict
 
@@ -19,6 +19,7 @@ from sklearn.utils.parallel import Parallel, delayed
 from skmtl._containers import check_same_length, n_rows_of, same_rows
 from skmtl._messages import shown
 from skmtl._sklearn import rows_of
+from skmtl._splits import check_splits
 from skmtl._typing import LabelsLike, TableLike
 from skmtl.metrics import group_roc_auc, roc_auc
 from skmtl.metrics._by_kind import spearman_of
@@ -263,16 +264,16 @@ def _splits(
             cv = KFold(int(cv), shuffle=True, random_state=seed)
         else:
             cv = MultiTaskStratifiedKFold(int(cv), shuffle=True, random_state=seed)
+    elif not hasattr(cv, "split") and isinstance(cv, Iterable):
+        cv = check_splits(cv, n_rows_of(X))
     if numbers is not None and isinstance(cv, MultiTaskStratifiedKFold):
         # It reads labels of 0 and 1 only.
         to_split = numbers.binary_table
     with warnings.catch_warnings():
         # Groups are needed by the metric, even if the splitter ignores them.
         warnings.filterwarnings("ignore", "The groups parameter is ignored")
-        splits = list(check_cv(cv).split(X, to_split, groups))
-    if not splits:
-        raise ValueError("cv has no folds. Pass a splitter or list with at least one.")
-    return splits
+        found = check_cv(cv).split(X, to_split, groups)
+        return check_splits(found, n_rows_of(X))
 
 
 def _fit_and_score(

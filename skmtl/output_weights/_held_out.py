@@ -1,7 +1,7 @@
 """Held-out rows: how they are split off, and their probabilities."""
 
 import warnings
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from numbers import Integral, Real
@@ -21,6 +21,7 @@ from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
 from skmtl._messages import shown
 from skmtl._sklearn import CallbackContext, params_of_rows, rows_of
+from skmtl._splits import check_splits
 from skmtl._typing import RandomStateLike, Splitter
 from skmtl.metrics._gains import Numbers
 from skmtl.metrics._validation import Labels
@@ -62,6 +63,8 @@ def find_splitter(
             return KFold(n_splits)
         if not (one and complete):
             return MultiTaskStratifiedKFold(n_splits)
+    if not hasattr(cv, "split") and isinstance(cv, Iterable):
+        cv = check_splits(cv, len(labels))
     return check_cv(cv, y=y if one and complete else None, classifier=one and complete)
 
 

@@ -32,6 +32,7 @@ from skmtl._sklearn import (
     rows_of,
     with_callbacks,
 )
+from skmtl._splits import check_splits
 from skmtl._typing import RandomStateLike, Splitter, WeightsLike
 from skmtl.metrics._gains import Numbers, Term
 from skmtl.metrics._pareto import pareto_front
@@ -535,7 +536,8 @@ class OutputWeightSearchCV(CallbackSupportMixin, BaseOutputWeights):
             check_used(routed.fit, ["groups"])
             return predict_prefit(self.estimator, X, columns, len(held.labels))
         labels = labels_to_split(splitter, y, held.numbers)
-        splits = list(splitter.split(X, labels, **routed.split))
+        found = splitter.split(X, labels, **routed.split)
+        splits = check_splits(found, len(held.labels))
         contexts = [context.subcontext(task_name="fold") for _ in splits]
         fits = FoldFits(self.estimator, columns, routed.fit, self.error_score, self)
         return fits.run(X, y, splits, contexts, self.n_jobs)

@@ -15,6 +15,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.model_selection import BaseCrossValidator
 
 from skmtl._extras import import_extra
+from skmtl._splits import check_splits
 from skmtl._typing import AnyArray, TableLike
 from skmtl.encoding import TableEncoder
 from skmtl.model_selection import MultiTaskStratifiedKFold
@@ -42,7 +43,7 @@ def find_folds(
     ------
     ValueError
         If a row is in two test parts, or both in the training and the test part of a
-        fold, or there is no fold.
+        fold; and for splits as `check_splits` says.
     """
     labels = targets.as_given()
     if isinstance(cv, Integral | int):
@@ -54,23 +55,23 @@ def find_folds(
             )
         cv = MultiTaskStratifiedKFold(n_splits, shuffle=True, random_state=seed)
     pairs = cv.split(X, labels, groups) if hasattr(cv, "split") else cv
-    folds = [(np.asarray(train), np.asarray(test)) for train, test in pairs]
-    times, rows = np.zeros(len(labels), dtype=np.int64), np.arange(len(labels))
+    folds = check_splits(pairs, len(labels))
+    times = np.zeros(len(labels), dtype=np.int64)
     for k, (train, test) in enumerate(folds):
-        # Also counts a row twice that a test part repeats; masks become indices.
-        np.add.at(times, rows[test], 1)
-        both = np.intersect1d(rows[train], rows[test])
+        # Also counts a row twice that a test part repeats.
+        np.add.at(times, test, 1)
+        both = np.intersect1d(train, test)
         if len(both):
             raise ValueError(
                 f"cv must give folds whose test rows are not trained on, found "
                 f"{len(both)} rows in both parts of fold {k}, such as row {both[0]}. "
                 "Use a splitter such as KFold, GroupKFold or TimeSeriesSplit."
             )
-    if not folds or (times > 1).any():
-        found = f"{int((times > 1).sum())} rows are in several" if folds else "none"
+    if (times > 1).any():
         raise ValueError(
-            f"cv must give folds whose test parts share no row, found {found}. Use a "
-            "splitter such as KFold, GroupKFold or TimeSeriesSplit."
+            "cv must give folds whose test parts share no row, found "
+            f"{int((times > 1).sum())} rows are in several. Use a splitter such as "
+            "KFold, GroupKFold or TimeSeriesSplit."
         )
     return folds, times > 0
 

@@ -21,6 +21,7 @@ from skmtl._containers import (
     table_of_tasks,
 )
 from skmtl._sklearn import BaseScorer
+from skmtl._splits import check_splits
 from skmtl._typing import (
     AnyArray,
     GroupsLike,
@@ -260,25 +261,9 @@ def split_rows(
     """
     pairs: list[Sequence[npt.ArrayLike]]
     pairs = split if isinstance(split, list) else [*_pairs(split, X, y, n_rows, groups)]
-    parts = []
-    for at in pairs[-1] if pairs and len(pairs[-1]) == 2 else ():
-        rows = np.zeros(n_rows, dtype=bool)
-        try:
-            # Indices, or a boolean mask.
-            rows[np.asarray(at)] = True
-        except (IndexError, TypeError, ValueError) as error:
-            raise ValueError(
-                "validation_split must give indices of rows, or a boolean for each of "
-                f"the {n_rows} rows of X: {error}."
-            ) from error
-        parts.append(rows)
-    if len(parts) != 2 or not (parts[0].any() and parts[1].any()):
-        raise ValueError(
-            "validation_split must give pairs of indices of training and of validation "
-            f"rows, neither of them empty, found {len(pairs)} pairs. Pass a splitter, "
-            "or a list with one pair."
-        )
-    train, valid = parts
+    train, valid = np.zeros(n_rows, dtype=bool), np.zeros(n_rows, dtype=bool)
+    at = check_splits(pairs, n_rows, "validation_split")[-1]
+    train[at[0]], valid[at[1]] = True, True
     if (train & valid).any():
         raise ValueError(
             f"validation_split has {int((train & valid).sum())} rows both to train on "

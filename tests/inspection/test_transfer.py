@@ -186,7 +186,7 @@ def test_groups_are_for_the_metric_where_the_splitter_does_without(table):
         ({"random_states": []}, "at least one seed"),
         ({"random_states": [1, 1]}, "each once"),
         ({"level": 1.0}, "level must be between 0 and 1"),
-        ({"cv": []}, "no fold"),
+        ({"cv": []}, "gives no split"),
         ({"groups": [1, 2]}, "samples: X has .* rows, .*groups has 2 rows"),
     ],
 )

@@ -154,7 +154,6 @@ def test_a_task_of_one_class_has_the_score_of_its_prior(table):
     [
         ShuffleSplit(3, test_size=0.5, random_state=0),
         [([0, 1], [2]), ([0], [2])],
-        [],
         [(range(90), range(45)), (range(45), range(45, 90))],
         [(np.arange(90) < 46, np.arange(90) > 44)],
         [([0, -1], [89])],
