@@ -54,7 +54,11 @@ def find_folds(
                 "Use more rows or fewer folds."
             )
         cv = MultiTaskStratifiedKFold(n_splits, shuffle=True, random_state=seed)
-    pairs = cv.split(X, labels, groups) if hasattr(cv, "split") else cv
+    given: object = labels
+    if isinstance(cv, MultiTaskStratifiedKFold) and labels.ndim == 2:
+        # Its warnings name tasks.
+        given = pd.DataFrame(labels, columns=targets.names)
+    pairs = cv.split(X, given, groups) if hasattr(cv, "split") else cv
     folds = check_splits(pairs, len(labels))
     times = np.zeros(len(labels), dtype=np.int64)
     for k, (train, test) in enumerate(folds):

@@ -22,7 +22,8 @@ import skmtl
 from skmtl import MMoE, ShareBottom
 from skmtl.datasets import make_funnel
 from skmtl.export import to_onnx
-from skmtl.stacking import OutOfFoldScores
+from skmtl.model_selection import MultiTaskStratifiedKFold
+from skmtl.stacking import BlendedRanker, OutOfFoldScores
 
 
 # Cross-fitting makes no difference to this classifier where folds keep the shares of
@@ -162,6 +163,16 @@ def test_a_task_of_one_class_has_the_score_of_its_prior(table):
 def test_folds_that_share_rows_are_refused(table, cv):
     with pytest.raises(ValueError, match="cv must give folds"):
         OutOfFoldScores(Memory(), cv=cv).fit(*table)
+
+
+@pytest.mark.parametrize("kind", [OutOfFoldScores, BlendedRanker])
+@pytest.mark.parametrize("cv", [5, MultiTaskStratifiedKFold(5)])
+def test_warnings_of_folds_name_tasks(table, kind, cv):
+    X, y = table
+    rare = y.assign(rare=np.arange(len(y)) < 3)
+    first = Memory() if kind is OutOfFoldScores else MMoE(max_iter=1)
+    with pytest.warns(UserWarning, match=r"of the tasks .'rare': '3 in all'"):
+        kind(first, cv=cv).fit(X, rare)
 
 
 def test_a_column_with_the_name_of_a_score_is_refused(table):
