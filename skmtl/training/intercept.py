@@ -194,6 +194,7 @@ class LatePredictions(Callback):
         self.n_rows = n_rows if most is None else min(n_rows, most)
         self.stride = max(_STRIDE, self.n_rows // _KEPT_ROWS)
         self.last_: list[tuple[tuple[Inputs | None, Tensor | None], Tensor]] = []
+        self.space: Tensor | None = None
 
     def on_epoch_begin(
         self, net: NeuralNet, dataset_train: Sized = (), **_: object
@@ -201,6 +202,7 @@ class LatePredictions(Callback):
         # Names that end in "_" are part of a checkpoint, also within an epoch.
         self.wait_ = len(dataset_train) - self.n_rows
         self.found_: list[tuple[tuple[Inputs | None, Tensor | None], Tensor]] = []
+        self.space = None
 
     def on_batch_end(
         self,
@@ -221,7 +223,15 @@ class LatePredictions(Callback):
                 # Copies: batches are views of what is gathered for several.
                 rows = torch.arange(len(y), device=y.device)
                 inputs = {name: x[rows] for name, x in X.items()}
-            self.found_.append(((inputs, weight), y_pred))
+            self.found_.append(((inputs, weight), self._copied(y_pred)))
+
+    def _copied(self, y_pred: Tensor) -> Tensor:
+        """Copy to memory for all batches: small pieces would split what steps free."""
+        n = len(y_pred)
+        if self.space is None or len(self.space) < n:
+            self.space = y_pred.new_empty((self.n_rows + n, *y_pred.shape[1:]))
+        out, self.space = self.space[:n], self.space[n:]
+        return out.copy_(y_pred)
 
     def on_epoch_end(self, net: NeuralNet, **_: object) -> None:
         self.last_, self.found_ = self.found_, []  # of a complete epoch

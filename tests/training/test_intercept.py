@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
@@ -136,3 +137,24 @@ def test_rates_of_a_long_table_are_the_observed_rates_under_label_weights():
     )
     proba = ranker.fit(log.data, log.target).predict_task_proba(log.data)
     assert_allclose(proba.mean(axis=0), log.target.mean(), rtol=1e-4)
+
+
+def test_late_predictions_lie_in_one_piece_of_memory():
+    late = LatePredictions(10)
+    late.on_epoch_begin(None, dataset_train=range(12))
+    batches = [torch.randn(k, 2) for k in (2, 4, 4, 2)]
+    for z in batches:
+        rows = torch.zeros(len(z), 3)
+        late.on_batch_end(None, ({"ids": rows}, rows), True, z, None)
+    kept = [z for _, z in late.found_]
+    assert len(kept) == 3
+    for z, given in zip(kept, batches[1:], strict=True):
+        assert torch.equal(z, given)
+    assert len({z.untyped_storage().data_ptr() for z in kept}) == 1
+    # The next epoch does not write into what the last one left.
+    late.on_epoch_end(None)
+    late.on_epoch_begin(None, dataset_train=range(12))
+    later = torch.randn(12, 2)
+    late.on_batch_end(None, ({"ids": later}, later), True, later, None)
+    for (_, z), given in zip(late.last_, batches[1:], strict=True):
+        assert torch.equal(z, given)
