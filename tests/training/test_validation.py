@@ -88,10 +88,13 @@ def test_groups_by_pairs_of_indices():
 @pytest.mark.parametrize(
     ("split", "message"),
     [
-        ([], "found 0 pairs"),
-        ([(np.arange(5), np.array([], dtype=int))], "neither of them empty"),
+        ([], "validation_split gives no split"),
+        (
+            [(np.arange(5), np.array([], dtype=int))],
+            "split 0 of validation_split has no test rows",
+        ),
         ([(np.arange(300), np.arange(200, 600))], "100 rows both"),
-        ([np.arange(5)], "must give pairs"),
+        ([np.arange(5)], "must be a pair, of training rows"),
     ],
 )
 def test_a_wrong_split_is_refused(split, message):
