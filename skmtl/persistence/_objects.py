@@ -359,6 +359,21 @@ def _settings(solver: nn.Module) -> list[str]:
     return [repr(one) for one in parts if type(one).__module__.startswith("torchjd.")]
 
 
+class _RepeatedSplits:
+    """Arguments of a splitter that repeats another, whose attributes hold its class."""
+
+    def write(self, writer: Writer, value: Any, where: str) -> Node:
+        state = {
+            **value.cvargs,
+            "n_repeats": value.n_repeats,
+            "random_state": value.random_state,
+        }
+        return _write_attributes(writer, state, where)
+
+    def read(self, reader: Reader, cls: type[Any], state: dict[str, Node]) -> object:
+        return cls(**_read_attributes(reader, None, state))
+
+
 class _Checkpoint:
     """Path and interval of a checkpoint."""
 
@@ -384,6 +399,7 @@ _KINDS: dict[str, Kind] = {
         ],
         _Plain(),
     ),
+    **dict.fromkeys(["RepeatedKFold", "RepeatedStratifiedKFold"], _RepeatedSplits()),
     "Checkpoint": _Checkpoint(),
     "KeyedVectors": _KeyedVectors(),
     "TaskScorer": _Scorer(),

@@ -3,8 +3,10 @@
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn import model_selection
 
 import skmtl
+from skmtl.persistence._registry import SPLITTERS
 from skmtl.weighting import DynamicWeightAverage, GradNorm, get_strategy_names
 from tests.persistence.conftest import IDS, RANKERS, make_table, small_ranker
 
@@ -253,3 +255,21 @@ def test_device_may_be_chosen(fitted, unseen, tmp_path):
     assert_same_predictions(loaded, fitted, unseen)
     with pytest.raises(ValueError, match="device='nowhere'"):
         skmtl.load(path, device="nowhere")
+
+
+@pytest.mark.parametrize("name", SPLITTERS)
+def test_every_splitter_divides_as_before(name, tmp_path):
+    kind = getattr(model_selection, name)
+    given = {"n_splits": 3} if name == "TimeSeriesSplit" else {"random_state": 1}
+    if name in ("KFold", "GroupKFold", "StratifiedKFold", "StratifiedGroupKFold"):
+        given["shuffle"] = True
+    splitter = kind(**given)
+    ranker = small_ranker("MMoE", validation_split=splitter)
+    loaded = round_trip(ranker, tmp_path).validation_split
+    assert type(loaded) is kind
+    y = np.arange(60) % 2
+    groups = np.arange(60) // 5 if "Group" in name else None
+    splits = [list(one.split(y, y, groups)) for one in (loaded, splitter)]
+    for pair, expected in zip(*splits, strict=True):
+        np.testing.assert_array_equal(pair[0], expected[0])
+        np.testing.assert_array_equal(pair[1], expected[1])
