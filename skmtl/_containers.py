@@ -572,8 +572,8 @@ def _from_records(rows: Sequence[Mapping[Any, Any]], input_name: str) -> pd.Data
 def _from_mapping(columns: Mapping[Any, Any], input_name: str) -> pd.DataFrame:
     found: dict[Any, pd.Series] = {}
     for key, given in columns.items():
-        # Not as a string of numpy, which prints as one.
-        name = str(key) if isinstance(key, str) else key
+        # Of numpy's strings alone: the text of an enumeration's member is another.
+        name = str(key) if isinstance(key, np.str_) else key
         column = to_native(given, f"{input_name}[{name!r}]")
         if isinstance(column, pd.Series):
             # By position: pandas would align Series by their indexes.

@@ -10,6 +10,9 @@ import numpy as np
 
 T = TypeVar("T")
 
+# Python has no such times, and `item` gives integers of unknown units.
+_TIMES = np.datetime64, np.timedelta64
+
 
 def did_you_mean(given: object, known: Iterable[object]) -> str:
     """Name what resembles an unknown name, as a sentence; empty if nothing does.
@@ -61,7 +64,7 @@ def shown(value: object) -> str:
 def _as_python(value: object) -> object:
     if isinstance(value, np.longdouble):  # of which `item` makes another one
         return float(value)
-    if isinstance(value, np.generic):
+    if isinstance(value, np.generic) and not isinstance(value, _TIMES):
         return value.item()
     if type(value) is dict:
         return {_as_python(k): _as_python(v) for k, v in value.items()}

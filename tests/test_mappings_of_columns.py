@@ -1,5 +1,7 @@
 """A mapping of columns is a table wherever rows are taken from it."""
 
+import enum
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -127,3 +129,22 @@ def test_rows_of_one_class_do_not_ask_for_fewer_folds():
 def test_one_estimator_is_not_a_report():
     with pytest.raises(TypeError, match=r"several estimators, found one ShareBottom"):
         transfer_report(RANKER, X, Y)
+
+
+class Names(str, enum.Enum):  # noqa: UP042 - with another text than its value
+    """Names of columns, which are equal to their values."""
+
+    USER = "user"
+    ITEM = "item"
+
+
+def test_names_of_an_enumeration_are_their_values():
+    table = {Names.USER: COLUMNS["user"], Names.ITEM: COLUMNS["item"]}
+    frame = X[["user", "item"]]
+    ranker = ShareBottom(bottom_units=(4,), **PARAMS)
+    expected = ranker.fit(frame, Y).predict_task_proba(frame)
+    assert_array_equal(ranker.predict_task_proba(table), expected)
+    assert list(ranker.fit(table, Y).feature_names_in_) == ["user", "item"]
+    # Also where a table is too long for the quick way of requests.
+    longer = {name: cells * 100 for name, cells in table.items()}
+    assert_array_equal(ranker.predict_task_proba(longer)[: len(X)], expected)

@@ -141,3 +141,7 @@ def test_shown():
     assert shown(nested) == "{'a': [0.5, (1, True)], 'b': None}"
     assert shown(np.longdouble(0.5)) == "0.5"
     assert shown(np.array([1.5])) == "array([1.5])"
+    # As integers they would lack their unit.
+    day = np.datetime64("2020-01-01T00:00:00", "ns")
+    assert "2020-01-01" in shown(day)
+    assert shown([np.timedelta64(7, "ns")]) == "[np.timedelta64(7,'ns')]"
