@@ -38,8 +38,7 @@ def check_splits(
         do not exist.
     """
     found = [
-        _checked(split, n_rows, f"split {k} of {argument}")
-        for k, split in enumerate(splits)
+        _checked(split, n_rows, f"{k} of {argument}") for k, split in enumerate(splits)
     ]
     if not found:
         raise ValueError(
@@ -53,26 +52,33 @@ def _checked(split: object, n_rows: int, which: str) -> tuple[Places, Places]:
     pair = list(split) if isinstance(split, Iterable) else [split]
     if len(pair) != 2 or isinstance(split, str):
         raise ValueError(
-            f"The {which} must be a pair, of training rows and of test rows; found "
+            f"Split {which} must be a pair, of training rows and of test rows; found "
             f"{type(split).__name__} with {len(pair)} parts. Pass a list of pairs."
         )
-    parts = []
-    for what, given in zip(("training", "test"), pair, strict=True):
+    return (
+        _rows(pair[0], n_rows, f"The training rows of split {which}"),
+        _rows(pair[1], n_rows, f"The test rows of split {which}"),
+    )
+
+
+def _rows(given: object, n_rows: int, what: str) -> Places:
+    try:
         at = np.atleast_1d(np.asarray(given))
         if not at.size:
             at = at.astype(np.intp)  # an empty list is one of floats
-        try:
-            # Also counts negative indices from the end, and makes masks indices.
-            rows = np.arange(n_rows)[at]
-        except (IndexError, TypeError, ValueError) as error:
-            raise ValueError(
-                f"The {which} must give indices of rows, or a boolean for each of the "
-                f"{n_rows} rows of X, but of its {what} rows {error}."
-            ) from error
-        if not rows.size:
-            raise ValueError(
-                f"The {which} has no {what} rows, of {n_rows} rows of X. Give each "
-                "part at least one."
-            )
-        parts.append(rows)
-    return parts[0], parts[1]
+        # Also counts negative indices from the end, and makes masks indices.
+        rows = np.arange(n_rows)[at]
+    except (IndexError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"{what} must be given as indices, or as a boolean for each of the "
+            f"{n_rows} rows of X: {error}."
+        ) from error
+    if rows.ndim > 1:
+        raise ValueError(
+            f"{what} must be given as a list of indices, found shape {rows.shape}."
+        )
+    if not rows.size:
+        raise ValueError(
+            f"{what} are none of the {n_rows} rows of X. Give each part at least one."
+        )
+    return rows

@@ -13,15 +13,17 @@ from tests.rankers.makers import MAKERS
 
 N = 300
 BAD = {
-    "beyond": ([(np.arange(200), np.arange(200, N + 1))], "of its test rows index 300"),
-    "negative": ([([-N - 1], [0])], "of its training rows index -301"),
-    "fractions": ([([0.0, 1.0], [2])], "of its training rows arrays used as indices"),
-    "mask": ([(np.ones(9, bool), [2])], "of its training rows boolean index"),
-    "strings": ([(["a"], ["b"])], "of its training rows"),
+    "beyond": ([(np.arange(200), np.arange(200, N + 1))], "test rows .*: index 300"),
+    "negative": ([([-N - 1], [0])], "training rows .*: index -301"),
+    "fractions": ([([0.0, 1.0], [2])], "training rows .*: arrays used as indices"),
+    "mask": ([(np.ones(9, bool), [2])], "training rows .*: boolean index"),
+    "strings": ([(["a"], ["b"])], "training rows .* must be given as indices"),
+    "ragged": ([([[0, 1], [2]], [3])], "training rows .* must be given as indices"),
+    "two axes": ([([0, 1], [[2], [3]])], r"test rows .* found shape \(2, 1\)"),
     "one part": ([(np.arange(200),)], "must be a pair.*with 1 parts"),
     "no pair": ([1, 2], "must be a pair.*found int"),
-    "nothing to train on": ([([], np.arange(N))], "has no training rows"),
-    "nothing to test": ([(np.arange(N), [])], "has no test rows"),
+    "nothing to train on": ([([], np.arange(N))], "training rows .* are none of"),
+    "nothing to test": ([(np.arange(N), [])], "test rows .* are none of"),
     "none": ([], "gives no split"),
 }
 
@@ -79,5 +81,5 @@ def test_bad_splits_of_a_splitter(log):
             return 1
 
     for name in ["CalibratedTasksCV", "OutputWeightSearchCV", "OutOfFoldScores"]:
-        with pytest.raises(ValueError, match="split 0 of cv has no test rows"):
+        with pytest.raises(ValueError, match="test rows of split 0 of cv are none"):
             TAKERS[name](Splitter()).fit(*log)

@@ -51,7 +51,7 @@ def test_complex_numbers(argument):
 
 @pytest.mark.parametrize("split", [[[[1.0], [2.0]]], [[[0], [99]]], [[["a"], [1]]]])
 def test_a_validation_split_that_has_no_rows_of_the_table(split):
-    with pytest.raises(ValueError, match="validation_split must give indices of rows"):
+    with pytest.raises(ValueError, match="of validation_split must be given as ind"):
         ShareBottom(**SMALL, validation_split=split).fit(X, Y)
 
 

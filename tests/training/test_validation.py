@@ -91,7 +91,7 @@ def test_groups_by_pairs_of_indices():
         ([], "validation_split gives no split"),
         (
             [(np.arange(5), np.array([], dtype=int))],
-            "split 0 of validation_split has no test rows",
+            "The test rows of split 0 of validation_split are none of the 600",
         ),
         ([(np.arange(300), np.arange(200, 600))], "100 rows both"),
         ([np.arange(5)], "must be a pair, of training rows"),
